@@ -1,0 +1,293 @@
+"""What the API says, typed. The wire is camelCase, Python is not: one alias rule for all models.
+
+The models survive what the contract allows and more: unknown fields are ignored, an unknown status
+stays a string, a metric that is missing, null or malformed is None (unknown, not 0), and timestamps
+are aware UTC datetimes or None. A broken decoration never turns a good sync into a failed one.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from dagster_rudderstack.text import one_line
+
+__all__ = [
+    "Connection",
+    "Count",
+    "Destination",
+    "Mapping",
+    "Paging",
+    "Schedule",
+    "Source",
+    "Sync",
+    "SyncMetrics",
+    "SyncState",
+]
+
+MAX_STATUS_LENGTH = 100
+"""The longest status known has 24 characters."""
+
+_DATETIME = TypeAdapter(datetime)
+
+
+def _timestamp(value: object) -> datetime | None:
+    """An aware UTC datetime; None for what cannot be a time of a sync.
+
+    Go services write "0001-01-01T00:00:00Z" where they mean null, and RFC 3339 has leap seconds
+    (":60"), which Python's datetime has not.
+    """
+    if isinstance(value, str):
+        value = value.strip().replace(":60", ":59", 1) if ":60" in value[15:] else value.strip()
+    try:
+        parsed = _DATETIME.validate_python(value)
+    except ValidationError:
+        return None
+    if parsed.year <= 1:
+        return None
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=timezone.utc)
+    try:
+        return parsed.astimezone(timezone.utc)
+    except OverflowError:
+        return None
+
+
+def _count(value: object) -> int | None:
+    """A count of rows; None for anything else: an unknown count must never fail a good sync."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not math.isfinite(value) or value < 0 or value != int(value):
+        return None
+    return int(value)
+
+
+def _object_or_none(value: object) -> object:
+    return value if isinstance(value, (dict, BaseModel)) else None
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _status(value: object) -> object:
+    # Shown in logs and compared: one clean line.
+    return one_line(value, MAX_STATUS_LENGTH) if isinstance(value, str) else value
+
+
+def _objects(value: object) -> list[object]:
+    items = value if isinstance(value, (list, tuple)) else ()
+    return [item for item in items if isinstance(item, (dict, BaseModel))]
+
+
+Timestamp = Annotated[datetime | None, BeforeValidator(_timestamp)]
+RowCount = Annotated[int | None, BeforeValidator(_count)]
+Text = Annotated[str | None, BeforeValidator(_text_or_none)]
+_T = TypeVar("_T")
+Optional_ = Annotated[_T | None, BeforeValidator(_object_or_none)]
+Objects = Annotated[tuple[_T, ...], BeforeValidator(_objects)]
+
+
+class ApiModel(BaseModel):
+    """Base of all models: camelCase on the wire, immutable, unknown fields ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
+
+
+class Count(ApiModel):
+    """How many rows; `total` is None if RudderStack does not say."""
+
+    total: RowCount = None
+
+
+class SyncMetrics(ApiModel):
+    """Rows of a sync: rows so far while it runs, final rows once it is over."""
+
+    succeeded: Optional_[Count] = None
+    failed: Optional_[Count] = None
+    changed: Optional_[Count] = None
+    total: RowCount = None
+
+
+class SyncState(str, Enum):
+    """What a status means for somebody who waits."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    """Over because somebody stopped it."""
+    UNKNOWN_RUNNING = "unknown_running"
+    """A status that we do not know, with no time of its end: not over, as far as we can tell."""
+    UNKNOWN_OVER = "unknown_over"
+    """A status that we do not know, with a time of its end: over, and not known to be good."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether waiting longer changes nothing."""
+        return self not in (SyncState.RUNNING, SyncState.UNKNOWN_RUNNING)
+
+
+_DOCUMENTED = {
+    "running": SyncState.RUNNING,
+    "succeeded": SyncState.SUCCEEDED,
+    "failed": SyncState.FAILED,
+}
+# RudderStack's dashboard says "Aborted"; the other spellings cost nothing.
+_ABORTED = frozenset({"aborted", "canceled", "cancelled", "stopped"})
+
+
+def sync_state(status: str, *, finished: bool) -> SyncState:
+    """Whether a sync is over, and how.
+
+    Only `running`, `succeeded` and `failed` are documented. Any other status is never a success:
+    with a time of its end it is over, without one it is not.
+    """
+    word = status.strip().lower()
+    if word in _DOCUMENTED:
+        return _DOCUMENTED[word]
+    if not finished:
+        return SyncState.UNKNOWN_RUNNING
+    return SyncState.ABORTED if word in _ABORTED else SyncState.UNKNOWN_OVER
+
+
+class Sync(ApiModel):
+    """One execution of a connection."""
+
+    id: str
+    status: Annotated[str, BeforeValidator(_status)]
+    started_at: Timestamp = None
+    finished_at: Timestamp = None
+    error: Text = None
+    metrics: Optional_[SyncMetrics] = None
+
+    @property
+    def state(self) -> SyncState:
+        """What the status means."""
+        return sync_state(self.status, finished=self.finished_at is not None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether waiting longer changes nothing."""
+        return self.state.is_over
+
+    @property
+    def rows_total(self) -> int | None:
+        """Rows of the source; None if unknown."""
+        return self.metrics.total if self.metrics else None
+
+    @property
+    def rows_changed(self) -> int | None:
+        """Rows that were new or changed since the last sync; None if unknown."""
+        return _total(self.metrics.changed if self.metrics else None)
+
+    @property
+    def rows_succeeded(self) -> int | None:
+        """Rows that the destination took; None if unknown."""
+        return _total(self.metrics.succeeded if self.metrics else None)
+
+    @property
+    def rows_failed(self) -> int | None:
+        """Rows that the destination rejected; None if unknown."""
+        return _total(self.metrics.failed if self.metrics else None)
+
+    @property
+    def success_ratio(self) -> float | None:
+        """Rows taken, of those taken or rejected: 0.0 to 1.0; None if unknown or no row was sent."""
+        if self.rows_succeeded is None or self.rows_failed is None:
+            return None
+        sent = self.rows_succeeded + self.rows_failed
+        return self.rows_succeeded / sent if sent else None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From start to end by RudderStack's clock; None if either is unknown."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
+
+
+def _total(count: Count | None) -> int | None:
+    return count.total if count else None
+
+
+class Mapping(ApiModel):
+    """A column of the warehouse that fills a field of the destination."""
+
+    source_column: str = Field(alias="from")
+    destination_field: str = Field(alias="to")
+
+
+class Schedule(ApiModel):
+    """When RudderStack itself starts a connection: `basic`, `cron` or `manual` (never)."""
+
+    type: str
+    every_minutes: int | None = None
+    cron_expression: str | None = None
+
+
+class Connection(ApiModel):
+    """The link from one source to one destination.
+
+    `destinationConfig`, `syncSettings` and `event` are not read: they may hold credentials, and we
+    have no use for them.
+    """
+
+    id: str
+    source_id: str
+    destination_id: str
+    enabled: bool = True
+    external_id: Text = None
+    schedule: Optional_[Schedule] = None
+    sync_behaviour: Text = None
+    identifiers: Objects[Mapping] = ()
+    mappings: Objects[Mapping] = ()
+    constants: Objects[dict[str, Any]] = ()
+    object: Text = None
+    cursor_column: Text = None
+    created_at: Timestamp = None
+    updated_at: Timestamp = None
+
+
+class Source(ApiModel):
+    """A warehouse table, a SQL model or an audience that RudderStack reads."""
+
+    id: str
+    name: str
+    source_type: str
+    enabled: bool = True
+    source_definition_name: Text = None
+    config: Annotated[
+        dict[str, Any], BeforeValidator(lambda v: v if isinstance(v, dict) else {})
+    ] = Field(default_factory=dict, repr=False)
+    account_id: Text = None
+    workspace_id: Text = None
+    external_id: Text = None
+    created_at: Timestamp = None
+    updated_at: Timestamp = None
+
+
+class Destination(ApiModel):
+    """A tool that RudderStack writes to. Its `config` may hold credentials and is not read."""
+
+    id: str
+    name: str
+    type: str
+    enabled: bool = True
+    workspace_id: Text = None
+    created_at: Timestamp = None
+    updated_at: Timestamp = None
+
+
+class Paging(ApiModel):
+    """Where the next page is; `next` is None or empty on the last one."""
+
+    total: RowCount = None
+    next: Text = None

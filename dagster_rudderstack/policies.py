@@ -1,0 +1,338 @@
+"""Where RudderStack is, how long we wait and how often we ask: every default beside its reason.
+
+All durations are in seconds. Values are checked here, where they are given, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dagster_rudderstack.errors import InvalidSettingError
+
+OnRunningSync = Literal["wait", "attach", "fail"]
+OnDisabled = Literal["fail", "skip"]
+StopOnTermination = Literal["run_canceled", "always", "never"]
+SyncType = Literal["incremental", "full"]
+
+SYNC_TYPES: tuple[SyncType, ...] = ("incremental", "full")
+
+API_URLS = {"us": "https://api.rudderstack.com", "eu": "https://api.eu.rudderstack.com"}
+API_VERSION = "v2"
+
+MAX_PAGE_SIZE = 100
+"""The API's own limit for `pageSize` and `per_page`."""
+
+MAX_RETRY_AFTER_SECONDS = 120.0
+"""A longer `Retry-After` is cut to this: a gateway's mistake must not silence us for a day."""
+
+_ID = re.compile(r"[A-Za-z0-9_~:.\-]{1,255}")
+
+
+def checked_id(value: object, what: str) -> str:
+    """Return an id without the blanks around it, or say what is wrong with it.
+
+    RudderStack's ids are letters and digits. Whatever could change the path of a URL is refused.
+
+    Raises:
+        InvalidSettingError: naming the value and what would be right.
+    """
+    if not isinstance(value, str):
+        raise InvalidSettingError(f"{what} must be a string, got {type(value).__name__}.")
+    stripped = value.strip(" \t")
+    if not stripped:
+        raise InvalidSettingError(
+            f"{what} is {'blank' if value else 'empty'}. Copy it from the RudderStack dashboard."
+        )
+    if not _ID.fullmatch(stripped) or ".." in stripped or stripped == ".":
+        raise InvalidSettingError(
+            f"{what} {_shown(value)} is not an id of RudderStack: expected letters, digits, "
+            "'-' and '_' only, without a URL around it."
+        )
+    return stripped
+
+
+def quoted_id(value: str, what: str) -> str:
+    """Return a checked id, safe as one segment of a URL's path."""
+    return quote(checked_id(value, what), safe="")
+
+
+def checked_sync_type(value: object) -> SyncType | None:
+    """Return the sync type, None included (RudderStack decides).
+
+    Raises:
+        InvalidSettingError: for anything but `incremental`, `full` and None.
+    """
+    if value is None:
+        return None
+    for known in SYNC_TYPES:
+        if value == known:
+            return known
+    raise InvalidSettingError(
+        f"sync_type {_shown(value)} is unknown: expected 'incremental', 'full' or nothing "
+        "(RudderStack decides)."
+    )
+
+
+def checked_choice(value: object, choices: Any, what: str) -> None:
+    """Check a value against a Literal.
+
+    Raises:
+        InvalidSettingError: naming the value and the choices.
+    """
+    allowed = get_args(choices)
+    if value not in allowed:
+        words = ", ".join(repr(choice) for choice in allowed)
+        raise InvalidSettingError(f"{what} {_shown(value)} is unknown: expected one of {words}.")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - one line of a log
+
+
+def api_base_url(region: str | None, api_url: str | None) -> str:
+    """Return the URL that all paths of the API follow, ending in `/v2`, without a slash.
+
+    Args:
+        region: `us` or `eu`; None means `us`, unless `api_url` is given.
+        api_url: scheme, host and, behind a proxy, a path prefix; with or without `/v2`.
+
+    Raises:
+        InvalidSettingError: for an unknown region, both arguments at once, or a URL that we would
+            not send a token to.
+    """
+    if region is not None and api_url is not None:
+        raise InvalidSettingError(
+            f"Both region ({region!r}) and api_url ({api_url!r}) are set: leave one of them out."
+        )
+    if api_url is not None:
+        return _checked_url(api_url)
+    name = "us" if region is None else region
+    if name not in API_URLS:
+        raise InvalidSettingError(
+            f"region {_shown(name)} is unknown: expected 'us' or 'eu'. For any other host set api_url."
+        )
+    return f"{API_URLS[name]}/{API_VERSION}"
+
+
+def _checked_url(api_url: str) -> str:
+    try:
+        url = httpx.URL(api_url.strip())
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InvalidSettingError(f"api_url {_shown(api_url)} is not a URL: {error}.") from None
+    if url.userinfo:
+        # Not shown: what stands before the @ is a password.
+        raise InvalidSettingError(
+            "api_url holds a user name or password: use access_token, and leave them out."
+        )
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidSettingError(
+            f"api_url {_shown(api_url)} is not usable: expected https://host[/prefix]."
+        )
+    if url.query or url.fragment:
+        raise InvalidSettingError(
+            f"api_url {_shown(api_url)} has a query or a fragment: expected https://host[/prefix]."
+        )
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise InvalidSettingError(
+            f"api_url {_shown(api_url)} would send the access token unencrypted: use https. "
+            "(http is accepted for this machine only: localhost, 127.0.0.1, [::1].)"
+        )
+    base = str(url).rstrip("/")
+    return base if base.endswith(f"/{API_VERSION}") else f"{base}/{API_VERSION}"
+
+
+def checked_dashboard_url(template: str) -> str:
+    """Return the template of a link to a sync's page, or say what is wrong with it.
+
+    Raises:
+        InvalidSettingError: if it is not an http(s) URL with `{connection_id}` or `{sync_id}`.
+    """
+    if not re.match(r"https?://[^\s]+$", template) or not re.search(
+        r"\{(connection|sync)_id\}", template
+    ):
+        raise InvalidSettingError(
+            f"dashboard_url {_shown(template)}: expected https://… with {{connection_id}} or "
+            "{sync_id} in it."
+        )
+    return template
+
+
+def is_loopback_url(url: object) -> bool:
+    """Whether a URL, if it is one, leads to this machine."""
+    try:
+        return isinstance(url, str) and is_loopback(httpx.URL(str.__str__(url)).host)
+    except (httpx.InvalidURL, ValueError):
+        return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Policy(BaseModel):
+    """Base of the policies: immutable, and a misspelt setting is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RequestPolicy(Policy):
+    """How long a request may take and how many this process sends."""
+
+    connect_timeout_seconds: float = Field(default=10, gt=0)
+    """To reach the host."""
+    read_timeout_seconds: float = Field(default=60, gt=0)
+    """Without a sign of an answer; RudderStack's gateways give up after a minute themselves."""
+    max_concurrent_requests: int = Field(default=16, ge=1)
+    """Under way at once, for all syncs of the process. RudderStack documents no limit for these
+    endpoints; sixteen is polite, and enough for thousands of syncs polled every few seconds."""
+    max_requests_per_second: float | None = Field(default=None, gt=0)
+    """For all syncs of the process; None sets no limit."""
+
+
+class RetryPolicy(Policy):
+    """How often a single safe request is tried again, and how long we wait in between."""
+
+    max_retries: int = Field(default=6, ge=0)
+    """After the first try; 0 means once. Six bridge a gateway's restart: they take a minute."""
+    first_delay_seconds: float = Field(default=1.0, gt=0)
+    max_delay_seconds: float = Field(default=30.0, gt=0)
+
+    def delay_seconds(
+        self, attempt: int, retry_after_seconds: float | None, jitter: float
+    ) -> float:
+        """Return the wait before try number `attempt` + 1; doubles with each attempt.
+
+        Args:
+            attempt: how many tries have failed in a row, from 1.
+            retry_after_seconds: what the server asked for; obeyed up to MAX_RETRY_AFTER_SECONDS.
+            jitter: 0.0 to 1.0; takes up to a quarter off, so that many clients do not come at once.
+        """
+        doublings = min(attempt - 1, 30)
+        ours = min(self.first_delay_seconds * 2**doublings, self.max_delay_seconds)
+        ours *= 1 - 0.25 * jitter
+        asked = min(retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
+        return float(max(ours, asked))
+
+
+class PollPolicy(Policy):
+    """How long to wait between two looks at a running sync.
+
+    The wait is a fraction of the time that the sync has taken, so quick syncs are noticed at once
+    and long ones cost few requests: about 190 in the first hour.
+    """
+
+    min_interval_seconds: float = Field(default=1.0, gt=0)
+    max_interval_seconds: float = Field(default=30.0, gt=0)
+    growth: float = Field(default=0.05, ge=0, le=10)
+    """The wait as a fraction of the time since the sync was started; 0 polls at the minimum."""
+    jitter: float = Field(default=0.1, ge=0, le=1)
+    """The share of each wait that is random, so that many syncs do not ask in step."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PollPolicy:
+        if self.min_interval_seconds > self.max_interval_seconds:
+            raise ValueError(
+                f"the shortest poll interval ({self.min_interval_seconds} s) is longer than the "
+                f"longest ({self.max_interval_seconds} s)"
+            )
+        return self
+
+    def interval_seconds(self, elapsed_seconds: float, jitter: float) -> float:
+        """Return the wait before the next look.
+
+        Args:
+            elapsed_seconds: since the sync was started, or since we began to watch it.
+            jitter: 0.0 to 1.0.
+        """
+        steady = max(self.growth * elapsed_seconds, self.min_interval_seconds)
+        return min(steady * (1 + self.jitter * (jitter - 0.5)), self.max_interval_seconds)
+
+
+class SyncPolicy(Policy):
+    """What to do around a sync, apart from polling it."""
+
+    on_running_sync: OnRunningSync = "wait"
+    """Another sync of the connection runs: `wait` for its end and start ours, because one that
+    began before the upstream tables were rebuilt may miss their rows; `attach` to it and report
+    it; or `fail`."""
+    timeout_seconds: int = Field(default=24 * 3600, gt=0)
+    """From the beginning, waiting for another sync included. A day: full syncs of large tables
+    take hours, and a worker that waits for ever is noticed by nobody."""
+    stop_on_timeout: bool = True
+    """Whether the timeout stops the sync, if it is ours."""
+    outage_tolerance_seconds: int = Field(default=45 * 60, ge=0)
+    """How long RudderStack may be out of reach before we give up. RudderStack's longest public
+    incident of 2026 lasted 30 minutes, and running syncs went on meanwhile."""
+    settling_seconds: float = Field(default=30.0, ge=0)
+    """After a start whose answer was lost: how long a sync may take to show up in the list before
+    it is certain enough that there is none."""
+    stop_on_termination: StopOnTermination = "run_canceled"
+    """When an interrupt stops a sync of ours: if somebody canceled the run, `always` or `never`."""
+    check_connection: bool = True
+    """Whether to read the connection before a start: is it enabled, does RudderStack also run it
+    on a schedule of its own?"""
+    retry: RetryPolicy = RetryPolicy()
+    poll: PollPolicy = PollPolicy()
+
+
+@dataclass(frozen=True)
+class RejectedRows:
+    """Limits for rows that the destination rejected. With no limit given, none may be rejected.
+
+    Attributes:
+        max_failed_rows: a count; None sets no limit.
+        max_failed_ratio: of the rows sent, 0.0 to 1.0; None sets no limit.
+    """
+
+    max_failed_rows: int | None = None
+    max_failed_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        rows, ratio = self.max_failed_rows, self.max_failed_ratio
+        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 0):
+            raise InvalidSettingError(f"max_failed_rows {rows!r}: expected a whole number from 0.")
+        if ratio is not None and not (isinstance(ratio, (int, float)) and 0 <= ratio <= 1):
+            raise InvalidSettingError(f"max_failed_ratio {ratio!r}: expected 0.0 to 1.0.")
+
+    @property
+    def description(self) -> str:
+        """The limits, as a person reads them."""
+        parts = []
+        if self.max_failed_rows is not None:
+            parts.append(f"at most {self.max_failed_rows} accepted")
+        if self.max_failed_ratio is not None:
+            parts.append(f"at most {self.max_failed_ratio:.2%} of the rows sent accepted")
+        return ", ".join(parts) or "none accepted"
+
+    def exceeded(self, failed: int | None, succeeded: int | None) -> str | None:
+        """Return why the limits are exceeded; None if they are not or a count is unknown."""
+        if not failed:
+            return None
+        max_rows = self.max_failed_rows
+        if max_rows is None and self.max_failed_ratio is None:
+            max_rows = 0
+        if max_rows is not None and failed > max_rows:
+            return f"{failed} rows were rejected, at most {max_rows} are accepted"
+        if self.max_failed_ratio is None or succeeded is None:
+            return None
+        ratio = failed / (failed + succeeded)
+        if ratio > self.max_failed_ratio:
+            return (
+                f"{ratio:.2%} of the rows sent were rejected, "
+                f"at most {self.max_failed_ratio:.2%} is accepted"
+            )
+        return None

@@ -1,0 +1,580 @@
+"""`RudderStackResource`: Dagster's config in, typed syncs out."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Optional, TypeVar
+
+import dagster as dg
+from dagster import get_dagster_logger
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from dagster_rudderstack.client import (
+    ClientSettings,
+    RudderStackClient,
+    checked_headers,
+    checked_token,
+)
+from dagster_rudderstack.errors import (
+    ConnectionDisabledError,
+    InvalidSettingError,
+    RudderStackError,
+)
+from dagster_rudderstack.metadata import failure_from
+from dagster_rudderstack.models import Connection, Sync
+from dagster_rudderstack.policies import (
+    OnDisabled,
+    OnRunningSync,
+    Policy,
+    PollPolicy,
+    RequestPolicy,
+    RetryPolicy,
+    StopOnTermination,
+    SyncPolicy,
+    api_base_url,
+    checked_dashboard_url,
+    checked_sync_type,
+    is_loopback_url,
+)
+from dagster_rudderstack.step import AnyContext, SyncStep, current_step, run_in_step
+from dagster_rudderstack.sync import (
+    SyncLife,
+    SyncReport,
+    SyncRequest,
+    call_with_retries,
+    drive,
+)
+from dagster_rudderstack.throttle import shared_throttle
+
+__all__ = ["RudderStackResource"]
+
+_T = TypeVar("_T")
+
+
+def _default(policy: type[Policy], field: str) -> Any:
+    return policy.model_fields[field].default
+
+
+_POLICY_SETTINGS: dict[str, tuple[type[Policy], str]] = {
+    "connect_timeout_seconds": (RequestPolicy, "connect_timeout_seconds"),
+    "read_timeout_seconds": (RequestPolicy, "read_timeout_seconds"),
+    "max_concurrent_requests": (RequestPolicy, "max_concurrent_requests"),
+    "max_requests_per_second": (RequestPolicy, "max_requests_per_second"),
+    "request_max_retries": (RetryPolicy, "max_retries"),
+    "poll_min_interval_seconds": (PollPolicy, "min_interval_seconds"),
+    "poll_max_interval_seconds": (PollPolicy, "max_interval_seconds"),
+    "poll_growth": (PollPolicy, "growth"),
+    "poll_jitter": (PollPolicy, "jitter"),
+    "sync_timeout_seconds": (SyncPolicy, "timeout_seconds"),
+    "stop_on_timeout": (SyncPolicy, "stop_on_timeout"),
+    "outage_tolerance_seconds": (SyncPolicy, "outage_tolerance_seconds"),
+    "start_settling_seconds": (SyncPolicy, "settling_seconds"),
+    "on_running_sync": (SyncPolicy, "on_running_sync"),
+    "stop_on_termination": (SyncPolicy, "stop_on_termination"),
+    "check_connection": (SyncPolicy, "check_connection"),
+}
+"""Which policy checks a setting, and under which name."""
+
+
+class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
+    """A RudderStack workspace, to start and watch Reverse ETL syncs with.
+
+    Use it in assets and ops, or outside Dagster:
+
+        with RudderStackResource(access_token=EnvVar("RUDDERSTACK_ACCESS_TOKEN")) as rudderstack:
+            report = rudderstack.sync_and_poll("2hkeBOp0lGJpMPyur0oXUxxIDhw")
+
+    Requests share kept-alive connections, opened by the first request and closed with the resource.
+    Strings and whole numbers can come from an `EnvVar`; they are checked when it is read.
+
+    Raises:
+        pydantic.ValidationError: for a value that cannot be right, naming the setting, the value
+            and what would be right; and for a setting that does not exist.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    access_token: str = Field(
+        repr=False,
+        json_schema_extra={"dagster__is_secret": True},
+        description=(
+            "Service access token of the workspace, or a personal access token. Give an EnvVar: "
+            "Dagster stores what is written in code."
+        ),
+    )
+    region: Optional[str] = Field(  # noqa: UP045 - Dagster's config takes Optional, not unions
+        default=None,
+        description="Region of the workspace: 'us' (default) or 'eu'. Leave out with api_url.",
+    )
+    api_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description=(
+            "Address of the API instead of a region's, for a proxy or a test server: "
+            "https://host[/prefix]. Plain http is accepted for this machine only."
+        ),
+    )
+    connect_timeout_seconds: int = Field(
+        default=_default(RequestPolicy, "connect_timeout_seconds"),
+        description="Seconds to reach the API.",
+    )
+    read_timeout_seconds: int = Field(
+        default=_default(RequestPolicy, "read_timeout_seconds"),
+        description="Seconds without a sign of an answer after which a request has failed.",
+    )
+    request_max_retries: int = Field(
+        default=_default(RetryPolicy, "max_retries"),
+        description=(
+            "How often a request that is safe to repeat is tried again after a passing error, "
+            "with growing waits (6: about a minute); 0: never. A start is never simply repeated."
+        ),
+    )
+    max_concurrent_requests: int = Field(
+        default=_default(RequestPolicy, "max_concurrent_requests"),
+        description="Requests under way at once, for all syncs of one process together.",
+    )
+    max_requests_per_second: Optional[float] = Field(  # noqa: UP045
+        default=None,
+        description="Requests per second for all syncs of one process together; none: no limit.",
+    )
+    ca_bundle: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description="File or folder of CA certificates to trust instead of the system's.",
+    )
+    proxy_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        repr=False,
+        json_schema_extra={"dagster__is_secret": True},
+        description="Proxy for the API; none: HTTPS_PROXY and the like are obeyed.",
+    )
+    extra_headers: dict[str, str] = Field(
+        default={},
+        repr=False,
+        description="Headers to send with each request, for a gateway in between.",
+    )
+    poll_min_interval_seconds: float = Field(
+        default=_default(PollPolicy, "min_interval_seconds"),
+        description="Shortest wait between two looks at a running sync, in seconds.",
+    )
+    poll_max_interval_seconds: float = Field(
+        default=_default(PollPolicy, "max_interval_seconds"),
+        description="Longest wait between two looks at a running sync, in seconds.",
+    )
+    poll_growth: float = Field(
+        default=_default(PollPolicy, "growth"),
+        description=(
+            "The wait as a fraction of the time that the sync has taken: 0.05 looks after 5 % "
+            "more; 0 always waits the shortest interval."
+        ),
+    )
+    poll_jitter: float = Field(
+        default=_default(PollPolicy, "jitter"),
+        description="Share of each wait that is random, 0 to 1, so that syncs do not ask in step.",
+    )
+    sync_timeout_seconds: int = Field(
+        default=_default(SyncPolicy, "timeout_seconds"),
+        description=(
+            "Seconds that a sync may take, waiting for another one included, before the step fails."
+        ),
+    )
+    stop_on_timeout: bool = Field(
+        default=_default(SyncPolicy, "stop_on_timeout"),
+        description="Whether the timeout stops the sync in RudderStack, if we started it.",
+    )
+    outage_tolerance_seconds: int = Field(
+        default=_default(SyncPolicy, "outage_tolerance_seconds"),
+        description=(
+            "Seconds that RudderStack may be out of reach while a sync runs before the step fails."
+        ),
+    )
+    start_settling_seconds: int = Field(
+        default=int(_default(SyncPolicy, "settling_seconds")),
+        description=(
+            "Seconds that a sync may take to show up after a start whose answer was lost, before "
+            "another start is sent."
+        ),
+    )
+    on_running_sync: OnRunningSync = Field(
+        default=_default(SyncPolicy, "on_running_sync"),
+        description=(
+            "When a sync of the connection is running already: 'wait' for its end and start ours, "
+            "'attach' to it and report it, or 'fail'."
+        ),
+    )
+    stop_on_termination: StopOnTermination = Field(
+        default=_default(SyncPolicy, "stop_on_termination"),
+        description=(
+            "When an interrupted step stops its sync: 'run_canceled' if somebody canceled the run "
+            "(an evicted worker leaves it for the retry), 'always' or 'never'."
+        ),
+    )
+    check_connection: bool = Field(
+        default=_default(SyncPolicy, "check_connection"),
+        description=(
+            "Whether to read the connection before a start: a disabled one fails at once, one "
+            "that RudderStack also runs on its own schedule gets a warning."
+        ),
+    )
+    dashboard_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description=(
+            "Address of a sync's page in RudderStack's dashboard, with {connection_id} and "
+            "{sync_id} in their places; shown as a link. RudderStack documents no such address, "
+            "so there is no default."
+        ),
+    )
+
+    _client: Optional[RudderStackClient] = PrivateAttr(default=None)  # noqa: UP045
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
+
+    # --- settings
+
+    @model_validator(mode="after")
+    def _checked(self) -> "RudderStackResource":
+        """Check every setting whose value is known; an EnvVar's is checked when it is read."""
+        known = {name: value for name, value in self.__dict__.items() if not _is_env_var(value)}
+        if "access_token" in known:
+            checked_token(self.access_token)
+        if self.region is not None and self.api_url is not None:
+            raise InvalidSettingError(
+                "Both region and api_url are set: leave one of them out. region names one of "
+                "RudderStack's own hosts, api_url any other."
+            )
+        if "region" in known and "api_url" in known:
+            api_base_url(self.region, self.api_url)
+        for name in ("api_url", "ca_bundle", "proxy_url", "dashboard_url", "region"):
+            if name in known and known[name] is not None and not str(known[name]).strip():
+                raise InvalidSettingError(
+                    f"{name} is empty: leave it out, or set the variable that it is read from."
+                )
+        if known.get("dashboard_url") is not None:
+            checked_dashboard_url(known["dashboard_url"])
+        checked_headers(self.extra_headers)
+        self._checked_policies(known)
+        return self
+
+    def _checked_policies(self, known: dict[str, Any]) -> None:
+        for policy in (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy):
+            _policy(policy, known)
+
+    def _sync_policy(
+        self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
+    ) -> SyncPolicy:
+        known = dict(self.__dict__)
+        if on_running_sync is not None:
+            known["on_running_sync"] = on_running_sync
+        if timeout_seconds is not None:
+            known["sync_timeout_seconds"] = timeout_seconds
+        policy = _policy(SyncPolicy, known)
+        return policy.model_copy(
+            update={"retry": _policy(RetryPolicy, known), "poll": _policy(PollPolicy, known)}
+        )
+
+    # --- the client
+
+    def get_client(self) -> RudderStackClient:
+        """Return the client of the API, one per use of the resource; its calls are not retried."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self) -> RudderStackClient:
+        resolved = _resolved(self)
+        base_url = api_base_url(resolved.region, resolved.api_url)
+        requests = _policy(RequestPolicy, resolved.__dict__)
+        settings = ClientSettings(
+            base_url=base_url,
+            access_token=resolved.access_token,
+            requests=requests,
+            ca_bundle=resolved.ca_bundle,
+            proxy_url=resolved.proxy_url,
+            extra_headers=resolved.extra_headers,
+            user_agent=f"dagster/{dg.__version__}",
+        )
+        throttle = shared_throttle(
+            base_url,
+            max_concurrent=requests.max_concurrent_requests,
+            max_per_second=requests.max_requests_per_second,
+        )
+        return RudderStackClient(settings, throttle=throttle)
+
+    def close(self) -> None:
+        """Close the kept-alive connections; a later request opens new ones."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Close the kept-alive connections when Dagster is done with the resource."""
+        self.close()
+
+    def get_resource_definition(self) -> Any:
+        """Return Dagster's definition; tells in the log if the token would be stored with it."""
+        if not _is_env_var(self.access_token) and not is_loopback_url(self.api_url):
+            _LOG.warning(
+                "The access token of a RudderStackResource is written in code, so Dagster stores it "
+                "in its snapshots of the code location. Use EnvVar('RUDDERSTACK_ACCESS_TOKEN')."
+            )
+        return super().get_resource_definition()
+
+    def __enter__(self) -> "RudderStackResource":
+        """Use the resource outside Dagster; variables are read now."""
+        resolved = _resolved(self)
+        self._outside.append(resolved)
+        return resolved
+
+    def __exit__(self, *_: object) -> None:
+        self._outside.pop().close()
+
+    # --- requests
+
+    def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
+        """Start a sync and return its id; does not wait, and is never sent twice.
+
+        Args:
+            connection_id: the connection.
+            sync_type: `incremental`, `full`, or None: RudderStack decides.
+
+        Raises:
+            ConflictError: if a sync of the connection is running (409).
+            RudderStackError: otherwise. The sync may have been started all the same if no answer
+                came; `sync_and_poll` finds that out.
+        """
+        return self.get_client().start_sync(connection_id, sync_type)
+
+    def stop_sync(self, connection_id: str) -> None:
+        """Ask RudderStack to stop whatever sync of the connection runs; does not wait."""
+        self._retried(lambda client: client.stop_sync(connection_id))
+
+    def get_sync(self, connection_id: str, sync_id: str) -> Sync:
+        """Return the details of one sync."""
+        return self._retried(lambda client: client.get_sync(connection_id, sync_id))
+
+    def list_syncs(
+        self,
+        connection_id: str,
+        *,
+        status: str | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Sync]:
+        """Return the syncs of a connection, newest first.
+
+        Args:
+            connection_id: the connection.
+            status: only those: `running`, `succeeded` or `failed`.
+            started_after: only those; aware, or taken as UTC.
+            started_before: only those; aware, or taken as UTC.
+            limit: at most so many; None: all.
+        """
+        return self._retried(
+            lambda client: client.list_syncs(
+                connection_id,
+                status=status,
+                started_after=started_after,
+                started_before=started_before,
+                limit=limit,
+            )
+        )
+
+    def get_connection(self, connection_id: str) -> Connection:
+        """Return one connection."""
+        return self._retried(lambda client: client.get_connection(connection_id))
+
+    def list_connections(
+        self, *, source_id: str | None = None, destination_id: str | None = None
+    ) -> list[Connection]:
+        """Return the Reverse ETL connections of the workspace."""
+        return self._retried(
+            lambda client: client.list_connections(
+                source_id=source_id, destination_id=destination_id
+            )
+        )
+
+    def _retried(self, call: Callable[[RudderStackClient], _T]) -> _T:
+        client = self.get_client()
+        return call_with_retries(lambda: call(client), self._sync_policy(None, None), _LOG)
+
+    # --- syncs
+
+    def sync_and_poll(
+        self,
+        connection_id: str,
+        sync_type: str | None = None,
+        *,
+        context: AnyContext | None = None,
+        on_running_sync: OnRunningSync | None = None,
+        timeout_seconds: int | None = None,
+    ) -> SyncReport:
+        """Start a sync, wait for its end and return it.
+
+        In a Dagster step the sync is written down, so that a retry of the step or of the run takes
+        it up instead of starting another, and is stopped when somebody cancels the run.
+
+        Args:
+            connection_id: the connection.
+            sync_type: `incremental`, `full`, or None: RudderStack decides.
+            context: of the asset or op; None: found by itself in the step's own thread.
+            on_running_sync: instead of the resource's.
+            timeout_seconds: instead of the resource's.
+
+        Raises:
+            dagster.Failure: in a Dagster step, with the reason and the facts as metadata; its
+                `__cause__` is the error below.
+            RudderStackError: outside Dagster.
+        """
+        report = self.run_sync(
+            context,
+            connection_id,
+            sync_type,
+            on_running_sync=on_running_sync,
+            timeout_seconds=timeout_seconds,
+        )
+        assert report is not None  # noqa: S101 - None is for on_disabled="skip" only
+        return report
+
+    def poll_sync(self, connection_id: str, sync_id: str) -> SyncReport:
+        """Wait for the end of a sync that runs, and return it.
+
+        Raises:
+            dagster.Failure: in a Dagster step, if the sync did not succeed.
+            RudderStackError: outside Dagster.
+        """
+        request = SyncRequest(connection_id)
+        step = current_step()
+        life = SyncLife(
+            self.get_client(), request, self._sync_policy(None, None), log=_logger(step)
+        )
+        with self._failures(request.connection_id, in_dagster=step is not None):
+            return drive(life.attach(sync_id))
+
+    def run_sync(  # noqa: PLR0913 - what the factories let a definition choose
+        self,
+        context: AnyContext | None,
+        connection_id: str,
+        sync_type: str | None,
+        *,
+        record_key: dg.AssetKey | None = None,
+        on_running_sync: OnRunningSync | None = None,
+        on_disabled: OnDisabled = "fail",
+        timeout_seconds: int | None = None,
+        reported_by_materialization: bool = False,
+    ) -> SyncReport | None:
+        """Sync a connection: `sync_and_poll` with what the factories need besides.
+
+        Args:
+            context: as in `sync_and_poll`.
+            connection_id: as in `sync_and_poll`.
+            sync_type: as in `sync_and_poll`.
+            record_key: the asset to record the sync in flight with; None: the step's.
+            on_running_sync: as in `sync_and_poll`.
+            on_disabled: `skip` returns None for a disabled connection.
+            timeout_seconds: as in `sync_and_poll`.
+            reported_by_materialization: the caller yields a materialization with the metadata of
+                the report; until it is stored, a retry reports the same sync again. Else the sync
+                counts as reported when this returns.
+        """
+        step = current_step(context)
+        with self._failures(connection_id, in_dagster=bool(step or context)):
+            request = SyncRequest(connection_id, checked_sync_type(sync_type))
+            policy = self._sync_policy(on_running_sync, timeout_seconds)
+            try:
+                if step is None:
+                    return self._sync_outside(request, policy)
+                key = record_key or step.default_key(request.connection_id)
+                report = self._sync_in_step(step, key, request, policy)
+                if not reported_by_materialization:
+                    step.journal(key, request.connection_id, request.sync_type).closed(report.id)
+            except ConnectionDisabledError as error:
+                if on_disabled != "skip":
+                    raise
+                _logger(step).info(f"Skipped. {error}")
+                return None
+            else:
+                return report
+
+    def _sync_in_step(
+        self, step: SyncStep, key: dg.AssetKey, request: SyncRequest, policy: SyncPolicy
+    ) -> SyncReport:
+        life = SyncLife(
+            self.get_client(),
+            request,
+            policy,
+            journal=step.journal(key, request.connection_id, request.sync_type),
+            unfinished=step.unfinished(key, request.connection_id, request.sync_type),
+            log=step.context.log,
+        )
+        return run_in_step(step, life, policy.stop_on_termination)
+
+    def _sync_outside(self, request: SyncRequest, policy: SyncPolicy) -> SyncReport:
+        life = SyncLife(self.get_client(), request, policy, log=_LOG)
+        try:
+            return drive(life.run())
+        except KeyboardInterrupt:
+            if policy.stop_on_termination == "always":
+                _LOG.info(f"Interrupted. Sync {life.sync_id}: {drive(life.stop()).value}.")
+            raise
+
+    @contextlib.contextmanager
+    def _failures(self, connection_id: str, *, in_dagster: bool) -> Iterator[None]:
+        """Turn our errors into Dagster's Failure, in a step."""
+        try:
+            yield
+        except RudderStackError as error:
+            if not in_dagster:
+                raise
+            raise failure_from(error, connection_id, self.dashboard_url) from error
+
+
+_LOG = get_dagster_logger("rudderstack")
+
+
+def _logger(step: SyncStep | None) -> logging.Logger:
+    return step.context.log if step else _LOG
+
+
+def _is_env_var(value: object) -> bool:
+    return isinstance(value, (dg.EnvVar, type(dg.EnvVar.int("_"))))
+
+
+def _resolved(resource: RudderStackResource) -> RudderStackResource:
+    """Return the resource itself, or a copy in which every EnvVar is read and checked."""
+    values = {name: getattr(resource, name) for name in type(resource).model_fields}
+    if not any(_is_env_var(value) for value in values.values()):
+        return resource
+    read = {
+        name: value.get_value() if _is_env_var(value) else value for name, value in values.items()
+    }
+    missing = [name for name, value in values.items() if _is_env_var(value) and read[name] is None]
+    if missing:
+        variables = ", ".join(f"{values[name].env_var_name} (for {name})" for name in missing)
+        raise InvalidSettingError(f"Environment variables are not set: {variables}.")
+    return type(resource)(**read)
+
+
+_P = TypeVar("_P", bound=Policy)
+
+
+def _policy(policy: type[_P], settings: dict[str, Any]) -> _P:
+    """Build a policy from settings of the resource, and name the setting that is wrong."""
+    names = {
+        field: name
+        for name, (owner, field) in _POLICY_SETTINGS.items()
+        if owner is policy and name in settings
+    }
+    try:
+        return policy(**{field: settings[name] for field, name in names.items()})
+    except ValidationError as error:
+        problems = [
+            f"{names.get(str(problem['loc'][0]), '') if problem['loc'] else ''} "
+            f"{problem['input']!r}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"]
+            for problem in error.errors(include_url=False)
+        ]
+        raise InvalidSettingError("; ".join(problems).strip() + ".") from None

@@ -1,0 +1,827 @@
+"""The life of a sync: start it once, wait for it whatever breaks, stop it if it is ours.
+
+A life is a generator. It makes its requests itself and yields the seconds to wait before it wants to
+go on, so one thread drives one life (`drive`) or a few threads drive a thousand, and a wait of six
+hours is tested in a millisecond. Every decision is a pure function at the top of this module.
+
+How "started at most once" holds. Before the start we list the syncs of the connection and remember
+their ids. When the answer to the start is lost, a sync that was not in that list began after it:
+it is adopted. No clock is compared, so a clock that is minutes off does no harm. Only when no such
+sync has shown up after a settling time is the start sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, Protocol, TypeVar
+
+from dagster_rudderstack.errors import (
+    ApiError,
+    ConflictError,
+    ConnectionDisabledError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    StatusError,
+    SyncAbortedError,
+    SyncAlreadyRunningError,
+    SyncError,
+    SyncFailedError,
+    SyncLostError,
+    SyncTimedOutError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from dagster_rudderstack.models import Connection, Sync, SyncState
+from dagster_rudderstack.policies import SyncPolicy, SyncType, checked_id, checked_sync_type
+from dagster_rudderstack.text import one_line
+
+__all__ = [
+    "Journal",
+    "NoJournal",
+    "Origin",
+    "StopOutcome",
+    "SyncLife",
+    "SyncReport",
+    "SyncRequest",
+    "Unfinished",
+    "drive",
+]
+
+Origin = Literal["started", "adopted", "attached", "resumed"]
+
+NEWEST_SYNCS = 25
+"""How many syncs we list to see what runs: RudderStack runs one, or a few, of a connection at once."""
+
+HEARTBEAT_SECONDS = 300.0
+"""The longest silence of the log while a sync runs."""
+
+STOP_GRACE_SECONDS = 15.0
+"""How long stopping may take: Kubernetes kills a pod 30 s after it was asked to end."""
+
+_T = TypeVar("_T")
+Steps = Generator[float, None, _T]
+
+
+class SyncApi(Protocol):
+    """What a life needs of the API; `RudderStackClient` has it."""
+
+    def start_sync(self, connection_id: str, sync_type: str | None = None) -> str: ...
+    def stop_sync(self, connection_id: str) -> None: ...
+    def get_sync(self, connection_id: str, sync_id: str) -> Sync: ...
+    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> list[Sync]: ...
+    def get_connection(self, connection_id: str) -> Connection: ...
+
+
+class Journal(Protocol):
+    """Where a life writes down what the next attempt must know, should this one be killed."""
+
+    def starting(self, known_sync_ids: Sequence[str]) -> None:
+        """A start is about to be sent; these syncs were there before."""
+
+    def in_flight(self, sync_id: str, *, owned: bool) -> None:
+        """This sync is the one that we wait for; `owned` if we started it."""
+
+    def nothing_started(self) -> None:
+        """The start that was announced has certainly had no effect."""
+
+
+class NoJournal:
+    """For syncs that nobody resumes, as in a notebook."""
+
+    def starting(self, known_sync_ids: Sequence[str]) -> None:
+        """Write nothing."""
+
+    def in_flight(self, sync_id: str, *, owned: bool) -> None:
+        """Write nothing."""
+
+    def nothing_started(self) -> None:
+        """Write nothing."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What an earlier attempt left behind, as its journal tells.
+
+    Attributes:
+        sync_id: the sync that it waited for; None if it was about to start one.
+        owned: whether it had started that sync.
+        known_sync_ids: the syncs that were there before it started one.
+    """
+
+    sync_id: str | None = None
+    owned: bool = True
+    known_sync_ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """What to sync. `sync_type` None: RudderStack decides.
+
+    Raises:
+        InvalidSettingError: for an id or a sync type that cannot be right.
+    """
+
+    connection_id: str
+    sync_type: SyncType | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "connection_id", checked_id(self.connection_id, "connection_id"))
+        checked_sync_type(self.sync_type)
+
+
+class SyncReport(Sync):
+    """A sync that succeeded, and how we came by it.
+
+    Attributes:
+        connection_id: the connection.
+        sync_type: what was asked for; None: RudderStack decided.
+        origin: `started` by us; `adopted`: started by us, though the answer was lost; `attached`:
+            started by somebody else; `resumed`: begun by an earlier attempt of this run.
+    """
+
+    connection_id: str
+    sync_type: SyncType | None = None
+    origin: Origin = "started"
+
+
+class StopOutcome(Enum):
+    """What came of stopping our sync, as a person reads it."""
+
+    REQUESTED = "RudderStack was asked to stop it"
+    OVER = "it was over already"
+    NOT_OURS = "it was left running, since somebody else started it"
+    OTHERS_RUNNING = (
+        "it was left running, since other syncs of the connection run too and a stop would end all"
+    )
+    NOTHING_STARTED = "no sync had been started"
+    UNKNOWN = "it could not be stopped, since RudderStack did not answer: look in the dashboard"
+
+
+# --- decisions
+
+
+class StartAnswer(Enum):
+    """What an error of a start means for whether a sync was started."""
+
+    NOT_STARTED = "certainly not, and it may be tried again"
+    RUNNING = "another sync is running"
+    LOST = "maybe: the answer was lost"
+    REFUSED = "certainly not, and trying again is of no use"
+
+
+_REQUEST_TIMEOUT = 408
+_FIRST_SERVER_ERROR = 500
+_FIRST_REDIRECT, _FIRST_CLIENT_ERROR = 300, 400
+
+
+def judge_start(error: ApiError) -> StartAnswer:
+    """Decide what an error of `POST /start` says about whether a sync was started.
+
+    A request that never reached RudderStack and a 429 had no effect. An answer that was cut off, a
+    server error, a 2xx that cannot be read, and a redirect (a gateway's doing) say nothing.
+    """
+    if isinstance(error, TransportError):
+        return StartAnswer.LOST if error.request_sent else StartAnswer.NOT_STARTED
+    if isinstance(error, UnexpectedResponseError):
+        return StartAnswer.LOST
+    if isinstance(error, RateLimitedError):
+        return StartAnswer.NOT_STARTED
+    if isinstance(error, ConflictError):
+        return StartAnswer.RUNNING
+    if isinstance(error, StatusError) and _says_nothing(error.status_code):
+        return StartAnswer.LOST
+    return StartAnswer.REFUSED
+
+
+def _says_nothing(status: int) -> bool:
+    return (
+        status >= _FIRST_SERVER_ERROR
+        or status == _REQUEST_TIMEOUT
+        or _FIRST_REDIRECT <= status < _FIRST_CLIENT_ERROR
+    )
+
+
+def is_passing(error: ApiError) -> bool:
+    """Whether an error of a safe request may be gone the next time, with nobody mending anything."""
+    if isinstance(error, (TransportError, UnexpectedResponseError, RateLimitedError)):
+        return True
+    return isinstance(error, StatusError) and (
+        error.status_code >= _FIRST_SERVER_ERROR or error.status_code == _REQUEST_TIMEOUT
+    )
+
+
+def began_since(listed: Sequence[Sync], known_sync_ids: Collection[str]) -> Sync | None:
+    """Return the first sync that began after the known ones; `listed` is newest first."""
+    new = [sync for sync in listed if sync.id not in known_sync_ids]
+    return new[-1] if new else None
+
+
+def running_among(listed: Sequence[Sync]) -> list[Sync]:
+    """Return the syncs that run; `listed` is newest first.
+
+    A status that we do not know counts as running in the newest sync only: an old one that was
+    never given an end is not worth waiting for.
+    """
+    return [
+        sync
+        for place, sync in enumerate(listed)
+        if sync.state is SyncState.RUNNING
+        or (place == 0 and sync.state is SyncState.UNKNOWN_RUNNING)
+    ]
+
+
+def failure_of(sync: Sync, connection_id: str) -> SyncError | None:
+    """Return the error of a sync that is over; None if it succeeded."""
+    if sync.state is SyncState.SUCCEEDED:
+        return None
+    what = f"Sync {sync.id} of connection {connection_id}"
+    took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
+    says = f" RudderStack says: {one_line(sync.error)}" if sync.error else ""
+    if sync.state is SyncState.ABORTED:
+        return SyncAbortedError(
+            f"{what} was stopped{took} (status {sync.status!r}).{says} If that was not meant, "
+            "materialize the asset again.",
+            connection_id=connection_id,
+            sync=sync,
+        )
+    if sync.state is SyncState.FAILED:
+        return SyncFailedError(
+            f"{what} failed{took}.{says or ' RudderStack gives no reason.'} Mend the cause in the "
+            "source or the destination, then materialize the asset again.",
+            connection_id=connection_id,
+            sync=sync,
+        )
+    return SyncFailedError(
+        f"{what} ended{took} with the status {sync.status!r}, which is not known to mean success."
+        f"{says} Look at the sync in RudderStack's dashboard before you start it again.",
+        connection_id=connection_id,
+        sync=sync,
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as a person says it: `45 s`, `4 min 5 s`, `6 h`."""
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"  # noqa: PLR2004
+    units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join([f"{amount} {unit}" for amount, unit in units if amount][:2])
+
+
+# --- the life
+
+
+@dataclass
+class _Flight:
+    sync_id: str
+    origin: Origin
+    owned: bool
+    since: float
+
+
+@dataclass
+class SyncLife:
+    """One sync, from the wish to the report. Drive `run()`; after an interrupt, drive `stop()`.
+
+    Args:
+        api: the client.
+        request: what to sync.
+        policy: timeouts and choices.
+        journal: what the next attempt must know is written here.
+        unfinished: what an earlier attempt left; None: nothing.
+        log: where changes and troubles are told.
+        monotonic: seconds that only grow.
+        jitter: a random number from 0.0 to 1.0.
+    """
+
+    api: SyncApi
+    request: SyncRequest
+    policy: SyncPolicy = field(default_factory=SyncPolicy)
+    journal: Journal = field(default_factory=NoJournal)
+    unfinished: Unfinished | None = None
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))
+    monotonic: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+
+    _deadline: float = field(default=float("inf"), init=False)
+    _flight: _Flight | None = field(default=None, init=False)
+    _last: Sync | None = field(default=None, init=False)
+    _known: frozenset[str] | None = field(default=None, init=False)
+    _unanswered_since: float | None = field(default=None, init=False)
+    """When a start was sent whose answer we do not have; None: there is none."""
+    _over: bool = field(default=False, init=False)
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that is synced."""
+        return self.request.connection_id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing of ours left to stop."""
+        return self._over
+
+    @property
+    def sync_id(self) -> str | None:
+        """The sync that is waited for; None until there is one."""
+        return self._flight.sync_id if self._flight else None
+
+    def recall(self) -> None:
+        """Take what an earlier attempt left for ours, without a request; then `stop()` finds it."""
+        left = self.unfinished
+        if left is None:
+            return
+        if left.sync_id is not None:
+            self._flight = _Flight(left.sync_id, "resumed", left.owned, self.monotonic())
+        else:
+            self._known = left.known_sync_ids
+            self._unanswered_since = self.monotonic()
+
+    def run(self) -> Steps[SyncReport]:
+        """Start or resume the sync and wait for its end.
+
+        Raises:
+            SyncError: if it did not succeed, or nobody can tell.
+            ApiError: if it was not started.
+        """
+        self._deadline = self.monotonic() + self.policy.timeout_seconds
+        flight = yield from self._resume()
+        if flight is None:
+            yield from self._check_connection()
+            flight = yield from self._begin()
+        sync = yield from self._watch(flight.sync_id, flight.since)
+        self._over = True
+        return self._report(sync, flight)
+
+    def attach(self, sync_id: str) -> Steps[SyncReport]:
+        """Wait for the end of a sync that somebody else started."""
+        self._deadline = self.monotonic() + self.policy.timeout_seconds
+        checked_id(sync_id, "sync_id")
+        # Asked for before anything is tolerated: a wrong id or token is told at once.
+        self._last = yield from self._ask(
+            lambda: self.api.get_sync(self.connection_id, sync_id), in_flight=False
+        )
+        flight = self._take(sync_id, "attached", owned=False)
+        sync = yield from self._watch(sync_id, flight.since)
+        self._over = True
+        return self._report(sync, flight)
+
+    def _report(self, sync: Sync, flight: _Flight) -> SyncReport:
+        failure = failure_of(sync, self.connection_id)
+        if failure is not None:
+            raise failure
+        return SyncReport(
+            **dict(sync),
+            connection_id=self.connection_id,
+            sync_type=self.request.sync_type,
+            origin=flight.origin,
+        )
+
+    # --- before the start
+
+    def _resume(self) -> Steps[_Flight | None]:
+        """Take up what an earlier attempt left; None if there is nothing to wait for."""
+        left = self.unfinished
+        if left is None:
+            return None
+        if left.sync_id is None:
+            self.log.info(
+                f"An earlier attempt was about to start a sync of connection {self.connection_id}: "
+                "looking for it before another one is started."
+            )
+            self.recall()
+            return None
+        sync = yield from self._recall(left.sync_id)
+        if sync is None or (sync.is_over and failure_of(sync, self.connection_id)):
+            state = f"ended as {sync.status!r}" if sync else "is no longer known to RudderStack"
+            self.log.info(
+                f"Sync {left.sync_id} of an earlier attempt {state}: a new one is started."
+            )
+            return None
+        state = "succeeded meanwhile" if sync.is_over else "is still running"
+        self.log.info(f"Sync {left.sync_id} of an earlier attempt {state}: no new one is started.")
+        return self._take(left.sync_id, "resumed", owned=left.owned)
+
+    def _recall(self, sync_id: str) -> Steps[Sync | None]:
+        """Return a sync of an earlier attempt; None if RudderStack goes on not knowing it."""
+        give_up_at = self.monotonic() + self.policy.settling_seconds
+
+        def look() -> Sync | None:
+            try:
+                return self.api.get_sync(self.connection_id, sync_id)
+            except NotFoundError:
+                # A sync can be unknown for its first seconds.
+                if self.monotonic() >= give_up_at:
+                    return None
+                raise
+
+        return (yield from self._ask(look, in_flight=True))
+
+    def _check_connection(self) -> Steps[None]:
+        """Read the connection: is it enabled, and does RudderStack run it on its own too?"""
+        if not self.policy.check_connection:
+            return
+        try:
+            connection = yield from self._ask(
+                lambda: self.api.get_connection(self.connection_id),
+                in_flight=self._unanswered_since is not None,
+            )
+        except PermissionDeniedError as error:
+            self.log.warning(f"The connection is not checked before its sync. {error}")
+            return
+        if not connection.enabled and self._unanswered_since is None:
+            raise ConnectionDisabledError(
+                f"Connection {self.connection_id} is disabled in RudderStack and does not sync. "
+                "Enable it in the dashboard, or set on_disabled to 'skip'.",
+                connection_id=self.connection_id,
+            )
+        schedule = connection.schedule
+        if schedule is not None and schedule.type.lower() != "manual":
+            self.log.warning(
+                f"RudderStack also starts connection {self.connection_id} by itself (its schedule "
+                f"is {one_line(schedule.type, 40)!r}). Set the schedule to Manual in the "
+                "dashboard, so that Dagster alone decides when it syncs."
+            )
+
+    # --- the start
+
+    def _begin(self) -> Steps[_Flight]:
+        """Start a sync, or find the one that is ours already."""
+        failures = conflicts = 0
+        failure: ApiError | None = None
+        while True:
+            taken = yield from self._look_around()
+            if taken is not None:
+                return taken
+            if failure is not None and failures > self.policy.retry.max_retries:
+                self.journal.nothing_started()
+                raise failure
+            try:
+                return self._take(self._send_start(), "started", owned=True)
+            except ApiError as error:
+                answer = judge_start(error)
+                if answer is StartAnswer.RUNNING:
+                    conflicts += 1
+                    yield from self._meet_conflict(error, conflicts)
+                    continue
+                failures, failure = failures + 1, error
+                yield from self._meet_failure(error, answer, failures)
+
+    def _look_around(self) -> Steps[_Flight | None]:
+        """List the newest syncs: return the one to wait for, or None when the way is clear."""
+        looks = 0
+        while True:
+            listed = yield from self._ask(
+                lambda: self.api.list_syncs(
+                    self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS
+                ),
+                in_flight=self._unanswered_since is not None,
+            )
+            if self._unanswered_since is not None:
+                looks += 1
+                found = began_since(listed, self._known or ())
+                if found is not None:
+                    self.log.info(
+                        f"Sync {found.id} began after our start, whose answer was lost: it is "
+                        "taken for ours."
+                    )
+                    return self._take(found.id, "adopted", owned=True)
+                if self.monotonic() < self._unanswered_since + self.policy.settling_seconds:
+                    yield from self._pause(
+                        self.policy.retry.delay_seconds(looks, None, self.jitter())
+                    )
+                    continue
+                self.log.info("No sync has shown up since the lost start.")
+            running = running_among(listed)
+            if running:
+                taken = yield from self._meet_running(running[0])
+                if taken is not None:
+                    return taken
+                continue
+            if self._unanswered_since is None:
+                self._announce(frozenset(sync.id for sync in listed))
+            return None
+
+    def _announce(self, known: frozenset[str]) -> None:
+        if known != self._known:
+            self._known = known
+            self.journal.starting(sorted(known))
+
+    def _meet_running(self, sync: Sync) -> Steps[_Flight | None]:
+        """Another sync runs: attach to it, fail, or wait for its end and return None."""
+        choice = self.policy.on_running_sync
+        if choice == "fail":
+            raise self._already_running(sync)
+        if choice == "attach":
+            self.log.info(f"Sync {sync.id} is already running: it is waited for and reported.")
+            return self._take(sync.id, "attached", owned=False)
+        self.log.info(
+            f"Sync {sync.id} of connection {self.connection_id} is already running. It may have "
+            "begun before the upstream tables were rebuilt: waiting for its end before ours starts."
+        )
+        yield from self._watch(sync.id, self.monotonic())
+        return None
+
+    def _already_running(self, sync: Sync | None) -> SyncAlreadyRunningError:
+        name = f" ({sync.id})" if sync else ""
+        return SyncAlreadyRunningError(
+            f"A sync of connection {self.connection_id} is already running{name}, and "
+            "on_running_sync is 'fail'. Wait for its end, or choose 'wait' or 'attach'.",
+            connection_id=self.connection_id,
+            sync=sync,
+        )
+
+    def _send_start(self) -> str:
+        # Set before the request and cleared only by an answer: an interrupt may come in between.
+        before = self._unanswered_since
+        self._unanswered_since = self.monotonic()
+        try:
+            sync_id = self.api.start_sync(self.connection_id, self.request.sync_type)
+        except ApiError as error:
+            if judge_start(error) is not StartAnswer.LOST:
+                self._unanswered_since = before
+            raise
+        self._unanswered_since = None
+        return sync_id
+
+    def _meet_conflict(self, error: ApiError, conflicts: int) -> Steps[None]:
+        if self.policy.on_running_sync == "fail" and self._unanswered_since is None:
+            self.journal.nothing_started()
+            raise self._already_running(None) from error
+        self.log.info(f"RudderStack says that a sync is already running: looking for it. {error}")
+        # The list may show the other sync a little later than the start does.
+        yield from self._pause(self.policy.retry.delay_seconds(conflicts, None, self.jitter()))
+
+    def _meet_failure(self, error: ApiError, answer: StartAnswer, failures: int) -> Steps[None]:
+        """Wait before the next look after a failed start; raise when more are of no use."""
+        if answer is StartAnswer.LOST:
+            self.log.warning(
+                f"The answer to the start of connection {self.connection_id} was lost, so a sync "
+                f"may have been started or not: looking for it. {error}"
+            )
+            return
+        if answer is StartAnswer.REFUSED and self._unanswered_since is None:
+            self.journal.nothing_started()
+            raise error
+        delay = self._delay_after(error, failures)
+        self.log.warning(f"{error} Trying again in {duration_text(delay)}.")
+        yield from self._pause(delay)
+
+    def _take(self, sync_id: str, origin: Origin, *, owned: bool) -> _Flight:
+        self._flight = _Flight(sync_id, origin, owned, self.monotonic())
+        self._unanswered_since = self._last = None
+        try:
+            self.journal.in_flight(sync_id, owned=owned)
+        except Exception as error:  # noqa: BLE001 - the sync runs: losing it would be worse
+            self.log.warning(
+                f"Sync {sync_id} could not be written down, so a retry will not find it: {error}"
+            )
+        if origin == "started":
+            self.log.info(f"Started sync {sync_id} of connection {self.connection_id}.")
+        return self._flight
+
+    # --- the wait
+
+    def _watch(self, sync_id: str, since: float) -> Steps[Sync]:
+        """Poll a sync until it is over and return it."""
+        progress = _Progress(self.log, self.monotonic)
+        if self._flight is not None and self._flight.origin == "started":
+            yield from self._pause(self._interval(since))
+        while True:
+            sync = yield from self._ask(
+                lambda: self.api.get_sync(self.connection_id, sync_id), in_flight=True
+            )
+            self._last = sync
+            progress.tell(sync)
+            if sync.is_over:
+                return sync
+            yield from self._pause(self._interval(since))
+
+    def _interval(self, since: float) -> float:
+        return self.policy.poll.interval_seconds(self.monotonic() - since, self.jitter())
+
+    def _ask(self, call: Callable[[], _T], *, in_flight: bool) -> Steps[_T]:
+        """Make a safe request until it is answered.
+
+        Args:
+            call: the request.
+            in_flight: a sync of ours may be running, so everything is borne for the outage
+                tolerance; else only passing errors are, for the retries of a request.
+        """
+        failures = 0
+        since = self.monotonic()
+        while True:
+            try:
+                answer = call()
+            except ApiError as error:
+                failures += 1
+                self._bear(error, failures, since, in_flight=in_flight)
+                delay = self._delay_after(error, failures)
+                self.log.warning(f"{error} Trying again in {duration_text(delay)}.")
+                yield from self._pause(delay)
+            else:
+                if failures:
+                    lasted = duration_text(self.monotonic() - since)
+                    self.log.info(f"RudderStack answers again, after {lasted}.")
+                return answer
+
+    def _bear(self, error: ApiError, failures: int, since: float, *, in_flight: bool) -> None:
+        """Raise if an error of a safe request is not to be borne any longer."""
+        if not in_flight:
+            if not is_passing(error) or failures > self.policy.retry.max_retries:
+                raise error
+            return
+        lasted = self.monotonic() - since
+        if lasted < self.policy.outage_tolerance_seconds:
+            return
+        name = f"Sync {self.sync_id}" if self.sync_id else "A sync"
+        raise SyncLostError(
+            f"{name} of connection {self.connection_id} may be running, but RudderStack could not "
+            f"be asked for {duration_text(lasted)}. It was left alone: a retry of this step takes "
+            f"it up again. Last trouble: {error}",
+            connection_id=self.connection_id,
+            sync=self._last,
+        ) from error
+
+    def _delay_after(self, error: ApiError, failures: int) -> float:
+        asked = error.retry_after_seconds if isinstance(error, StatusError) else None
+        return self.policy.retry.delay_seconds(failures, asked, self.jitter())
+
+    def _pause(self, seconds: float) -> Steps[None]:
+        """Wait, but not past the deadline, and look once more when it is reached."""
+        remaining = self._deadline - self.monotonic()
+        if remaining <= 0:
+            yield from self._time_out()
+        yield min(seconds, remaining)
+
+    def _time_out(self) -> Steps[None]:
+        """Stop our sync if the policy says so, and raise."""
+        owned = self._unanswered_since is not None or (self._flight and self._flight.owned)
+        outcome = None
+        if owned and self.policy.stop_on_timeout:
+            outcome = yield from self.stop()
+        error = SyncTimedOutError(
+            f"{self._timeout_text(outcome)} Raise the timeout if the sync is slow, or look at it "
+            "in RudderStack's dashboard.",
+            connection_id=self.connection_id,
+            sync=self._last,
+        )
+        error.stop_requested = outcome is StopOutcome.REQUESTED
+        raise error
+
+    def _timeout_text(self, outcome: StopOutcome | None) -> str:
+        limit = duration_text(self.policy.timeout_seconds)
+        if self._flight is None:
+            reason = (
+                f"sync {self._last.id} was in the way" if self._last else "no clear answer came"
+            )
+            fate = f" ({outcome.value})" if outcome else ""
+            return (
+                f"No sync of connection {self.connection_id} could be started within the timeout "
+                f"of {limit}: {reason}{fate}."
+            )
+        fate = outcome.value if outcome else "it was left running"
+        return (
+            f"Sync {self._flight.sync_id} of connection {self.connection_id} was not over within "
+            f"the timeout of {limit}: {fate}."
+        )
+
+    # --- the stop
+
+    def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> Steps[StopOutcome]:
+        """Stop our sync, only ours, and only while it is the one running.
+
+        `/stop` acts on the connection, not on a sync, so each try looks first at what runs.
+        """
+        give_up_at = self.monotonic() + grace_seconds
+        failures = 0
+        while True:
+            try:
+                return self._stop_once(last_look=failures > 0)
+            except ApiError as error:
+                failures += 1
+                delay = min(self._delay_after(error, failures), 2.0)
+                if self.monotonic() + delay > give_up_at:
+                    self.log.warning(f"The sync could not be stopped. {error}")
+                    return StopOutcome.UNKNOWN
+                yield delay
+
+    def _stop_once(self, *, last_look: bool) -> StopOutcome:
+        listed = self.api.list_syncs(self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)
+        if self._flight is None:
+            if self._unanswered_since is None:
+                return StopOutcome.NOTHING_STARTED
+            found = began_since(listed, self._known or ())
+            if found is None:
+                if last_look:
+                    return StopOutcome.NOTHING_STARTED
+                # The start may have been cut off by the interrupt: give its sync a second to show.
+                raise _not_yet(self.connection_id)
+            self._take(found.id, "adopted", owned=True)
+        flight = self._flight
+        assert flight is not None  # noqa: S101 - taken just above
+        if not flight.owned:
+            return StopOutcome.NOT_OURS
+        if self.api.get_sync(self.connection_id, flight.sync_id).is_over:
+            return StopOutcome.OVER
+        if any(sync.id != flight.sync_id for sync in running_among(listed)):
+            return StopOutcome.OTHERS_RUNNING
+        self.api.stop_sync(self.connection_id)
+        return StopOutcome.REQUESTED
+
+
+def _not_yet(connection_id: str) -> ApiError:
+    return UnexpectedResponseError(
+        "The sync whose start was interrupted does not show yet.",
+        method="GET",
+        path=f"/retl-connections/{connection_id}/syncs",
+    )
+
+
+class _Progress:
+    """Tells a log what changed about a sync, and that it still runs."""
+
+    def __init__(self, log: logging.Logger, monotonic: Callable[[], float]) -> None:
+        self._log = log
+        self._monotonic = monotonic
+        self._began = self._told_at = monotonic()
+        self._told: tuple[str, int] | None = None
+
+    def tell(self, sync: Sync) -> None:
+        """Log a line if the status or the tenth of the rows changed, or after a long silence."""
+        percent = percent_done(sync)
+        now = (sync.status, -1 if percent is None else int(percent // 10))
+        if now == self._told and self._monotonic() - self._told_at < HEARTBEAT_SECONDS:
+            return
+        first_unknown = sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER) and (
+            self._told is None or self._told[0] != sync.status
+        )
+        self._told, self._told_at = now, self._monotonic()
+        elapsed = duration_text(self._told_at - self._began)
+        if first_unknown:
+            self._log.warning(
+                f"Sync {sync.id} has the status {sync.status!r}, which is not documented; it is "
+                f"not taken for a success. ({_rows_text(sync)}{elapsed})"
+            )
+        else:
+            self._log.info(f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})")
+
+
+def percent_done(sync: Sync) -> float | None:
+    """Return how much of the changed rows is done, 0.0 to 100.0; None if unknown."""
+    done = [rows for rows in (sync.rows_succeeded, sync.rows_failed) if rows is not None]
+    if not sync.rows_changed or not done:
+        return None
+    return min(100.0, 100 * sum(done) / sync.rows_changed)
+
+
+def _rows_text(sync: Sync) -> str:
+    parts = [
+        f"{rows:,} rows {word}"
+        for word, rows in (("taken", sync.rows_succeeded), ("rejected", sync.rows_failed))
+        if rows is not None
+    ]
+    percent = percent_done(sync)
+    if percent is not None:
+        parts.append(f"{percent:.0f} %")
+    return "".join(f"{part}, " for part in parts)
+
+
+def drive(steps: Steps[_T], sleep: Callable[[float], object] = time.sleep) -> _T:
+    """Run a life in this thread, sleeping between its steps, and return what it returns."""
+    while True:
+        try:
+            seconds = next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        sleep(seconds)
+
+
+def call_with_retries(
+    call: Callable[[], _T],
+    policy: SyncPolicy,
+    log: logging.Logger,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    jitter: Callable[[], float] = random.random,
+) -> _T:
+    """Make one safe request, again after passing errors, as often as the policy says."""
+    failures = 0
+    while True:
+        try:
+            return call()
+        except ApiError as error:
+            failures += 1
+            if not is_passing(error) or failures > policy.retry.max_retries:
+                raise
+            asked = error.retry_after_seconds if isinstance(error, StatusError) else None
+            delay = policy.retry.delay_seconds(failures, asked, jitter())
+            log.warning(f"{error} Trying again in {duration_text(delay)}.")
+        sleep(delay)
