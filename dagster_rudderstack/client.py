@@ -41,7 +41,7 @@ from dagster_rudderstack.policies import (
     is_loopback,
     quoted_id,
 )
-from dagster_rudderstack.text import message_of, one_line
+from dagster_rudderstack.text import message_of, one_line, sentence
 from dagster_rudderstack.throttle import Throttle
 from dagster_rudderstack.version import __version__
 
@@ -303,7 +303,7 @@ class RudderStackClient:
                 )
             )
         kind = _STATUS_ERRORS.get(status, StatusError)
-        says = f" RudderStack says: {detail}" if detail else ""
+        says = f" RudderStack says: {sentence(detail)}" if detail else ""
         hint = self._hint(response)
         return kind(
             f"RudderStack answered {status} to {method} {path}.{says}{hint and ' ' + hint}",

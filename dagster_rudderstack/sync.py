@@ -2,7 +2,7 @@
 
 A life is a generator. It makes its requests itself and yields the seconds to wait before it wants to
 go on, so one thread drives one life (`drive`) or a few threads drive a thousand, and a wait of six
-hours is tested in a millisecond. Every decision is a pure function at the top of this module.
+hours is tested in a millisecond. Every decision is a pure function in `decisions`.
 
 How "started at most once" holds. Before the start we list the syncs of the connection and remember
 their ids. When the answer to the start is lost, a sync that was not in that list began after it:
@@ -15,30 +15,34 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol, TypeVar
 
+from dagster_rudderstack.decisions import (
+    StartAnswer,
+    began_since,
+    duration_text,
+    failure_of,
+    is_passing,
+    judge_start,
+    running_among,
+)
 from dagster_rudderstack.errors import (
     ApiError,
-    ConflictError,
     ConnectionDisabledError,
     NotFoundError,
     PermissionDeniedError,
-    RateLimitedError,
     StatusError,
-    SyncAbortedError,
     SyncAlreadyRunningError,
-    SyncError,
-    SyncFailedError,
     SyncLostError,
     SyncTimedOutError,
-    TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.models import Connection, Sync, SyncState
+from dagster_rudderstack.models import Connection, Sync
 from dagster_rudderstack.policies import SyncPolicy, SyncType, checked_id, checked_sync_type
+from dagster_rudderstack.progress import Progress
 from dagster_rudderstack.text import one_line
 
 __all__ = [
@@ -57,9 +61,6 @@ Origin = Literal["started", "adopted", "attached", "resumed"]
 
 NEWEST_SYNCS = 25
 """How many syncs we list to see what runs: RudderStack runs one, or a few, of a connection at once."""
-
-HEARTBEAT_SECONDS = 300.0
-"""The longest silence of the log while a sync runs."""
 
 STOP_GRACE_SECONDS = 15.0
 """How long stopping may take: Kubernetes kills a pod 30 s after it was asked to end."""
@@ -161,120 +162,6 @@ class StopOutcome(Enum):
     )
     NOTHING_STARTED = "no sync had been started"
     UNKNOWN = "it could not be stopped, since RudderStack did not answer: look in the dashboard"
-
-
-# --- decisions
-
-
-class StartAnswer(Enum):
-    """What an error of a start means for whether a sync was started."""
-
-    NOT_STARTED = "certainly not, and it may be tried again"
-    RUNNING = "another sync is running"
-    LOST = "maybe: the answer was lost"
-    REFUSED = "certainly not, and trying again is of no use"
-
-
-_REQUEST_TIMEOUT = 408
-_FIRST_SERVER_ERROR = 500
-_FIRST_REDIRECT, _FIRST_CLIENT_ERROR = 300, 400
-
-
-def judge_start(error: ApiError) -> StartAnswer:
-    """Decide what an error of `POST /start` says about whether a sync was started.
-
-    A request that never reached RudderStack and a 429 had no effect. An answer that was cut off, a
-    server error, a 2xx that cannot be read, and a redirect (a gateway's doing) say nothing.
-    """
-    if isinstance(error, TransportError):
-        return StartAnswer.LOST if error.request_sent else StartAnswer.NOT_STARTED
-    if isinstance(error, UnexpectedResponseError):
-        return StartAnswer.LOST
-    if isinstance(error, RateLimitedError):
-        return StartAnswer.NOT_STARTED
-    if isinstance(error, ConflictError):
-        return StartAnswer.RUNNING
-    if isinstance(error, StatusError) and _says_nothing(error.status_code):
-        return StartAnswer.LOST
-    return StartAnswer.REFUSED
-
-
-def _says_nothing(status: int) -> bool:
-    return (
-        status >= _FIRST_SERVER_ERROR
-        or status == _REQUEST_TIMEOUT
-        or _FIRST_REDIRECT <= status < _FIRST_CLIENT_ERROR
-    )
-
-
-def is_passing(error: ApiError) -> bool:
-    """Whether an error of a safe request may be gone the next time, with nobody mending anything."""
-    if isinstance(error, (TransportError, UnexpectedResponseError, RateLimitedError)):
-        return True
-    return isinstance(error, StatusError) and (
-        error.status_code >= _FIRST_SERVER_ERROR or error.status_code == _REQUEST_TIMEOUT
-    )
-
-
-def began_since(listed: Sequence[Sync], known_sync_ids: Collection[str]) -> Sync | None:
-    """Return the first sync that began after the known ones; `listed` is newest first."""
-    new = [sync for sync in listed if sync.id not in known_sync_ids]
-    return new[-1] if new else None
-
-
-def running_among(listed: Sequence[Sync]) -> list[Sync]:
-    """Return the syncs that run; `listed` is newest first.
-
-    A status that we do not know counts as running in the newest sync only: an old one that was
-    never given an end is not worth waiting for.
-    """
-    return [
-        sync
-        for place, sync in enumerate(listed)
-        if sync.state is SyncState.RUNNING
-        or (place == 0 and sync.state is SyncState.UNKNOWN_RUNNING)
-    ]
-
-
-def failure_of(sync: Sync, connection_id: str) -> SyncError | None:
-    """Return the error of a sync that is over; None if it succeeded."""
-    if sync.state is SyncState.SUCCEEDED:
-        return None
-    what = f"Sync {sync.id} of connection {connection_id}"
-    took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
-    says = f" RudderStack says: {one_line(sync.error)}" if sync.error else ""
-    if sync.state is SyncState.ABORTED:
-        return SyncAbortedError(
-            f"{what} was stopped{took} (status {sync.status!r}).{says} If that was not meant, "
-            "materialize the asset again.",
-            connection_id=connection_id,
-            sync=sync,
-        )
-    if sync.state is SyncState.FAILED:
-        return SyncFailedError(
-            f"{what} failed{took}.{says or ' RudderStack gives no reason.'} Mend the cause in the "
-            "source or the destination, then materialize the asset again.",
-            connection_id=connection_id,
-            sync=sync,
-        )
-    return SyncFailedError(
-        f"{what} ended{took} with the status {sync.status!r}, which is not known to mean success."
-        f"{says} Look at the sync in RudderStack's dashboard before you start it again.",
-        connection_id=connection_id,
-        sync=sync,
-    )
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration as a person says it: `45 s`, `4 min 5 s`, `6 h`."""
-    whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"  # noqa: PLR2004
-    units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
-    return " ".join([f"{amount} {unit}" for amount, unit in units if amount][:2])
-
-
-# --- the life
 
 
 @dataclass
@@ -492,10 +379,12 @@ class SyncLife:
                         "taken for ours."
                     )
                     return self._take(found.id, "adopted", owned=True)
-                if self.monotonic() < self._unanswered_since + self.policy.settling_seconds:
-                    yield from self._pause(
-                        self.policy.retry.delay_seconds(looks, None, self.jitter())
-                    )
+                settled_in = (
+                    self._unanswered_since + self.policy.settling_seconds - self.monotonic()
+                )
+                if settled_in > 0:
+                    delay = self.policy.retry.delay_seconds(looks, None, self.jitter())
+                    yield from self._pause(min(delay, settled_in))
                     continue
                 self.log.info("No sync has shown up since the lost start.")
             running = running_among(listed)
@@ -590,7 +479,7 @@ class SyncLife:
 
     def _watch(self, sync_id: str, since: float) -> Steps[Sync]:
         """Poll a sync until it is over and return it."""
-        progress = _Progress(self.log, self.monotonic)
+        progress = Progress(self.log, self.monotonic)
         if self._flight is not None and self._flight.origin == "started":
             yield from self._pause(self._interval(since))
         while True:
@@ -742,55 +631,6 @@ def _not_yet(connection_id: str) -> ApiError:
         method="GET",
         path=f"/retl-connections/{connection_id}/syncs",
     )
-
-
-class _Progress:
-    """Tells a log what changed about a sync, and that it still runs."""
-
-    def __init__(self, log: logging.Logger, monotonic: Callable[[], float]) -> None:
-        self._log = log
-        self._monotonic = monotonic
-        self._began = self._told_at = monotonic()
-        self._told: tuple[str, int] | None = None
-
-    def tell(self, sync: Sync) -> None:
-        """Log a line if the status or the tenth of the rows changed, or after a long silence."""
-        percent = percent_done(sync)
-        now = (sync.status, -1 if percent is None else int(percent // 10))
-        if now == self._told and self._monotonic() - self._told_at < HEARTBEAT_SECONDS:
-            return
-        first_unknown = sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER) and (
-            self._told is None or self._told[0] != sync.status
-        )
-        self._told, self._told_at = now, self._monotonic()
-        elapsed = duration_text(self._told_at - self._began)
-        if first_unknown:
-            self._log.warning(
-                f"Sync {sync.id} has the status {sync.status!r}, which is not documented; it is "
-                f"not taken for a success. ({_rows_text(sync)}{elapsed})"
-            )
-        else:
-            self._log.info(f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})")
-
-
-def percent_done(sync: Sync) -> float | None:
-    """Return how much of the changed rows is done, 0.0 to 100.0; None if unknown."""
-    done = [rows for rows in (sync.rows_succeeded, sync.rows_failed) if rows is not None]
-    if not sync.rows_changed or not done:
-        return None
-    return min(100.0, 100 * sum(done) / sync.rows_changed)
-
-
-def _rows_text(sync: Sync) -> str:
-    parts = [
-        f"{rows:,} rows {word}"
-        for word, rows in (("taken", sync.rows_succeeded), ("rejected", sync.rows_failed))
-        if rows is not None
-    ]
-    percent = percent_done(sync)
-    if percent is not None:
-        parts.append(f"{percent:.0f} %")
-    return "".join(f"{part}, " for part in parts)
 
 
 def drive(steps: Steps[_T], sleep: Callable[[float], object] = time.sleep) -> _T:

@@ -18,6 +18,12 @@ def one_line(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def sentence(text: str) -> str:
+    """Return one line that ends like a sentence, so that another can follow it."""
+    line = one_line(text)
+    return line if line.endswith((".", "!", "?", "…")) else f"{line}."
+
+
 def message_of(body: str) -> str:
     """Return the message in an error's body: JSON in three shapes, HTML, or plain text."""
     try:

@@ -1,0 +1,150 @@
+"""What an answer means for a sync: every decision of its life, as a function that a table can test.
+
+Nothing here waits, sends or remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import Enum
+
+from dagster_rudderstack.errors import (
+    ApiError,
+    ConflictError,
+    RateLimitedError,
+    StatusError,
+    SyncAbortedError,
+    SyncError,
+    SyncFailedError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from dagster_rudderstack.models import Sync, SyncState
+from dagster_rudderstack.text import sentence
+
+__all__ = [
+    "StartAnswer",
+    "began_since",
+    "duration_text",
+    "failure_of",
+    "is_passing",
+    "judge_start",
+    "percent_done",
+    "running_among",
+]
+
+
+class StartAnswer(Enum):
+    """What an error of a start means for whether a sync was started."""
+
+    NOT_STARTED = "certainly not, and it may be tried again"
+    RUNNING = "another sync is running"
+    LOST = "maybe: the answer was lost"
+    REFUSED = "certainly not, and trying again is of no use"
+
+
+_REQUEST_TIMEOUT = 408
+_FIRST_SERVER_ERROR = 500
+_FIRST_REDIRECT, _FIRST_CLIENT_ERROR = 300, 400
+
+
+def judge_start(error: ApiError) -> StartAnswer:
+    """Decide what an error of `POST /start` says about whether a sync was started.
+
+    A request that never reached RudderStack and a 429 had no effect. An answer that was cut off, a
+    server error, a 2xx that cannot be read, and a redirect (a gateway's doing) say nothing.
+    """
+    if isinstance(error, TransportError):
+        return StartAnswer.LOST if error.request_sent else StartAnswer.NOT_STARTED
+    if isinstance(error, UnexpectedResponseError):
+        return StartAnswer.LOST
+    if isinstance(error, RateLimitedError):
+        return StartAnswer.NOT_STARTED
+    if isinstance(error, ConflictError):
+        return StartAnswer.RUNNING
+    if isinstance(error, StatusError) and _says_nothing(error.status_code):
+        return StartAnswer.LOST
+    return StartAnswer.REFUSED
+
+
+def _says_nothing(status: int) -> bool:
+    return (
+        status >= _FIRST_SERVER_ERROR
+        or status == _REQUEST_TIMEOUT
+        or _FIRST_REDIRECT <= status < _FIRST_CLIENT_ERROR
+    )
+
+
+def is_passing(error: ApiError) -> bool:
+    """Whether an error of a safe request may be gone the next time, with nobody mending anything."""
+    if isinstance(error, (TransportError, UnexpectedResponseError, RateLimitedError)):
+        return True
+    return isinstance(error, StatusError) and (
+        error.status_code >= _FIRST_SERVER_ERROR or error.status_code == _REQUEST_TIMEOUT
+    )
+
+
+def began_since(listed: Sequence[Sync], known_sync_ids: Collection[str]) -> Sync | None:
+    """Return the first sync that began after the known ones; `listed` is newest first."""
+    new = [sync for sync in listed if sync.id not in known_sync_ids]
+    return new[-1] if new else None
+
+
+def running_among(listed: Sequence[Sync]) -> list[Sync]:
+    """Return the syncs that run; `listed` is newest first.
+
+    A status that we do not know counts as running in the newest sync only: an old one that was
+    never given an end is not worth waiting for.
+    """
+    return [
+        sync
+        for place, sync in enumerate(listed)
+        if sync.state is SyncState.RUNNING
+        or (place == 0 and sync.state is SyncState.UNKNOWN_RUNNING)
+    ]
+
+
+def failure_of(sync: Sync, connection_id: str) -> SyncError | None:
+    """Return the error of a sync that is over; None if it succeeded."""
+    if sync.state is SyncState.SUCCEEDED:
+        return None
+    what = f"Sync {sync.id} of connection {connection_id}"
+    took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
+    says = f" RudderStack says: {sentence(sync.error)}" if sync.error else ""
+    if sync.state is SyncState.ABORTED:
+        return SyncAbortedError(
+            f"{what} was stopped{took} (status {sync.status!r}).{says} If that was not meant, "
+            "materialize the asset again.",
+            connection_id=connection_id,
+            sync=sync,
+        )
+    if sync.state is SyncState.FAILED:
+        return SyncFailedError(
+            f"{what} failed{took}.{says or ' RudderStack gives no reason.'} Mend the cause in the "
+            "source or the destination, then materialize the asset again.",
+            connection_id=connection_id,
+            sync=sync,
+        )
+    return SyncFailedError(
+        f"{what} ended{took} with the status {sync.status!r}, which is not known to mean success."
+        f"{says} Look at the sync in RudderStack's dashboard before you start it again.",
+        connection_id=connection_id,
+        sync=sync,
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as a person says it: `45 s`, `4 min 5 s`, `6 h`."""
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004 - a minute
+        return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"  # noqa: PLR2004
+    units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join([f"{amount} {unit}" for amount, unit in units if amount][:2])
+
+
+def percent_done(sync: Sync) -> float | None:
+    """Return how much of the changed rows is done, 0.0 to 100.0; None if unknown."""
+    done = [rows for rows in (sync.rows_succeeded, sync.rows_failed) if rows is not None]
+    if not sync.rows_changed or not done:
+        return None
+    return min(100.0, 100 * sum(done) / sync.rows_changed)

@@ -1,0 +1,55 @@
+"""Tells a log how a sync gets on: what changed, and now and then that it still runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from dagster_rudderstack.decisions import duration_text, percent_done
+from dagster_rudderstack.models import Sync, SyncState
+
+__all__ = ["Progress"]
+
+HEARTBEAT_SECONDS = 300.0
+"""The longest silence of the log while a sync runs."""
+
+
+class Progress:
+    """Tells a log what changed about a sync, and that it still runs."""
+
+    def __init__(self, log: logging.Logger, monotonic: Callable[[], float]) -> None:
+        self._log = log
+        self._monotonic = monotonic
+        self._began = self._told_at = monotonic()
+        self._told: tuple[str, int] | None = None
+
+    def tell(self, sync: Sync) -> None:
+        """Log a line if the status or the tenth of the rows changed, or after a long silence."""
+        percent = percent_done(sync)
+        now = (sync.status, -1 if percent is None else int(percent // 10))
+        if now == self._told and self._monotonic() - self._told_at < HEARTBEAT_SECONDS:
+            return
+        first_unknown = sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER) and (
+            self._told is None or self._told[0] != sync.status
+        )
+        self._told, self._told_at = now, self._monotonic()
+        elapsed = duration_text(self._told_at - self._began)
+        if first_unknown:
+            self._log.warning(
+                f"Sync {sync.id} has the status {sync.status!r}, which is not documented; it is "
+                f"not taken for a success. ({_rows_text(sync)}{elapsed})"
+            )
+        else:
+            self._log.info(f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})")
+
+
+def _rows_text(sync: Sync) -> str:
+    parts = [
+        f"{rows:,} rows {word}"
+        for word, rows in (("taken", sync.rows_succeeded), ("rejected", sync.rows_failed))
+        if rows is not None
+    ]
+    percent = percent_done(sync)
+    if percent is not None:
+        parts.append(f"{percent:.0f} %")
+    return "".join(f"{part}, " for part in parts)
