@@ -20,6 +20,8 @@ GOOD = SyncScript(duration_seconds=20, rows_total=100)
 LONG = SyncScript(duration_seconds=25 * MINUTE, rows_total=100)
 VERY_LONG = SyncScript(duration_seconds=2 * HOUR, rows_total=100)
 
+AN_HOUR = SyncPolicy(timeout_seconds=3600)
+
 Arrange = Callable[[World], object]
 
 
@@ -404,6 +406,7 @@ _ENDS = [
         errors.SyncTimedOutError,
         says="asked to stop it",
         stops=1,
+        policy=AN_HOUR,
     ),
     Case(
         "never_ends",
@@ -421,7 +424,7 @@ _ENDS = [
         connection(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
         says="left running",
-        policy=SyncPolicy(stop_on_timeout=False),
+        policy=SyncPolicy(stop_on_timeout=False, timeout_seconds=3600),
     ),
     Case(
         "no_metrics",
@@ -478,6 +481,7 @@ _OTHERS = [
         errors.SyncTimedOutError,
         says="was in the way",
         starts=0,
+        policy=AN_HOUR,
     ),
     Case(
         "already_running__parallel",
@@ -530,6 +534,7 @@ _OTHERS = [
         ),
         errors.SyncTimedOutError,
         says="a stop would end all",
+        policy=AN_HOUR,
     ),
 ]
 

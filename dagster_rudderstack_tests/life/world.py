@@ -16,7 +16,7 @@ from dagster_rudderstack.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.policies import RequestPolicy, SyncPolicy
 from dagster_rudderstack.sync import StopOutcome, SyncLife, SyncReport, SyncRequest, Unfinished, drive
-from dagster_rudderstack.testing import LocalRudderStack, ManualClock
+from dagster_rudderstack.testing import LocalRudderStack, ManualClock, ScaledClock
 from dagster_rudderstack.throttle import Throttle
 
 CONNECTION = "crm"
@@ -102,12 +102,21 @@ class World:
 
 
 @contextmanager
-def world(seed: int = 0, *, skew_seconds: float = 0.0) -> Iterator[World]:
-    """Open a world. `skew_seconds`: by how much the server's clock is ahead of the client's."""
+def world(
+    seed: int = 0, *, skew_seconds: float = 0.0, pauses: ManualClock | ScaledClock | None = None
+) -> Iterator[World]:
+    """Open a world.
+
+    Args:
+        seed: of the server's faults and of the jitter.
+        skew_seconds: by how much the server's clock is ahead of the client's.
+        pauses: the clock of the pauses that a 429 to one life means for all; None: the world's.
+    """
     clock = ManualClock()
     server_clock = (lambda: clock() + skew_seconds) if skew_seconds else clock
+    gate = pauses or clock
     throttle = Throttle(
-        max_concurrent=16, max_per_second=None, monotonic=clock.monotonic, sleep=clock.sleep
+        max_concurrent=16, max_per_second=None, monotonic=gate.monotonic, sleep=gate.sleep
     )
     with LocalRudderStack(clock=server_clock, seed=seed) as server:
         settings = ClientSettings(
