@@ -291,9 +291,7 @@ _AFTER_THE_START = [
         "lost_start_of_hidden_sync",
         "The answer to the start is lost, and the sync shows in the list 20 seconds later.",
         ADOPTED,
-        connection(
-            SyncScript(duration_seconds=60, hidden_for_seconds=20), lost_start("reset")
-        ),
+        connection(SyncScript(duration_seconds=60, hidden_for_seconds=20), lost_start("reset")),
         origin="adopted",
         logged="taken for ours",
     ),
@@ -333,9 +331,7 @@ _AFTER_THE_START = [
         "late_effect",
         "The answer to the start is lost, and its sync shows just after the settling time.",
         "The sync succeeds; the second start gets 409, and the sync of the first is adopted.",
-        connection(
-            SyncScript(duration_seconds=300, hidden_for_seconds=30.5), lost_start("reset")
-        ),
+        connection(SyncScript(duration_seconds=300, hidden_for_seconds=30.5), lost_start("reset")),
         origin="adopted",
         sent=2,
     ),

@@ -25,7 +25,13 @@ from dagster_rudderstack.decisions import failure_of
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.models import Sync
 from dagster_rudderstack.sync import SyncReport
-from dagster_rudderstack.testing import Fault, LocalRudderStack, ScaledClock, SimulatedSync, SyncScript
+from dagster_rudderstack.testing import (
+    Fault,
+    LocalRudderStack,
+    ScaledClock,
+    SimulatedSync,
+    SyncScript,
+)
 from dagster_rudderstack_tests.life.world import (
     READ_TIMEOUT_SECONDS,
     World,
@@ -148,9 +154,7 @@ def populate(server: LocalRudderStack, syncs: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     ids = [f"connection{number:05}" for number in range(syncs)]
     for connection_id in ids:
-        server.add_connection(
-            connection_id, script=script(rng), parallel_syncs=rng.random() < 0.2
-        )
+        server.add_connection(connection_id, script=script(rng), parallel_syncs=rng.random() < 0.2)
         if rng.random() < 0.1:
             server.start_sync(
                 connection_id, origin="schedule", script=SyncScript(duration_seconds=120)
@@ -181,8 +185,10 @@ def run(seed: int, syncs: int) -> Chaos:
         )
 
 
-def judge(world: World, connection_id: str, end: SyncReport | RudderStackError) -> str:
+def judge(world: World, connection_id: str, end: SyncReport | RudderStackError | None) -> str:
     """Return the verdict on one life, from what the server knows."""
+    if end is None:
+        return "hangs"
     syncs = {sync.id: sync for sync in world.server.syncs(connection_id)}
     ours = [sync for sync in syncs.values() if sync.origin == "api"]
     if len(ours) > 1:
@@ -242,9 +248,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments = parser.parse_args()
     with ProcessPoolExecutor(max_workers=2) as pool:
-        results = list(
-            pool.map(run, arguments.seeds, itertools.repeat(arguments.syncs))
-        )
+        results = list(pool.map(run, arguments.seeds, itertools.repeat(arguments.syncs)))
     print(table(results))  # noqa: T201 - the output of a command
     return int(any(result.right != arguments.syncs for result in results))
 

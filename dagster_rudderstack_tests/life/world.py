@@ -15,7 +15,14 @@ from dataclasses import dataclass, field
 from dagster_rudderstack.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.policies import RequestPolicy, SyncPolicy
-from dagster_rudderstack.sync import StopOutcome, SyncLife, SyncReport, SyncRequest, Unfinished, drive
+from dagster_rudderstack.sync import (
+    StopOutcome,
+    SyncLife,
+    SyncReport,
+    SyncRequest,
+    Unfinished,
+    drive,
+)
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, ScaledClock
 from dagster_rudderstack.throttle import Throttle
 
@@ -144,16 +151,24 @@ def run_until(life: SyncLife, clock: ManualClock, seconds: float) -> SyncReport 
         return over.value  # type: ignore[no-any-return]
 
 
+HANG_SECONDS = 48 * 3600.0
+"""Twice the default timeout: a life that wants to go on after that will never end."""
+MAX_STEPS = 100_000
+
+
 def run_together(
     lives: Sequence[SyncLife], clock: ManualClock
-) -> list[SyncReport | RudderStackError]:
-    """Run lives side by side, each woken when its wait is over, in the order of the clock."""
+) -> list[SyncReport | RudderStackError | None]:
+    """Run lives side by side, each woken when its wait is over, in the order of the clock.
+
+    The end of each life, in the order of `lives`; None: it hangs.
+    """
     ends: list[SyncReport | RudderStackError | None] = [None] * len(lives)
     turn = itertools.count()
     waiting: list[tuple[float, int, int, Generator[float, None, SyncReport]]] = [
         (clock.monotonic(), next(turn), place, life.run()) for place, life in enumerate(lives)
     ]
-    while waiting:
+    while waiting and next(turn) < MAX_STEPS * len(lives):
         wake_at, _, place, steps = heapq.heappop(waiting)
         clock.sleep(max(0.0, wake_at - clock.monotonic()))
         try:
@@ -163,5 +178,6 @@ def run_together(
         except RudderStackError as error:
             ends[place] = error
         else:
-            heapq.heappush(waiting, (clock.monotonic() + wait, next(turn), place, steps))
-    return [end for end in ends if end is not None]
+            if wake_at < HANG_SECONDS:
+                heapq.heappush(waiting, (clock.monotonic() + wait, next(turn), place, steps))
+    return ends

@@ -1,0 +1,1 @@
+"""What Dagster shows and remembers: real instances, a real server, no other process."""
