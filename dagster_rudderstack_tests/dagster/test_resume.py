@@ -162,7 +162,7 @@ def test_mapped_ops_do_not_mix_up(server: LocalRudderStack, instance: dg.Dagster
         yield from (dg.DynamicOutput(number, mapping_key=str(number)) for number in range(2))
 
     @dg.op(retry_policy=RETRY)
-    def sync(number: int, rudderstack: RudderStackResource) -> str:
+    def sync(_number: int, rudderstack: RudderStackResource) -> str:
         return rudderstack.sync_and_poll("crm").id
 
     @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
@@ -287,7 +287,7 @@ def run_job(
     instance: dg.DagsterInstance, parent: str | None = None, steps: list[str] | None = None
 ) -> dg.JobExecutionResult:
     """Run the job, or run it again from a parent run."""
-    options = dg.ReexecutionOptions(parent_run_id=parent, step_selection=steps) if parent else None
+    options = dg.ReexecutionOptions(parent, step_selection=steps or []) if parent else None
     return dg.execute_job(
         dg.reconstructable(reexecutable),
         instance=instance,

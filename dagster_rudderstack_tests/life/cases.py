@@ -227,7 +227,7 @@ _FIRST_REQUEST = [
         "unknown_connection",
         "There is no such connection (404).",
         "The step fails at once, is not retried, and is told to check the id.",
-        lambda world: None,
+        lambda _world: None,
         errors.NotFoundError,
         says="Check the id",
         starts=0,

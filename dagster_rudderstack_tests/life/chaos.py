@@ -103,7 +103,7 @@ _WHILE_RUNNING: list[tuple[str, dict[str, object]]] = [
     ("status", {"status": 404}),
     ("redirect", {}),
 ]
-_LOST = [
+_LOST: list[tuple[str, dict[str, object]]] = [
     (kind, {**settings, "effect": effect})
     for kind, settings in (
         ("status", {"status": 500}),
@@ -151,7 +151,7 @@ def script(rng: random.Random) -> SyncScript:
 
 def populate(server: LocalRudderStack, syncs: int, seed: int) -> list[str]:
     """Make the connections and add the faults; return the connections' ids."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - chaos that can be repeated
     ids = [f"connection{number:05}" for number in range(syncs)]
     for connection_id in ids:
         server.add_connection(connection_id, script=script(rng), parallel_syncs=rng.random() < 0.2)

@@ -10,7 +10,8 @@ _HEAD = """\
 # What happens when something breaks
 
 One row for each way of breaking that is rehearsed against a real server, with the default settings
-where nothing else is said. The table is made from the tests: `dagster_rudderstack_tests/life/cases.py`.
+where nothing else is said. The table is made from the tests, in
+`dagster_rudderstack_tests/life/cases.py`.
 
 | What breaks | What you see | What RudderStack saw |
 |---|---|---|

@@ -27,7 +27,7 @@ def test_case(case: Case, world: World) -> None:
         assert known.origin == ("dashboard" if outcome.origin == "attached" else "api")
     else:
         assert case.outcome in (type(outcome), StatusError), outcome
-        assert isinstance(outcome, case.outcome)  # type: ignore[arg-type]
+        assert isinstance(outcome, case.outcome)
         assert case.says in str(outcome)
     assert case.logged in "\n".join(world.log)
     assert _sent(world) == (case.starts if case.sent is None else case.sent)

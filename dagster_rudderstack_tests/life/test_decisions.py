@@ -1,5 +1,6 @@
 """The decisions of a life, as tables."""
 
+import itertools
 from datetime import datetime, timezone
 
 import pytest
@@ -30,17 +31,17 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.models import Sync
 from dagster_rudderstack.policies import MAX_RETRY_AFTER_SECONDS, PollPolicy, RetryPolicy
 
-REQUEST = {"method": "POST", "path": "/retl-connections/crm/start"}
+PATH = "/retl-connections/crm/start"
 END = datetime(2026, 1, 5, tzinfo=timezone.utc)
 
 
 def status_error(status: int, kind: type[StatusError] = StatusError) -> StatusError:
-    return kind("said so", status_code=status, **REQUEST)
+    return kind("said so", method="POST", path=PATH, status_code=status)
 
 
-UNREACHABLE = TransportError("refused", request_sent=False, **REQUEST)
-CUT_OFF = TransportError("reset", request_sent=True, **REQUEST)
-UNREADABLE = UnexpectedResponseError("not JSON", **REQUEST)
+UNREACHABLE = TransportError("refused", method="POST", path=PATH, request_sent=False)
+CUT_OFF = TransportError("reset", method="POST", path=PATH, request_sent=True)
+UNREADABLE = UnexpectedResponseError("not JSON", method="POST", path=PATH)
 RATE_LIMITED = status_error(429, RateLimitedError)
 CONFLICT = status_error(409, ConflictError)
 UNAUTHORIZED = status_error(401, AuthenticationError)
@@ -101,7 +102,7 @@ def sync(status: str = "running", *, name: str = "s", finished: bool = False) ->
     ],
 )
 def test_statuses(status: str, finished: bool, over: bool, error: type[Exception] | None) -> None:
-    """Only `succeeded` is a success, and a status that we do not know is over when it has an end."""
+    """Only `succeeded` is a success, and a status not known is over when it has an end."""
     seen = sync(status, finished=finished)
 
     assert seen.is_over is over
@@ -205,7 +206,7 @@ def test_quick_syncs_are_noticed_at_once(jitter: float) -> None:
     """In its first seconds a sync is looked at each second."""
     times = looks(PollPolicy(), 10, jitter)
 
-    assert max(later - sooner for sooner, later in zip(times, times[1:], strict=False)) < 1.06
+    assert max(later - sooner for sooner, later in itertools.pairwise(times)) < 1.06
 
 
 @pytest.mark.parametrize(

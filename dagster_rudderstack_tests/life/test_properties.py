@@ -13,7 +13,7 @@ lives = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 
-BROKEN_ANSWERS = st.sampled_from(
+BROKEN_ANSWERS: st.SearchStrategy[dict[str, object]] = st.sampled_from(
     [
         {"kind": "status", "status": 500},
         {"kind": "status", "status": 503},
@@ -69,7 +69,7 @@ def assert_told_truly(world: World, end: SyncReport | RudderStackError) -> None:
 @lives
 @given(script=SCRIPTS, faults=fault_plans())
 def test_one_sync_for_one_life(script: SyncScript, faults: list[Fault]) -> None:
-    """Whatever the order of faults, at most one sync is started, and the report is the truth."""
+    """Whatever the faults, at most one sync is started, and the report is the truth."""
     with open_world() as world:
         world.server.add_connection(CONNECTION, script=script)
         for fault in faults:
@@ -93,7 +93,7 @@ def test_one_sync_for_one_life(script: SyncScript, faults: list[Fault]) -> None:
 def test_attempts_that_are_killed_are_resumed(
     script: SyncScript, faults: list[Fault], lifetimes: list[float]
 ) -> None:
-    """Attempts that are killed at any moment and resumed start one sync, or one more per failure."""
+    """Attempts killed at any moment and resumed start one sync, or one more per failure."""
     with open_world() as world:
         world.server.add_connection(CONNECTION, script=script)
         for fault in faults:

@@ -1,7 +1,7 @@
 """A server, a client and a clock that stands still, for whole lives of syncs in a millisecond.
 
-The server is the local RudderStack, reached over HTTP; only time is not real: a wait moves the clock
-that server and client share.
+The server is the local RudderStack, reached over HTTP; only time is not real: a wait moves the
+clock that server and client share.
 """
 
 import heapq
@@ -39,14 +39,17 @@ class RecordingJournal:
     left: Unfinished | None = None
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
+        """Keep which syncs were there."""
         self.entries.append(("starting", tuple(known_sync_ids)))
         self.left = Unfinished(known_sync_ids=frozenset(known_sync_ids))
 
     def in_flight(self, sync_id: str, *, owned: bool) -> None:
+        """Keep which sync is waited for."""
         self.entries.append(("in flight", sync_id))
         self.left = Unfinished(sync_id=sync_id, owned=owned)
 
     def nothing_started(self) -> None:
+        """Keep that there is nothing to find."""
         self.entries.append(("nothing started", None))
         self.left = None
 
@@ -59,6 +62,7 @@ class ListHandler(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
         self.lines.append(f"{record.levelname} {record.getMessage()}")
 
 
@@ -132,7 +136,7 @@ def world(
             requests=RequestPolicy(read_timeout_seconds=READ_TIMEOUT_SECONDS),
         )
         with RudderStackClient(settings, throttle=throttle) as client:
-            yield World(server, client, clock, random.Random(seed))
+            yield World(server, client, clock, random.Random(seed))  # noqa: S311 - jitter
         assert server.errors == []
 
 
