@@ -1,0 +1,54 @@
+"""A local RudderStack to test against: no workspace, no token, no network.
+
+It is a real HTTP server with RudderStack's API, whose syncs do what a test wants:
+
+    with LocalRudderStack() as rudderstack:
+        rudderstack.add_connection("crm", script=SyncScript(duration_seconds=2, rows_total=100))
+        ...  # api_url=rudderstack.url, access_token=rudderstack.access_token
+        assert len(rudderstack.starts("crm")) == 1
+
+`Fault` breaks requests, `ManualClock` and `ScaledClock` make hours pass in no time, and `TableSync`
+lets a connection move the real rows of a DuckDB table. `python -m dagster_rudderstack.testing`
+runs it as a process; `pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]` brings the
+fixture `local_rudderstack`.
+"""
+
+try:
+    import starlette as _starlette  # noqa: F401
+    import uvicorn as _uvicorn  # noqa: F401
+except ImportError as _error:
+    raise ImportError(
+        "The local RudderStack needs the extra 'testing': "
+        "pip install 'dagster-rudderstack[testing]'"
+    ) from _error
+
+from dagster_rudderstack.testing.clock import Clock, ManualClock, ScaledClock
+from dagster_rudderstack.testing.config import ConfigError, WorkspaceConfig, read_config
+from dagster_rudderstack.testing.faults import Fault, FaultKind
+from dagster_rudderstack.testing.journal import RecordedRequest
+from dagster_rudderstack.testing.remote import RemoteLocalRudderStack
+from dagster_rudderstack.testing.scripts import RunScript, SyncScript
+from dagster_rudderstack.testing.server import LocalRudderStack
+from dagster_rudderstack.testing.syncs import SimulatedSync
+from dagster_rudderstack.testing.tables import TableSync
+from dagster_rudderstack.testing.workspace import RefusedError, UnknownIdError
+
+__all__ = [
+    "Clock",
+    "ConfigError",
+    "Fault",
+    "FaultKind",
+    "LocalRudderStack",
+    "ManualClock",
+    "RecordedRequest",
+    "RefusedError",
+    "RemoteLocalRudderStack",
+    "RunScript",
+    "ScaledClock",
+    "SimulatedSync",
+    "SyncScript",
+    "TableSync",
+    "UnknownIdError",
+    "WorkspaceConfig",
+    "read_config",
+]

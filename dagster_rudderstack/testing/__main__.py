@@ -1,0 +1,82 @@
+"""`python -m dagster_rudderstack.testing`: a local RudderStack as a process."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from dagster_rudderstack.testing.clock import ScaledClock
+from dagster_rudderstack.testing.config import ConfigError, read_config
+from dagster_rudderstack.testing.server import LocalRudderStack
+
+DEFAULT_PORT = 8085
+DEFAULT_TOKEN = "local-token"  # noqa: S105 - lets nobody in but here
+TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105 - the name, not the token
+
+_WRONG_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        server = _server(options)
+    except (ConfigError, ValueError) as error:
+        return _complain(str(error))
+    ended = _ended_by_a_signal()
+    try:
+        server.start()
+    except OSError as error:
+        return _complain(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+    with closing(server):
+        print(f"Local RudderStack is ready at {server.url}", flush=True)  # noqa: T201
+        ended.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dagster_rudderstack.testing",
+        description="A local RudderStack: its API on a port of this machine, to test against.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one; default: %(default)s")
+    add("--host", default="127.0.0.1", help="who can reach it; default: only this machine")
+    add("--token", help=f"default: the variable {TOKEN_VARIABLE}, or else {DEFAULT_TOKEN!r}")
+    add("--config", type=Path, help="JSON file with sources, destinations, connections, faults")
+    add("--seed", type=int, default=0, help="of ids and random faults; default: %(default)s")
+    add("--time-scale", type=float, default=1.0, help="60: an hour passes in a minute")
+    add("--latency-seconds", type=float, default=0.0, help="before each answer; default: 0")
+    return parser
+
+
+def _server(options: argparse.Namespace) -> LocalRudderStack:
+    return LocalRudderStack(
+        access_token=options.token or os.environ.get(TOKEN_VARIABLE) or DEFAULT_TOKEN,
+        port=options.port,
+        clock=ScaledClock(options.time_scale),
+        seed=options.seed,
+        host=options.host,
+        latency_seconds=options.latency_seconds,
+        config=None if options.config is None else read_config(options.config),
+    )
+
+
+def _ended_by_a_signal() -> threading.Event:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    return _WRONG_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,315 @@
+"""The HTTP face of the local RudderStack: an ASGI application.
+
+A request is written down, a fault may claim it, its answer is made, and the answer (or what the
+fault left of it) is sent. What the operations do is in `handlers`.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dagster_rudderstack.testing.broken import Cut, broken_reply, with_next_page
+from dagster_rudderstack.testing.clock import http_date
+from dagster_rudderstack.testing.control import CONTROL_ROOT, control_app
+from dagster_rudderstack.testing.faults import Fault, Occasion, Strike
+from dagster_rudderstack.testing.handlers import (
+    Answer,
+    Call,
+    handle,
+    message_error,
+    plain_error,
+    unauthorized,
+)
+from dagster_rudderstack.testing.journal import RecordedRequest, body_for_the_log
+from dagster_rudderstack.testing.operations import NOWHERE, Route, find_route
+from dagster_rudderstack.testing.simulator import Simulator
+from dagster_rudderstack.testing.workspace import RefusedError
+
+# Linger for 0 seconds: closing then resets the connection (RST) instead of ending it (FIN).
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+
+
+class Transports:
+    """The open TCP connections, by the address of the client.
+
+    An ASGI application sees no connection, but to break an answer halfway one must hold it.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, int], asyncio.Transport] = {}
+        self.accepted = 0
+
+    def opened(self, transport: asyncio.Transport) -> None:
+        """Note a connection that was accepted."""
+        self.accepted += 1
+        # Head and body are two packets; without this, the second waits for the first's receipt.
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._open[_address(transport)] = transport
+
+    def closed(self, transport: asyncio.Transport) -> None:
+        """Note that a connection has ended."""
+        self._open.pop(_address(transport), None)
+
+    def of(self, scope: Scope) -> asyncio.Transport | None:
+        """Return the connection of a request; None if it has ended."""
+        return self._open.get(tuple(scope["client"]))
+
+    def abort_all(self) -> None:
+        """Cut all connections."""
+        for transport in list(self._open.values()):
+            transport.abort()
+
+
+def _address(transport: asyncio.Transport) -> tuple[str, int]:
+    host, port = transport.get_extra_info("peername")[:2]
+    return str(host), int(port)
+
+
+def build_app(simulator: Simulator, transports: Transports) -> ASGIApp:
+    """Join the control API, under its root, and the API, which gets all the rest."""
+    api = _Api(simulator, transports)
+    control = control_app(simulator)
+    control_root = simulator.path_prefix + CONTROL_ROOT
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_control = scope["path"].startswith(f"{control_root}/")
+        await (control if is_control else api)(scope, receive, send)
+
+    return app
+
+
+class _Api:
+    """Everything but the control API; only what lies under `/v2` is there."""
+
+    def __init__(self, simulator: Simulator, transports: Transports) -> None:
+        self._simulator = simulator
+        self._transports = transports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(self._simulator, scope, receive)
+        reply: Answer | Cut
+        try:
+            reply = await exchange.reply()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
+            self._simulator.note_error(error)
+            reply = Answer(500, f"Bug in the local RudderStack: {error!r}".encode(), "text/plain")
+        reply = _dated(reply, self._simulator.clock())
+        # Noted before it is sent, so that a client that has the answer finds it in the log.
+        exchange.close(None if isinstance(reply, Cut) else reply.status)
+        if isinstance(reply, Cut):
+            await _cut(reply, self._transports.of(scope), receive)
+        else:
+            await _send(reply, send)
+
+
+class _Exchange:
+    """One request on its way to its reply."""
+
+    def __init__(self, simulator: Simulator, scope: Scope, receive: Receive) -> None:
+        self._simulator = simulator
+        self._scope = scope
+        self._receive = receive
+        self._headers = _headers(scope)
+        self._number: int | None = None
+        self._path, self._is_ours = _path_behind(simulator.path_prefix, scope)
+
+    async def reply(self) -> Answer | Cut:
+        body = await _read_body(self._receive)
+        route = find_route(self._scope["method"], self._path) if self._is_ours else NOWHERE
+        call = Call(route.parameters, self._scope["query_string"].decode("latin-1"), body)
+        self._open(route, call)
+        strike = self._choose_fault(route)
+        await asyncio.sleep(self._simulator.latency_seconds)
+        if strike is None:
+            return self._true_answer(route, call)
+        return await self._struck(strike, route, call)
+
+    def _open(self, route: Route, call: Call) -> None:
+        self._number = self._simulator.journal.open(self._record(route, call))
+
+    def _record(self, route: Route, call: Call) -> RecordedRequest:
+        headers = dict(self._headers)
+        if "authorization" in headers:
+            headers["authorization"] = "right" if self._is_authorized() else "wrong"
+        return RecordedRequest(
+            number=-1,
+            method=self._scope["method"],
+            path=self._path,
+            operation=route.name,
+            connection_id=route.parameters.get("connectionId"),
+            sync_id=route.parameters.get("syncId"),
+            query=call.query,
+            body=body_for_the_log(call.body),
+            headers=headers,
+            client_port=self._scope["client"][1],
+            at=self._simulator.clock(),
+            monotonic=time.monotonic(),
+        )
+
+    def close(self, status: int | None) -> None:
+        if self._number is not None:
+            self._simulator.journal.close(self._number, status)
+
+    def _note(self, **facts: object) -> None:
+        if self._number is not None:
+            self._simulator.journal.note(self._number, **facts)
+
+    def _choose_fault(self, route: Route) -> Strike | None:
+        connection_id = route.parameters.get("connectionId")
+        occasion = Occasion(route.name, self._scope["method"], connection_id)
+        strike = self._simulator.faults.choose(occasion)
+        if strike is not None:
+            self._note(fault=strike.fault.kind)
+        return strike
+
+    def _true_answer(self, route: Route, call: Call) -> Answer:
+        """Do what was asked, and say what an unbroken RudderStack would say."""
+        answer = self._permitted_answer(route, call)
+        if answer.took_effect:
+            self._note(took_effect=True, affected=answer.affected)
+        if route.name == "start" and answer.affected:
+            self._note(sync_id=answer.affected[0])
+        return answer
+
+    def _permitted_answer(self, route: Route, call: Call) -> Answer:
+        if not self._is_authorized():
+            return unauthorized()
+        if route.operation is not None:
+            return handle(self._simulator.workspace, route.name, call)
+        if route.allowed_methods:
+            allow = {"allow": ", ".join(route.allowed_methods)}
+            return replace(message_error(405, "Method not allowed"), headers=allow)
+        return plain_error(404, "There is no such path")
+
+    def _is_authorized(self) -> bool:
+        scheme, _, token = self._headers.get("authorization", "").partition(" ")
+        expected = self._simulator.access_token
+        return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), expected.encode())
+
+    async def _struck(self, strike: Strike, route: Route, call: Call) -> Answer | Cut:
+        fault = strike.fault
+        if fault.kind == "slow":
+            return await self._slow_answer(fault, route, call)
+        if fault.kind == "scheduled_sync":
+            self._start_scheduled_sync(fault, call)
+        keeps_answer = fault.kind in ("scheduled_sync", "paging")
+        answer = self._true_answer(route, call) if fault.effect or keeps_answer else None
+        await asyncio.sleep(fault.seconds)
+        if answer is not None and keeps_answer:
+            return self._with_next_page(fault, answer) if fault.kind == "paging" else answer
+        return broken_reply(strike, answer, self._simulator.clock())
+
+    async def _slow_answer(self, fault: Fault, route: Route, call: Call) -> Answer | Cut:
+        if fault.effect:
+            answer = self._true_answer(route, call)
+            gone = await self._client_hangs_up_within(fault.seconds)
+            return Cut("close") if gone else answer
+        if await self._client_hangs_up_within(fault.seconds):
+            return Cut("close")
+        return self._true_answer(route, call)
+
+    async def _client_hangs_up_within(self, seconds: float) -> bool:
+        # The body has been read, so the next message can only be that the client has gone.
+        try:
+            await asyncio.wait_for(self._receive(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    def _start_scheduled_sync(self, fault: Fault, call: Call) -> None:
+        workspace = self._simulator.workspace
+        connection = workspace.connection(call.parameters["connectionId"])
+        # The schedule, too, may find a sync running or the connection disabled.
+        with contextlib.suppress(RefusedError):
+            workspace.start_sync(connection.id, "schedule", None, fault.script or connection.script)
+
+    def _with_next_page(self, fault: Fault, answer: Answer) -> Answer:
+        query = self._scope["query_string"].decode("latin-1")
+        this_page = self._path + (f"?{query}" if query else "")
+        return with_next_page(answer, fault.next, this_page)
+
+
+def _path_behind(prefix: str, scope: Scope) -> tuple[str, bool]:
+    """Return the path, percent-encoded, without the prefix; and whether it had the prefix."""
+    raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
+    if not raw_path.startswith(f"{prefix}/"):
+        return raw_path, False
+    return raw_path.removeprefix(prefix), True
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def _read_body(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _dated(reply: Answer | Cut, now: float) -> Answer | Cut:
+    # The clock's own date, be it wrong: a server with a wrong clock tells a wrong date.
+    if isinstance(reply, Cut):
+        return replace(reply, answer=_with_date(reply.answer, now))
+    return _with_date(reply, now)
+
+
+def _with_date(answer: Answer, now: float) -> Answer:
+    return replace(answer, headers={"date": http_date(now), **answer.headers})
+
+
+def _all_headers(answer: Answer) -> Mapping[str, str]:
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return answer.headers
+    return {
+        "content-type": answer.content_type,
+        "content-length": str(len(answer.body)),
+        **answer.headers,
+    }
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in _all_headers(answer).items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    body = b"" if answer.status == HTTPStatus.NO_CONTENT else answer.body
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _cut(cut: Cut, transport: asyncio.Transport | None, receive: Receive) -> None:
+    if transport is not None:
+        _break_off(cut, transport)
+    # The server must see the connection lost before we return without an answer, or it sends one.
+    await receive()
+
+
+def _break_off(cut: Cut, transport: asyncio.Transport) -> None:
+    if cut.how == "truncated":
+        transport.write(_head(cut.answer) + cut.answer.body[: len(cut.answer.body) // 2])
+    if cut.how == "reset":
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        transport.abort()
+    else:
+        transport.close()
+
+
+def _head(answer: Answer) -> bytes:
+    lines = [f"HTTP/1.1 {answer.status} -"]
+    lines += [f"{name}: {value}" for name, value in _all_headers(answer).items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

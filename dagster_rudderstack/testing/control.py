@@ -1,0 +1,160 @@
+"""The control API: how another process scripts a local RudderStack. JSON, without a token.
+
+GET    /_control/state         {"syncs": [...], "now": ..., "errors": [...], ...}
+GET    /_control/requests      {"requests": [...]}
+POST   /_control/sources       as in the configuration file
+POST   /_control/destinations
+POST   /_control/connections
+POST   /_control/projects
+POST   /_control/scripts       {"connection_id": ..., "script": {...}}: for all later syncs
+POST   /_control/next-scripts  {"connection_id": ..., "scripts": [...]}: for the next ones, one each
+POST   /_control/syncs         {"connection_id": ..., "origin": "schedule"}: one that others start
+POST   /_control/denials       {"message": ..., "operation": ..., "connection_id": ...}: 403
+POST   /_control/faults        the settings of a Fault
+DELETE /_control/faults
+POST   /_control/reset
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from dagster_rudderstack.testing.config import ConfigError, Project, build
+from dagster_rudderstack.testing.faults import Fault
+from dagster_rudderstack.testing.objects import Connection, Destination, Source
+from dagster_rudderstack.testing.scripts import SyncScript
+from dagster_rudderstack.testing.simulator import Simulator
+from dagster_rudderstack.testing.syncs import SyncType
+from dagster_rudderstack.testing.workspace import Denial, RefusedError, UnknownIdError
+
+T = TypeVar("T")
+
+CONTROL_ROOT = "/_control"
+
+
+@dataclass(frozen=True)
+class ScriptOrder:
+    """How all later syncs of a connection go."""
+
+    connection_id: str
+    script: SyncScript
+
+
+@dataclass(frozen=True)
+class NextScriptsOrder:
+    """How the next syncs of a connection go."""
+
+    connection_id: str
+    scripts: Sequence[SyncScript]
+
+
+@dataclass(frozen=True)
+class SyncOrder:
+    """A sync that somebody else starts."""
+
+    connection_id: str
+    origin: Literal["schedule", "dashboard"] = "schedule"
+    sync_type: SyncType | None = None
+    script: SyncScript | None = None
+
+
+def control_app(simulator: Simulator) -> Starlette:
+    """Make the control API, an application of its own."""
+    control = _Control(simulator)
+    root = simulator.path_prefix + CONTROL_ROOT
+    routes = [
+        Route(f"{root}/state", control.state, methods=["GET"]),
+        Route(f"{root}/requests", control.requests, methods=["GET"]),
+        Route(f"{root}/faults", control.clear_faults, methods=["DELETE"]),
+        Route(f"{root}/reset", control.reset, methods=["POST"]),
+        *(Route(f"{root}/{name}", order, methods=["POST"]) for name, order in control.orders()),
+    ]
+    return Starlette(routes=routes, exception_handlers={Exception: control.bug})
+
+
+class _Control:
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def orders(self) -> Sequence[tuple[str, Callable[..., Any]]]:
+        workspace = self._simulator.workspace
+        return [
+            ("sources", _order(Source, workspace.add_source)),
+            ("destinations", _order(Destination, workspace.add_destination)),
+            ("connections", _order(Connection, workspace.add_connection)),
+            ("projects", _order(Project, lambda each: workspace.add_project(each.id, each.script))),
+            ("scripts", _order(ScriptOrder, self._set_script)),
+            ("next-scripts", _order(NextScriptsOrder, self._script_next)),
+            ("syncs", _order(SyncOrder, self._start_sync)),
+            ("denials", _order(Denial, workspace.deny)),
+            ("faults", _order(Fault, self._simulator.faults.add)),
+        ]
+
+    def _set_script(self, order: ScriptOrder) -> None:
+        self._simulator.workspace.set_script(order.connection_id, order.script)
+
+    def _script_next(self, order: NextScriptsOrder) -> None:
+        self._simulator.workspace.script_next(order.connection_id, order.scripts)
+
+    def _start_sync(self, order: SyncOrder) -> dict[str, str]:
+        workspace = self._simulator.workspace
+        sync = workspace.start_sync(
+            order.connection_id, order.origin, order.sync_type, order.script
+        )
+        return {"syncId": sync.id}
+
+    async def state(self, request: Request) -> JSONResponse:
+        syncs = self._simulator.workspace.snapshots(request.query_params.get("connection_id"))
+        return JSONResponse(
+            {
+                "now": self._simulator.clock(),
+                "syncs": [asdict(sync) for sync in syncs],
+                "errors": list(self._simulator.errors),
+                "peak_concurrency": self._simulator.journal.peak_concurrency,
+            }
+        )
+
+    async def requests(self, _: Request) -> JSONResponse:
+        entries = self._simulator.journal.entries()
+        return JSONResponse({"requests": [asdict(entry) for entry in entries]})
+
+    async def clear_faults(self, _: Request) -> JSONResponse:
+        self._simulator.faults.clear()
+        return JSONResponse({})
+
+    async def reset(self, _: Request) -> JSONResponse:
+        self._simulator.reset()
+        return JSONResponse({})
+
+    async def bug(self, _: Request, error: Exception) -> JSONResponse:
+        self._simulator.note_error(error)
+        return JSONResponse({"error": f"Bug in the local RudderStack: {error!r}"}, status_code=500)
+
+
+def _order(kind: Callable[..., T], obey: Callable[[T], Any]) -> Callable[..., Any]:
+    """Make an endpoint that takes the JSON of a dataclass and does something with it."""
+
+    async def endpoint(request: Request) -> JSONResponse:
+        try:
+            answer = obey(build(kind, await _content(request), ""))
+        except ConfigError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        except UnknownIdError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        except RefusedError as error:
+            return JSONResponse({"error": str(error)}, status_code=409)
+        return JSONResponse(answer or {})
+
+    return endpoint
+
+
+async def _content(request: Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise ConfigError("The body must be JSON") from error

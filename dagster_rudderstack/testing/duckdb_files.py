@@ -1,0 +1,61 @@
+"""Opening DuckDB files that others use, too."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+LOCK_TIMEOUT_SECONDS = 30.0
+"""DuckDB lets nobody else in while one process writes. A pipeline holds its warehouse for the
+moments in which it writes a table, so waiting helps."""
+
+_LOCK_RETRY_SECONDS = 0.05
+
+
+class InterruptedWork(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """The work was told to stop before it was done."""
+
+
+def open_duckdb(
+    path: Path, *, read_only: bool, must_stop: Callable[[], bool]
+) -> "duckdb.DuckDBPyConnection":
+    """Open a file, waiting while somebody else has it open for writing.
+
+    Raises what DuckDB says after 30 seconds, or at once if the file is missing or no database.
+    Raises InterruptedWork if `must_stop` says so while waiting.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        connection = _try_to_open(path, read_only=read_only, locked_is_fine=_is_before(deadline))
+        if connection is not None:
+            return connection
+        if must_stop():
+            raise InterruptedWork
+        time.sleep(_LOCK_RETRY_SECONDS)
+
+
+def _is_before(deadline: float) -> bool:
+    return time.monotonic() < deadline
+
+
+def _try_to_open(
+    path: Path, *, read_only: bool, locked_is_fine: bool
+) -> "duckdb.DuckDBPyConnection | None":
+    try:
+        import duckdb  # noqa: PLC0415 - only connections with a table need it
+    except ImportError as error:
+        raise ImportError("A connection with a table needs DuckDB: pip install duckdb") from error
+    try:
+        return duckdb.connect(str(path), read_only=read_only)
+    except (duckdb.IOException, duckdb.ConnectionException) as error:
+        if locked_is_fine and _is_lock(error):
+            return None
+        raise
+
+
+def _is_lock(error: Exception) -> bool:
+    # Another process writes; or this very process has the file open in another mode.
+    return "lock on file" in str(error) or "different configuration" in str(error)

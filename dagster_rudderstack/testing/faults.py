@@ -1,0 +1,226 @@
+"""Faults: which requests do not get the answer that they deserve, and what happens instead.
+
+The rules here decide; what an answer is replaced with is made in `broken`.
+"""
+
+import random
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Literal, get_args
+
+from dagster_rudderstack.testing.clock import Clock
+from dagster_rudderstack.testing.operations import operation_name
+from dagster_rudderstack.testing.scripts import SyncScript
+
+FaultKind = Literal[
+    "status",
+    "reset",
+    "close",
+    "truncated",
+    "empty",
+    "wrong_type",
+    "slow",
+    "redirect",
+    "body",
+    "huge",
+    "paging",
+    "scheduled_sync",
+]
+
+_STATUSES = range(200, 600)
+
+DEFAULT_STATUS: Mapping[FaultKind, int] = {"status": 503, "redirect": 307, "huge": 500}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A rule that breaks some requests.
+
+    Kinds, and the settings that each of them reads:
+
+    status: an answer with `status` (503), `body` and `headers`. A 5xx has an HTML page by default,
+        anything else the API's JSON error. `retry_after` sets that header: a number of seconds
+        (with `retry_after_as_date` as an HTTP date on the server's clock), or any text as it is.
+    reset: the TCP connection is reset before the first byte of an answer; close: it is closed.
+    truncated: the answer breaks off halfway, before its Content-Length is reached.
+    empty: 200 with an empty body.
+    wrong_type: 200 with valid JSON of a wrong shape, or HTML: one of a few in turn, or `body`.
+    body: 200 (or `status`) with `body` and `content_type`.
+    huge: an error (500, or `status`) whose body has `size_bytes`.
+    redirect: 307 (or `status`) to `location`.
+    slow: the answer comes `seconds` of real time later. If the client hangs up before, the request
+        has no effect, unless `effect` is set.
+    paging: the answer is true but for `paging.next`, which is `next`; None repeats the same page.
+    scheduled_sync: just before the request is handled, RudderStack's schedule starts a sync of the
+        connection (with `script`, or the connection's own).
+
+    Which requests: those that match `operation` (a name or several, as in the log of requests),
+    `method`, `connection_id`, and arrive between `from_seconds` and `until_seconds` on the server's
+    clock after the rule was added. Of these the first `skip` are spared; then each `every`-th is
+    hit, with `probability` (drawn from the server's seeded generator), at most `times` times. It is
+    1 unless `every`, `probability`, or a time window is given: then None, without limit.
+
+    effect: the request takes effect and only its answer is lost.
+    seconds: the fault, of any kind, shows only after so many seconds of real time.
+    """
+
+    kind: FaultKind
+    _: KW_ONLY
+    operation: str | Collection[str] | None = None
+    method: str | None = None
+    connection_id: str | None = None
+    skip: int = 0
+    every: int = 1
+    probability: float = 1.0
+    times: int | Literal["auto"] | None = "auto"
+    from_seconds: float = 0.0
+    until_seconds: float | None = None
+    effect: bool = False
+    seconds: float = 0.0
+    status: int | None = None
+    body: str | None = None
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    retry_after: float | str | None = None
+    retry_after_as_date: bool = False
+    location: str = "http://127.0.0.1:9/elsewhere"
+    size_bytes: int = 10_000_000
+    next: str | None = None
+    script: SyncScript | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FaultKind):
+            known = ", ".join(get_args(FaultKind))
+            raise ValueError(f"Unknown kind of fault {self.kind!r}. Known: {known}")
+        self._check_numbers()
+        if self.kind == "slow" and not self.seconds > 0:
+            raise ValueError("A slow answer needs seconds > 0")
+        if self.retry_after_as_date and not isinstance(self.retry_after, (int, float)):
+            raise ValueError("retry_after_as_date needs retry_after, in seconds")
+        object.__setattr__(self, "operation", _operation_names(self.operation))
+
+    def _check_numbers(self) -> None:
+        rules = {
+            "skip": self.skip >= 0,
+            "every": self.every >= 1,
+            "probability": 0 <= self.probability <= 1,
+            "times": self.times in (None, "auto") or int(self.times) >= 1,
+            "from_seconds": self.from_seconds >= 0,
+            "until_seconds": self.until_seconds is None or self.until_seconds > self.from_seconds,
+            "seconds": self.seconds >= 0,
+            "size_bytes": self.size_bytes >= 0,
+            "status": self.status is None or self.status in _STATUSES,
+        }
+        for name, holds in rules.items():
+            if not holds:
+                raise ValueError(f"{name} of a fault cannot be {getattr(self, name)!r}")
+
+    @property
+    def limit(self) -> int | None:
+        """How often it strikes; None: no limit."""
+        if self.times != "auto":
+            return self.times
+        windowed = self.from_seconds > 0 or self.until_seconds is not None
+        return None if windowed or self.every > 1 or self.probability < 1 else 1
+
+    @property
+    def status_code(self) -> int:
+        """The status of the answer."""
+        return self.status or DEFAULT_STATUS.get(self.kind, 200)
+
+
+def _operation_names(given: str | Collection[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    names = (given,) if isinstance(given, str) else tuple(given)
+    return tuple(operation_name(name) for name in names)
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """What a rule looks at: one request."""
+
+    operation: str
+    method: str
+    connection_id: str | None
+
+
+@dataclass
+class _Rule:
+    fault: Fault
+    added_at: float
+    matched: int = 0
+    struck: int = 0
+
+    def concerns(self, occasion: Occasion, now: float) -> bool:
+        """Whether the request is one of those that the rule is about."""
+        fault = self.fault
+        if fault.operation is not None and occasion.operation not in fault.operation:
+            return False
+        if fault.method is not None and fault.method.upper() != occasion.method:
+            return False
+        if fault.connection_id not in (None, occasion.connection_id):
+            return False
+        age = now - self.added_at
+        return fault.from_seconds <= age and (
+            fault.until_seconds is None or age < fault.until_seconds
+        )
+
+    def would_strike(self, dice: random.Random) -> bool:
+        """Count the request, and tell whether it is one that is hit."""
+        self.matched += 1
+        place = self.matched - self.fault.skip
+        if place <= 0 or place % self.fault.every != 0:
+            return False
+        # Drawn for each candidate, whether or not another rule wins: adding a rule must not
+        # change what the others do.
+        spared = self.fault.probability < 1 and dice.random() >= self.fault.probability
+        limit = self.fault.limit
+        return not spared and (limit is None or self.struck < limit)
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault that hits a request; `count` says how often this rule has struck, from 1."""
+
+    fault: Fault
+    count: int
+
+
+class FaultBook:
+    """The rules in force. Of those that would hit a request, the first that was added does."""
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self._clock = clock
+        self._seed = seed
+        self._lock = threading.Lock()
+        self.clear()
+        self.reseed()
+
+    def reseed(self) -> None:
+        """Begin the row of random numbers anew."""
+        with self._lock:
+            # Not the generator of the ids: the number of syncs must not change the faults.
+            self._dice = random.Random(f"faults {self._seed}")  # noqa: S311
+
+    def add(self, fault: Fault) -> None:
+        """Put a rule in force, behind those that are."""
+        with self._lock:
+            self._rules.append(_Rule(fault, self._clock()))
+
+    def clear(self) -> None:
+        """Remove all rules."""
+        with self._lock:
+            self._rules: list[_Rule] = []
+
+    def choose(self, occasion: Occasion) -> Strike | None:
+        """Find the fault that hits this request. Call it once per request, in their order."""
+        with self._lock:
+            now = self._clock()
+            concerned = [rule for rule in self._rules if rule.concerns(occasion, now)]
+            hits = [rule for rule in concerned if rule.would_strike(self._dice)]
+            if not hits:
+                return None
+            hits[0].struck += 1
+            return Strike(hits[0].fault, hits[0].struck)

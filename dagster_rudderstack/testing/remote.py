@@ -1,0 +1,151 @@
+"""The same hand on a local RudderStack that runs in another process."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from dagster_rudderstack.testing.config import build
+from dagster_rudderstack.testing.control import CONTROL_ROOT
+from dagster_rudderstack.testing.faults import Fault
+from dagster_rudderstack.testing.journal import RecordedRequest, effective
+from dagster_rudderstack.testing.scripts import SyncScript
+from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
+from dagster_rudderstack.testing.tables import TableSync
+
+_TIMEOUT_SECONDS = 30.0
+_RETRY_SECONDS = 0.02
+
+
+class RemoteLocalRudderStack:
+    """Scripts and watches a local RudderStack by its control API.
+
+    `url` is what `python -m dagster_rudderstack.testing` prints. The methods do what those of
+    LocalRudderStack do; they raise RuntimeError with the server's words if it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def wait_until_ready(self, timeout_seconds: float = 30.0) -> None:
+        """Wait until the server answers. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_seconds
+        while not self._is_ready():
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{self.url} does not answer")
+            time.sleep(_RETRY_SECONDS)
+
+    def _is_ready(self) -> bool:
+        try:
+            self._call("GET", "state")
+        except OSError:
+            return False
+        return True
+
+    def add_source(self, source_id: str, **settings: Any) -> None:
+        """Add a source; settings as in the configuration file."""
+        self._call("POST", "sources", {"id": source_id, **settings})
+
+    def add_destination(self, destination_id: str, **settings: Any) -> None:
+        """Add a destination; settings as in the configuration file."""
+        self._call("POST", "destinations", {"id": destination_id, **settings})
+
+    def add_connection(
+        self,
+        connection_id: str,
+        *,
+        script: SyncScript | None = None,
+        table: TableSync | None = None,
+        **settings: Any,
+    ) -> None:
+        """Add a connection; further settings as in the configuration file."""
+        # The other process may stand in another folder.
+        here = None if table is None else table.in_folder(Path.cwd())
+        order = {"id": connection_id, "script": script or SyncScript(), "table": here, **settings}
+        self._call("POST", "connections", order)
+
+    def set_script(self, connection_id: str, script: SyncScript) -> None:
+        """Say how all later syncs of the connection go."""
+        self._call("POST", "scripts", {"connection_id": connection_id, "script": script})
+
+    def script_next(self, connection_id: str, *scripts: SyncScript) -> None:
+        """Say how the next syncs of the connection go, one script for each."""
+        order = {"connection_id": connection_id, "scripts": scripts}
+        self._call("POST", "next-scripts", order)
+
+    def start_sync(
+        self,
+        connection_id: str,
+        origin: Literal["schedule", "dashboard"] = "schedule",
+        sync_type: SyncType = "incremental",
+    ) -> str:
+        """Start a sync as somebody else would, and return its id."""
+        order = {"connection_id": connection_id, "origin": origin, "sync_type": sync_type}
+        return str(self._call("POST", "syncs", order)["syncId"])
+
+    def add_fault(self, fault: Fault) -> None:
+        """Break requests from now on as the rule says."""
+        self._call("POST", "faults", fault)
+
+    def clear_faults(self) -> None:
+        """Remove all rules."""
+        self._call("DELETE", "faults")
+
+    def reset(self) -> None:
+        """Be as newly started: with what the configuration file declares, and nothing else."""
+        self._call("POST", "reset")
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """All requests to the API, in the order of their arrival."""
+        entries = self._call("GET", "requests")["requests"]
+        return [
+            RecordedRequest(**{**entry, "affected": tuple(entry["affected"])}) for entry in entries
+        ]
+
+    def syncs(self, connection_id: str | None = None) -> list[SimulatedSync]:
+        """All syncs (of the connection) as they stand now, oldest first."""
+        query = {} if connection_id is None else {"connection_id": connection_id}
+        content = self._call("GET", f"state?{urlencode(query)}")
+        return [build(SimulatedSync, each, "sync") for each in content["syncs"]]
+
+    def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
+        """List the requests that started a sync, whatever was answered."""
+        return effective(self.requests, "start", connection_id)
+
+    def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
+        """List the requests to stop that were taken, whatever was answered."""
+        return effective(self.requests, "stop", connection_id)
+
+    @property
+    def errors(self) -> list[str]:
+        """Tracebacks of bugs in the local RudderStack itself."""
+        return [str(each) for each in self._call("GET", "state")["errors"]]
+
+    def _call(self, method: str, path: str, order: object = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the caller's own server
+            f"{self.url}{CONTROL_ROOT}/{path}", data=_json(order), method=method
+        )
+        try:
+            # A proxy of the environment must not get between us and this machine.
+            with _DIRECT.open(request, timeout=_TIMEOUT_SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read().decode()
+            raise RuntimeError(f"{method} {path}: {said}") from error
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _json(order: object) -> bytes | None:
+    return None if order is None else json.dumps(order, default=_jsonable).encode()
+
+
+def _jsonable(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else asdict(value)

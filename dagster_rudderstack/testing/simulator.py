@@ -1,0 +1,78 @@
+"""All that a local RudderStack consists of, apart from the network."""
+
+import traceback
+
+from dagster_rudderstack.testing.clock import Clock
+from dagster_rudderstack.testing.config import WorkspaceConfig
+from dagster_rudderstack.testing.faults import FaultBook
+from dagster_rudderstack.testing.journal import Journal
+from dagster_rudderstack.testing.objects import Connection
+from dagster_rudderstack.testing.syncs import Sync, Work
+from dagster_rudderstack.testing.workers import Workers
+from dagster_rudderstack.testing.workspace import Workspace
+
+
+class Simulator:
+    """The workspace, the faults, the log of requests, and the threads that move real rows.
+
+    `latency_seconds` (real ones) pass before each answer; requests wait side by side. `errors`
+    holds the traceback of every bug in here that a request has met.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of LocalRudderStack
+        self,
+        *,
+        access_token: str,
+        clock: Clock,
+        seed: int = 0,
+        latency_seconds: float = 0.0,
+        path_prefix: str = "",
+        config: WorkspaceConfig | None = None,
+    ) -> None:
+        self.access_token = access_token
+        self.clock = clock
+        self.latency_seconds = latency_seconds
+        self.path_prefix = _clean_prefix(path_prefix)
+        self.workers = Workers(clock)
+        self.workspace = Workspace(clock, seed, self._start_work)
+        self.faults = FaultBook(clock, seed)
+        self.journal = Journal()
+        self.errors: list[str] = []
+        self._config = config or WorkspaceConfig()
+        self._apply_config()
+
+    def _start_work(self, sync: Sync, connection: Connection) -> Work:
+        return self.workers.start(sync, connection)
+
+    def _apply_config(self) -> None:
+        """Add what the configuration declares."""
+        for source in self._config.sources:
+            self.workspace.add_source(source)
+        for destination in self._config.destinations:
+            self.workspace.add_destination(destination)
+        for connection in self._config.connections:
+            self.workspace.add_connection(connection)
+        for project in self._config.projects:
+            self.workspace.add_project(project.id, project.script)
+        for fault in self._config.faults:
+            self.faults.add(fault)
+
+    def note_error(self, error: BaseException) -> None:
+        """Keep the traceback of a bug."""
+        self.errors.append("".join(traceback.format_exception(error)))
+
+    def reset(self) -> None:
+        """Be as new: nothing has happened, and only what the configuration declares is there."""
+        self.workers.stop_all()
+        self.workspace.clear()
+        self.faults.clear()
+        self.faults.reseed()
+        self.journal.clear()
+        self.errors.clear()
+        self._apply_config()
+
+
+def _clean_prefix(prefix: str) -> str:
+    """Write a prefix as "/proxy", however many slashes it came with; none stays none."""
+    inner = prefix.strip("/")
+    return f"/{inner}" if inner else ""

@@ -1,0 +1,266 @@
+"""Reverse ETL for real: rows of a DuckDB warehouse, written into a destination file.
+
+What a connection has synced is remembered beside the destination's own tables, as one hash per
+row. So a new server on the same files goes on where the old one ended.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster_rudderstack.testing.destinations import DestinationFile, open_destination, quoted_part
+from dagster_rudderstack.testing.duckdb_files import InterruptedWork, open_duckdb
+from dagster_rudderstack.testing.scripts import RowCounts
+from dagster_rudderstack.testing.tables import TableSync
+from dagster_rudderstack.testing.values import Value, canonical_text
+
+if TYPE_CHECKING:
+    import duckdb
+
+_ROWS_PER_BATCH = 200
+_SCHEMA_AND_TABLE = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """full: take all rows, not only those that changed; mirror: delete what has vanished."""
+
+    connection_id: str
+    full: bool = False
+    mirror: bool = False
+
+
+@dataclass
+class Progress:
+    """Rows so far; None until it is known."""
+
+    total: int | None = None
+    changed: int | None = None
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def rows(self) -> RowCounts:
+        """The counts as a sync shows them."""
+        return RowCounts(self.total, self.changed, self.succeeded, self.failed)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the source as DuckDB describes it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What was read: columns, and rows in their order."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+
+    def index(self, name: str) -> int:
+        """Find a column. Raises LookupError, which names those that there are."""
+        for index, column in enumerate(self.columns):
+            if column.name == name:
+                return index
+        known = ", ".join(column.name for column in self.columns)
+        raise LookupError(f'The source has no column "{name}". It has: {known}')
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row as the destination shall get it. `key` is None where the primary key is null."""
+
+    key: str | None
+    digest: str
+    values: Sequence[Value]
+
+
+@dataclass(frozen=True)
+class FieldMap:
+    """Which columns travel, and what the destination calls them."""
+
+    indexes: Sequence[int]
+    fields: Sequence[Column]
+    key_index: int
+    key_field: str
+
+    def record(self, row: Sequence[Value]) -> Record:
+        """Make a record of a row of the source."""
+        values = [row[index] for index in self.indexes]
+        key = row[self.key_index]
+        return Record(
+            key=None if key is None else canonical_text(key),
+            digest=_digest([field.name for field in self.fields], values),
+            values=values,
+        )
+
+
+def _digest(names: Sequence[str], values: Sequence[Value]) -> str:
+    # The names belong to it: another mapping makes another record of the same row.
+    text = json.dumps([names, [canonical_text(value) for value in values]])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def move_rows(
+    table: TableSync, plan: Plan, progress: Progress, must_stop: Callable[[], bool]
+) -> None:
+    """Bring the destination up to date with the source.
+
+    Rows that a mirror deletes are in none of the counts: they are no rows of the source.
+
+    `progress` is kept current. Raises InterruptedWork once `must_stop` says so; what was written
+    until then stays. Raises what DuckDB or SQLite raise, e.g. for a missing table.
+    """
+    extract = read_source(table, must_stop)
+    field_map = _field_map(table, extract)
+    rules = _Rules(table, field_map)
+    records = _unique([field_map.record(row) for row in extract.rows])
+    progress.total = len(extract.rows)
+    with _destination(Path(table.destination), must_stop) as destination:
+        destination.prepare(table.destination_table, field_map.fields)
+        _bring_up_to_date(
+            _Job(table, plan, field_map, rules, destination), records, progress, must_stop
+        )
+
+
+def _unique(records: Sequence[Record]) -> Sequence[Record]:
+    """Of records with the same key only the last, as an upsert would leave it."""
+    last = {record.key: index for index, record in enumerate(records)}
+    return [
+        record
+        for index, record in enumerate(records)
+        if record.key is None or last[record.key] == index
+    ]
+
+
+@dataclass(frozen=True)
+class _Job:
+    table: TableSync
+    plan: Plan
+    field_map: FieldMap
+    rules: "_Rules"
+    destination: DestinationFile
+
+
+def _bring_up_to_date(
+    job: _Job, records: Sequence[Record], progress: Progress, must_stop: Callable[[], bool]
+) -> None:
+    known = job.destination.remembered(job.plan.connection_id)
+    todo = [each for each in records if job.plan.full or known.get(each.key or "") != each.digest]
+    progress.changed = len(todo)
+    for start in range(0, len(todo), _ROWS_PER_BATCH):
+        if must_stop():
+            raise InterruptedWork
+        _write_batch(job, todo[start : start + _ROWS_PER_BATCH], progress)
+    if job.plan.mirror:
+        _delete_vanished(job, known, records)
+
+
+def _write_batch(job: _Job, batch: Sequence[Record], progress: Progress) -> None:
+    valid = [record for record in batch if job.rules.allow(record)]
+    job.destination.upsert(
+        job.table.destination_table,
+        job.field_map.fields,
+        job.field_map.key_field,
+        [record.values for record in valid],
+    )
+    # Rejected rows are not remembered, so that the next sync tries them again.
+    job.destination.remember(
+        job.plan.connection_id, [(record.key or "", record.digest) for record in valid]
+    )
+    job.destination.commit()
+    progress.succeeded += len(valid)
+    progress.failed += len(batch) - len(valid)
+
+
+def _delete_vanished(job: _Job, known: Mapping[str, str], records: Sequence[Record]) -> None:
+    vanished = set(known) - {record.key for record in records}
+    job.destination.delete(job.table.destination_table, job.field_map.key_field, vanished)
+    job.destination.forget(job.plan.connection_id, vanished)
+    job.destination.commit()
+
+
+class _Rules:
+    """What the destination insists on."""
+
+    def __init__(self, table: TableSync, field_map: FieldMap) -> None:
+        self._index = {field.name: index for index, field in enumerate(field_map.fields)}
+        self._required = [self._index_of(name) for name in table.required]
+        self._patterns = {
+            self._index_of(name): re.compile(pattern) for name, pattern in table.patterns.items()
+        }
+
+    def _index_of(self, name: str) -> int:
+        if name not in self._index:
+            raise LookupError(f'The destination has a rule for "{name}", which no column maps to')
+        return self._index[name]
+
+    def allow(self, record: Record) -> bool:
+        """Tell whether the destination takes the record."""
+        if record.key is None:
+            return False
+        if any(_is_blank(record.values[index]) for index in self._required):
+            return False
+        return all(
+            record.values[index] is None or pattern.fullmatch(str(record.values[index]))
+            for index, pattern in self._patterns.items()
+        )
+
+
+def _is_blank(value: Value) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _field_map(table: TableSync, extract: Extract) -> FieldMap:
+    mapped = dict(table.mappings or {column.name: column.name for column in extract.columns})
+    mapped.setdefault(table.primary_key, table.primary_key)
+    indexes = [extract.index(name) for name in mapped]
+    return FieldMap(
+        indexes=indexes,
+        fields=[
+            Column(field, extract.columns[index].type)
+            for field, index in zip(mapped.values(), indexes, strict=True)
+        ],
+        key_index=extract.index(table.primary_key),
+        key_field=mapped[table.primary_key],
+    )
+
+
+def read_source(table: TableSync, must_stop: Callable[[], bool]) -> Extract:
+    """Read all rows of the source; the warehouse is open only meanwhile, and only for reading."""
+    with closing(open_duckdb(Path(table.warehouse), read_only=True, must_stop=must_stop)) as opened:
+        relation = opened.sql(table.sql) if table.sql is not None else _table(opened, table.table)
+        if relation is None:
+            raise ValueError("The sql of the source is no query")
+        types = [str(each) for each in relation.types]
+        columns = [Column(*each) for each in zip(relation.columns, types, strict=True)]
+        return Extract(columns, relation.fetchall())
+
+
+def _table(opened: "duckdb.DuckDBPyConnection", name: str | None) -> "duckdb.DuckDBPyRelation":
+    parts = (name or "").split(".")
+    if len(parts) == _SCHEMA_AND_TABLE:
+        # A schema that is called like its file would be ambiguous.
+        database = opened.execute("SELECT current_database()").fetchall()[0][0]
+        parts = [database, *parts]
+    return opened.sql(f"FROM {'.'.join(quoted_part(part) for part in parts)}")
+
+
+_file_locks: dict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+
+@contextmanager
+def _destination(path: Path, must_stop: Callable[[], bool]) -> Iterator[DestinationFile]:
+    """Open the destination for one sync at a time: two connections may share a file."""
+    with _file_locks[path.resolve()], closing(open_destination(path, must_stop)) as destination:
+        yield destination

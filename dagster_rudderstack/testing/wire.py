@@ -1,0 +1,147 @@
+"""How the API writes things down: the JSON of each object."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dagster_rudderstack.testing.clock import timestamp
+from dagster_rudderstack.testing.objects import Connection, Destination, FieldPairs, Source
+from dagster_rudderstack.testing.scripts import RowCounts
+from dagster_rudderstack.testing.syncs import Run, Sync
+from dagster_rudderstack.testing.tables import TableSync
+
+JsonObject = dict[str, Any]
+
+WORKSPACE_ID = "local-workspace"
+_EVERY_MINUTES_AND_CRON = {"everyMinutes": None, "cronExpression": None}
+
+
+def sync_json(sync: Sync, now: float) -> JsonObject:
+    """Show a sync as it stands now."""
+    shows_times = not sync.script.null_timestamps
+    finished_at = sync.finished_at(now) if sync.script.finished and shows_times else None
+    return {
+        "id": sync.id,
+        "status": sync.status(now),
+        "startedAt": timestamp(sync.started_at) if shows_times else None,
+        "finishedAt": _timestamp_or_none(finished_at),
+        "error": sync.error(now),
+        **_metrics(sync, now),
+    }
+
+
+def _metrics(sync: Sync, now: float) -> JsonObject:
+    rows = sync.rows(now)
+    if sync.script.metrics == "missing":
+        return {}
+    if sync.script.metrics == "null":
+        return {"metrics": None}
+    if sync.script.metrics == "partial":
+        return {"metrics": {"succeeded": {"total": rows.succeeded}, "failed": None, "changed": {}}}
+    return {"metrics": _full_metrics(rows)}
+
+
+def _full_metrics(rows: RowCounts) -> JsonObject:
+    return {
+        "succeeded": {"total": rows.succeeded},
+        "failed": {"total": rows.failed},
+        "changed": {"total": rows.changed},
+        "total": rows.total,
+    }
+
+
+def connection_json(connection: Connection, created_at: float) -> JsonObject:
+    """Show a connection."""
+    identifiers, mappings = _fields(connection)
+    return {
+        "id": connection.id,
+        "sourceId": connection.source_id,
+        "destinationId": connection.destination_id,
+        "enabled": connection.enabled,
+        "externalId": None,
+        "schedule": {**_EVERY_MINUTES_AND_CRON, **connection.schedule},
+        "syncBehaviour": connection.sync_behaviour,
+        "syncSettings": None,
+        "identifiers": _pairs(identifiers),
+        "mappings": _pairs(mappings),
+        "constants": None if connection.constants is None else list(connection.constants),
+        "event": None,
+        "object": connection.object,
+        "cursorColumn": None,
+        **_created(created_at),
+        **connection.wire_fields,
+    }
+
+
+def _fields(connection: Connection) -> tuple[FieldPairs, FieldPairs]:
+    """Find identifiers and mappings; what the connection does not say, its table may know."""
+    identifiers, mappings = _fields_of_table(connection.table)
+    return (
+        identifiers if connection.identifiers is None else connection.identifiers,
+        mappings if connection.mappings is None else connection.mappings,
+    )
+
+
+def _fields_of_table(table: TableSync | None) -> tuple[FieldPairs, FieldPairs]:
+    if table is None:
+        return None, None
+    mapped = table.mappings or {}
+    key = table.primary_key
+    others = {column: field for column, field in mapped.items() if column != key}
+    return {key: mapped.get(key, key)}, others or None
+
+
+def _pairs(fields: FieldPairs) -> Sequence[Mapping[str, str]] | None:
+    if fields is None:
+        return None
+    if isinstance(fields, Mapping):
+        return [{"from": column, "to": field} for column, field in fields.items()]
+    return list(fields)
+
+
+def source_json(source: Source, created_at: float) -> JsonObject:
+    """Show a source."""
+    return {
+        "id": source.id,
+        "name": source.name or source.id,
+        "enabled": source.enabled,
+        "sourceType": source.source_type,
+        "sourceDefinitionName": source.definition,
+        "config": dict(source.config),
+        "accountId": None,
+        "workspaceId": WORKSPACE_ID,
+        "externalId": None,
+        **_created(created_at),
+        **source.wire_fields,
+    }
+
+
+def destination_json(destination: Destination, created_at: float) -> JsonObject:
+    """Show a destination, with its `config`, which may hold credentials."""
+    return {
+        "id": destination.id,
+        "name": destination.name or destination.id,
+        "type": destination.type,
+        "enabled": destination.enabled,
+        "workspaceId": WORKSPACE_ID,
+        "config": dict(destination.config),
+        **_created(created_at),
+        **destination.wire_fields,
+    }
+
+
+def run_json(run: Run, now: float) -> JsonObject:
+    """Show a run of a Profiles project, in camelCase or in snake_case: both have been seen."""
+    started = timestamp(run.started_at)
+    finished = _timestamp_or_none(run.finished_at(now))
+    answer = {"id": run.id, "status": run.status(now), "error": run.error(now)}
+    if run.script.snake_case:
+        return {**answer, "job_id": run.id, "started_at": started, "finished_at": finished}
+    return {**answer, "jobRunId": run.id, "startedAt": started, "finishedAt": finished, "tasks": []}
+
+
+def _created(created_at: float) -> dict[str, Any]:
+    return {"createdAt": timestamp(created_at), "updatedAt": timestamp(created_at)}
+
+
+def _timestamp_or_none(epoch: float | None) -> str | None:
+    return None if epoch is None else timestamp(epoch)

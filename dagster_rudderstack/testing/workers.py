@@ -1,0 +1,100 @@
+"""The threads that do the real work of table-backed syncs."""
+
+import threading
+
+from dagster_rudderstack.testing.clock import Clock
+from dagster_rudderstack.testing.duckdb_files import InterruptedWork
+from dagster_rudderstack.testing.objects import Connection
+from dagster_rudderstack.testing.scripts import RowCounts
+from dagster_rudderstack.testing.syncs import Sync
+from dagster_rudderstack.testing.tables import TableSync
+from dagster_rudderstack.testing.warehouse import Plan, Progress, move_rows
+
+# A thread looks whether it is to end at least between two batches of rows.
+_JOIN_TIMEOUT_SECONDS = 10.0
+
+
+class TableWork:
+    """The work of one sync: its rows so far, and how it ended."""
+
+    def __init__(self, sync: Sync, table: TableSync, plan: Plan, clock: Clock) -> None:
+        self._sync = sync
+        self._table = table
+        self._plan = plan
+        self._clock = clock
+        self._abandoned = threading.Event()
+        self._progress = Progress()
+        self.finished_at: float | None = None
+        self.error: str | None = None
+        self.interrupted = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"local-rudderstack-{sync.id}", daemon=True
+        )
+
+    @property
+    def rows(self) -> RowCounts:
+        """The rows so far."""
+        return self._progress.rows
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def abandon(self) -> None:
+        """Tell the thread to end; nobody will ask for the result."""
+        self._abandoned.set()
+
+    def join(self) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(_JOIN_TIMEOUT_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            move_rows(self._table, self._plan, self._progress, self._must_stop)
+        except InterruptedWork:
+            self.interrupted = True
+        except Exception as error:  # noqa: BLE001
+            # Whatever the databases do not like is a sync that fails with their words.
+            self.error = str(error) or repr(error)
+        self.finished_at = self._clock()
+
+    def _must_stop(self) -> bool:
+        stops_at = self._sync.stops_at
+        return self._abandoned.is_set() or (stops_at is not None and self._clock() >= stops_at)
+
+
+class Workers:
+    """All work in progress."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._works: list[TableWork] = []
+
+    def start(self, sync: Sync, connection: Connection) -> TableWork:
+        """Begin to move the rows of a sync; returns at once."""
+        if connection.table is None:
+            raise ValueError(f"Connection {connection.id} has no table")
+        work = TableWork(sync, connection.table, _plan(sync, connection), self._clock)
+        with self._lock:
+            self._works = [each for each in self._works if each.finished_at is None]
+            self._works.append(work)
+        work.start()
+        return work
+
+    def stop_all(self) -> None:
+        """End all threads; what they have written stays."""
+        with self._lock:
+            works, self._works = self._works, []
+        for work in works:
+            work.abandon()
+        for work in works:
+            work.join()
+
+
+def _plan(sync: Sync, connection: Connection) -> Plan:
+    return Plan(
+        connection_id=connection.id,
+        full=sync.sync_type == "full" or connection.sync_behaviour == "full",
+        mirror=connection.sync_behaviour == "mirror",
+    )

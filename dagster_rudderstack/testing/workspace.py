@@ -1,0 +1,327 @@
+"""The state of a simulated RudderStack workspace; knows no HTTP.
+
+Nothing ticks in here: where a sync stands is a function of its script and of the clock, so a test
+with a `ManualClock` needs no waiting. Everything may be called from any thread.
+"""
+
+import random
+import string
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+from dagster_rudderstack.testing.clock import Clock, to_milliseconds
+from dagster_rudderstack.testing.objects import Connection, Destination, Source, source_of
+from dagster_rudderstack.testing.operations import operation_name
+from dagster_rudderstack.testing.scripts import RunScript, SyncScript
+from dagster_rudderstack.testing.syncs import (
+    Origin,
+    Run,
+    SimulatedSync,
+    Sync,
+    SyncType,
+    Work,
+    snapshot,
+)
+
+T = TypeVar("T")
+
+# A real id is a KSUID: 27 digits of base 62.
+_ID_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_ID_LENGTH = 27
+
+
+class UnknownIdError(LookupError):
+    """Nothing has the id that was asked for."""
+
+
+class RefusedError(RuntimeError):
+    """A start that cannot be: a sync is running already, or the connection is disabled."""
+
+    def __init__(self, reason: Literal["already_running", "disabled"], message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Denial:
+    """Requests that get 403; None stands for any operation or connection."""
+
+    message: str
+    operation: str | None = None
+    connection_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.operation is not None:
+            object.__setattr__(self, "operation", operation_name(self.operation))
+
+    def concerns(self, operation: str, connection_id: str | None) -> bool:
+        """Tell whether this request is denied."""
+        return self.operation in (None, operation) and self.connection_id in (None, connection_id)
+
+
+WorkStarter = Callable[[Sync, Connection], Work]
+
+
+class Workspace:
+    """Sources, destinations, connections, their syncs, and runs of other sources.
+
+    `start_work` begins to move the rows of a sync whose connection has a table.
+    """
+
+    def __init__(self, clock: Clock, seed: int, start_work: WorkStarter) -> None:
+        self.clock = clock
+        self._seed = seed
+        self._start_work = start_work
+        self._lock = threading.RLock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything; ids are drawn from the beginning again."""
+        with self._lock:
+            self._ids = random.Random(self._seed)  # noqa: S311 - no secrets, but the same each time
+            self._created_at = self.clock()
+            self._sources: dict[str, Source] = {}
+            self._destinations: dict[str, Destination] = {}
+            self._connections: dict[str, Connection] = {}
+            self._projects: dict[str, RunScript] = {}
+            self._denials: list[Denial] = []
+            self._next_scripts: dict[str, deque[SyncScript]] = defaultdict(deque)
+            self._syncs: dict[str, Sync] = {}
+            self._syncs_of: dict[str, list[Sync]] = defaultdict(list)
+            self._running: dict[str, Sequence[Sync]] = {}
+            self._runs: dict[str, Run] = {}
+
+    @property
+    def created_at(self) -> float:
+        """When the workspace, and so everything in it, came to be."""
+        return self._created_at
+
+    def add_source(self, source: Source) -> None:
+        """Add a source, or replace the one of the same id."""
+        with self._lock:
+            self._sources[source.id] = source
+
+    def add_destination(self, destination: Destination) -> None:
+        """Add a destination, or replace the one of the same id."""
+        with self._lock:
+            self._destinations[destination.id] = destination
+
+    def add_project(self, source_id: str, script: RunScript) -> None:
+        """Add a Profiles project or ETL source, or replace the one of the same id."""
+        with self._lock:
+            self._projects[source_id] = script
+
+    def add_connection(self, connection: Connection) -> None:
+        """Add a connection, or replace the one of the same id; makes the ends that it lacks."""
+        with self._lock:
+            source_id = connection.source_id or f"{connection.id}-source"
+            if source_id not in self._sources:
+                self.add_source(source_of(source_id, connection.table))
+            destination_id = connection.destination_id or f"{connection.id}-destination"
+            if destination_id not in self._destinations:
+                self.add_destination(Destination(destination_id))
+            self._connections[connection.id] = replace(
+                connection, source_id=source_id, destination_id=destination_id
+            )
+
+    def update_connection(self, connection_id: str, **changes: Any) -> None:
+        """Change some settings of a connection."""
+        with self._lock:
+            self.add_connection(replace(self.connection(connection_id), **changes))
+
+    def remove_connection(self, connection_id: str) -> None:
+        """Take a connection away; its syncs stay, but nobody can ask for them."""
+        with self._lock:
+            self.connection(connection_id)
+            del self._connections[connection_id]
+
+    def sources(self) -> Sequence[Source]:
+        """List all sources in the order in which they were added."""
+        with self._lock:
+            return list(self._sources.values())
+
+    def destinations(self) -> Sequence[Destination]:
+        """List all destinations in the order in which they were added."""
+        with self._lock:
+            return list(self._destinations.values())
+
+    def connections(
+        self, source_id: str | None = None, destination_id: str | None = None
+    ) -> Sequence[Connection]:
+        """List the connections (of the source, to the destination) as they were added."""
+        with self._lock:
+            return [
+                each
+                for each in self._connections.values()
+                if source_id in (None, each.source_id)
+                and destination_id in (None, each.destination_id)
+            ]
+
+    def source(self, source_id: str) -> Source:
+        """Return the source, or raise UnknownIdError."""
+        return self._get(self._sources, source_id, "source")
+
+    def destination(self, destination_id: str) -> Destination:
+        """Return the destination, or raise UnknownIdError."""
+        return self._get(self._destinations, destination_id, "destination")
+
+    def connection(self, connection_id: str) -> Connection:
+        """Return the connection, or raise UnknownIdError."""
+        return self._get(self._connections, connection_id, "connection")
+
+    def _get(self, things: Mapping[str, T], thing_id: str, kind: str) -> T:
+        with self._lock:
+            if thing_id not in things:
+                raise UnknownIdError(f"{kind} {thing_id} not found")
+            return things[thing_id]
+
+    def set_script(self, connection_id: str, script: SyncScript) -> None:
+        """Say how all later syncs of the connection go."""
+        self.update_connection(connection_id, script=script)
+
+    def script_next(self, connection_id: str, scripts: Iterable[SyncScript]) -> None:
+        """Say how the next syncs of the connection go, one script for each."""
+        with self._lock:
+            self.connection(connection_id)
+            self._next_scripts[connection_id].extend(scripts)
+
+    def _next_script(self, connection: Connection) -> SyncScript:
+        queue = self._next_scripts[connection.id]
+        return queue.popleft() if queue else connection.script
+
+    def deny(self, denial: Denial) -> None:
+        """Answer 403 to some requests from now on."""
+        with self._lock:
+            self._denials.append(denial)
+
+    def allow_everything(self) -> None:
+        """Take back all that was denied, also by connections themselves."""
+        with self._lock:
+            self._denials.clear()
+            for connection in self.connections():
+                self.update_connection(connection.id, deny=None)
+
+    def denial(self, operation: str, connection_id: str | None) -> str | None:
+        """Return the text of the 403 that this request gets; None if it is allowed."""
+        with self._lock:
+            connection = self._connections.get(connection_id or "")
+            if connection is not None and connection.deny is not None:
+                return connection.deny
+            denials = (each for each in self._denials if each.concerns(operation, connection_id))
+            return next((denial.message for denial in denials), None)
+
+    def start_sync(
+        self,
+        connection_id: str,
+        origin: Origin,
+        sync_type: SyncType | None = None,
+        script: SyncScript | None = None,
+    ) -> Sync:
+        """Start a sync. `script` None: the next in the queue, or else the connection's.
+
+        Raises UnknownIdError, or RefusedError if the connection is disabled or has a sync running
+        (and may have but one).
+        """
+        with self._lock:
+            connection = self.connection(connection_id)
+            self._check_startable(connection)
+            sync = Sync(
+                id=self._new_id(),
+                connection_id=connection.id,
+                origin=origin,
+                sync_type=sync_type,
+                script=script or self._next_script(connection),
+                started_at=to_milliseconds(self.clock()),
+                stopped_status=connection.stopped_status,
+            )
+            if connection.table is not None:
+                sync.work = self._start_work(sync, connection)
+            self._remember(sync)
+            return sync
+
+    def _check_startable(self, connection: Connection) -> None:
+        if not connection.enabled:
+            raise RefusedError("disabled", "connection is disabled")
+        if self.running(connection.id) and not connection.parallel_syncs:
+            raise RefusedError("already_running", "a sync of this connection is already running")
+
+    def _remember(self, sync: Sync) -> None:
+        self._syncs[sync.id] = sync
+        self._syncs_of[sync.connection_id].append(sync)
+        self._running[sync.connection_id] = [*self._running.get(sync.connection_id, ()), sync]
+
+    def running(self, connection_id: str) -> Sequence[Sync]:
+        """List the syncs of the connection that are not over, oldest first."""
+        with self._lock:
+            now = self.clock()
+            going_on = [s for s in self._running.get(connection_id, ()) if not s.is_over(now)]
+            self._running[connection_id] = going_on
+            return going_on
+
+    def stop(self, connection_id: str) -> Sequence[Sync]:
+        """Ask to stop whatever runs on the connection; returns the syncs that were asked."""
+        with self._lock:
+            connection = self.connection(connection_id)
+            now = self.clock()
+            asked = self.running(connection_id)
+            for sync in asked:
+                if sync.stop_requested_at is None:
+                    sync.stop_requested_at = now
+                    sync.stops_at = now + connection.stop_delay_seconds
+            return asked
+
+    def sync(self, connection_id: str, sync_id: str) -> Sync:
+        """Return a sync. Raises UnknownIdError, also while its script hides it."""
+        with self._lock:
+            self.connection(connection_id)
+            sync = self._syncs.get(sync_id)
+            if sync is None or sync.connection_id != connection_id or sync.is_hidden(self.clock()):
+                raise UnknownIdError(f"sync {sync_id} not found")
+            return sync
+
+    def visible_syncs(self, connection_id: str) -> Sequence[Sync]:
+        """List what the API shows of the connection, newest first."""
+        with self._lock:
+            self.connection(connection_id)
+            now = self.clock()
+            newest_first = reversed(self._syncs_of.get(connection_id, []))
+            return [sync for sync in newest_first if not sync.is_hidden(now)]
+
+    def snapshots(self, connection_id: str | None = None) -> list[SimulatedSync]:
+        """Write down all syncs (of the connection), hidden ones too, oldest first."""
+        with self._lock:
+            now = self.clock()
+            return [
+                snapshot(sync, now)
+                for sync in self._syncs.values()
+                if connection_id in (None, sync.connection_id)
+            ]
+
+    def start_run(self, source_id: str, parameters: Iterable[str]) -> Run:
+        """Start a run. Raises UnknownIdError, or RefusedError if one is going on."""
+        with self._lock:
+            script = self._get(self._projects, source_id, "source")
+            now = self.clock()
+            if any(r.source_id == source_id and not r.is_over(now) for r in self._runs.values()):
+                raise RefusedError("already_running", "a run of this source is already running")
+            run = Run(self._new_id(), source_id, script, to_milliseconds(now), tuple(parameters))
+            self._runs[run.id] = run
+            return run
+
+    def run(self, source_id: str, run_id: str) -> Run:
+        """Return a run, or raise UnknownIdError."""
+        with self._lock:
+            self._get(self._projects, source_id, "source")
+            run = self._runs.get(run_id)
+            if run is None or run.source_id != source_id:
+                raise UnknownIdError(f"run {run_id} not found")
+            return run
+
+    def _new_id(self) -> str:
+        while True:
+            new_id = "".join(self._ids.choices(_ID_DIGITS, k=_ID_LENGTH))
+            if new_id not in self._syncs and new_id not in self._runs:
+                return new_id

@@ -1,0 +1,52 @@
+"""A local RudderStack for each test, and a raw client of it whose answers keep the contract."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack.testing.pytest_plugin import local_rudderstack  # noqa: F401 - a fixture
+from dagster_rudderstack_tests.testing import contract
+
+ApiMaker = Callable[..., httpx.Client]
+
+
+@pytest.fixture
+def make_api() -> Iterator[ApiMaker]:
+    """Make raw clients; unless `checked=False`, each answer must be one of the contract."""
+    clients: list[httpx.Client] = []
+
+    def make(server: LocalRudderStack, *, checked: bool = True) -> httpx.Client:
+        hooks = {"response": [contract.check]} if checked else {}
+        client = httpx.Client(
+            base_url=f"{server.url}/v2",
+            headers={"authorization": f"Bearer {server.access_token}"},
+            event_hooks=hooks,
+            trust_env=False,
+            timeout=10,
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def server(local_rudderstack: LocalRudderStack) -> LocalRudderStack:  # noqa: F811
+    """Take the plugin's own fixture by a shorter name."""
+    return local_rudderstack
+
+
+@pytest.fixture
+def api(server: LocalRudderStack, make_api: ApiMaker) -> httpx.Client:
+    """Make a client of `server` whose answers must keep the contract."""
+    return make_api(server)
+
+
+@pytest.fixture
+def raw(server: LocalRudderStack, make_api: ApiMaker) -> httpx.Client:
+    """Make a client of `server` that takes any answer."""
+    return make_api(server, checked=False)

@@ -1,0 +1,127 @@
+"""`python -m dagster_rudderstack.testing`, as a process."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+
+from dagster_rudderstack.testing import RemoteLocalRudderStack
+from dagster_rudderstack.testing.__main__ import main
+
+COMMAND = [sys.executable, "-W", "error", "-m", "dagster_rudderstack.testing"]
+READY = "Local RudderStack is ready at "
+
+
+class Process:
+    """The command, running."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        # Only what it is told: no token from the environment of these tests.
+        self.popen = subprocess.Popen(
+            [*COMMAND, "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PATH": "", "PYTHONPATH": ":".join(sys.path), **environment},
+        )
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline().strip()
+        self.url = line.removeprefix(READY)
+        assert line.startswith(READY), self.popen.communicate()
+
+    def get(self, path: str, token: str) -> httpx.Response:
+        """Ask the API."""
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.get(f"{self.url}/v2{path}", headers=headers, trust_env=False)
+
+    def end(self, number: int) -> tuple[int, str, str]:
+        """Send a signal; returns the exit code and what else was printed."""
+        self.popen.send_signal(number)
+        out, err = self.popen.communicate(timeout=10)
+        return self.popen.returncode, out, err
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    """Whatever a test leaves here is ended."""
+    running: list[Process] = []
+    yield running
+    for process in running:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        process.popen.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals(processes: list[Process], tmp_path: Path, number: int) -> None:
+    """A signal ends it at once and quietly, also while a sync with a table waits."""
+    config = tmp_path / "config.json"
+    warehouse = tmp_path / "warehouse.duckdb"
+    table = {"warehouse": "warehouse.duckdb", "table": "t", "destination": "d.duckdb"}
+    config.write_text(json.dumps({"connections": [{"id": "crm", "table": table}]}))
+    process = Process("--config", str(config), "--token", "mine")
+    processes.append(process)
+    remote = RemoteLocalRudderStack(process.url)
+
+    with closing(duckdb.connect(str(warehouse))):
+        remote.start_sync("crm")
+        assert remote.syncs()[0].running
+        assert process.get("/retl-connections/crm", "mine").status_code == 200
+        assert process.end(number) == (0, "", "")
+
+
+def test_options(processes: list[Process]) -> None:
+    """The token can come from the environment; time can be compressed."""
+    process = Process("--time-scale", "100000", RUDDERSTACK_ACCESS_TOKEN="from-env")
+    processes.append(process)
+    remote = RemoteLocalRudderStack(process.url)
+    remote.add_connection("crm")
+
+    assert process.get("/retl-connections/crm", "from-env").status_code == 200
+    assert process.get("/retl-connections/crm", "local-token").status_code == 401
+    assert process.url.startswith("http://127.0.0.1:")
+
+
+def test_default_token_and_host() -> None:
+    """Without options it listens on this machine only."""
+    from dagster_rudderstack.testing.__main__ import _parser, _server  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RUDDERSTACK_ACCESS_TOKEN", raising=False)
+        server = _server(_parser().parse_args([]))
+
+    assert server.access_token == "local-token"
+    assert server.url == "http://127.0.0.1:8085"
+
+
+def test_port_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """A taken port is told in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = main(["--port", str(port)])
+
+    assert code == 2
+    assert capsys.readouterr().err.startswith(f"error: cannot listen on 127.0.0.1:{port}: ")
+
+
+def test_wrong_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake in the configuration is told in one line."""
+    config = tmp_path / "config.json"
+    config.write_text('{"connections": [{"name": "crm"}]}')
+
+    assert main(["--config", str(config)]) == 2
+    assert capsys.readouterr().err.startswith("error: connections[0].name is unknown. Known: id")
+
+
+def test_wrong_time_scale(capsys: pytest.CaptureFixture[str]) -> None:
+    """A setting that makes no sense is told in one line."""
+    assert main(["--time-scale", "0"]) == 2
+    assert "scale must be a positive number" in capsys.readouterr().err

@@ -1,0 +1,114 @@
+"""The configuration file: what it declares, and what is said of its mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagster_rudderstack.testing import ConfigError, LocalRudderStack, SyncScript, read_config
+
+WHOLE: dict[str, Any] = {
+    "sources": [{"id": "s", "definition": "snowflake", "config": {"schema": "analytics"}}],
+    "destinations": [{"id": "d", "type": "HUBSPOT", "wire_fields": {"x": 1}}],
+    "connections": [
+        {
+            "id": "crm",
+            "source_id": "s",
+            "destination_id": "d",
+            "script": {"duration_seconds": 2, "rows_total": None, "rows_failed": 3},
+            "mappings": {"email": "Email"},
+            "table": {
+                "warehouse": "warehouse.duckdb",
+                "table": "analytics.customers",
+                "primary_key": "id",
+                "destination": "/elsewhere/crm.sqlite",
+                "required": ["email"],
+            },
+        },
+        {"id": "ads", "mappings": [{"from": "email", "to": "Email"}], "deny": None},
+    ],
+    "projects": [{"id": "p", "script": {"duration_seconds": 5}}],
+    "faults": [{"kind": "status", "operation": ["start", "stop"], "times": None}],
+}
+
+
+def written(folder: Path, content: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_whole(tmp_path: Path) -> None:
+    """A file can declare all that there is; its paths are taken from where it lies."""
+    config = read_config(written(tmp_path, WHOLE))
+    crm = config.connections[0]
+
+    assert crm.script == SyncScript(duration_seconds=2, rows_total=None, rows_failed=3)
+    assert crm.table is not None
+    assert crm.table.warehouse == tmp_path / "warehouse.duckdb"
+    assert crm.table.destination == Path("/elsewhere/crm.sqlite")
+    assert crm.table.required == ("email",)
+    assert config.faults[0].operation == ("start", "stop")
+    assert config.faults[0].limit is None
+
+
+def test_reset_goes_back_to_the_file(tmp_path: Path) -> None:
+    """After a reset there is what the file declares, and nothing else."""
+    server = LocalRudderStack(config=read_config(written(tmp_path, WHOLE)))
+    server.add_connection("more")
+    server.start_sync("ads")
+    server.reset()
+
+    assert [each.id for each in server._workspace.connections()] == ["crm", "ads"]
+    assert server.syncs() == []
+
+
+def wrong(**changes: Any) -> dict[str, Any]:
+    return {"connections": [{"id": "crm", **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "config.json is not JSON"),
+        ([], "must be an object"),
+        ({"conections": []}, "conections is unknown. Known: sources, destinations, connections"),
+        ({"connections": {}}, "connections must be a list, not {}"),
+        ({"connections": [{}]}, r"connections\[0\].id is missing"),
+        ({"connections": [{"id": ""}]}, r"connections\[0\].*needs an id"),
+        ({"connections": [{"id": 5}]}, r"connections\[0\].id must be a text, not 5"),
+        (
+            {"connections": [{"id": "a"}, {"id": "a"}]},
+            r"connections\[1\].id 'a' was used before",
+        ),
+        (wrong(enabled="yes"), r"connections\[0\].enabled must be true or false, not 'yes'"),
+        (wrong(script={"duration": 1}), r"connections\[0\].script.duration is unknown"),
+        (wrong(script={"duration_seconds": "1"}), r"script.duration_seconds must be a number"),
+        (wrong(script={"duration_seconds": True}), r"script.duration_seconds must be a number"),
+        (wrong(script={"duration_seconds": -1}), r"script: duration_seconds must be 0 or more"),
+        (wrong(script={"rows_total": 1.5}), r"rows_total must be .* whole number .* not 1.5"),
+        (wrong(script={"rows_total": "all"}), r"rows_total must be .*'auto'.* not 'all'"),
+        (wrong(script=[]), r"script must be an object, not \[\]"),
+        (wrong(table={"warehouse": "w"}), r"connections\[0\].table: Give either table or sql"),
+        (wrong(table={"table": "t"}), r"table.warehouse is missing"),
+        (
+            wrong(table={"warehouse": "w", "table": "t", "required": "email"}),
+            r"table.required must be a list, not 'email'",
+        ),
+        (wrong(mappings={"a": 1}), r"mappings.a must be a text, not 1"),
+        (wrong(mappings="a"), r"mappings must be an object or a list or null, not 'a'"),
+        ({"faults": [{"kind": "boom"}]}, r"faults\[0\].kind must be one of 'status'"),
+        ({"faults": [{"kind": "status", "operation": "x"}]}, r"faults\[0\]: Unknown operation 'x'"),
+    ],
+)
+def test_mistakes(tmp_path: Path, content: Any, complaint: str) -> None:
+    """A mistake is named by its place in the file."""
+    with pytest.raises(ConfigError, match=complaint):
+        read_config(written(tmp_path, content))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is an error that says so."""
+    with pytest.raises(ConfigError, match=r"nothing.json cannot be read: No such file"):
+        read_config(tmp_path / "nothing.json")

@@ -1,0 +1,115 @@
+"""Generated requests to every operation of the contract: no answer is outside of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    positive_data_acceptance,
+    response_schema_conformance,
+)
+
+from dagster_rudderstack.testing import LocalRudderStack, RunScript, SyncScript
+from dagster_rudderstack_tests.testing.contract import ALWAYS_ALLOWED, SCHEMA
+
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    response_schema_conformance,
+    positive_data_acceptance,
+]
+
+if TYPE_CHECKING:
+    Case: TypeAlias = schemathesis.Case[Any]
+else:
+    Case = schemathesis.Case
+
+few_examples = settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@dataclass
+class Target:
+    """A server with something in it, and ids that exist on it."""
+
+    server: LocalRudderStack
+    ids: dict[str, str]
+    session: requests.Session
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    with LocalRudderStack() as server, requests.Session() as session:
+        server.add_connection(
+            "crm",
+            "warehouse",
+            "hubspot",
+            parallel_syncs=True,
+            script=SyncScript(rows_total=10),
+            mappings={"email": "Email"},
+        )
+        server.add_project("project", RunScript(snake_case=True))
+        sync_id = server.start_sync("crm")
+        session.trust_env = False
+        session.headers["authorization"] = f"Bearer {server.access_token}"
+        ids = {
+            "connectionId": "crm",
+            "syncId": sync_id,
+            "sourceId": "warehouse",
+            "destinationId": "hubspot",
+            "runId": "none",
+        }
+        yield Target(server, ids, session)
+        assert server.errors == []
+
+
+def exchange(case: Case, target: Target) -> int:
+    """Send the request, check the answer, and return its status."""
+    response = case.call(base_url=f"{target.server.url}/v2", session=target.session)
+    documented = {int(status) for status in case.operation.definition.raw["responses"]}
+    is_own_method = case.method.upper() == case.operation.method.upper()
+    if is_own_method:
+        assert response.status_code in documented | ALWAYS_ALLOWED
+        case.validate_response(response, checks=CHECKS)
+    else:
+        assert response.status_code == 405
+        assert case.operation.method.upper() in response.headers["allow"][0]
+    return int(response.status_code)
+
+
+def is_valid(case: Case) -> bool:
+    return case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+
+
+@SCHEMA.parametrize()
+@few_examples
+def test_generated_request(case: Case, target: Target) -> None:
+    """Whatever is asked for, the answer is one that the contract knows."""
+    exchange(case, target)
+
+
+@SCHEMA.parametrize()
+@few_examples
+def test_generated_request__known_ids(case: Case, target: Target) -> None:
+    """A valid request for something that exists succeeds."""
+    ids = {name: target.ids[name] for name in case.path_parameters or {}}
+    if "/sources/" in case.path:
+        ids["sourceId"] = "project"
+        target.server.add_project("project", RunScript())
+    case.path_parameters = ids
+
+    status = exchange(case, target)
+
+    if is_valid(case) and case.method.upper() == case.operation.method.upper():
+        assert status in (200, 204) or "runId" in ids

@@ -1,0 +1,141 @@
+"""Which requests a rule hits: pure decisions, no server."""
+
+import pytest
+
+from dagster_rudderstack.testing import Fault, ManualClock
+from dagster_rudderstack.testing.faults import FaultBook, Occasion
+
+START = Occasion("start", "POST", "crm")
+POLL = Occasion("get_sync", "GET", "crm")
+
+
+def hits(*faults: Fault, occasions: list[Occasion], seed: int = 0) -> list[int | None]:
+    """For each request in turn the status of the fault that hits it."""
+    book = FaultBook(ManualClock(), seed)
+    for fault in faults:
+        book.add(fault)
+    strikes = [book.choose(occasion) for occasion in occasions]
+    return [None if strike is None else strike.fault.status_code for strike in strikes]
+
+
+def test_once() -> None:
+    """A plain rule strikes once."""
+    assert hits(Fault("status"), occasions=[POLL] * 3) == [503, None, None]
+
+
+def test_times_and_skip() -> None:
+    """A rule spares the first, then strikes so many times."""
+    fault = Fault("status", skip=1, times=2)
+
+    assert hits(fault, occasions=[POLL] * 5) == [None, 503, 503, None, None]
+
+
+def test_every() -> None:
+    """Each third request is hit, without a limit."""
+    fault = Fault("status", every=3)
+
+    assert hits(fault, occasions=[POLL] * 7) == [None, None, 503, None, None, 503, None]
+
+
+def test_every__limited() -> None:
+    """A limit that is given holds."""
+    assert hits(Fault("status", every=2, times=1), occasions=[POLL] * 4).count(503) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", operation="start"),
+        Fault("status", operation="startRetlSync"),
+        Fault("status", operation=["start", "stop"]),
+        Fault("status", method="post"),
+    ],
+)
+def test_which_requests(fault: Fault) -> None:
+    """A rule waits for a request that it is about."""
+    assert hits(fault, occasions=[POLL, START]) == [None, 503]
+
+
+def test_which_connection() -> None:
+    """A rule can be about one connection."""
+    other = Occasion("get_sync", "GET", "other")
+
+    assert hits(Fault("status", connection_id="other"), occasions=[POLL, other]) == [None, 503]
+
+
+def test_first_added_wins() -> None:
+    """Of several rules that would strike the first does; the other keeps its turn."""
+    faults = [Fault("status", status=500), Fault("status", status=502)]
+
+    assert hits(*faults, occasions=[POLL] * 3) == [500, 502, None]
+
+
+def test_every__counts_what_another_rule_hits() -> None:
+    """A rule counts the requests that match it, whoever hits them."""
+    faults = [Fault("status", status=500), Fault("status", status=502, every=2)]
+
+    assert hits(*faults, occasions=[POLL] * 4) == [500, 502, None, 502]
+
+
+def test_probability() -> None:
+    """A share of the requests is hit: the same ones for the same seed."""
+    fault = Fault("status", probability=0.2)
+    first = hits(fault, occasions=[POLL] * 1000, seed=1)
+
+    assert 150 < first.count(503) < 250
+    assert first == hits(fault, occasions=[POLL] * 1000, seed=1)
+    assert first != hits(fault, occasions=[POLL] * 1000, seed=2)
+
+
+def test_probability__not_disturbed_by_other_rules() -> None:
+    """What a rule hits does not change when another one comes after it."""
+    fault = Fault("status", probability=0.2)
+    alone = hits(fault, occasions=[POLL] * 200)
+    both = hits(fault, Fault("status", status=429, times=None), occasions=[POLL] * 200)
+
+    assert [status == 503 for status in both] == [status == 503 for status in alone]
+
+
+def test_window() -> None:
+    """A window is told in seconds after the rule was added, and has no limit inside."""
+    clock = ManualClock()
+    book = FaultBook(clock, 0)
+    clock.advance(1000)
+    book.add(Fault("status", status=401, from_seconds=60, until_seconds=120))
+    struck = []
+    for _ in range(5):
+        struck.append([book.choose(POLL) is not None, book.choose(POLL) is not None])
+        clock.advance(30)
+
+    assert struck == [[False] * 2, [False] * 2, [True] * 2, [True] * 2, [False] * 2]
+
+
+def test_clear() -> None:
+    """Rules that are removed do nothing."""
+    book = FaultBook(ManualClock(), 0)
+    book.add(Fault("status", times=None))
+    book.clear()
+
+    assert book.choose(POLL) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"kind": "explosion"}, "explosion"),
+        ({"kind": "status", "operation": "begin"}, "begin.*list_connections"),
+        ({"kind": "status", "skip": -1}, "skip"),
+        ({"kind": "status", "every": 0}, "every"),
+        ({"kind": "status", "times": 0}, "times"),
+        ({"kind": "status", "probability": 1.5}, "probability"),
+        ({"kind": "status", "probability": float("nan")}, "probability"),
+        ({"kind": "status", "from_seconds": 5, "until_seconds": 5}, "until_seconds"),
+        ({"kind": "status", "status": 42}, "status"),
+        ({"kind": "slow"}, "seconds"),
+        ({"kind": "status", "retry_after": "soon", "retry_after_as_date": True}, "retry_after"),
+    ],
+)
+def test_wrong_rule(settings: dict[str, object], complaint: str) -> None:
+    """A rule that makes no sense is refused where it is written."""
+    with pytest.raises(ValueError, match=complaint):
+        Fault(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+"""The fixture, as a project of a user's own brings it in."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CONFTEST = 'pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]'
+TESTS = """
+import urllib.request
+
+def test_it_runs(local_rudderstack):
+    local_rudderstack.add_connection("crm")
+    answer = urllib.request.urlopen(local_rudderstack.url + "/_control/state")
+    assert answer.status == 200
+
+def test_it_is_empty(local_rudderstack):
+    assert local_rudderstack.syncs() == []
+
+def test_it_has_a_bug(local_rudderstack):
+    local_rudderstack._simulator.note_error(ValueError("a bug"))
+"""
+
+
+def test_plugin(tmp_path: Path) -> None:
+    """The fixture gives each test a server of its own, and fails a test that met a bug of it."""
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_users.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    environment = {"PATH": "", "PYTHONPATH": ":".join(sys.path), "no_proxy": "*"}
+
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert "3 passed, 1 error" in result.stdout
+    assert "ValueError: a bug" in result.stdout

@@ -1,0 +1,166 @@
+"""The control API, through the helper that other processes use."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dagster_rudderstack.testing import (
+    Fault,
+    LocalRudderStack,
+    RemoteLocalRudderStack,
+    SyncScript,
+    TableSync,
+)
+
+
+@pytest.fixture
+def remote(server: LocalRudderStack) -> RemoteLocalRudderStack:
+    remote = RemoteLocalRudderStack(server.url + "/")
+    remote.wait_until_ready()
+    return remote
+
+
+def test_everything(
+    remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client
+) -> None:
+    """What is scripted from afar happens, and what happened is told."""
+    remote.add_source("s", definition="bigquery")
+    remote.add_destination("d", type="HUBSPOT")
+    remote.add_connection("crm", source_id="s", destination_id="d", schedule={"type": "basic"})
+    remote.set_script("crm", SyncScript(status="later"))
+    remote.script_next("crm", SyncScript(rows_total=7), SyncScript(duration_seconds=60))
+    remote.add_fault(Fault("status", operation="start", effect=True))
+    raw.post("/retl-connections/crm/start", json={"syncType": "full"})
+    dashboard = remote.start_sync("crm", "dashboard")
+    raw.post("/retl-connections/crm/stop")
+
+    assert remote.syncs() == server.syncs()
+    assert remote.syncs("nobody") == []
+    assert [sync.rows_total for sync in remote.syncs("crm")] == [7, 0]
+    assert remote.syncs()[1].id == dashboard
+    assert remote.requests == server.requests
+    assert [request.status for request in remote.starts("crm")] == [503]
+    assert [request.affected for request in remote.stops("crm")] == [(dashboard,)]
+    assert remote.errors == []
+
+
+def test_clear_and_reset(
+    remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client
+) -> None:
+    """Faults are removed alone, or with everything else."""
+    remote.add_connection("crm")
+    remote.add_fault(Fault("status", times=None))
+    remote.clear_faults()
+    assert raw.get("/retl-connections/crm").status_code == 200
+    remote.reset()
+
+    assert server.requests == []
+    assert raw.get("/retl-connections/crm").status_code == 404
+
+
+def test_table(remote: RemoteLocalRudderStack, server: LocalRudderStack, tmp_path: Path) -> None:
+    """A table's relative paths are ours, not those of the other process."""
+    table = TableSync(warehouse=tmp_path / "w.duckdb", table="t", destination="d.sqlite")
+    remote.add_connection("crm", table=table)
+
+    there = server._workspace.connection("crm").table
+    assert there is not None
+    assert there.destination == str(Path.cwd() / "d.sqlite")
+    assert there.warehouse == str(tmp_path / "w.duckdb")
+
+
+def test_denials(server: LocalRudderStack, raw: httpx.Client) -> None:
+    """Permissions can be taken away from afar."""
+    server.add_connection("crm")
+    order = {"message": "needs Edit", "operation": "start"}
+    answer = raw.post(f"{server.url}/_control/denials", json=order)
+
+    assert answer.status_code == 200
+    assert raw.post("/retl-connections/crm/start").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "order", "refusal"),
+    [
+        ("connections", {"id": "x", "colour": "red"}, (400, "colour is unknown")),
+        ("faults", {"kind": "boom"}, (400, "kind must be one of")),
+        ("scripts", {"connection_id": "nobody", "script": {}}, (404, "nobody not found")),
+        ("syncs", {"connection_id": "busy"}, (409, "already running")),
+        ("syncs", {"connection_id": "busy", "origin": "api"}, (400, "origin must be one of")),
+    ],
+)
+def test_refused(
+    server: LocalRudderStack,
+    remote: RemoteLocalRudderStack,
+    path: str,
+    order: dict[str, object],
+    refusal: tuple[int, str],
+) -> None:
+    """An order that cannot be obeyed is refused with the reason."""
+    status, message = refusal
+    server.add_connection("busy", script=SyncScript(never_ends=True))
+    server.start_sync("busy")
+    answer = httpx.post(f"{server.url}/_control/{path}", json=order, trust_env=False)
+
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+    with pytest.raises(RuntimeError, match=message):
+        remote._call("POST", path, order)
+
+
+def test_bug(server: LocalRudderStack) -> None:
+    """A bug of the server is a 500 that says so, here as well."""
+    server.add_connection("crm")
+    server._workspace._syncs["odd"] = None  # type: ignore[assignment]
+    answer = httpx.get(f"{server.url}/_control/state", trust_env=False)
+    errors = server.errors
+    server.reset()
+
+    assert answer.status_code == 500
+    assert "Bug in the local RudderStack" in answer.json()["error"]
+    assert len(errors) == 1
+
+
+def test_no_json(server: LocalRudderStack) -> None:
+    """An order must be JSON."""
+    answer = httpx.post(f"{server.url}/_control/faults", content=b"{", trust_env=False)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "The body must be JSON"})
+
+
+def test_state(server: LocalRudderStack) -> None:
+    """The state can be read without any client of ours."""
+    server.add_connection("crm")
+    server.start_sync("crm")
+    with urllib.request.urlopen(f"{server.url}/_control/state") as answer:  # noqa: S310
+        state = json.load(answer)
+
+    assert state["syncs"][0]["connection_id"] == "crm"
+    assert state["now"] >= state["syncs"][0]["started_at"]
+
+
+def test_not_in_the_log(server: LocalRudderStack, remote: RemoteLocalRudderStack) -> None:
+    """The log of requests shows the API's only, and faults spare the control API."""
+    server.add_fault(Fault("reset", times=None))
+
+    assert remote.syncs() == []
+    assert server.requests == []
+
+
+def test_path_prefix() -> None:
+    """The control API lies under the prefix, too."""
+    with LocalRudderStack(path_prefix="/proxy") as server:
+        RemoteLocalRudderStack(server.url).add_connection("crm")
+
+        assert [each.id for each in server._workspace.connections()] == ["crm"]
+
+
+def test_not_ready() -> None:
+    """Waiting for a server that is not there ends."""
+    remote = RemoteLocalRudderStack("http://127.0.0.1:9")
+
+    with pytest.raises(TimeoutError, match="does not answer"):
+        remote.wait_until_ready(0.05)

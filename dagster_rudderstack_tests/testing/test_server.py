@@ -1,0 +1,340 @@
+"""The server itself: its life, its clock, its log of requests, and how it bears many clients."""
+
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from typing import get_args
+
+import httpx
+import pytest
+
+import dagster_rudderstack.testing as public
+from dagster_rudderstack.testing import (
+    Fault,
+    FaultKind,
+    LocalRudderStack,
+    ManualClock,
+    ScaledClock,
+    SyncScript,
+    UnknownIdError,
+)
+from dagster_rudderstack_tests.testing.conftest import ApiMaker
+
+
+def test_public_names() -> None:
+    """What the package promises is there, in order."""
+    assert public.__all__ == sorted(public.__all__)
+    assert all(hasattr(public, name) for name in public.__all__)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who lacks the extra is told how to install it."""
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.delitem(sys.modules, "dagster_rudderstack.testing")
+
+    with pytest.raises(ImportError, match=r"pip install 'dagster-rudderstack\[testing\]'"):
+        importlib.import_module("dagster_rudderstack.testing")
+
+
+def test_example_of_the_docstring(make_api: ApiMaker) -> None:
+    """The example that the package shows does what it says."""
+    with LocalRudderStack() as rudderstack:
+        rudderstack.add_connection("crm", script=SyncScript(duration_seconds=2, rows_total=100))
+        make_api(rudderstack).post("/retl-connections/crm/start")
+
+        assert len(rudderstack.starts("crm")) == 1
+
+
+def test_no_thread_is_left(make_api: ApiMaker) -> None:
+    """Closing ends the thread at once, whatever clients still wait for."""
+    before = set(threading.enumerate())
+    with LocalRudderStack() as server:
+        server.add_fault(Fault("slow", seconds=60))
+        raw = make_api(server, checked=False)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(raw.get, "/destinations")
+            while not server.requests:
+                time.sleep(0.001)
+            began = time.monotonic()
+            server.close()
+            with pytest.raises(httpx.TransportError):
+                waiting.result()
+    assert time.monotonic() - began < 5
+    assert set(threading.enumerate()) == before
+
+
+def test_latency__closing(make_api: ApiMaker) -> None:
+    """A long latency does not keep the server from ending."""
+    server = LocalRudderStack(latency_seconds=60).start()
+    raw = make_api(server, checked=False)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(raw.get, "/destinations")
+        while not server.requests:
+            time.sleep(0.001)
+        server.close()
+        with pytest.raises(httpx.TransportError):
+            waiting.result()
+
+
+def test_outage(make_api: ApiMaker) -> None:
+    """A server that is closed refuses connections, and comes back with all that it knew."""
+    server = LocalRudderStack()
+    server.add_connection("crm")
+    with server:
+        url = server.url
+        api = make_api(server)
+        api.post("/retl-connections/crm/start")
+    with pytest.raises(httpx.ConnectError):
+        api.get("/retl-connections/crm")
+    with server:
+        assert server.url == url
+        assert len(api.get("/retl-connections/crm/syncs").json()["syncs"]) == 1
+        assert server.tcp_connections == 2
+
+
+def test_start_twice(server: LocalRudderStack) -> None:
+    """A server that runs cannot be started again."""
+    with pytest.raises(RuntimeError, match="started already"):
+        server.start()
+
+
+def test_port_taken(server: LocalRudderStack) -> None:
+    """A taken port is an error at once."""
+    port = int(server.url.rpartition(":")[2])
+
+    with pytest.raises(OSError, match="in use"):
+        LocalRudderStack(port=port).start()
+
+
+def test_no_url_before_start() -> None:
+    """There is no address before there is a port."""
+    with pytest.raises(RuntimeError, match="before it is started"):
+        _ = LocalRudderStack().url
+
+
+def test_repr(server: LocalRudderStack) -> None:
+    """What is printed tells where it is, and not the token."""
+    assert repr(server) == f"LocalRudderStack({server.url})"
+    assert repr(LocalRudderStack("secret")) == "LocalRudderStack(not started)"
+
+
+@pytest.mark.parametrize("prefix", ["/proxy", "proxy/", "/a/b"])
+def test_path_prefix(make_api: ApiMaker, prefix: str) -> None:
+    """Everything lies under the prefix, and nothing beside it."""
+    with LocalRudderStack(path_prefix=prefix) as server:
+        server.add_connection("crm")
+        api = make_api(server)
+
+        assert server.url.endswith("/" + prefix.strip("/"))
+        assert api.get("/retl-connections/crm").status_code == 200
+        assert server.requests[-1].path == "/v2/retl-connections/crm"
+        root = server.url.replace(f"/{prefix.strip('/')}", "")
+        assert api.get(f"{root}/v2/retl-connections/crm").status_code == 404
+        assert server.requests[-1].operation == "unknown"
+
+
+def test_ipv6(make_api: ApiMaker) -> None:
+    """It can listen on IPv6."""
+    try:
+        server = LocalRudderStack(host="::1").start()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with_brackets = server.url.startswith("http://[::1]:")
+    answered = make_api(server).get("/destinations").status_code
+    server.close()
+
+    assert (with_brackets, answered) == (True, 200)
+
+
+def test_clock_skew(make_api: ApiMaker) -> None:
+    """A server whose clock is wrong shows it in all its times and in the header Date."""
+    with LocalRudderStack(clock=ScaledClock(skew_seconds=-300)) as server:
+        server.add_connection("crm")
+        api = make_api(server)
+        started = api.post("/retl-connections/crm/start")
+        sync = api.get(f"/retl-connections/crm/syncs/{started.json()['syncId']}").json()
+
+    date = parsedate_to_datetime(started.headers["date"]).timestamp()
+    assert date == pytest.approx(time.time() - 300, abs=10)
+    assert sync["startedAt"].startswith(time.strftime("%Y-%m-%dT", time.gmtime(time.time() - 300)))
+    assert len(started.headers.get_list("date")) == 1
+
+
+def test_compressed_time(make_api: ApiMaker) -> None:
+    """An hour passes in a hundredth of a second for server and client alike."""
+    clock = ScaledClock(scale=360_000)
+    with LocalRudderStack(clock=clock) as server:
+        server.add_connection("crm", script=SyncScript(duration_seconds=3600))
+        api = make_api(server)
+        sync_id = api.post("/retl-connections/crm/start").json()["syncId"]
+        clock.sleep(3600)
+        sync = api.get(f"/retl-connections/crm/syncs/{sync_id}").json()
+
+    assert sync["status"] == "succeeded"
+
+
+def test_latency(server: LocalRudderStack, make_api: ApiMaker) -> None:
+    """Requests wait for their answers side by side."""
+    server.latency_seconds = 0.4
+    apis = [make_api(server) for _ in range(8)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda api: api.get("/destinations"), apis))
+    took = time.monotonic() - began
+
+    assert {answer.status_code for answer in answers} == {200}
+    # One after the other they would take 3.2 s.
+    assert 0.4 <= took < 2.4
+    assert server.peak_concurrency == 8
+
+
+def test_keep_alive(server: LocalRudderStack, api: httpx.Client) -> None:
+    """A client that keeps its connection is seen to do so."""
+    for _ in range(5):
+        api.get("/destinations")
+
+    assert server.tcp_connections == 1
+    assert len({request.client_port for request in server.requests}) == 1
+
+
+def test_small_answers_are_quick(api: httpx.Client) -> None:
+    """No answer waits for the receipt of its head (40 ms on Linux)."""
+    seconds = [api.get("/destinations").elapsed.total_seconds() for _ in range(20)]
+
+    assert min(seconds[1:]) < 0.03
+
+
+def test_ten_thousand_connections(server: LocalRudderStack, api: httpx.Client) -> None:
+    """A large workspace is listed quickly."""
+    for number in range(10_000):
+        server.add_connection(f"c{number}", f"s{number % 300}", f"d{number % 200}")
+    began = time.monotonic()
+    for page in (1, 50, 100):
+        answer = api.get("/retl-connections", params={"pageSize": 100, "page": page})
+        assert len(answer.json()["data"]) == 100
+    assert api.get("/retl-connections?sourceId=s7").json()["paging"]["total"] == 34
+
+    assert time.monotonic() - began < 3
+
+
+def test_requests(server: LocalRudderStack, api: httpx.Client) -> None:
+    """Each request is written down with all that matters, but for the token."""
+    server.add_connection("crm", script=SyncScript(duration_seconds=100))
+    api.post("/retl-connections/crm/start", json={"syncType": "full"}, headers={"x-a": "b"})
+    api.get("/retl-connections/crm/syncs", params={"status": "running", "page": 1})
+    api.post("/retl-connections/crm/stop", content=b"not json")
+    api.get("/no%2Fwhere")
+
+    start, syncs, stop, nowhere = server.requests
+    (sync,) = server.syncs()
+
+    assert (start.method, start.path) == ("POST", "/v2/retl-connections/crm/start")
+    assert (start.operation, start.connection_id, start.sync_id) == ("start", "crm", sync.id)
+    assert (start.body, start.status, start.fault) == ({"syncType": "full"}, 200, None)
+    assert (start.headers["x-a"], start.headers["authorization"]) == ("b", "right")
+    assert sync.sync_type == "full"
+    assert (syncs.query, syncs.body) == ({"status": "running", "page": "1"}, None)
+    assert (stop.status, stop.body, stop.affected) == (204, "not json", (sync.id,))
+    assert (nowhere.operation, nowhere.path) == ("unknown", "/v2/no%2Fwhere")
+    assert [request.number for request in server.requests] == [0, 1, 2, 3]
+    assert start.at <= syncs.at
+    assert server.access_token not in repr(server.requests)
+
+
+def test_clear_requests(server: LocalRudderStack, api: httpx.Client) -> None:
+    """The log can be emptied, and goes on counting."""
+    api.get("/destinations")
+    server.clear_requests()
+    api.get("/destinations")
+
+    assert [request.number for request in server.requests] == [1]
+
+
+def test_reset(server: LocalRudderStack, api: httpx.Client) -> None:
+    """A reset leaves a server as new, ids included."""
+
+    def fill() -> str:
+        server.add_connection("crm")
+        server.script_next("crm", SyncScript(), SyncScript(status="failed"))
+        server.add_fault(Fault("status", operation="stop", times=None))
+        server.deny("no", operation="stop")
+        return server.start_sync("crm")
+
+    first = fill()
+    api.get("/retl-connections/crm")
+    server.reset()
+
+    assert (server.syncs(), server.requests) == ([], [])
+    assert api.get("/retl-connections").json()["data"] == []
+    assert api.post("/retl-connections/crm/stop").status_code == 404
+    assert fill() == first
+
+
+def test_unknown_connection(server: LocalRudderStack) -> None:
+    """Scripting a connection that does not exist is an error."""
+    with pytest.raises(UnknownIdError, match="nobody"):
+        server.set_script("nobody", SyncScript())
+    with pytest.raises(UnknownIdError, match="nobody"):
+        server.script_next("nobody", SyncScript())
+    with pytest.raises(UnknownIdError, match="nobody"):
+        server.start_sync("nobody")
+
+
+@pytest.fixture
+def broken_server() -> Iterator[LocalRudderStack]:
+    with LocalRudderStack(clock=ManualClock()) as server:
+        # JSON knows no sets.
+        server.add_connection("crm", externalId={1, 2})
+        yield server
+
+
+def test_bug(broken_server: LocalRudderStack, make_api: ApiMaker) -> None:
+    """A bug of the server is a 500 that says so, and is kept; it never hangs."""
+    answer = make_api(broken_server, checked=False).get("/retl-connections/crm")
+
+    assert answer.status_code == 500
+    assert "Bug in the local RudderStack: TypeError" in answer.text
+    assert "set is not JSON serializable" in broken_server.errors[0]
+    assert broken_server.requests[0].status == 500
+
+
+def test_everything_breaks(server: LocalRudderStack, make_api: ApiMaker) -> None:
+    """Many clients and every kind of fault at once: nothing hangs, and the log is right."""
+    server.add_connection("crm", parallel_syncs=True)
+    for kind in get_args(FaultKind):
+        seconds = 0.01 if kind == "slow" else 0
+        fault = Fault(kind, probability=0.08, effect=True, seconds=seconds, size_bytes=100_000)
+        server.add_fault(fault)
+    clients = [make_api(server, checked=False) for _ in range(8)]
+
+    def is_lost(number: int) -> bool:
+        try:
+            clients[number % 8].post("/retl-connections/crm/start")
+        except httpx.TransportError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        lost = sum(pool.map(is_lost, range(320)))
+
+    cut = [request for request in server.requests if request.status is None]
+    scheduled = [sync for sync in server.syncs() if sync.origin == "schedule"]
+    assert len(server.starts("crm")) == 320
+    assert len(server.syncs()) == 320 + len(scheduled)
+    assert lost == len(cut) > 20
+    assert {request.fault for request in server.requests} == {None, *get_args(FaultKind)}
+
+
+def test_many_threads(server: LocalRudderStack, make_api: ApiMaker) -> None:
+    """Of many starts at once on one connection, one wins."""
+    server.add_connection("crm", script=SyncScript(duration_seconds=1000))
+    apis = [make_api(server) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda api: api.post("/retl-connections/crm/start"), apis))
+
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+    assert len(server.syncs()) == len(server.starts()) == 1
