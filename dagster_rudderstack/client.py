@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -36,7 +40,10 @@ from dagster_rudderstack.policies import (
     MAX_PAGE_SIZE,
     MAX_RETRY_AFTER_SECONDS,
     RequestPolicy,
+    api_base_url,
+    checked_choice,
     checked_id,
+    checked_proxy_url,
     checked_sync_type,
     is_loopback,
     quoted_id,
@@ -45,20 +52,27 @@ from dagster_rudderstack.text import message_of, one_line, sentence
 from dagster_rudderstack.throttle import Throttle
 from dagster_rudderstack.version import __version__
 
-__all__ = ["ClientSettings", "RudderStackClient"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ClientSettings", "Listing", "Page", "RudderStackClient"]
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A page of 100 connections with large mappings is a few MB; more than this is not an answer."""
 MAX_ERROR_BODY_BYTES = 64 * 1024
 """What we read of an error's body; the rest of a large one is left on the line."""
+MAX_BODY_SECONDS = 600.0
+"""How long a body may take to arrive: the read timeout alone lets one trickle for ever."""
 MAX_PAGES = 10_000
-"""A list longer than this goes round in circles, even if no page repeats."""
+"""A list longer than this has no end, even if no page repeats."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
 MIN_SECRET_LENGTH = 8
 """A shorter token is made up, and could be a word of the answer."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
 """How long a 429 without `Retry-After` holds back this process's other requests."""
+
+SyncFilter = Literal["running", "succeeded", "failed"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Query = Mapping[str, "str | int | None"]
@@ -69,10 +83,10 @@ class ClientSettings:
     """How to reach the API. Checked by `RudderStackClient`.
 
     Attributes:
-        base_url: ends in `/v2`; see `policies.api_base_url`.
+        base_url: https, or http on this machine; see `policies.api_base_url`.
         access_token: of the workspace, or a personal one. Shown nowhere.
         requests: timeouts and limits.
-        ca_bundle: file or folder of certificates to trust instead of the system's; None: the system's.
+        ca_bundle: file or folder of certificates to trust instead of the usual ones; None: those.
         proxy_url: HTTP or SOCKS proxy; None: the variables HTTPS_PROXY and the like are obeyed.
         extra_headers: sent with each request.
         user_agent: appended to our own name and version.
@@ -87,29 +101,88 @@ class ClientSettings:
     user_agent: str = ""
 
 
+@dataclass(frozen=True)
+class Listing(Generic[_Model]):
+    """A list of the API that has pages.
+
+    Attributes:
+        path: of the endpoint.
+        key: where an answer has the items.
+        model: what an item is.
+        query: of the first page; asks for the largest pages.
+    """
+
+    path: str
+    key: str
+    model: type[_Model]
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    def parse(self, item: object) -> _Model:
+        """Return one item as its model.
+
+        Raises:
+            UnexpectedResponseError: naming the fields that are wrong, without their values.
+        """
+        return _parsed(item, self.model, "GET", self.path)
+
+
+_LARGEST_PAGE = {"pageSize": str(MAX_PAGE_SIZE)}
+CONNECTIONS = Listing("/retl-connections", "data", Connection, _LARGEST_PAGE)
+SOURCES = Listing("/retl-sources", "data", Source, _LARGEST_PAGE)
+DESTINATIONS = Listing("/destinations", "destinations", Destination)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list.
+
+    Attributes:
+        items: as they came; see `Listing.parse`.
+        total: items on all pages; None if RudderStack does not say.
+        next_query: of the next page; None on the last one.
+    """
+
+    items: list[Any]
+    total: int | None
+    next_query: dict[str, str] | None
+
+
 class RudderStackClient:
-    """A kept-alive client of the API; safe to share between threads. Close it, or use `with`.
+    """A kept-alive client of the API; safe to share between threads.
+
+    Close it, or use `with`; else its connections are closed when nothing refers to it any more.
 
     Args:
         settings: how to reach the API.
         throttle: the gate that requests pass; None: a gate of its own.
+        monotonic: seconds that only grow.
 
     Raises:
-        InvalidSettingError: for a token or header that cannot be sent, or an unreadable CA bundle.
+        InvalidSettingError: for an address that we would not send a token to, a token or header
+            that cannot be sent, an unreadable CA bundle or an unusable proxy.
     """
 
-    def __init__(self, settings: ClientSettings, *, throttle: Throttle | None = None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        throttle: Throttle | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = replace(settings, base_url=api_base_url(None, settings.base_url))
         self._settings = settings
+        self._monotonic = monotonic
         self._throttle = throttle or Throttle(
             max_concurrent=settings.requests.max_concurrent_requests,
             max_per_second=settings.requests.max_requests_per_second,
         )
         self._http = _http_client(settings)
+        self._close = weakref.finalize(self, self._http.close)
 
     def __repr__(self) -> str:
         return f"RudderStackClient({self._settings.base_url!r})"
 
-    def __enter__(self) -> RudderStackClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,7 +190,7 @@ class RudderStackClient:
 
     def close(self) -> None:
         """Close the kept-alive connections."""
-        self._http.close()
+        self._close()
 
     # --- syncs
 
@@ -169,14 +242,16 @@ class RudderStackClient:
             per_page: 1 to 100.
             limit: return at most so many; None: all.
         """
+        if status is not None:
+            checked_choice(status, SyncFilter, "status")
         path = f"{_connection_path(connection_id)}/syncs"
         query = {
             "status": status,
             "started_after": _utc_text(started_after),
             "started_before": _utc_text(started_before),
-            "per_page": _checked_page_size(per_page),
+            "per_page": _checked_page_size(per_page, limit),
         }
-        return list(_parsed_all(self._pages(path, query, "syncs"), Sync, path, limit))
+        return self._list(Listing(path, "syncs", Sync), query, limit)
 
     # --- connections, sources, destinations
 
@@ -188,46 +263,70 @@ class RudderStackClient:
         self, *, source_id: str | None = None, destination_id: str | None = None
     ) -> list[Connection]:
         """Return the Reverse ETL connections of the workspace, from as many pages as it takes."""
-        path = "/retl-connections"
-        query = {"sourceId": source_id, "destinationId": destination_id, "pageSize": MAX_PAGE_SIZE}
-        return list(_parsed_all(self._pages(path, query, "data"), Connection, path))
+        query = dict(CONNECTIONS.query)
+        if source_id is not None:
+            query["sourceId"] = checked_id(source_id, "source_id")
+        if destination_id is not None:
+            query["destinationId"] = checked_id(destination_id, "destination_id")
+        return self._list(CONNECTIONS, query)
 
     def list_sources(self) -> list[Source]:
         """Return the Reverse ETL sources of the workspace, from as many pages as it takes."""
-        path = "/retl-sources"
-        return list(
-            _parsed_all(self._pages(path, {"pageSize": MAX_PAGE_SIZE}, "data"), Source, path)
-        )
+        return self._list(SOURCES, SOURCES.query)
 
     def list_destinations(self) -> list[Destination]:
         """Return the destinations of the workspace, from as many pages as it takes."""
-        path = "/destinations"
-        return list(_parsed_all(self._pages(path, {}, "destinations"), Destination, path))
+        return self._list(DESTINATIONS, DESTINATIONS.query)
+
+    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
+        """Return one page of a list; its items are not looked at, so a broken one spoils none.
+
+        Of `paging.next` only the query is taken: its path may be relative to the host or to /v2,
+        and its host is not to be trusted with a token.
+        """
+        answer = self._request("GET", listing.path, params=query)
+        items = answer.get(listing.key)
+        if not isinstance(items, list):
+            raise _unexpected("GET", listing.path, f"no list under {listing.key!r}")
+        paging = answer.get("paging")
+        return Page(items, _total(paging), _next_query(paging, query))
 
     # --- requests
 
     def _get(self, path: str, model: type[_Model]) -> _Model:
         return _parsed(self._request("GET", path), model, "GET", path)
 
-    def _pages(self, path: str, query: _Query, key: str) -> Iterator[list[Any]]:
-        """Yield the items of each page.
+    def _list(
+        self, listing: Listing[_Model], query: _Query, limit: int | None = None
+    ) -> list[_Model]:
+        if limit is not None and limit <= 0:
+            return []
+        return list(islice(map(listing.parse, self._items(listing, query)), limit))
 
-        Of `paging.next` only the query is taken: its path may be relative to the host or to /v2,
-        and its host is not to be trusted with a token. A page that was seen before ends the walk.
+    def _items(self, listing: Listing[Any], query: _Query) -> Iterator[Any]:
+        """Yield the items of all pages, each once.
+
+        A list that grows while we read it shows an item on two pages, and a server that goes round
+        in circles shows all of them again: a page with nothing new ends the walk.
+
+        Raises:
+            UnexpectedResponseError: if the list has no end.
         """
-        seen: set[tuple[tuple[str, str], ...]] = set()
+        asked: set[tuple[tuple[str, str], ...]] = set()
+        ids: set[str] = set()
         params = {name: str(value) for name, value in query.items() if value is not None}
         for _ in range(MAX_PAGES):
-            seen.add(tuple(sorted(params.items())))
-            answer = self._request("GET", path, params=params)
-            items = answer.get(key)
-            if not isinstance(items, list):
-                raise _unexpected("GET", path, f"no list under {key!r}")
-            yield items
-            following = _next_query(answer.get("paging"), params)
-            if following is None or tuple(sorted(following.items())) in seen:
+            asked.add(tuple(sorted(params.items())))
+            page = self.get_page(listing, params)
+            new = _not_in(ids, page.items)
+            yield from new
+            following = page.next_query
+            if following is None or tuple(sorted(following.items())) in asked:
+                return
+            if page.items and not new:
                 return
             params = following
+        raise _unexpected("GET", listing.path, f"its list has more than {MAX_PAGES} pages")
 
     def _request(
         self,
@@ -256,16 +355,17 @@ class RudderStackClient:
         body: object = None,
     ) -> bytes:
         """Send one request and return the body of a 2xx answer."""
-        request = self._http.build_request(
-            method, f"{self._settings.base_url}{path}", params=params, json=body
-        )
+        try:
+            request = self._http.build_request(
+                method, f"{self._settings.base_url}{path}", params=params, json=body
+            )
+        except httpx.InvalidURL as error:
+            # Our own parts of a URL are checked, so it is the query that `paging.next` had.
+            raise _unexpected(method, path, f"its paging makes no URL: {error}") from None
         with self._throttle.slot():
             try:
-                response = self._http.send(request, stream=True, follow_redirects=False)
-                try:
-                    content = _read(response)
-                finally:
-                    response.close()
+                response = self._http.send(request, stream=True)
+                content = self._body_of(response)
             except httpx.HTTPError as error:
                 raise self._transport_error(error, method, path) from error
         content = self._without_token(content)
@@ -275,6 +375,31 @@ class RudderStackClient:
             return content
         raise self._status_error(response, content, method, path)
 
+    def _body_of(self, response: httpx.Response) -> bytes:
+        """Return the body; as much of it as can be had if the status says already what is wrong."""
+        content = bytearray()
+        try:
+            for chunk in self._chunks_of(response):
+                content += chunk
+        except httpx.HTTPError:
+            if response.is_success:
+                raise
+        finally:
+            response.close()
+        return bytes(content)
+
+    def _chunks_of(self, response: httpx.Response) -> Iterator[bytes]:
+        """Yield a body until it ends, or is one chunk past its limit."""
+        left = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BODY_BYTES
+        give_up_at = self._monotonic() + MAX_BODY_SECONDS
+        for chunk in response.iter_bytes():
+            yield chunk
+            left -= len(chunk)
+            if left < 0:
+                return
+            if self._monotonic() > give_up_at:
+                raise httpx.ReadTimeout("the body trickles", request=response.request)
+
     def _transport_error(self, error: httpx.HTTPError, method: str, path: str) -> ApiError:
         if isinstance(error, httpx.DecodingError):
             return _unexpected(method, path, "an undecodable body")
@@ -283,7 +408,8 @@ class RudderStackClient:
         reason = self._cleaned(str(error).encode())
         said = f" ({reason})" if reason else ""
         return TransportError(
-            f"RudderStack at {host} gave no answer to {method} {path}: {what}{said}.",
+            f"RudderStack at {host} gave no answer to {method} {path}: {what}{said}."
+            f"{_certificate_hint(error)}",
             method=method,
             path=path,
             request_sent=not isinstance(error, _NOT_SENT),
@@ -294,7 +420,9 @@ class RudderStackClient:
     ) -> StatusError:
         status = response.status_code
         detail = self._cleaned(content)
-        retry_after = _retry_after_seconds(response.headers.get("retry-after"))
+        retry_after = _retry_after_seconds(
+            response.headers.get("retry-after"), response.headers.get("date")
+        )
         if status == httpx.codes.TOO_MANY_REQUESTS:
             self._throttle.pause(
                 min(
@@ -330,19 +458,19 @@ class RudderStackClient:
             )
         if status == httpx.codes.NOT_FOUND:
             return "Check the id, and that the access token belongs to the workspace that owns it."
-        if response.is_redirect:
+        if httpx.codes.is_redirect(status):
             return "Redirects are not followed, since the access token would go along."
         return ""
 
-    def _without_token(self, content: bytes) -> bytes:
-        """A body in which a server that repeats our token does not pass it on."""
-        token = self._settings.access_token.strip().encode()
-        return content.replace(token, b"***") if len(token) >= MIN_SECRET_LENGTH else content
-
     def _cleaned(self, content: bytes) -> str:
-        """What a server said, as one short line that is safe in a log."""
-        text = content[:MAX_ERROR_BODY_BYTES].decode("utf-8", "replace")
-        return one_line(message_of(text))
+        """Return what a server said as one short line that is safe in a log."""
+        text = message_of(content[:MAX_ERROR_BODY_BYTES].decode("utf-8-sig", "replace"))
+        # Once more, since JSON and HTML have more ways to spell a token than we know.
+        return one_line(self._without_token(text.encode("utf-8", "replace")).decode())
+
+    def _without_token(self, content: bytes) -> bytes:
+        """Return a body in which a server that repeats our token does not pass it on."""
+        return _spellings(self._settings.access_token.strip()).sub(b"***", content)
 
 
 _NOT_SENT = (
@@ -373,24 +501,41 @@ _STATUS_ERRORS: dict[int, type[StatusError]] = {
 
 def _http_client(settings: ClientSettings) -> httpx.Client:
     limits = settings.requests
-    timeout = httpx.Timeout(limits.read_timeout_seconds, connect=limits.connect_timeout_seconds)
+    headers = _headers(settings)
+    verify = _ssl_context(settings.ca_bundle)
+    proxy = None if settings.proxy_url is None else checked_proxy_url(settings.proxy_url)
     try:
         return httpx.Client(
-            headers=_headers(settings),
-            timeout=timeout,
-            limits=httpx.Limits(max_connections=100, keepalive_expiry=KEEPALIVE_SECONDS),
-            verify=_ssl_context(settings.ca_bundle),
-            proxy=settings.proxy_url,
-            follow_redirects=False,
+            headers=headers,
+            # A cookie of a gateway would tie our requests together; the API has no use for one.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(
+                limits.read_timeout_seconds, connect=limits.connect_timeout_seconds
+            ),
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+            verify=verify,
+            proxy=proxy,
+            event_hooks={"response": [_forget_location]},
             # A proxy from the environment is for the world outside, not for this machine.
             trust_env=not is_loopback(urlsplit(settings.base_url).hostname or ""),
         )
+    except ImportError:
+        raise InvalidSettingError(
+            "A SOCKS proxy is set by proxy_url or by a variable such as ALL_PROXY, and the package "
+            "that it takes is missing: pip install 'httpx[socks]'."
+        ) from None
     except (ValueError, httpx.InvalidURL):
         # Neither the URL nor the error is shown: a proxy's URL may hold a password.
         raise InvalidSettingError(
-            "proxy_url is not usable: expected http://host:port, https://host:port or "
-            "socks5://host:port."
+            "The proxy that proxy_url or a variable such as HTTPS_PROXY sets is not usable: "
+            "expected http://host:port."
         ) from None
+
+
+def _forget_location(response: httpx.Response) -> None:
+    # httpx builds the request that would follow a redirect, even if it is not to be sent, and lets
+    # its error out if the target is not a URL.
+    response.headers.pop("location", None)
 
 
 def _headers(settings: ClientSettings) -> dict[str, str]:
@@ -417,13 +562,29 @@ def checked_token(value: object) -> str:
     token = value.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise InvalidSettingError(
-            "access_token holds blanks, line breaks or characters that are not ASCII: copy it again, "
-            "without quotes or a 'Bearer ' in front."
+            "access_token holds blanks, line breaks or characters that are not ASCII: copy it "
+            "again, without a 'Bearer ' in front."
         )
     return token
 
 
-_RESERVED_HEADERS = frozenset({"authorization", "host", "content-length", "user-agent"})
+_RESERVED_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
 
 
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -442,49 +603,67 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
             raise InvalidSettingError(
                 f"The value of {name!r} in extra_headers has a line break or is not ASCII text."
             )
-    return dict(headers)
+    return {name: value.strip() for name, value in headers.items()}
 
 
 def _ssl_context(ca_bundle: str | None) -> ssl.SSLContext | bool:
     if ca_bundle is None:
         return True
+    is_folder = Path(ca_bundle).is_dir()
     try:
-        context = ssl.create_default_context()
-        _load_certificates(context, ca_bundle)
-    except (OSError, ssl.SSLError) as error:
+        return ssl.create_default_context(
+            cafile=None if is_folder else ca_bundle, capath=ca_bundle if is_folder else None
+        )
+    except (OSError, ValueError) as error:
         raise InvalidSettingError(
             f"ca_bundle {ca_bundle!r} cannot be used: {error}. Expected a PEM file or a folder of "
             "hashed certificates."
         ) from error
-    return context
 
 
-def _load_certificates(context: ssl.SSLContext, path: str) -> None:
-    if Path(path).is_dir():
-        context.load_verify_locations(capath=path)
-    else:
-        context.load_verify_locations(cafile=path)
+def _certificate_hint(error: BaseException) -> str:
+    """Return what to do about a certificate that is not trusted; empty for any other error."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return ""
+    return (
+        " Its certificate is not trusted: if a proxy of your company is in between, set ca_bundle "
+        "to a file with that proxy's CA certificate."
+    )
 
 
-def _read(response: httpx.Response) -> bytes:
-    """Read a body up to its limit; a larger one is cut one chunk past it."""
-    limit = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BODY_BYTES
-    content = bytearray()
-    for chunk in response.iter_bytes(64 * 1024):
-        content += chunk
-        if len(content) > limit:
-            break
-    return bytes(content)
+def _spellings(token: str) -> re.Pattern[bytes]:
+    """Return what finds a token in an answer, also as JSON and URLs may spell it."""
+    if len(token) < MIN_SECRET_LENGTH:
+        return re.compile(rb"(?!)")
+    spellings = {token, token.replace("/", r"\/"), json.dumps(token)[1:-1], quote(token, safe="")}
+    longest_first = sorted(spellings, key=len, reverse=True)
+    return re.compile(b"|".join(re.escape(each.encode()) for each in longest_first))
+
+
+def _not_in(ids: set[str], items: list[Any]) -> list[Any]:
+    """Return the items whose ids are not among these, and add their ids to them."""
+    new = []
+    for item in items:
+        item_id = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(item_id, str):
+            new.append(item)
+        elif item_id not in ids:
+            ids.add(item_id)
+            new.append(item)
+    return new
 
 
 def _connection_path(connection_id: str) -> str:
     return f"/retl-connections/{quoted_id(connection_id, 'connection_id')}"
 
 
-def _checked_page_size(per_page: int) -> int:
+def _checked_page_size(per_page: int, limit: int | None) -> int:
     if not 1 <= per_page <= MAX_PAGE_SIZE:
         raise InvalidSettingError(f"per_page {per_page!r}: expected 1 to {MAX_PAGE_SIZE}.")
-    return per_page
+    return per_page if limit is None else max(1, min(per_page, limit))
 
 
 def _utc_text(moment: datetime | None) -> str | None:
@@ -493,6 +672,13 @@ def _utc_text(moment: datetime | None) -> str | None:
     aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     text = aware.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def _total(paging: object) -> int | None:
+    try:
+        return Paging.model_validate(paging).total
+    except ValidationError:
+        return None
 
 
 def _next_query(paging: object, params: Mapping[str, str]) -> dict[str, str] | None:
@@ -504,20 +690,6 @@ def _next_query(paging: object, params: Mapping[str, str]) -> dict[str, str] | N
     if not query:
         return None
     return {**params, **dict(parse_qsl(query, keep_blank_values=True))}
-
-
-def _parsed_all(
-    pages: Iterator[Sequence[Any]], model: type[_Model], path: str, limit: int | None = None
-) -> Iterator[_Model]:
-    if limit is not None and limit <= 0:
-        return
-    count = 0
-    for items in pages:
-        for item in items:
-            yield _parsed(item, model, "GET", path)
-            count += 1
-            if count == limit:
-                return
 
 
 def _parsed(item: object, model: type[_Model], method: str, path: str) -> _Model:
@@ -540,15 +712,26 @@ def _unexpected(method: str, path: str, what: str) -> UnexpectedResponseError:
     )
 
 
-def _retry_after_seconds(value: str | None) -> float | None:
-    """Seconds from a `Retry-After` header, which is a number or an HTTP date; None if unusable."""
+def _retry_after_seconds(value: str | None, date: str | None) -> float | None:
+    """Return the seconds of a `Retry-After`, a number or an HTTP date; None if unusable.
+
+    A date is compared with the answer's own `Date`, where it has one: the clocks of a server and of
+    its client may be minutes apart.
+    """
     if value is None:
         return None
-    if re.fullmatch(r"\s*\d{1,18}(\.\d+)?\s*", value):
+    if re.fullmatch(r"\s*[0-9]{1,18}(\.[0-9]{1,18})?\s*", value):
         return float(value)
+    moment = _http_date(value)
+    if moment is None:
+        return None
+    now = _http_date(date or "") or datetime.now(timezone.utc)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-        return max(0.0, (aware - datetime.now(timezone.utc)).total_seconds())
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     except (TypeError, ValueError, OverflowError):
         return None

@@ -12,6 +12,7 @@ RudderStackError
 │   │   ├── ConflictError        409: a sync of the connection is already running
 │   │   └── RateLimitedError     429
 │   └── UnexpectedResponseError  2xx, but not the documented shape
+├── DiscoveryError               what the workspace holds cannot become definitions
 └── SyncError                    about one sync; carries the connection and the last `Sync` seen
     ├── SyncFailedError          RudderStack says that it failed, or an unknown way of being over
     ├── SyncAbortedError         somebody stopped it
@@ -38,6 +39,7 @@ __all__ = [
     "AuthenticationError",
     "ConflictError",
     "ConnectionDisabledError",
+    "DiscoveryError",
     "InvalidSettingError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -166,6 +168,12 @@ class RateLimitedError(StatusError):
 
 class UnexpectedResponseError(ApiError):
     """The answer was 2xx, but empty, cut off or not of the documented shape."""
+
+
+class DiscoveryError(RudderStackError):
+    """What the workspace holds, or the snapshot of it, cannot become definitions."""
+
+    retryable = False
 
 
 class SyncError(RudderStackError):

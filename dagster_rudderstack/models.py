@@ -12,10 +12,19 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
 
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import one_line, well_formed
 
 __all__ = [
     "Connection",
@@ -33,11 +42,18 @@ __all__ = [
 MAX_STATUS_LENGTH = 100
 """The longest status known has 24 characters."""
 
+MAX_ID_LENGTH = 255
+"""Nothing longer is an id; what a server sends in its place is cut before it fills a log."""
+
+MAX_COUNT = 2**63 - 1
+"""No warehouse has more rows, and no database of Dagster's takes a larger number."""
+
 _DATETIME = TypeAdapter(datetime)
+_BOOLEAN = TypeAdapter(bool)
 
 
 def _timestamp(value: object) -> datetime | None:
-    """An aware UTC datetime; None for what cannot be a time of a sync.
+    """Return an aware UTC datetime; None for what cannot be a time of a sync.
 
     Go services write "0001-01-01T00:00:00Z" where they mean null, and RFC 3339 has leap seconds
     (":60"), which Python's datetime has not.
@@ -58,21 +74,29 @@ def _timestamp(value: object) -> datetime | None:
         return None
 
 
-def _count(value: object) -> int | None:
-    """A count of rows; None for anything else: an unknown count must never fail a good sync."""
+def _whole_number(value: object) -> int | None:
+    """Return a count; None for anything else: an unknown count must never fail a good sync."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    if not math.isfinite(value) or value < 0 or value != int(value):
+    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
         return None
-    return int(value)
+    return int(value) if 0 <= value <= MAX_COUNT else None
 
 
-def _object_or_none(value: object) -> object:
-    return value if isinstance(value, (dict, BaseModel)) else None
+def _flag(value: object) -> bool:
+    """Return a flag; what is neither true nor false counts as true, like a flag that is missing."""
+    try:
+        return _BOOLEAN.validate_python(value)
+    except ValidationError:
+        return True
+
+
+def _text(value: object) -> object:
+    return well_formed(value) if isinstance(value, str) else value
 
 
 def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return well_formed(value) if isinstance(value, str) and value else None
 
 
 def _status(value: object) -> object:
@@ -80,17 +104,36 @@ def _status(value: object) -> object:
     return one_line(value, MAX_STATUS_LENGTH) if isinstance(value, str) else value
 
 
-def _objects(value: object) -> list[object]:
+def _id(value: object) -> object:
+    """Make an id safe to be shown, without making a usable one of one that is not."""
+    if not isinstance(value, str):
+        return value
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in value[:MAX_ID_LENGTH])
+    return shown if len(value) <= MAX_ID_LENGTH else f"{shown}…"
+
+
+def _or_none(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return parse(value)
+    except ValidationError:
+        return None
+
+
+def _usable(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
+    """Parse a list without the items that are not what they should be."""
     items = value if isinstance(value, (list, tuple)) else ()
-    return [item for item in items if isinstance(item, (dict, BaseModel))]
+    return tuple(parsed for item in items for parsed in _or_none((item,), parse) or ())
 
 
-Timestamp = Annotated[datetime | None, BeforeValidator(_timestamp)]
-RowCount = Annotated[int | None, BeforeValidator(_count)]
-Text = Annotated[str | None, BeforeValidator(_text_or_none)]
 _T = TypeVar("_T")
-Optional_ = Annotated[_T | None, BeforeValidator(_object_or_none)]
-Objects = Annotated[tuple[_T, ...], BeforeValidator(_objects)]
+Id = Annotated[str, BeforeValidator(_id)]
+Text = Annotated[str | None, BeforeValidator(_text_or_none)]
+RequiredText = Annotated[str, BeforeValidator(_text)]
+Timestamp = Annotated[datetime | None, BeforeValidator(_timestamp)]
+WholeNumber = Annotated[int | None, BeforeValidator(_whole_number)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+OrNone = Annotated[_T | None, WrapValidator(_or_none)]
+Objects = Annotated[tuple[_T, ...], WrapValidator(_usable)]
 
 
 class ApiModel(BaseModel):
@@ -104,16 +147,16 @@ class ApiModel(BaseModel):
 class Count(ApiModel):
     """How many rows; `total` is None if RudderStack does not say."""
 
-    total: RowCount = None
+    total: WholeNumber = None
 
 
 class SyncMetrics(ApiModel):
     """Rows of a sync: rows so far while it runs, final rows once it is over."""
 
-    succeeded: Optional_[Count] = None
-    failed: Optional_[Count] = None
-    changed: Optional_[Count] = None
-    total: RowCount = None
+    succeeded: OrNone[Count] = None
+    failed: OrNone[Count] = None
+    changed: OrNone[Count] = None
+    total: WholeNumber = None
 
 
 class SyncState(str, Enum):
@@ -161,12 +204,12 @@ def sync_state(status: str, *, finished: bool) -> SyncState:
 class Sync(ApiModel):
     """One execution of a connection."""
 
-    id: str
+    id: Id
     status: Annotated[str, BeforeValidator(_status)]
     started_at: Timestamp = None
     finished_at: Timestamp = None
     error: Text = None
-    metrics: Optional_[SyncMetrics] = None
+    metrics: OrNone[SyncMetrics] = None
 
     @property
     def state(self) -> SyncState:
@@ -200,7 +243,7 @@ class Sync(ApiModel):
 
     @property
     def success_ratio(self) -> float | None:
-        """Rows taken, of those taken or rejected: 0.0 to 1.0; None if unknown or no row was sent."""
+        """Share of the rows sent that were taken, 0.0 to 1.0; None if unknown or none was sent."""
         if self.rows_succeeded is None or self.rows_failed is None:
             return None
         sent = self.rows_succeeded + self.rows_failed
@@ -221,16 +264,16 @@ def _total(count: Count | None) -> int | None:
 class Mapping(ApiModel):
     """A column of the warehouse that fills a field of the destination."""
 
-    source_column: str = Field(alias="from")
-    destination_field: str = Field(alias="to")
+    source_column: RequiredText = Field(alias="from")
+    destination_field: RequiredText = Field(alias="to")
 
 
 class Schedule(ApiModel):
     """When RudderStack itself starts a connection: `basic`, `cron` or `manual` (never)."""
 
-    type: str
-    every_minutes: int | None = None
-    cron_expression: str | None = None
+    type: RequiredText
+    every_minutes: WholeNumber = None
+    cron_expression: Text = None
 
 
 class Connection(ApiModel):
@@ -240,12 +283,12 @@ class Connection(ApiModel):
     have no use for them.
     """
 
-    id: str
-    source_id: str
-    destination_id: str
-    enabled: bool = True
+    id: Id
+    source_id: Id
+    destination_id: Id
+    enabled: Flag = True
     external_id: Text = None
-    schedule: Optional_[Schedule] = None
+    schedule: OrNone[Schedule] = None
     sync_behaviour: Text = None
     identifiers: Objects[Mapping] = ()
     mappings: Objects[Mapping] = ()
@@ -259,10 +302,10 @@ class Connection(ApiModel):
 class Source(ApiModel):
     """A warehouse table, a SQL model or an audience that RudderStack reads."""
 
-    id: str
-    name: str
-    source_type: str
-    enabled: bool = True
+    id: Id
+    name: RequiredText
+    source_type: RequiredText
+    enabled: Flag = True
     source_definition_name: Text = None
     config: Annotated[
         dict[str, Any], BeforeValidator(lambda v: v if isinstance(v, dict) else {})
@@ -277,10 +320,10 @@ class Source(ApiModel):
 class Destination(ApiModel):
     """A tool that RudderStack writes to. Its `config` may hold credentials and is not read."""
 
-    id: str
-    name: str
-    type: str
-    enabled: bool = True
+    id: Id
+    name: RequiredText
+    type: RequiredText
+    enabled: Flag = True
     workspace_id: Text = None
     created_at: Timestamp = None
     updated_at: Timestamp = None
@@ -289,5 +332,5 @@ class Destination(ApiModel):
 class Paging(ApiModel):
     """Where the next page is; `next` is None or empty on the last one."""
 
-    total: RowCount = None
+    total: WholeNumber = None
     next: Text = None

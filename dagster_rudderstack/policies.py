@@ -32,6 +32,9 @@ MAX_PAGE_SIZE = 100
 MAX_RETRY_AFTER_SECONDS = 120.0
 """A longer `Retry-After` is cut to this: a gateway's mistake must not silence us for a day."""
 
+DAY = 24 * 3600
+"""No single wait is longer: the operating system refuses what it cannot count."""
+
 _ID = re.compile(r"[A-Za-z0-9_~:.\-]{1,255}")
 
 
@@ -43,6 +46,12 @@ def checked_id(value: object, what: str) -> str:
     Raises:
         InvalidSettingError: naming the value and what would be right.
     """
+    if hasattr(value, "env_var_name"):
+        # Dagster's EnvVar is a string whose text is the variable's name: it would pass for an id.
+        raise InvalidSettingError(
+            f"{what} cannot be an EnvVar: it is needed while definitions load. Read the variable "
+            f"yourself, as in os.environ[{value.env_var_name!r}]."
+        )
     if not isinstance(value, str):
         raise InvalidSettingError(f"{what} must be a string, got {type(value).__name__}.")
     stripped = value.strip(" \t")
@@ -108,37 +117,53 @@ def api_base_url(region: str | None, api_url: str | None) -> str:
         InvalidSettingError: for an unknown region, both arguments at once, or a URL that we would
             not send a token to.
     """
-    if region is not None and api_url is not None:
-        raise InvalidSettingError(
-            f"Both region ({region!r}) and api_url ({api_url!r}) are set: leave one of them out."
-        )
+    check_one_address(region, api_url)
     if api_url is not None:
         return _checked_url(api_url)
     name = "us" if region is None else region
     if name not in API_URLS:
         raise InvalidSettingError(
-            f"region {_shown(name)} is unknown: expected 'us' or 'eu'. For any other host set api_url."
+            f"region {_shown(name)} is unknown: expected 'us' or 'eu'. For any other host set "
+            "api_url."
         )
     return f"{API_URLS[name]}/{API_VERSION}"
 
 
+def check_one_address(region: str | None, api_url: str | None) -> None:
+    """Check that at most one of the two is given.
+
+    Raises:
+        InvalidSettingError: if both are.
+    """
+    if region is not None and api_url is not None:
+        raise InvalidSettingError(
+            "Both region and api_url are set: leave one of them out. region names one of "
+            "RudderStack's own hosts, api_url any other."
+        )
+
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_LARGEST_PORT = 65535
+
+
 def _checked_url(api_url: str) -> str:
+    if "@" in api_url:
+        # Not shown: what stands before the @ is a password.
+        raise InvalidSettingError(
+            "api_url holds an @: leave user name and password out, and use access_token."
+        )
+    expected = "expected https://host[:port][/prefix]"
     try:
         url = httpx.URL(api_url.strip())
     except (httpx.InvalidURL, ValueError) as error:
-        raise InvalidSettingError(f"api_url {_shown(api_url)} is not a URL: {error}.") from None
-    if url.userinfo:
-        # Not shown: what stands before the @ is a password.
         raise InvalidSettingError(
-            "api_url holds a user name or password: use access_token, and leave them out."
-        )
-    if url.scheme not in ("http", "https") or not url.host:
-        raise InvalidSettingError(
-            f"api_url {_shown(api_url)} is not usable: expected https://host[/prefix]."
-        )
+            f"api_url {_shown(api_url)} is not a URL ({error}): {expected}."
+        ) from None
+    if url.scheme not in ("http", "https") or not _is_address(url):
+        raise InvalidSettingError(f"api_url {_shown(api_url)} is not usable: {expected}.")
     if url.query or url.fragment:
         raise InvalidSettingError(
-            f"api_url {_shown(api_url)} has a query or a fragment: expected https://host[/prefix]."
+            f"api_url {_shown(api_url)} has a query or a fragment: {expected}."
         )
     if url.scheme == "http" and not is_loopback(url.host):
         raise InvalidSettingError(
@@ -149,15 +174,50 @@ def _checked_url(api_url: str) -> str:
     return base if base.endswith(f"/{API_VERSION}") else f"{base}/{API_VERSION}"
 
 
+def _is_address(url: httpx.URL) -> bool:
+    """Whether a socket could be opened to a URL's host and port, as far as their form goes."""
+    is_port = url.port is None or 0 < url.port <= _LARGEST_PORT
+    if not is_port or "%" in url.host:
+        return False
+    return _is_ip_address(url.host) or _HOST_NAME.fullmatch(url.raw_host.decode()) is not None
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def checked_proxy_url(proxy_url: str) -> str:
+    """Return the address of a proxy, or say what is wrong with it without showing it.
+
+    Raises:
+        InvalidSettingError: if it is not one.
+    """
+    try:
+        url = httpx.URL(proxy_url.strip())
+        usable = url.scheme in ("http", "https", "socks5", "socks5h") and _is_address(url)
+    except (httpx.InvalidURL, ValueError):
+        usable = False
+    if not usable:
+        # Neither the URL nor the error is shown: a proxy's URL may hold a password.
+        raise InvalidSettingError(
+            "proxy_url is not usable: expected http://host:port, https://host:port or "
+            "socks5://host:port."
+        )
+    return proxy_url.strip()
+
+
 def checked_dashboard_url(template: str) -> str:
     """Return the template of a link to a sync's page, or say what is wrong with it.
 
     Raises:
         InvalidSettingError: if it is not an http(s) URL with `{connection_id}` or `{sync_id}`.
     """
-    if not re.match(r"https?://[^\s]+$", template) or not re.search(
-        r"\{(connection|sync)_id\}", template
-    ):
+    is_link = re.fullmatch(r"https?://\S+", template) and template.isprintable()
+    if not is_link or not re.search(r"\{(connection|sync)_id\}", template):
         raise InvalidSettingError(
             f"dashboard_url {_shown(template)}: expected https://… with {{connection_id}} or "
             "{sync_id} in it."
@@ -192,14 +252,14 @@ class Policy(BaseModel):
 class RequestPolicy(Policy):
     """How long a request may take and how many this process sends."""
 
-    connect_timeout_seconds: float = Field(default=10, gt=0)
+    connect_timeout_seconds: float = Field(default=10, gt=0, le=DAY)
     """To reach the host."""
-    read_timeout_seconds: float = Field(default=60, gt=0)
+    read_timeout_seconds: float = Field(default=60, gt=0, le=DAY)
     """Without a sign of an answer; RudderStack's gateways give up after a minute themselves."""
     max_concurrent_requests: int = Field(default=16, ge=1)
     """Under way at once, for all syncs of the process. RudderStack documents no limit for these
     endpoints; sixteen is polite, and enough for thousands of syncs polled every few seconds."""
-    max_requests_per_second: float | None = Field(default=None, gt=0)
+    max_requests_per_second: float | None = Field(default=None, ge=1 / DAY)
     """For all syncs of the process; None sets no limit."""
 
 
@@ -235,8 +295,8 @@ class PollPolicy(Policy):
     and long ones cost few requests: about 190 in the first hour.
     """
 
-    min_interval_seconds: float = Field(default=1.0, gt=0)
-    max_interval_seconds: float = Field(default=30.0, gt=0)
+    min_interval_seconds: float = Field(default=1.0, gt=0, le=DAY)
+    max_interval_seconds: float = Field(default=30.0, gt=0, le=DAY)
     growth: float = Field(default=0.05, ge=0, le=10)
     """The wait as a fraction of the time since the sync was started; 0 polls at the minimum."""
     jitter: float = Field(default=0.1, ge=0, le=1)
@@ -269,7 +329,7 @@ class SyncPolicy(Policy):
     """Another sync of the connection runs: `wait` for its end and start ours, because one that
     began before the upstream tables were rebuilt may miss their rows; `attach` to it and report
     it; or `fail`."""
-    timeout_seconds: int = Field(default=24 * 3600, gt=0)
+    timeout_seconds: int = Field(default=DAY, gt=0)
     """From the beginning, waiting for another sync included. A day: full syncs of large tables
     take hours, and a worker that waits for ever is noticed by nobody."""
     stop_on_timeout: bool = True

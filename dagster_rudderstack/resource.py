@@ -3,13 +3,14 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import dagster as dg
 from dagster import get_dagster_logger
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from dagster_rudderstack.client import (
     ClientSettings,
@@ -34,7 +35,9 @@ from dagster_rudderstack.policies import (
     StopOnTermination,
     SyncPolicy,
     api_base_url,
+    check_one_address,
     checked_dashboard_url,
+    checked_proxy_url,
     checked_sync_type,
     is_loopback_url,
 )
@@ -48,9 +51,13 @@ from dagster_rudderstack.sync import (
 )
 from dagster_rudderstack.throttle import shared_throttle
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["RudderStackResource"]
 
 _T = TypeVar("_T")
+_R = TypeVar("_R", bound="RudderStackResource")
 
 
 def _default(policy: type[Policy], field: str) -> Any:
@@ -86,7 +93,9 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         with RudderStackResource(access_token=EnvVar("RUDDERSTACK_ACCESS_TOKEN")) as rudderstack:
             report = rudderstack.sync_and_poll("2hkeBOp0lGJpMPyur0oXUxxIDhw")
 
-    Requests share kept-alive connections, opened by the first request and closed with the resource.
+    Requests share kept-alive connections, opened by the first request and closed with the resource,
+    or when nothing refers to it any more. (There is no Dagster teardown on purpose: a resource that
+    has one cannot be used with a plain `build_asset_context` in a test.)
     Strings and whole numbers can come from an `EnvVar`; they are checked when it is read.
 
     Raises:
@@ -140,7 +149,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     )
     ca_bundle: Optional[str] = Field(  # noqa: UP045
         default=None,
-        description="File or folder of CA certificates to trust instead of the system's.",
+        description="File or folder of CA certificates to trust instead of the usual ones.",
     )
     proxy_url: Optional[str] = Field(  # noqa: UP045
         default=None,
@@ -227,42 +236,35 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
     _client: Optional[RudderStackClient] = PrivateAttr(default=None)  # noqa: UP045
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _warned: bool = PrivateAttr(default=False)
     _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
 
     # --- settings
 
-    @model_validator(mode="after")
-    def _checked(self) -> "RudderStackResource":
-        """Check every setting whose value is known; an EnvVar's is checked when it is read."""
-        known = {name: value for name, value in self.__dict__.items() if not _is_env_var(value)}
-        if "access_token" in known:
-            checked_token(self.access_token)
-        if self.region is not None and self.api_url is not None:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, data: Any, build: ModelWrapValidatorHandler["Self"]) -> "Self":
+        """Check every setting whose value is known; an EnvVar's is checked when it is read.
+
+        Of an EnvVar the model sees its name (0 for EnvVar.int): only what comes in tells.
+        """
+        given = data if isinstance(data, Mapping) else {}
+        if given.get("access_token") is None:
             raise InvalidSettingError(
-                "Both region and api_url are set: leave one of them out. region names one of "
-                "RudderStack's own hosts, api_url any other."
+                "access_token is missing: expected EnvVar('…') with the name of the environment "
+                "variable that holds it."
             )
-        if "region" in known and "api_url" in known:
-            api_base_url(self.region, self.api_url)
-        for name in ("api_url", "ca_bundle", "proxy_url", "dashboard_url", "region"):
-            if name in known and known[name] is not None and not str(known[name]).strip():
-                raise InvalidSettingError(
-                    f"{name} is empty: leave it out, or set the variable that it is read from."
-                )
-        if known.get("dashboard_url") is not None:
-            checked_dashboard_url(known["dashboard_url"])
-        checked_headers(self.extra_headers)
-        self._checked_policies(known)
-        return self
+        resource = build(data)
+        values = resource.__dict__
+        _check({name: values[name] for name in values if not _is_env_var(given.get(name))})
+        check_one_address(values["region"], values["api_url"])
+        return resource
 
-    def _checked_policies(self, known: dict[str, Any]) -> None:
-        for policy in (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy):
-            _policy(policy, known)
-
-    def _sync_policy(
+    def sync_policy(
         self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
     ) -> SyncPolicy:
-        known = dict(self.__dict__)
+        """Return the settings of a sync; None: as the resource says."""
+        known = {name: _read(name, setting) for name, setting in _settings(self).items()}
         if on_running_sync is not None:
             known["on_running_sync"] = on_running_sync
         if timeout_seconds is not None:
@@ -308,20 +310,18 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
                 self._client.close()
                 self._client = None
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
-        """Close the kept-alive connections when Dagster is done with the resource."""
-        self.close()
-
     def get_resource_definition(self) -> Any:
         """Return Dagster's definition; tells in the log if the token would be stored with it."""
-        if not _is_env_var(self.access_token) and not is_loopback_url(self.api_url):
+        is_literal = not _is_env_var(self.access_token) and not is_loopback_url(self.api_url)
+        if is_literal and not self._warned:
+            self._warned = True
             _LOG.warning(
-                "The access token of a RudderStackResource is written in code, so Dagster stores it "
-                "in its snapshots of the code location. Use EnvVar('RUDDERSTACK_ACCESS_TOKEN')."
+                "The access token of a RudderStackResource is written in code, so Dagster stores "
+                "it in its snapshots of the code location. Use EnvVar('RUDDERSTACK_ACCESS_TOKEN')."
             )
         return super().get_resource_definition()
 
-    def __enter__(self) -> "RudderStackResource":
+    def __enter__(self) -> "Self":
         """Use the resource outside Dagster; variables are read now."""
         resolved = _resolved(self)
         self._outside.append(resolved)
@@ -398,7 +398,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
     def _retried(self, call: Callable[[RudderStackClient], _T]) -> _T:
         client = self.get_client()
-        return call_with_retries(lambda: call(client), self._sync_policy(None, None), _LOG)
+        return call_with_retries(lambda: call(client), self.sync_policy(None, None), _LOG)
 
     # --- syncs
 
@@ -445,12 +445,11 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             dagster.Failure: in a Dagster step, if the sync did not succeed.
             RudderStackError: outside Dagster.
         """
-        request = SyncRequest(connection_id)
         step = current_step()
-        life = SyncLife(
-            self.get_client(), request, self._sync_policy(None, None), log=_logger(step)
-        )
-        with self._failures(request.connection_id, in_dagster=step is not None):
+        with self._failures(connection_id, in_dagster=step is not None):
+            request = SyncRequest(connection_id)
+            policy = self.sync_policy(None, None)
+            life = SyncLife(self.get_client(), request, policy, log=_logger(step))
             return drive(life.attach(sync_id))
 
     def run_sync(  # noqa: PLR0913 - what the factories let a definition choose
@@ -482,7 +481,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         step = current_step(context)
         with self._failures(connection_id, in_dagster=bool(step or context)):
             request = SyncRequest(connection_id, checked_sync_type(sync_type))
-            policy = self._sync_policy(on_running_sync, timeout_seconds)
+            policy = self.sync_policy(on_running_sync, timeout_seconds)
             try:
                 if step is None:
                     return self._sync_outside(request, policy)
@@ -501,14 +500,16 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     def _sync_in_step(
         self, step: SyncStep, key: dg.AssetKey, request: SyncRequest, policy: SyncPolicy
     ) -> SyncReport:
-        life = SyncLife(
-            self.get_client(),
-            request,
-            policy,
-            journal=step.journal(key, request.connection_id, request.sync_type),
-            unfinished=step.unfinished(key, request.connection_id, request.sync_type),
-            log=step.context.log,
-        )
+        def life() -> SyncLife:
+            return SyncLife(
+                self.get_client(),
+                request,
+                policy,
+                journal=step.journal(key, request.connection_id, request.sync_type),
+                unfinished=step.unfinished(key, request.connection_id, request.sync_type),
+                log=step.context.log,
+            )
+
         return run_in_step(step, life, policy.stop_on_termination)
 
     def _sync_outside(self, request: SyncRequest, policy: SyncPolicy) -> SyncReport:
@@ -518,6 +519,8 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         except KeyboardInterrupt:
             if policy.stop_on_termination == "always":
                 _LOG.info(f"Interrupted. Sync {life.sync_id}: {drive(life.stop()).value}.")
+            elif life.sync_id is not None:
+                _LOG.info(f"Interrupted. Sync {life.sync_id} is left running.")
             raise
 
     @contextlib.contextmanager
@@ -528,7 +531,9 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         except RudderStackError as error:
             if not in_dagster:
                 raise
-            raise failure_from(error, connection_id, self.dashboard_url) from error
+            link = self.dashboard_url
+            template = link.get_value() if isinstance(link, dg.EnvVar) else link
+            raise failure_from(error, connection_id, template) from error
 
 
 _LOG = get_dagster_logger("rudderstack")
@@ -538,23 +543,76 @@ def _logger(step: SyncStep | None) -> logging.Logger:
     return step.context.log if step else _LOG
 
 
+def _check(known: dict[str, Any]) -> None:
+    """Check settings: all of them, or those whose values are known already."""
+    for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
+        if known.get(name) is not None and not known[name].strip():
+            raise InvalidSettingError(
+                f"{name} is empty: leave it out, or set the variable that it is read from."
+            )
+    if "access_token" in known:
+        checked_token(known["access_token"])
+    api_base_url(known.get("region"), known.get("api_url"))
+    if known.get("proxy_url") is not None:
+        checked_proxy_url(known["proxy_url"])
+    if known.get("dashboard_url") is not None:
+        checked_dashboard_url(known["dashboard_url"])
+    checked_headers(known["extra_headers"])
+    for policy in (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy):
+        _policy(policy, known)
+
+
+# What EnvVar.int makes is of a class that has no public name.
+_ENV_VARS = (dg.EnvVar, type(dg.EnvVar.int("_")))
+
+
 def _is_env_var(value: object) -> bool:
-    return isinstance(value, (dg.EnvVar, type(dg.EnvVar.int("_"))))
+    return isinstance(value, _ENV_VARS)
 
 
-def _resolved(resource: RudderStackResource) -> RudderStackResource:
-    """Return the resource itself, or a copy in which every EnvVar is read and checked."""
-    values = {name: getattr(resource, name) for name in type(resource).model_fields}
-    if not any(_is_env_var(value) for value in values.values()):
+def _settings(resource: RudderStackResource) -> dict[str, Any]:
+    return {name: getattr(resource, name) for name in type(resource).model_fields}
+
+
+def _read(name: str, setting: Any) -> Any:
+    """Return the value of a setting, every EnvVar in it read.
+
+    Raises:
+        InvalidSettingError: naming the variable that is not set or holds no whole number.
+    """
+    if isinstance(setting, dict):
+        return {key: _read(f"{name}[{key!r}]", item) for key, item in setting.items()}
+    if not _is_env_var(setting):
+        return setting
+    variable = f"The environment variable {setting.env_var_name} (for {name})"
+    try:
+        value = setting.get_value()
+    except ValueError:
+        raise InvalidSettingError(f"{variable} does not hold a whole number.") from None
+    if value is None:
+        raise InvalidSettingError(f"{variable} is not set, or empty.")
+    return value
+
+
+def _resolved(resource: _R) -> _R:
+    """Return the resource itself, or a copy in which every EnvVar is read and checked.
+
+    Raises:
+        InvalidSettingError: for a variable that is not set, or whose value cannot be right.
+    """
+    settings = _settings(resource)
+    in_headers = any(_is_env_var(value) for value in resource.extra_headers.values())
+    if not in_headers and not any(_is_env_var(value) for value in settings.values()):
         return resource
-    read = {
-        name: value.get_value() if _is_env_var(value) else value for name, value in values.items()
-    }
-    missing = [name for name, value in values.items() if _is_env_var(value) and read[name] is None]
-    if missing:
-        variables = ", ".join(f"{values[name].env_var_name} (for {name})" for name in missing)
-        raise InvalidSettingError(f"Environment variables are not set: {variables}.")
-    return type(resource)(**read)
+    values = {name: _read(name, setting) for name, setting in settings.items()}
+    try:
+        return type(resource)(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidSettingError(wrong.replace("Value error, ", "")) from None
 
 
 _P = TypeVar("_P", bound=Policy)

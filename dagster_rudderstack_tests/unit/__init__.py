@@ -1,0 +1,1 @@
+"""Client, models, policies, errors and resource, each by itself, over real HTTP."""

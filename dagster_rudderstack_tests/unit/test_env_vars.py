@@ -1,0 +1,245 @@
+"""Every setting that Dagster lets an EnvVar fill takes one, and is checked when it is read."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, Optional
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import MetadataKey, RudderStackResource, build_rudderstack_sync_asset
+from dagster_rudderstack.errors import InvalidSettingError, SyncFailedError
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+
+VARIABLE = "RUDDERSTACK_SETTING_OF_THE_TEST"
+
+GOOD = {
+    "access_token": "token-of-the-environment",
+    "region": "eu",
+    "api_url": "https://gateway.example/rudder",
+    "ca_bundle": "/etc/ssl/company.pem",
+    "proxy_url": "http://proxy.example:3128",
+    "dashboard_url": "https://app.example/{sync_id}",
+    "connect_timeout_seconds": "7",
+    "read_timeout_seconds": "7",
+    "request_max_retries": "7",
+    "max_concurrent_requests": "7",
+    "sync_timeout_seconds": "7",
+    "outage_tolerance_seconds": "7",
+    "start_settling_seconds": "7",
+}
+BAD = {
+    "access_token": "two words",
+    "region": "mars",
+    "api_url": "http://api.rudderstack.com",
+    "ca_bundle": " ",
+    "proxy_url": "ftp://proxy.example",
+    "dashboard_url": "https://app.example",
+    **{name: "-1" for name, value in GOOD.items() if value == "7"},
+}
+
+
+def takes_env_var(annotation: object) -> bool:
+    """Whether Dagster lets an EnvVar fill a setting of this type."""
+    return annotation in (str, int, Optional[str], Optional[int])  # noqa: UP045
+
+
+SETTINGS = [
+    name
+    for name, info in RudderStackResource.model_fields.items()
+    if takes_env_var(info.annotation)
+]
+
+
+def test_all_settings_are_here() -> None:
+    """A setting that is added is tested here."""
+    assert set(SETTINGS) == set(GOOD) == set(BAD)
+
+
+def resource_with(name: str) -> RudderStackResource:
+    """Return a resource with one setting from the variable."""
+    env = dg.EnvVar.int(VARIABLE) if GOOD[name] == "7" else dg.EnvVar(VARIABLE)
+    others: dict[str, Any] = {} if name == "access_token" else {"access_token": "token-in-code"}
+    others[name] = env
+    return RudderStackResource(**others)
+
+
+def outside(resource: RudderStackResource, name: str) -> Any:
+    """Read a setting in a `with` outside Dagster."""
+    with resource as read:
+        return getattr(read, name)
+
+
+def in_event_loop(resource: RudderStackResource, name: str) -> Any:
+    """Read it in a notebook."""
+
+    async def cell() -> Any:
+        return outside(resource, name)
+
+    return asyncio.run(cell())
+
+
+def in_dagster(resource: RudderStackResource, name: str) -> Any:
+    """Read it in a step; the error of a run that does not come that far."""
+
+    @dg.asset
+    def reading(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
+        return dg.MaterializeResult(metadata={"value": getattr(rudderstack, name)})
+
+    result = dg.materialize([reading], resources={"rudderstack": resource}, raise_on_error=False)
+    for event in result.all_events:
+        if event.is_failure and event.event_specific_data is not None:
+            raise InvalidSettingError(str(event.event_specific_data))
+    (event,) = result.get_asset_materialization_events()
+    return event.materialization.metadata["value"].value
+
+
+Reading = Callable[[RudderStackResource, str], Any]
+everywhere = pytest.mark.parametrize("read", [outside, in_event_loop, in_dagster])
+every_setting = pytest.mark.parametrize("name", SETTINGS)
+
+
+@everywhere
+@every_setting
+def test_good_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The value of the variable is the setting."""
+    monkeypatch.setenv(VARIABLE, GOOD[name])
+    resource = resource_with(name)
+
+    assert str(read(resource, name)) == GOOD[name]
+
+
+@everywhere
+@every_setting
+def test_bad_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that cannot be right is an error that names the setting."""
+    monkeypatch.setenv(VARIABLE, BAD[name])
+    resource = resource_with(name)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match=name) as caught:
+        read(resource, name)
+    assert "token-in-code" not in str(caught.value)
+
+
+@everywhere
+@every_setting
+def test_empty_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is not a setting: it neither means a default nor passes."""
+    monkeypatch.setenv(VARIABLE, "")
+    resource = resource_with(name)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError)) as caught:
+        read(resource, name)
+    assert name in str(caught.value) or VARIABLE in str(caught.value)
+
+
+@everywhere
+@every_setting
+def test_unset(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is not set is named."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    resource = resource_with(name)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match=VARIABLE):
+        read(resource, name)
+
+
+@everywhere
+@pytest.mark.parametrize("name", [name for name in SETTINGS if GOOD[name] == "7"])
+def test_not_a_number(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable without a number in it, where one is due, is named."""
+    monkeypatch.setenv(VARIABLE, "seven")
+    resource = resource_with(name)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match=VARIABLE):
+        read(resource, name)
+
+
+def test_region_and_api_url() -> None:
+    """That both are set is told at once, whatever their variables will hold."""
+    cases: list[dict[str, Any]] = [
+        {"region": dg.EnvVar("REGION"), "api_url": "https://host"},
+        {"region": "us", "api_url": dg.EnvVar("URL")},
+        {"region": dg.EnvVar("REGION"), "api_url": dg.EnvVar("URL")},
+    ]
+    for settings in cases:
+        with pytest.raises(ValueError, match="Both region and api_url"):
+            RudderStackResource(access_token=dg.EnvVar("TOKEN"), **settings)
+
+
+# --- in use
+
+
+@pytest.fixture
+def resource(
+    local_rudderstack: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RudderStackResource]:
+    """A resource of which everything that can comes from variables."""
+    local_rudderstack.add_connection("crm")
+    monkeypatch.setenv("TOKEN", local_rudderstack.access_token)
+    monkeypatch.setenv("URL", local_rudderstack.url)
+    monkeypatch.setenv("DASHBOARD", "https://app.example/{connection_id}/{sync_id}")
+    monkeypatch.setenv("TIMEOUT", "100")
+    monkeypatch.setenv("KEY", "key-of-the-gateway")
+    return RudderStackResource(
+        access_token=dg.EnvVar("TOKEN"),
+        api_url=dg.EnvVar("URL"),
+        dashboard_url=dg.EnvVar("DASHBOARD"),
+        sync_timeout_seconds=dg.EnvVar.int("TIMEOUT"),
+        extra_headers={"X-Gateway-Key": dg.EnvVar("KEY")},
+        poll_min_interval_seconds=0.01,
+    )
+
+
+def test_use__materialize(
+    resource: RudderStackResource, local_rudderstack: LocalRudderStack
+) -> None:
+    """A sync in Dagster uses the values, also where metadata is built."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
+    result = dg.materialize([asset], resources={"rudderstack": resource})
+
+    (event,) = result.get_asset_materialization_events()
+    sync_id = local_rudderstack.syncs("crm")[0].id
+    link = event.materialization.metadata[MetadataKey.LINK]
+    assert link.value == f"https://app.example/crm/{sync_id}"
+    sent = [request.headers["x-gateway-key"] for request in local_rudderstack.requests]
+    assert set(sent) == {"key-of-the-gateway"}
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_use__outside(
+    entered: bool, resource: RudderStackResource, local_rudderstack: LocalRudderStack
+) -> None:
+    """So it does outside, with `with` and without."""
+    if entered:
+        with resource as rudderstack:
+            rudderstack.sync_and_poll("crm")
+    else:
+        resource.sync_and_poll("crm")
+        resource.close()
+
+    sent = {request.headers["x-gateway-key"] for request in local_rudderstack.requests}
+    assert sent == {"key-of-the-gateway"}
+    assert len(local_rudderstack.starts("crm")) == 1
+
+
+def test_use__failure(resource: RudderStackResource, local_rudderstack: LocalRudderStack) -> None:
+    """The link of a failure is made of the variable's value where nobody has read it yet."""
+    local_rudderstack.set_script("crm", SyncScript(status="failed"))
+    with dg.build_asset_context() as context:
+        with pytest.raises(dg.Failure) as caught:
+            resource.sync_and_poll("crm", context=context)
+        resource.close()
+
+    sync_id = local_rudderstack.syncs("crm")[0].id
+    assert isinstance(caught.value.__cause__, SyncFailedError)
+    link = caught.value.metadata[MetadataKey.LINK]
+    assert link.value == f"https://app.example/crm/{sync_id}"
+
+
+def test_use__sync_timeout(resource: RudderStackResource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers from variables lead the life of a sync, and are checked there, too."""
+    assert resource.sync_policy(None, None).timeout_seconds == 100
+    monkeypatch.setenv("TIMEOUT", "0")
+    with pytest.raises(InvalidSettingError, match="sync_timeout_seconds 0"):
+        resource.sync_policy(None, None)

@@ -1,0 +1,96 @@
+"""What a server says becomes one short clean line, in time that grows with its length only."""
+
+import time
+
+import pytest
+
+from dagster_rudderstack.text import MAX_DETAIL_LENGTH, message_of, one_line, sentence, well_formed
+
+NGINX = """<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n
+<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>"""
+STYLED = """<!DOCTYPE html><html><head><title>Oops</title><style>a > b { color: red }</style>
+<script>if (a < b && c > d) { alert("no") }</script></head><body><p>Origin is&nbsp;down</p></body>
+</html>"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"error": "no such table"}', "no such table"),
+        ('{"message": "no such table"}', "no such table"),
+        ('{"error": {"message": "no such table", "type": "sql"}}', "no such table"),
+        ('{"error": "Bad Request", "message": "no such table"}', "Bad Request no such table"),
+        ('{"error": "twice", "message": "twice"}', "twice"),
+        ('{"message": "no", "code": "E17"}', "no (code E17)"),
+        ('{"message": "no", "details": {"column": "é"}}', 'no details: {"column": "é"}'),
+        ('{"error": {"reason": 7}}', '{"reason": 7}'),
+        ('{"error": ["a", "b"]}', '["a", "b"]'),
+        ('"just a text"', "just a text"),
+        ('{"title": "unknown shape"}', '{"title": "unknown shape"}'),
+        ("[1, 2]", "[1, 2]"),
+        ("upstream connect error", "upstream connect error"),
+        ("a < b and c > d", "a < b and c > d"),
+        (NGINX, "502 Bad Gateway nginx"),
+        (STYLED, "Origin is down"),
+        ("<html><head><title>503 Service Unavailable</title>", "503 Service Unavailable"),
+        ("<HTML><BODY>Forbidden &lt;by policy&gt;</BODY></HTML>", "Forbidden <by policy>"),
+        ("", ""),
+    ],
+)
+def test_message_of(body: str, message: str) -> None:
+    """The message is found in JSON of three shapes, in a page, and in plain text."""
+    assert one_line(message_of(body)) == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>" + "<script" * 9_000,
+        "<html>" + "<" * 64_000,
+        "<html>" + "<!--" * 16_000,
+        "<html>" + "<title" * 10_000,
+        "[" * 64_000,
+        '{"error": ' + "[" * 900 + "]" * 900 + "}",
+        '{"details": ' + '{"a": ' * 900 + "1" + "}" * 901,
+        "\x00" * 64_000,
+        " " * 64_000,
+    ],
+    ids=lambda body: body[:12].strip("\x00 ") or "blank",
+)
+def test_message_of__hostile(body: str) -> None:
+    """A body that was made to cost time or to break a parser is read all the same."""
+    began = time.process_time()
+    line = one_line(message_of(body))
+
+    assert len(line) <= MAX_DETAIL_LENGTH
+    assert time.process_time() - began < 2
+
+
+def test_one_line__control_characters() -> None:
+    """Nothing is left that moves a terminal's cursor, writes backwards or begins a new line."""
+    line = one_line("a\r\nb\x1b[31mc\u202ed\u2028e\x00f\u200bg\ud800h")
+
+    assert line == "a b [31mc d e f g h"
+
+
+def test_one_line__long() -> None:
+    """A long text is cut, and says so."""
+    assert one_line("x" * 600) == "x" * 499 + "…"
+    assert one_line("x" * 10_000_000, 5) == "xxxx…"
+    assert one_line("x" * 500) == "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("no", "no."), ("no.", "no."), ("no!", "no!"), ("why?", "why?")]
+)
+def test_sentence(text: str, said: str) -> None:
+    """A sentence ends once."""
+    assert sentence(text) == said
+
+
+def test_well_formed() -> None:
+    """Half of a surrogate pair is replaced; a whole character is not."""
+    text = well_formed("cut \ud83d in half, \U0001f600 whole")
+
+    assert text == "cut \ufffd in half, \U0001f600 whole"
+    text.encode()

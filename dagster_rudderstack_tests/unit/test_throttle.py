@@ -1,0 +1,119 @@
+"""One gate for all requests of a process: so many at once, so many per second, none in a pause."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dagster_rudderstack.testing import ManualClock
+from dagster_rudderstack.throttle import Throttle, shared_throttle
+
+
+def a_throttle(clock: ManualClock, max_per_second: float | None = None) -> Throttle:
+    return Throttle(
+        max_concurrent=2,
+        max_per_second=max_per_second,
+        monotonic=clock.monotonic,
+        sleep=clock.sleep,
+    )
+
+
+def test_concurrency() -> None:
+    """Never more requests are under way than allowed, and all of them get their turn."""
+    throttle = Throttle(max_concurrent=3, max_per_second=None)
+    lock, inside, most = threading.Lock(), 0, 0
+    full = threading.Barrier(3, timeout=10)
+
+    def request(_: int) -> None:
+        nonlocal inside, most
+        with throttle.slot():
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            full.wait()
+            with lock:
+                inside -= 1
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(request, range(12)))
+
+    assert most == 3
+
+
+def test_rate() -> None:
+    """Requests begin no faster than allowed, and a rest earns no burst."""
+    clock = ManualClock()
+    throttle = a_throttle(clock, max_per_second=4)
+    began = []
+    for rest in (0, 0, 0, 10, 0, 0):
+        clock.advance(rest)
+        with throttle.slot():
+            began.append(clock.monotonic())
+
+    assert began == [0, 0.25, 0.5, 10.5, 10.75, 11.0]
+
+
+def test_no_rate() -> None:
+    """Without a limit nothing waits."""
+    clock = ManualClock()
+    throttle = a_throttle(clock)
+    for _ in range(100):
+        with throttle.slot():
+            pass
+
+    assert clock.monotonic() == 0
+
+
+def test_pause() -> None:
+    """A pause holds back every request until it is over; a shorter one does not end it."""
+    clock = ManualClock()
+    throttle = a_throttle(clock)
+    throttle.pause(30)
+    throttle.pause(5)
+    with throttle.slot():
+        resumed_at = clock.monotonic()
+    with throttle.slot():
+        pass
+
+    assert resumed_at == clock.monotonic() == 30
+
+
+def test_slot__after_an_error() -> None:
+    """A request that fails gives its place back."""
+    throttle = Throttle(max_concurrent=1, max_per_second=None)
+    for _ in range(3):
+        with pytest.raises(RuntimeError), throttle.slot():
+            raise RuntimeError
+
+    with throttle.slot():
+        pass
+
+
+def test_slot__interrupted_while_it_waits() -> None:
+    """An interrupt during the wait gives the place back."""
+    clock = ManualClock()
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    throttle = Throttle(
+        max_concurrent=1, max_per_second=1, monotonic=clock.monotonic, sleep=interrupted
+    )
+    with throttle.slot():
+        pass
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt), throttle.slot():
+            pass
+    clock.advance(1)
+
+    with throttle.slot():
+        pass
+
+
+def test_shared() -> None:
+    """All resources of a process with the same limits for the same API share a gate."""
+    one = shared_throttle("https://a/v2", max_concurrent=4, max_per_second=None)
+
+    assert one is shared_throttle("https://a/v2", max_concurrent=4, max_per_second=None)
+    assert one is not shared_throttle("https://b/v2", max_concurrent=4, max_per_second=None)
+    assert one is not shared_throttle("https://a/v2", max_concurrent=4, max_per_second=9)
