@@ -1,12 +1,23 @@
 """Asset factories: a connection's sync as an asset downstream of the warehouse's assets."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.config import RudderStackSyncConfig
-from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck, report_metadata
+from dagster_rudderstack.config import RudderStackDeferredSyncConfig, RudderStackSyncConfig
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.group import Group, Member, Outcome
+from dagster_rudderstack.metadata import (
+    SUCCEEDED_CHECK,
+    Metadata,
+    MetadataKey,
+    RejectedRowsCheck,
+    column_metadata,
+    report_metadata,
+)
 from dagster_rudderstack.policies import (
     OnDisabled,
     OnRunningSync,
@@ -16,8 +27,10 @@ from dagster_rudderstack.policies import (
     checked_sync_type,
 )
 from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.step import current_step
+from dagster_rudderstack.sync import SyncRequest
 
-__all__ = ["build_rudderstack_sync_asset"]
+__all__ = ["build_rudderstack_sync_asset", "build_rudderstack_sync_assets"]
 
 KIND = "rudderstack"
 RESOURCE_KEY = "rudderstack"
@@ -26,6 +39,11 @@ MAX_KINDS = 3
 """Dagster shows no more kinds of an asset, and refuses a fourth."""
 
 CoercibleToSpec = dg.AssetSpec | dg.AssetKey | str | Sequence[str]
+
+Execute = Callable[
+    [dg.AssetExecutionContext, RudderStackResource, Callable[[], Iterator[Any]]], Iterable[Any]
+]
+"""A body of the user's own: of Dagster's context, the resource, and what the body would do."""
 
 
 def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect to pass through
@@ -39,6 +57,8 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
     timeout_seconds: int | None = None,
     rejected_rows_check: RejectedRowsCheck | None = RejectedRowsCheck(),  # noqa: B008 - immutable
     check_specs: Sequence[dg.AssetCheckSpec] = (),
+    wait: bool = True,
+    execute: Execute | None = None,
     resource_key: str = RESOURCE_KEY,
     op_name: str | None = None,
     partitions_def: dg.PartitionsDefinition[str] | None = None,
@@ -68,6 +88,11 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
         timeout_seconds: instead of the resource's `sync_timeout_seconds`.
         rejected_rows_check: the check on rejected rows; None: no check.
         check_specs: further checks that a subclass or a wrapper of the asset yields.
+        wait: False: the step ends as soon as the sync has started, and the sensor of
+            `build_rudderstack_polling_sensor` reports how it ends.
+        execute: instead of the step's body: a function of Dagster's context, the resource, and
+            `sync`, which does what the body would and yields what Dagster is to know. It yields
+            that, and may yield more. Not called for a check alone. None: the body.
         resource_key: where the definitions have the `RudderStackResource`.
         op_name: name of the step; None: made from the key.
         partitions_def: as in `@asset`; None: the spec's.
@@ -80,54 +105,263 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
         InvalidSettingError: for an id, a sync type or another choice that cannot be right.
     """
     connection = checked_id(connection_id, "connection_id")
-    declared_type = checked_sync_type(sync_type)
-    checked_choice(on_disabled, OnDisabled, "on_disabled")
-    if on_running_sync is not None:
-        checked_choice(on_running_sync, OnRunningSync, "on_running_sync")
-    asset = _asset_spec(connection, spec, deps, skippable=on_disabled == "skip")
-    check = rejected_rows_check
-
-    @dg.multi_asset(
-        specs=[asset],
-        check_specs=[*([check.spec(asset.key)] if check else []), *check_specs],
+    asset = _asset_spec(connection, spec, deps, skippable=on_disabled == "skip", wait=wait)
+    plan = _Plan(
+        specs={connection: asset},
+        sync_type=checked_sync_type(sync_type),
+        on_running_sync=on_running_sync,
+        on_disabled=on_disabled,
+        timeout_seconds=timeout_seconds,
+        check=rejected_rows_check,
+        wait=wait,
+        execute=execute,
+        resource_key=resource_key,
+    )
+    return _definition(
+        plan,
+        plan.sync_one if wait else plan.launch,
+        check_specs=check_specs,
+        # Optional outputs, those of checks included, are what lets a step yield nothing.
+        can_subset=on_disabled == "skip" or not wait,
         name=op_name or asset.key.to_python_identifier(),
-        # Optional outputs, those of checks included, are what lets a skip yield nothing.
-        can_subset=on_disabled == "skip",
-        required_resource_keys={resource_key},
         partitions_def=partitions_def,
         backfill_policy=backfill_policy,
         retry_policy=retry_policy,
         pool=pool,
         op_tags=op_tags,
     )
-    def sync_asset(
-        context: dg.AssetExecutionContext, config: RudderStackSyncConfig
+
+
+def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expect to pass through
+    *,
+    connections: Mapping[str, CoercibleToSpec],
+    name: str,
+    sync_type: SyncType | None = None,
+    on_running_sync: OnRunningSync | None = None,
+    on_disabled: OnDisabled = "fail",
+    timeout_seconds: int | None = None,
+    rejected_rows_check: RejectedRowsCheck | None = RejectedRowsCheck(),  # noqa: B008 - immutable
+    wait: bool = True,
+    execute: Execute | None = None,
+    resource_key: str = RESOURCE_KEY,
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    backfill_policy: dg.BackfillPolicy | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    pool: str | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+) -> dg.AssetsDefinition:
+    """Build the assets of many connections, synced by one step in one process.
+
+        activation = build_rudderstack_sync_assets(
+            name="activation",
+            connections={
+                "2hkeBOp0lGJpMPyur0oXUxxIDhw": dg.AssetSpec("crm_contacts", deps=["customers"]),
+                "2hkeC9cRJzSGkGZcUuMS5c8qTXm": dg.AssetSpec("ad_audience", deps=["customers"]),
+            },
+        )
+
+    All selected syncs run at once. Each is materialized when it ends, and those that fail are named
+    in one failure at the end, while the others stay materialized. A retry of the step and a
+    re-execution from failure run only what is not done. As in any step, the assets downstream wait
+    for all of it, and those of the same run do not run if it fails.
+
+    Never calls the network while definitions load.
+
+    Args:
+        connections: by id, the asset of each: an `AssetSpec` or a key.
+        name: of the step.
+        sync_type: as in `build_rudderstack_sync_asset`, for all; so are the others.
+        on_running_sync: as there.
+        on_disabled: as there; `skip` leaves out the disabled connection only.
+        timeout_seconds: as there, for each sync.
+        rejected_rows_check: as there, for each asset.
+        wait: as there.
+        execute: as there; `sync` syncs what is selected.
+        resource_key: as there.
+        partitions_def: as in `@multi_asset`.
+        backfill_policy: as in `@multi_asset`.
+        retry_policy: of the step.
+        pool: concurrency pool of the step.
+        op_tags: of the step.
+
+    Raises:
+        InvalidSettingError: for an id, a sync type or another choice that cannot be right, for two
+            connections with one key, and for no connection at all.
+    """
+    plan = _Plan(
+        specs=_specs(connections, skippable=on_disabled == "skip", wait=wait),
+        sync_type=checked_sync_type(sync_type),
+        on_running_sync=on_running_sync,
+        on_disabled=on_disabled,
+        timeout_seconds=timeout_seconds,
+        check=rejected_rows_check,
+        wait=wait,
+        execute=execute,
+        resource_key=resource_key,
+    )
+    return _definition(
+        plan,
+        plan.sync_many if wait else plan.launch,
+        check_specs=(),
+        can_subset=True,
+        name=name,
+        partitions_def=partitions_def,
+        backfill_policy=backfill_policy,
+        retry_policy=retry_policy,
+        pool=pool,
+        op_tags=op_tags,
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a step is to do; `specs` by connection id."""
+
+    specs: Mapping[str, dg.AssetSpec]
+    sync_type: SyncType | None
+    on_running_sync: OnRunningSync | None
+    on_disabled: OnDisabled
+    timeout_seconds: int | None
+    check: RejectedRowsCheck | None
+    wait: bool
+    execute: Execute | None
+    resource_key: str
+
+    def __post_init__(self) -> None:
+        checked_choice(self.on_disabled, OnDisabled, "on_disabled")
+        if self.on_running_sync is not None:
+            checked_choice(self.on_running_sync, OnRunningSync, "on_running_sync")
+
+    @property
+    def check_specs(self) -> list[dg.AssetCheckSpec]:
+        keys = [spec.key for spec in self.specs.values()]
+        rejected = [self.check.spec(key) for key in keys] if self.check else []
+        return rejected if self.wait else [*rejected, *(_succeeded_spec(key) for key in keys)]
+
+    # --- the bodies of steps
+
+    def body(
+        self,
+        context: dg.AssetExecutionContext,
+        config: RudderStackSyncConfig,
+        sync: Callable[[dg.AssetExecutionContext, Any], Iterator[Any]],
     ) -> Iterator[Any]:
-        if asset.key not in context.selected_asset_keys:
-            # Only the check was selected: it is told from the last materialization, not by a sync.
-            if check is not None:
-                yield recheck(context, asset.key, check)
+        """Do what is selected: assets are synced, checks without their assets are not."""
+        yield from self._rechecked(context)
+        if not any(spec.key in context.selected_asset_keys for spec in self.specs.values()):
             return
-        rudderstack: RudderStackResource = getattr(context.resources, resource_key)
+        if self.execute is None:
+            yield from sync(context, config)
+            return
+        rudderstack = self._rudderstack(context)
+        events = self.execute(context, rudderstack, lambda: sync(context, config))
+        if not isinstance(events, Iterable):
+            raise InvalidSettingError(
+                f"The body of step {context.op_execution_context.op.name!r} returned {events!r}: "
+                "expected it to yield what sync() yields (yield from sync())."
+            )
+        yield from events
+
+    def sync_one(
+        self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
+    ) -> Iterator[Any]:
+        """Sync the only connection and wait."""
+        (connection, spec), *_ = self.specs.items()
+        rudderstack = self._rudderstack(context)
         report = rudderstack.run_sync(
             context,
             connection,
-            config.sync_type_or(declared_type),
-            record_key=asset.key,
-            on_running_sync=config.on_running_sync_or(on_running_sync),
-            on_disabled=on_disabled,
-            timeout_seconds=timeout_seconds,
+            config.sync_type_or(self.sync_type),
+            record_key=spec.key,
+            on_running_sync=config.on_running_sync_or(self.on_running_sync),
+            on_disabled=self.on_disabled,
+            timeout_seconds=self.timeout_seconds,
             reported_by_materialization=True,
         )
-        if report is None:
-            return
-        yield dg.MaterializeResult(
-            asset_key=asset.key,
-            metadata=report_metadata(report, rudderstack.dashboard_url),
-            check_results=[check.result(asset.key, report)] if check else [],
+        if report is not None:
+            metadata = report_metadata(report, rudderstack.dashboard_url)
+            yield self._materialization(context, spec.key, metadata)
+
+    def sync_many(
+        self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
+    ) -> Iterator[Any]:
+        """Sync the selected connections and wait for each."""
+        yield from self._materializations(context, self._group(context, config).sync())
+
+    def launch(
+        self, context: dg.AssetExecutionContext, config: RudderStackDeferredSyncConfig
+    ) -> Iterator[Any]:
+        """Start the selected connections' syncs, stop them, or tell how they failed."""
+        group = self._group(context, config)
+        yield from self._materializations(context, _launched(context, config, group))
+
+    # --- parts of them
+
+    def _rudderstack(self, context: dg.AssetExecutionContext) -> RudderStackResource:
+        rudderstack: RudderStackResource = getattr(context.resources, self.resource_key)
+        return rudderstack
+
+    def _group(self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig) -> Group:
+        rudderstack = self._rudderstack(context)
+        sync_type = config.sync_type_or(self.sync_type)
+        return Group(
+            rudderstack,
+            context,
+            [
+                Member(spec.key, SyncRequest(connection, sync_type))
+                for connection, spec in self.specs.items()
+                if spec.key in context.selected_asset_keys
+            ],
+            rudderstack.sync_policy(
+                config.on_running_sync_or(self.on_running_sync), self.timeout_seconds
+            ),
+            on_disabled=self.on_disabled,
+            check=self.check,
+            deferred=not self.wait,
         )
 
-    return sync_asset
+    def _materializations(
+        self, context: dg.AssetExecutionContext, outcomes: Iterator[Outcome]
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        for outcome in outcomes:
+            if outcome.metadata is not None:
+                yield self._materialization(context, outcome.member.key, outcome.metadata)
+
+    def _materialization(
+        self, context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Metadata
+    ) -> dg.MaterializeResult[Any]:
+        is_checked = self.check is not None and self._is_selected(context, key)
+        return dg.MaterializeResult(
+            asset_key=key,
+            metadata={**column_metadata(context.assets_def.specs_by_key[key].metadata), **metadata},
+            check_results=[self.check.result_of_metadata(key, metadata)]
+            if self.check is not None and is_checked
+            else [],
+        )
+
+    def _is_selected(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> bool:
+        return self.check is not None and (
+            dg.AssetCheckKey(key, self.check.name) in context.selected_asset_check_keys
+        )
+
+    def _rechecked(self, context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        """Yield the checks that were selected without their assets: no sync is started for them."""
+        for spec in self.specs.values():
+            is_alone = spec.key not in context.selected_asset_keys
+            if self.check is not None and is_alone and self._is_selected(context, spec.key):
+                yield recheck(context, spec.key, self.check)
+
+
+def _launched(
+    context: dg.AssetExecutionContext, config: RudderStackDeferredSyncConfig, group: Group
+) -> Iterator[Outcome]:
+    if config.action == "stop":
+        return group.stop()
+    step = current_step(context)
+    if config.action == "report" and (step is None or step.run.parent_run_id is None):
+        return group.tell(config.sync_ids)
+    # Whoever re-executes a run that told of a failed sync wants another sync.
+    return group.launch()
 
 
 def recheck(
@@ -139,12 +373,80 @@ def recheck(
     return check.result_of_metadata(key, materialization.metadata if materialization else {})
 
 
+# --- definitions
+
+
+def _definition(  # noqa: PLR0913 - what @multi_asset takes
+    plan: _Plan,
+    sync: Callable[[dg.AssetExecutionContext, Any], Iterator[Any]],
+    *,
+    check_specs: Sequence[dg.AssetCheckSpec],
+    can_subset: bool,
+    name: str,
+    partitions_def: dg.PartitionsDefinition[str] | None,
+    backfill_policy: dg.BackfillPolicy | None,
+    retry_policy: dg.RetryPolicy | None,
+    pool: str | None,
+    op_tags: Mapping[str, Any] | None,
+) -> dg.AssetsDefinition:
+    config = RudderStackSyncConfig if plan.wait else RudderStackDeferredSyncConfig
+    define = dg.multi_asset(
+        specs=list(plan.specs.values()),
+        check_specs=[*plan.check_specs, *check_specs],
+        name=name,
+        can_subset=can_subset,
+        required_resource_keys={plan.resource_key},
+        config_schema=_fields(config),
+        partitions_def=partitions_def,
+        backfill_policy=backfill_policy,
+        retry_policy=retry_policy,
+        pool=pool,
+        op_tags=op_tags,
+    )
+
+    def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        given = context.op_execution_context.op_config
+        yield from plan.body(context, config(**given), sync)
+
+    return define(step)
+
+
+@cache
+def _fields(config: type[RudderStackSyncConfig]) -> dict[str, dg.Field]:
+    """Return a config as Dagster takes it without an annotation.
+
+    From an annotation Dagster makes the schema anew for each asset, which takes a fifth of the time
+    in which a workspace of a thousand connections loads.
+    """
+    return config.to_fields_dict()
+
+
+def _specs(
+    connections: Mapping[str, CoercibleToSpec], *, skippable: bool, wait: bool
+) -> dict[str, dg.AssetSpec]:
+    specs: dict[str, dg.AssetSpec] = {}
+    owners: dict[dg.AssetKey, str] = {}
+    for connection_id, given in connections.items():
+        connection = checked_id(connection_id, "connection_id")
+        spec = _asset_spec(connection, given, None, skippable=skippable, wait=wait)
+        if connection in specs or owners.setdefault(spec.key, connection) != connection:
+            raise InvalidSettingError(
+                f"connections has {owners[spec.key]!r} and {connection_id!r} with the asset key "
+                f"{spec.key.to_user_string()!r}: give each connection a key of its own."
+            )
+        specs[connection] = spec
+    if not specs:
+        raise InvalidSettingError("connections is empty: expected at least one.")
+    return specs
+
+
 def _asset_spec(
     connection_id: str,
     spec: CoercibleToSpec | None,
     deps: Iterable[Any] | None,
     *,
     skippable: bool,
+    wait: bool,
 ) -> dg.AssetSpec:
     if spec is None:
         spec = ["rudderstack", connection_id]
@@ -154,6 +456,17 @@ def _asset_spec(
         spec = spec.merge_attributes(deps=list(deps))
     if KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS:
         spec = spec.merge_attributes(kinds={KIND})
-    connection = dg.MetadataValue.text(connection_id)
-    spec = spec.merge_attributes(metadata={MetadataKey.CONNECTION_ID: connection})
-    return spec.replace_attributes(skippable=True) if skippable else spec
+    metadata: Metadata = {MetadataKey.CONNECTION_ID: dg.MetadataValue.text(connection_id)}
+    if not wait:
+        metadata[MetadataKey.DEFERRED] = dg.MetadataValue.bool(True)
+    if not metadata.items() <= spec.metadata.items():
+        spec = spec.merge_attributes(metadata=metadata)
+    return spec.replace_attributes(skippable=True) if skippable or not wait else spec
+
+
+def _succeeded_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name=SUCCEEDED_CHECK,
+        asset=key,
+        description="Whether the last deferred sync succeeded, as the polling sensor saw it.",
+    )

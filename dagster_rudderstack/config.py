@@ -7,7 +7,7 @@ from pydantic import Field
 
 from dagster_rudderstack.policies import OnRunningSync, SyncType
 
-__all__ = ["RudderStackSyncConfig", "RudderStackSyncOpConfig"]
+__all__ = ["RudderStackDeferredSyncConfig", "RudderStackSyncConfig", "RudderStackSyncOpConfig"]
 
 
 class RudderStackSyncConfig(dg.Config):
@@ -35,6 +35,22 @@ class RudderStackSyncConfig(dg.Config):
     def on_running_sync_or(self, default: OnRunningSync | None) -> OnRunningSync | None:
         """Return what this run does about a sync that is running already."""
         return default if self.on_running_sync == "default" else self.on_running_sync
+
+
+class RudderStackDeferredSyncConfig(RudderStackSyncConfig):
+    """Run config of a deferred sync, which a step only starts."""
+
+    action: Literal["start", "stop", "report"] = Field(
+        default="start",
+        description=(
+            "'start' the sync; 'stop' the one that an earlier run started, if it still runs; "
+            "'report' is what the polling sensor asks for when a sync has failed."
+        ),
+    )
+    sync_ids: dict[str, str] = Field(
+        default={},
+        description="For 'report': the sync of each connection; filled in by the polling sensor.",
+    )
 
 
 class RudderStackSyncOpConfig(RudderStackSyncConfig):

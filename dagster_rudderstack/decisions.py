@@ -76,7 +76,7 @@ def _says_nothing(status: int) -> bool:
 
 
 def is_passing(error: ApiError) -> bool:
-    """Whether an error of a safe request may be gone the next time, with nobody mending anything."""
+    """Whether an error of a safe request may be gone next time, with nobody mending anything."""
     if isinstance(error, (TransportError, UnexpectedResponseError, RateLimitedError)):
         return True
     return isinstance(error, StatusError) and (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -42,15 +43,52 @@ class MetadataKey:
     """True if the sync succeeded without a row to send: nothing to do is told from done."""
     ERROR = "rudderstack/error"
     LINK = "rudderstack/link"
+    # In definitions: what a connection is.
+    SOURCE_ID = "rudderstack/source_id"
+    SOURCE_NAME = "rudderstack/source_name"
+    SOURCE_TYPE = "rudderstack/source_type"
+    SOURCE_TABLES = "rudderstack/source_tables"
+    WAREHOUSE = "rudderstack/warehouse"
+    DESTINATION_ID = "rudderstack/destination_id"
+    DESTINATION_NAME = "rudderstack/destination_name"
+    DESTINATION_TYPE = "rudderstack/destination_type"
+    OBJECT = "rudderstack/object"
+    SYNC_BEHAVIOUR = "rudderstack/sync_behaviour"
+    SCHEDULE = "rudderstack/schedule"
+    CURSOR_COLUMN = "rudderstack/cursor_column"
+    ENABLED = "rudderstack/enabled"
     # What an attempt leaves for the next one.
     STEP_STATE = "rudderstack/step_state"
     STEP = "rudderstack/step"
     PARTITION = "rudderstack/partition"
     OWNED = "rudderstack/owned"
     KNOWN_SYNC_IDS = "rudderstack/known_sync_ids"
+    RETRYABLE = "rudderstack/retryable"
+    DEADLINE = "rudderstack/deadline"
+    """When the timeout of a deferred sync passes."""
+    # In definitions, so that a polling sensor knows what to do.
+    DEFERRED = "rudderstack/deferred"
+    LIMITS = "rudderstack/limits"
+    """What a check on rejected rows accepts."""
+    # In the failure of a step with many syncs.
+    FAILED_SYNCS = "rudderstack/failed_syncs"
 
 
 Metadata = dict[str, dg.MetadataValue]
+
+_COLUMN_KEYS = ("dagster/column_schema", "dagster/column_lineage")
+
+
+def column_metadata(definition: Mapping[str, object]) -> dict[str, Any]:
+    """Return what an asset's definition tells of its columns, for its materializations.
+
+    Dagster looks for the lineage of columns in both.
+    """
+    return {key: definition[key] for key in _COLUMN_KEYS if key in definition}
+
+
+SUCCEEDED_CHECK = "sync_succeeded"
+"""Name of the check that tells how a deferred sync ended: there is no step to fail."""
 
 
 def sync_metadata(
@@ -174,7 +212,24 @@ class RejectedRowsCheck:
             asset=asset,
             description=f"Rows that the destination rejected: {self._limits.description}.",
             blocking=self.blocking,
+            metadata={MetadataKey.LIMITS: dg.MetadataValue.json(self._limits_json())},
         )
+
+    def _limits_json(self) -> dict[str, object]:
+        return {
+            "max_failed_rows": self.max_failed_rows,
+            "max_failed_ratio": self.max_failed_ratio,
+            "severity": self.severity,
+        }
+
+    @classmethod
+    def from_spec(cls, spec: dg.AssetCheckSpec) -> RejectedRowsCheck | None:
+        """Return the check that a definition was made from; None if it is another kind of check."""
+        limits = spec.metadata.get(MetadataKey.LIMITS) if spec.metadata else None
+        data = limits.data if isinstance(limits, dg.JsonMetadataValue) else None
+        if not isinstance(data, dict):
+            return None
+        return cls(**data, blocking=spec.blocking, name=spec.name)
 
     def result(self, asset: dg.AssetKey, sync: Sync) -> dg.AssetCheckResult:
         """Return the result of the check for a sync."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dagster_rudderstack.decisions import duration_text, percent_done
 from dagster_rudderstack.models import Sync, SyncState
+
+if TYPE_CHECKING:
+    from dagster_rudderstack.sync import Log
 
 __all__ = ["Progress"]
 
@@ -17,7 +20,7 @@ HEARTBEAT_SECONDS = 300.0
 class Progress:
     """Tells a log what changed about a sync, and that it still runs."""
 
-    def __init__(self, log: logging.Logger, monotonic: Callable[[], float]) -> None:
+    def __init__(self, log: Log, monotonic: Callable[[], float]) -> None:
         self._log = log
         self._monotonic = monotonic
         self._began = self._told_at = monotonic()

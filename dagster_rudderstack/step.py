@@ -11,17 +11,18 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 import dagster as dg
 
 
+from dagster_rudderstack.many import Crew
 from dagster_rudderstack.metadata import Metadata, MetadataKey
 from dagster_rudderstack.policies import StopOnTermination
 from dagster_rudderstack.sync import (
     STOP_GRACE_SECONDS,
+    Steps,
     SyncLife,
     SyncReport,
     Unfinished,
@@ -35,10 +36,16 @@ AnyContext = dg.AssetExecutionContext | dg.OpExecutionContext
 PAGE_SIZE = 200
 MAX_PAGES = 25
 """We look back through at most 5,000 records of an asset made since the first attempt began."""
+STOPPING_THREADS = 16
+"""How many syncs are stopped at once."""
+MAX_TOLD = 5
+"""The end of a step with a thousand syncs does not name each of them; the log does."""
 MAX_ATTEMPTS = 100
 """How many runs we follow from a retried run to the run that it retries."""
 
-_STARTING, _IN_FLIGHT, _CLOSED = "starting", "in flight", "closed"
+STARTING, IN_FLIGHT, QUEUED = "starting", "in flight", "queued"
+CLOSED, FAILED = "closed", "failed"
+"""What a record says of a sync (`MetadataKey.STEP_STATE`)."""
 
 _T = TypeVar("_T")
 
@@ -70,6 +77,7 @@ class SyncStep:
     context: dg.OpExecutionContext
     run: dg.DagsterRun
     _attempts: frozenset[str] | None = field(default=None, init=False)
+    _continued: frozenset[str] | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -126,11 +134,37 @@ class SyncStep:
         if root and root not in seen and (first := self.context.instance.get_run_by_id(root)):
             yield first
 
+    def continued_runs(self) -> frozenset[str]:
+        """Return the ids of this run and of the failed runs that it goes on with.
+
+        A run that repeats all of another one, rather than what failed in it, goes on with none.
+        """
+        if self._continued is None:
+            self._continued = frozenset(self._continuation())
+        return self._continued
+
+    def _continuation(self) -> Iterator[str]:
+        run: dg.DagsterRun | None = self.run
+        for _ in range(MAX_ATTEMPTS):
+            if run is None:
+                return
+            yield run.run_id
+            # Only the UI and the daemon tag it; a run that is made in Python names its steps.
+            if run.parent_run_id is None or not (run.is_resume_retry or run.step_keys_to_execute):
+                return
+            run = self.context.instance.get_run_by_id(run.parent_run_id)
+
     # --- what attempts leave for each other
 
-    def journal(self, key: dg.AssetKey, connection_id: str, sync_type: str | None) -> AssetJournal:
-        """Return where a sync of this step is written down."""
-        return AssetJournal(self, key, connection_id, sync_type)
+    def journal(
+        self,
+        key: dg.AssetKey,
+        connection_id: str,
+        sync_type: str | None,
+        facts: Metadata | None = None,
+    ) -> AssetJournal:
+        """Return where a sync of this step is written down, each time with these facts."""
+        return AssetJournal(self, key, connection_id, sync_type, facts or {})
 
     def unfinished(
         self, key: dg.AssetKey, connection_id: str, sync_type: str | None
@@ -139,6 +173,15 @@ class SyncStep:
 
         A sync whose result was reported already, and one of another sync type, do not count.
         """
+        record = self.last_record(key, connection_id, sync_type)
+        if record is None or record.asset_observation is None:
+            return None
+        return self._left_by(key, record, record.asset_observation.metadata)
+
+    def last_record(
+        self, key: dg.AssetKey, connection_id: str, sync_type: str | None
+    ) -> dg.EventLogRecord | None:
+        """Return the last observation that an attempt of this step made about a sync."""
         wanted = _identity(self, connection_id, sync_type)
         for record in self._records(key, self.context.instance.fetch_observations):
             observation = record.asset_observation
@@ -147,19 +190,19 @@ class SyncStep:
             metadata = observation.metadata
             if not all(_shown(metadata.get(name)) == value for name, value in wanted.items()):
                 continue
-            return self._left_by(key, record, metadata)
+            return record
         return None
 
     def _left_by(
         self, key: dg.AssetKey, record: dg.EventLogRecord, metadata: Mapping[str, dg.MetadataValue]
     ) -> Unfinished | None:
         state = _shown(metadata.get(MetadataKey.STEP_STATE))
-        if state == _STARTING:
+        if state == STARTING:
             known = metadata.get(MetadataKey.KNOWN_SYNC_IDS)
             ids = known.data if isinstance(known, dg.JsonMetadataValue) else []
             return Unfinished(known_sync_ids=frozenset(ids if isinstance(ids, list) else []))
         sync_id = _shown(metadata.get(MetadataKey.SYNC_ID))
-        if state != _IN_FLIGHT or sync_id is None or self._was_reported(key, record, sync_id):
+        if state != IN_FLIGHT or sync_id is None or self._was_reported(key, record, sync_id):
             return None
         owned = metadata.get(MetadataKey.OWNED)
         return Unfinished(
@@ -168,7 +211,7 @@ class SyncStep:
 
     def _was_reported(self, key: dg.AssetKey, since: dg.EventLogRecord, sync_id: str) -> bool:
         """Whether a materialization tells the result of the sync already."""
-        for record in self._records(key, self.context.instance.fetch_materializations):
+        for record in self.materializations(key):
             if record.storage_id < since.storage_id:
                 return False
             materialization = record.asset_materialization
@@ -177,6 +220,10 @@ class SyncStep:
             ):
                 return True
         return False
+
+    def materializations(self, key: dg.AssetKey) -> Iterator[dg.EventLogRecord]:
+        """Yield the materializations of an asset since the first attempt began, newest first."""
+        return self._records(key, self.context.instance.fetch_materializations)
 
     def _records(
         self, key: dg.AssetKey, fetch: Callable[..., dg.EventRecordsResult]
@@ -219,16 +266,17 @@ class AssetJournal:
     key: dg.AssetKey
     connection_id: str
     sync_type: str | None
+    facts: Metadata = field(default_factory=dict)
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """A start is about to be sent; these syncs were there before."""
         known = dg.MetadataValue.json(list(known_sync_ids))
-        self._write(_STARTING, "About to start a sync.", {MetadataKey.KNOWN_SYNC_IDS: known})
+        self._write(STARTING, "About to start a sync.", {MetadataKey.KNOWN_SYNC_IDS: known})
 
     def in_flight(self, sync_id: str, *, owned: bool) -> None:
         """This sync is the one that we wait for; `owned` if we started it."""
         self._write(
-            _IN_FLIGHT,
+            IN_FLIGHT,
             f"Waiting for sync {sync_id}.",
             {
                 MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id),
@@ -238,14 +286,36 @@ class AssetJournal:
 
     def nothing_started(self) -> None:
         """The start that was announced has certainly had no effect."""
-        self._write(_CLOSED, "No sync was started.", {})
+        self._write(CLOSED, "No sync was started.", {})
+
+    def stop_requested(self, sync_id: str) -> None:
+        """RudderStack was asked to stop the sync; a later attempt starts a new one."""
+        self._write(
+            CLOSED,
+            f"Sync {sync_id} was asked to stop.",
+            {MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)},
+        )
 
     def closed(self, sync_id: str) -> None:
         """The result of the sync is reported; a later attempt starts a new one."""
         self._write(
-            _CLOSED,
+            CLOSED,
             f"Sync {sync_id} is over and reported.",
             {MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)},
+        )
+
+    def queued(self, running_sync_id: str) -> None:
+        """No sync was started, since this one runs: ours is wanted when it is over."""
+        self._write(
+            QUEUED,
+            f"Sync {running_sync_id} is running: ours is started when it is over.",
+            {MetadataKey.SYNC_ID: dg.MetadataValue.text(running_sync_id)},
+        )
+
+    def failed(self, reason: str, *, retryable: bool, facts: Metadata) -> None:
+        """The sync is over, or was not started, and this is why."""
+        self._write(
+            FAILED, reason, {MetadataKey.RETRYABLE: dg.MetadataValue.bool(retryable), **facts}
         )
 
     def _write(self, state: str, description: str, metadata: Metadata) -> None:
@@ -260,6 +330,7 @@ class AssetJournal:
                 metadata={
                     MetadataKey.STEP_STATE: dg.MetadataValue.text(state),
                     **texts,
+                    **self.facts,
                     **metadata,
                 },
             )
@@ -269,29 +340,48 @@ class AssetJournal:
 # --- running
 
 
-def run_in_step(
-    step: SyncStep, life: SyncLife, stop_on_termination: StopOnTermination
-) -> SyncReport:
-    """Run a sync in a step and return its report.
+INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 
-    An interrupt stops the sync if the policy says so. When a person canceled the run, it comes out
-    as a Failure that forbids retries: an interrupt that is raised again would be turned into a
-    retry by a RetryPolicy, which starts a second sync while the run is being canceled.
+
+class RunCanceledError(dg.DagsterError, dg.DagsterExecutionInterruptedError):
+    """Somebody canceled the run; tells what became of its syncs.
+
+    Neither a Failure nor a mere interrupt will do. A Failure makes a failed run, to be retried, of
+    one that was canceled by force. A RetryPolicy makes a retry of a mere interrupt, which starts a
+    second sync while the run is being canceled. An interrupt that is a DagsterError too passes a
+    RetryPolicy and ends the run as canceled.
+    """
+
+
+# By this name the multiprocess executor tells a step that was interrupted from one that failed.
+RunCanceledError.__name__ = dg.DagsterExecutionInterruptedError.__name__
+
+
+def run_in_step(
+    step: SyncStep, build: Callable[[], SyncLife], stop_on_termination: StopOnTermination
+) -> SyncReport:
+    """Run a sync in a step and return its report. An interrupt stops it if the policy says so.
+
+    Args:
+        step: this attempt.
+        build: returns the life of the sync, with what an earlier attempt left.
+        stop_on_termination: when an interrupt stops the sync.
 
     Raises:
         RudderStackError: if the sync did not succeed.
-        dagster.Failure: if somebody canceled the run.
+        RunCanceledError: if somebody canceled the run.
     """
-    if step.somebody_canceled():
-        life.recall()
-        end_interrupted(step, [life], stop_on_termination, interrupt=None)
+    life: SyncLife | None = None
+    interrupt: BaseException | None = None
     try:
-        return drive(life.run())
-    except INTERRUPTS as interrupt:
-        end_interrupted(step, [life], stop_on_termination, interrupt)
-
-
-INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
+        life = build()
+        if not step.somebody_canceled():
+            return drive(life.run())
+    except INTERRUPTS as caught:
+        interrupt = caught
+    # An interrupt in the middle of `build` must not hide the sync of an earlier attempt.
+    life = life or shielded(build, seconds=STOP_GRACE_SECONDS)
+    end_interrupted(step, [life] if life else [], stop_on_termination, interrupt)
 
 
 def end_interrupted(
@@ -300,52 +390,122 @@ def end_interrupted(
     stop_on_termination: StopOnTermination,
     interrupt: BaseException | None,
 ) -> NoReturn:
-    """Stop what is to be stopped, say so in the log, and end the step."""
-    canceled = _shielded(step.somebody_canceled, seconds=STOP_GRACE_SECONDS)
-    if stop_on_termination == "always" or (canceled and stop_on_termination == "run_canceled"):
-        _stop_all(step, lives)
-    else:
-        _tell_left_running(step, lives)
-    if canceled or interrupt is None:
-        raise dg.Failure("The run was canceled.", allow_retries=False) from interrupt
+    """Stop what is to be stopped, say so in the log, and end the step.
+
+    Raises:
+        RunCanceledError: if somebody canceled the run, or if there was no interrupt.
+        BaseException: the interrupt otherwise.
+    """
+    settlement = _settlement(step, lives, stop_on_termination)
+    if settlement.canceled or interrupt is None:
+        raise RunCanceledError(settlement.summary) from interrupt
     raise interrupt
 
 
-def _stop_all(step: SyncStep, lives: Sequence[SyncLife]) -> None:
-    def stop(life: SyncLife) -> None:
-        outcome = drive(life.stop())
+def settle(
+    step: SyncStep, lives: Sequence[SyncLife], stop_on_termination: StopOnTermination
+) -> bool:
+    """Stop what is to be stopped, say so in the log, and return whether a person canceled."""
+    return _settlement(step, lives, stop_on_termination).canceled
+
+
+def _settlement(
+    step: SyncStep, lives: Sequence[SyncLife], stop_on_termination: StopOnTermination
+) -> _Settlement:
+    settlement = _Settlement(step, lives, stop_on_termination)
+    if shielded(settlement.settle, seconds=STOP_GRACE_SECONDS + 5) is None:
+        step.context.log.warning(
+            "Interrupted. There was no time to learn what became of every sync: look in "
+            "RudderStack's dashboard."
+        )
+    return settlement
+
+
+@dataclass
+class _Settlement:
+    """What becomes of the syncs of a step that was interrupted.
+
+    Attributes:
+        canceled: whether a person canceled the run.
+        told: what the log was told, a sentence for each sync.
+    """
+
+    step: SyncStep
+    lives: Sequence[SyncLife]
+    stop_on_termination: StopOnTermination
+    canceled: bool = field(default=False, init=False)
+    told: list[str] = field(default_factory=list, init=False)
+
+    def settle(self) -> bool:
+        """Stop the syncs or leave them, and return whether that has come to its end."""
+        self.canceled = self.step.somebody_canceled()
+        for life in self.lives:
+            life.recall()
+        running = [life for life in self.lives if life.may_be_running]
+        if not running:
+            self._tell("There was no sync to stop.")
+        elif self._is_stop_wanted:
+            self._stop(running)
+        else:
+            self._leave(running)
+        return True
+
+    @property
+    def summary(self) -> str:
+        """What is said of the end of a run that somebody canceled."""
+        more = len(self.told) - MAX_TOLD
+        said = [*self.told[:MAX_TOLD], *([f"And {more} more: see the log."] if more > 0 else [])]
+        return " ".join(["The run was canceled.", *said])
+
+    @property
+    def _is_stop_wanted(self) -> bool:
+        return self.stop_on_termination == "always" or (
+            self.canceled and self.stop_on_termination == "run_canceled"
+        )
+
+    def _stop(self, lives: Sequence[SyncLife]) -> None:
+        stops = {number: self._stop_one(life) for number, life in enumerate(lives)}
+        for ended in Crew(stops, threads=STOPPING_THREADS):
+            if ended.error is not None:
+                connection_id = lives[ended.key].connection_id
+                self._tell(f"Connection {connection_id} could not be stopped: {ended.error}")
+
+    def _stop_one(self, life: SyncLife) -> Steps[None]:
+        outcome = yield from life.stop()
         name = f"Sync {life.sync_id} of connection" if life.sync_id else "Connection"
-        step.context.log.info(f"Interrupted. {name} {life.connection_id}: {outcome.value}.")
+        self._tell(f"{name} {life.connection_id}: {outcome.value}.")
 
-    with_something = [life for life in lives if not life.is_over]
-    if not with_something:
-        return
-
-    def stop_each() -> None:
-        with ThreadPoolExecutor(max_workers=min(16, len(with_something))) as pool:
-            for _ in pool.map(stop, with_something):
-                pass
-
-    _shielded(stop_each, seconds=STOP_GRACE_SECONDS + 5)
-
-
-def _tell_left_running(step: SyncStep, lives: Sequence[SyncLife]) -> None:
-    for life in lives:
-        if life.sync_id is not None and not life.is_over:
-            step.context.log.info(
-                f"Interrupted. Sync {life.sync_id} of connection {life.connection_id} is left "
-                "running: a retry of this run takes it up again."
+    def _leave(self, lives: Sequence[SyncLife]) -> None:
+        for life in lives:
+            name = f"Sync {life.sync_id}" if life.sync_id else "The sync that was being started"
+            self._tell(
+                f"{name} of connection {life.connection_id} is left running: a retry of this run "
+                "takes it up again."
             )
 
+    def _tell(self, sentence: str) -> None:
+        self.told.append(sentence)
+        self.step.context.log.info(f"Interrupted. {sentence}")
 
-def _shielded(work: Callable[[], _T], seconds: float) -> _T | None:
+
+def shielded(work: Callable[[], _T], seconds: float) -> _T | None:
     """Do a piece of work that a second signal must not cut off; None if it took too long."""
     results: list[_T] = []
-    thread = threading.Thread(target=lambda: results.append(work()), daemon=True)
-    thread.start()
+    done = threading.Event()
+
+    def do() -> None:
+        try:
+            results.append(work())
+        finally:
+            done.set()
+
+    waiting = [threading.Thread(target=do, daemon=True)]
     give_up_at = time.monotonic() + seconds
-    while thread.is_alive() and (remaining := give_up_at - time.monotonic()) > 0:
-        # Interrupts arrive in this thread while it waits; the work goes on in the other one.
+    while True:
+        # Interrupts arrive in this thread while it waits; the work goes on in the other one. It
+        # waits for an event: a `join` that was once interrupted takes the thread for ended.
         with contextlib.suppress(*INTERRUPTS):
-            thread.join(remaining)
-    return results[0] if results else None
+            if waiting:
+                waiting.pop().start()
+            done.wait(max(0.0, give_up_at - time.monotonic()))
+            return results[0] if results else None

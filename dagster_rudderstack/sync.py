@@ -1,8 +1,8 @@
 """The life of a sync: start it once, wait for it whatever breaks, stop it if it is ours.
 
-A life is a generator. It makes its requests itself and yields the seconds to wait before it wants to
-go on, so one thread drives one life (`drive`) or a few threads drive a thousand, and a wait of six
-hours is tested in a millisecond. Every decision is a pure function in `decisions`.
+A life is a generator. It makes its requests itself and yields the seconds to wait before it wants
+to go on, so one thread drives one life (`drive`) or a few threads drive a thousand, and a wait of
+six hours is tested in a millisecond. Every decision is a pure function in `decisions`.
 
 How "started at most once" holds. Before the start we list the syncs of the connection and remember
 their ids. When the answer to the start is lost, a sync that was not in that list began after it:
@@ -47,6 +47,7 @@ from dagster_rudderstack.text import one_line
 
 __all__ = [
     "Journal",
+    "Log",
     "NoJournal",
     "Origin",
     "StopOutcome",
@@ -60,7 +61,7 @@ __all__ = [
 Origin = Literal["started", "adopted", "attached", "resumed"]
 
 NEWEST_SYNCS = 25
-"""How many syncs we list to see what runs: RudderStack runs one, or a few, of a connection at once."""
+"""How many syncs we list to see what runs: a connection has one running, or a few."""
 
 STOP_GRACE_SECONDS = 15.0
 """How long stopping may take: Kubernetes kills a pod 30 s after it was asked to end."""
@@ -79,6 +80,16 @@ class SyncApi(Protocol):
     def get_connection(self, connection_id: str) -> Connection: ...
 
 
+class Log(Protocol):
+    """What a life needs of a logger."""
+
+    def info(self, msg: object, /) -> None:
+        """Tell what a person may want to know."""
+
+    def warning(self, msg: object, /) -> None:
+        """Tell what a person should look at."""
+
+
 class Journal(Protocol):
     """Where a life writes down what the next attempt must know, should this one be killed."""
 
@@ -86,10 +97,13 @@ class Journal(Protocol):
         """A start is about to be sent; these syncs were there before."""
 
     def in_flight(self, sync_id: str, *, owned: bool) -> None:
-        """This sync is the one that we wait for; `owned` if we started it."""
+        """Write down the sync that we wait for; `owned` if we started it."""
 
     def nothing_started(self) -> None:
         """The start that was announced has certainly had no effect."""
+
+    def stop_requested(self, sync_id: str) -> None:
+        """RudderStack was asked to stop this sync, so the next attempt does not take it up."""
 
 
 class NoJournal:
@@ -102,6 +116,9 @@ class NoJournal:
         """Write nothing."""
 
     def nothing_started(self) -> None:
+        """Write nothing."""
+
+    def stop_requested(self, sync_id: str) -> None:
         """Write nothing."""
 
 
@@ -192,7 +209,7 @@ class SyncLife:
     policy: SyncPolicy = field(default_factory=SyncPolicy)
     journal: Journal = field(default_factory=NoJournal)
     unfinished: Unfinished | None = None
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))
+    log: Log = field(default_factory=lambda: logging.getLogger(__name__))
     monotonic: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
 
@@ -215,6 +232,11 @@ class SyncLife:
         return self._over
 
     @property
+    def may_be_running(self) -> bool:
+        """Whether a sync that we started or wait for may be running."""
+        return not self._over and (self._flight is not None or self._unanswered_since is not None)
+
+    @property
     def sync_id(self) -> str | None:
         """The sync that is waited for; None until there is one."""
         return self._flight.sync_id if self._flight else None
@@ -222,7 +244,7 @@ class SyncLife:
     def recall(self) -> None:
         """Take what an earlier attempt left for ours, without a request; then `stop()` finds it."""
         left = self.unfinished
-        if left is None:
+        if left is None or self._flight is not None or self._unanswered_since is not None:
             return
         if left.sync_id is not None:
             self._flight = _Flight(left.sync_id, "resumed", left.owned, self.monotonic())
@@ -245,6 +267,24 @@ class SyncLife:
         sync = yield from self._watch(flight.sync_id, flight.since)
         self._over = True
         return self._report(sync, flight)
+
+    def launch(self) -> Steps[str]:
+        """Start the sync, or find the one to wait for, and return its id without waiting.
+
+        Raises:
+            SyncAlreadyRunningError: if another sync runs, unless `on_running_sync` is `attach`:
+                with `wait`, waiting is left to the caller.
+            SyncError: if the sync cannot be started.
+            ApiError: if it was not started.
+        """
+        if self.policy.on_running_sync == "wait":
+            self.policy = self.policy.model_copy(update={"on_running_sync": "fail"})
+        self._deadline = self.monotonic() + self.policy.timeout_seconds
+        flight = yield from self._resume()
+        if flight is None:
+            yield from self._check_connection()
+            flight = yield from self._begin()
+        return flight.sync_id
 
     def attach(self, sync_id: str) -> Steps[SyncReport]:
         """Wait for the end of a sync that somebody else started."""
@@ -311,7 +351,7 @@ class SyncLife:
         return (yield from self._ask(look, in_flight=True))
 
     def _check_connection(self) -> Steps[None]:
-        """Read the connection: is it enabled, and does RudderStack run it on its own too?"""
+        """Read the connection: whether it is enabled, and has a schedule of its own too."""
         if not self.policy.check_connection:
             return
         try:
@@ -427,17 +467,16 @@ class SyncLife:
         )
 
     def _send_start(self) -> str:
-        # Set before the request and cleared only by an answer: an interrupt may come in between.
+        # Set before the request and cleared when we have taken what it started, or know that it
+        # started nothing: an interrupt may come in between.
         before = self._unanswered_since
         self._unanswered_since = self.monotonic()
         try:
-            sync_id = self.api.start_sync(self.connection_id, self.request.sync_type)
+            return self.api.start_sync(self.connection_id, self.request.sync_type)
         except ApiError as error:
             if judge_start(error) is not StartAnswer.LOST:
                 self._unanswered_since = before
             raise
-        self._unanswered_since = None
-        return sync_id
 
     def _meet_conflict(self, error: ApiError, conflicts: int) -> Steps[None]:
         if self.policy.on_running_sync == "fail" and self._unanswered_since is None:
@@ -465,12 +504,7 @@ class SyncLife:
     def _take(self, sync_id: str, origin: Origin, *, owned: bool) -> _Flight:
         self._flight = _Flight(sync_id, origin, owned, self.monotonic())
         self._unanswered_since = self._last = None
-        try:
-            self.journal.in_flight(sync_id, owned=owned)
-        except Exception as error:  # noqa: BLE001 - the sync runs: losing it would be worse
-            self.log.warning(
-                f"Sync {sync_id} could not be written down, so a retry will not find it: {error}"
-            )
+        self._write_down(lambda: self.journal.in_flight(sync_id, owned=owned))
         if origin == "started":
             self.log.info(f"Started sync {sync_id} of connection {self.connection_id}.")
         return self._flight
@@ -602,10 +636,10 @@ class SyncLife:
                 yield delay
 
     def _stop_once(self, *, last_look: bool) -> StopOutcome:
+        if self._flight is None and self._unanswered_since is None:
+            return StopOutcome.NOTHING_STARTED
         listed = self.api.list_syncs(self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)
         if self._flight is None:
-            if self._unanswered_since is None:
-                return StopOutcome.NOTHING_STARTED
             found = began_since(listed, self._known or ())
             if found is None:
                 if last_look:
@@ -622,7 +656,18 @@ class SyncLife:
         if any(sync.id != flight.sync_id for sync in running_among(listed)):
             return StopOutcome.OTHERS_RUNNING
         self.api.stop_sync(self.connection_id)
+        self._write_down(lambda: self.journal.stop_requested(flight.sync_id))
         return StopOutcome.REQUESTED
+
+    def _write_down(self, write: Callable[[], None]) -> None:
+        """Write into the journal what must not fail a sync that runs, or its stop."""
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - the sync is there: losing it would be worse
+            self.log.warning(
+                f"Sync {self.sync_id} could not be written down, so a retry may not know what "
+                f"became of it: {error}"
+            )
 
 
 def _not_yet(connection_id: str) -> ApiError:

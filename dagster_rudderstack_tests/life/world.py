@@ -53,6 +53,11 @@ class RecordingJournal:
         self.entries.append(("nothing started", None))
         self.left = None
 
+    def stop_requested(self, sync_id: str) -> None:
+        """Keep that this sync is not to be taken up."""
+        self.entries.append(("stop requested", sync_id))
+        self.left = None
+
 
 class ListHandler(logging.Handler):
     """Keeps the lines of a log."""

@@ -1,0 +1,602 @@
+"""The syncs of one step: driven together, each reported when it ends, each failing for itself.
+
+What a sync needs to be resumed is written down for each asset, so that a retry of the step, a retried
+run and a re-execution from failure take up what runs, leave what is done, and start the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from dagster_rudderstack.decisions import duration_text, failure_of
+from dagster_rudderstack.errors import (
+    ApiError,
+    ConnectionDisabledError,
+    RudderStackError,
+    SyncAlreadyRunningError,
+    SyncError,
+    SyncLostError,
+)
+from dagster_rudderstack.many import Crew, Ended
+from dagster_rudderstack.metadata import (
+    Metadata,
+    MetadataKey,
+    RejectedRowsCheck,
+    failure_from,
+    report_metadata,
+    sync_metadata,
+)
+from dagster_rudderstack.models import Sync
+from dagster_rudderstack.notes import Note, note_of, text_of
+from dagster_rudderstack.policies import OnDisabled, SyncPolicy
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.step import (
+    FAILED,
+    IN_FLIGHT,
+    INTERRUPTS,
+    AnyContext,
+    SyncStep,
+    current_step,
+    end_interrupted,
+    settle,
+    shielded,
+)
+from dagster_rudderstack.sync import (
+    NoJournal,
+    Steps,
+    StopOutcome,
+    SyncLife,
+    SyncRequest,
+    Unfinished,
+)
+from dagster_rudderstack.text import one_line
+
+__all__ = ["Group", "Member", "Outcome"]
+
+HALT_SECONDS = 5.0
+"""How long an interrupted step lets the requests end that are under way."""
+
+WATCH_SECONDS = 0.5
+"""How often we look whether the process is ending around a step that Dagster has dropped."""
+
+LAUNCH_ATTEMPTS = 10
+"""How often a deferred start meets a sync that is gone when it is looked for."""
+
+SHOWN_FAILURES = 30
+SHOWN_ROWS = 200
+"""A longer table helps nobody; those that failed come first."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """An asset and the sync that makes it."""
+
+    key: dg.AssetKey
+    request: SyncRequest
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that is synced."""
+        return self.request.connection_id
+
+    @property
+    def name(self) -> str:
+        """The asset, as a person writes it."""
+        return self.key.to_user_string()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went for one member.
+
+    Attributes:
+        member: the asset and its connection.
+        status: a word or two for a table.
+        metadata: of the materialization to report; None: there is none to report.
+        sync: the last state seen; None if no sync was seen.
+        error: why it failed; None: it did not.
+        reason: what the error says; empty: there is none.
+        retryable: whether trying again may end better.
+    """
+
+    member: Member
+    status: str
+    metadata: Metadata | None = None
+    sync: Sync | None = None
+    error: BaseException | None = None
+    reason: str = ""
+    retryable: bool = True
+
+
+@dataclass
+class Group:
+    """The syncs of one step.
+
+    Args:
+        rudderstack: the workspace.
+        context: of the asset.
+        members: what to sync; no connection twice.
+        policy: timeouts and choices, the same for all.
+        on_disabled: `skip` reports nothing for a disabled connection.
+        check: on rejected rows; one that blocks and fails makes a re-execution sync again.
+        deferred: whether a polling sensor, and not this step, waits for the syncs.
+    """
+
+    rudderstack: RudderStackResource
+    context: AnyContext
+    members: Sequence[Member]
+    policy: SyncPolicy
+    on_disabled: OnDisabled = "fail"
+    check: RejectedRowsCheck | None = None
+    deferred: bool = False
+
+    _step: SyncStep | None = field(init=False)
+    _lives: dict[dg.AssetKey, SyncLife] = field(default_factory=dict, init=False)
+    _outcomes: list[Outcome] = field(default_factory=list, init=False)
+    _dropped: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._step = current_step(self.context)
+        self._client = self.rudderstack.get_client()
+
+    # --- what a step can do with its connections
+
+    def sync(self) -> Iterator[Outcome]:
+        """Sync all and wait; yield each outcome when it is there.
+
+        Raises:
+            dagster.Failure: at the end, naming those that failed; or if somebody canceled the run.
+        """
+        yield from self._drive(self._sync)
+        self._tell_summary()
+        self._raise_failures()
+
+    def launch(self) -> Iterator[Outcome]:
+        """Start all and do not wait for their ends.
+
+        Raises:
+            dagster.Failure: at the end, naming those that could not be started.
+        """
+        yield from self._drive(self._launch)
+        self._raise_failures()
+
+    def stop(self) -> Iterator[Outcome]:
+        """Stop the deferred syncs of all, if they are ours and run.
+
+        Raises:
+            dagster.Failure: at the end, naming those that could not be stopped.
+        """
+        yield from self._drive(self._stop)
+        self._raise_failures()
+
+    def tell(self, sync_ids: Mapping[str, str]) -> Iterator[Outcome]:
+        """Fail for what became of deferred syncs.
+
+        Args:
+            sync_ids: by connection id.
+
+        Raises:
+            dagster.Failure: at the end, naming those that did not succeed.
+        """
+        yield from self._drive(lambda member: self._tell(member, sync_ids))
+        self._raise_failures()
+
+    # --- driving
+
+    def _drive(self, job: Callable[[Member], Steps[Outcome]]) -> Iterator[Outcome]:
+        self._end_if_canceled()
+        jobs = {member.key: job(member) for member in self.members}
+        crew = Crew(jobs, threads=self.rudderstack.max_concurrent_requests)
+        try:
+            with _called_if_process_ends(lambda: self._drop(crew)):
+                for ended in crew:
+                    outcome = self._outcome(ended)
+                    self._outcomes.append(outcome)
+                    yield outcome
+        except INTERRUPTS as interrupt:
+            shielded(lambda: crew.halt(HALT_SECONDS), seconds=HALT_SECONDS + 1)
+            self._end(interrupt)
+        except GeneratorExit:
+            # Dagster does not come back: it was interrupted while it stored what we had yielded.
+            self._drop(crew)
+            raise
+        finally:
+            crew.halt()
+
+    def _end_if_canceled(self) -> None:
+        if self._step is not None and self._step.somebody_canceled():
+            if self._has_history:
+                for member in self.members:
+                    self._life(member, self._unfinished(member)).recall()
+            self._end(None)
+
+    def _end(self, interrupt: BaseException | None) -> None:
+        if self._step is None:
+            raise interrupt or RuntimeError("There is no run to end.")
+        lives = list(self._lives.values())
+        end_interrupted(self._step, lives, self.policy.stop_on_termination, interrupt)
+
+    def _drop(self, crew: Crew[dg.AssetKey, Outcome]) -> None:
+        """Do once what an interrupt asks for, when the step is not told of it."""
+        if self._step is None or not self._dropped.acquire(blocking=False):
+            return
+        crew.halt(HALT_SECONDS)
+        # The client of the step is closed with the resource.
+        self._client = self.rudderstack.get_client()
+        lives = [life for life in self._lives.values() if life.may_be_running]
+        for life in lives:
+            life.api = self._client
+        if lives:
+            settle(self._step, lives, self.policy.stop_on_termination)
+
+    def _outcome(self, ended: Ended[dg.AssetKey, Outcome]) -> Outcome:
+        if ended.result is not None:
+            return ended.result
+        member = next(member for member in self.members if member.key == ended.key)
+        error = ended.error
+        return Outcome(member, "failed", error=error, reason=f"{type(error).__name__}: {error}")
+
+    # --- the job of one member: in the threads of the crew
+
+    def _sync(self, member: Member) -> Steps[Outcome]:
+        past = self._past(member)
+        if past is not None:
+            return past
+        life = self._life(member, self._unfinished(member))
+        try:
+            report = yield from life.run()
+        except RudderStackError as error:
+            return self._failed(member, life, error)
+        metadata = report_metadata(report, self.rudderstack.dashboard_url)
+        return Outcome(member, report.status, metadata=metadata, sync=report)
+
+    def _launch(self, member: Member) -> Steps[Outcome]:
+        unfinished = self._deferred_before(member) or self._unfinished(member)
+        for _ in range(LAUNCH_ATTEMPTS):
+            life = self._life(member, unfinished)
+            try:
+                sync_id = yield from life.launch()
+            except SyncAlreadyRunningError as error:
+                if self.policy.on_running_sync == "fail":
+                    return self._failed(member, life, error)
+                if error.sync is not None and self._is_queued(member, life, error.sync.id):
+                    return Outcome(member, "queued", sync=error.sync)
+                yield self.policy.poll.min_interval_seconds
+            except RudderStackError as error:
+                return self._failed(member, life, error)
+            else:
+                life.log.info(f"Sync {sync_id} runs; the polling sensor reports how it ends.")
+                return Outcome(member, "started")
+            unfinished = None
+        return Outcome(
+            member,
+            "failed",
+            reason=f"RudderStack says that a sync of connection {member.connection_id} is running, "
+            "but does not list it.",
+        )
+
+    def _is_queued(self, member: Member, life: SyncLife, running_sync_id: str) -> bool:
+        """Write down that ours is wanted after the running one; False if that has just ended."""
+        if self._step is not None:
+            self._journal(self._step, member).queued(running_sync_id)
+        try:
+            # Whoever looks for what is queued may have looked just before it was written down.
+            is_over = life.api.get_sync(member.connection_id, running_sync_id).is_over
+        except ApiError:
+            return True
+        if not is_over:
+            life.log.info(
+                f"Sync {running_sync_id} of connection {member.connection_id} is running. It may "
+                "have begun before the upstream tables were rebuilt: the polling sensor requests "
+                "a run that starts ours when it is over."
+            )
+        return not is_over
+
+    def _stop(self, member: Member) -> Steps[Outcome]:
+        note = self._deferred_note(member)
+        life = self._life(member, _unfinished_of(note) if note else None, recorded=False)
+        life.recall()
+        outcome = yield from life.stop()
+        text = f"Asked to stop. {outcome.value[0].upper()}{outcome.value[1:]}."
+        life.log.info(text)
+        if outcome is StopOutcome.UNKNOWN:
+            return Outcome(member, "failed", reason=text)
+        return Outcome(member, "stopped")
+
+    def _tell(self, member: Member, sync_ids: Mapping[str, str]) -> Steps[Outcome]:
+        sync_id = sync_ids.get(member.connection_id)
+        if sync_id is None:
+            reason = "'report' needs the id of the sync in sync_ids: it is for the polling sensor."
+            return Outcome(member, "failed", reason=reason, retryable=False)
+        life = self._life(member, None, recorded=False)
+        try:
+            report = yield from life.attach(sync_id)
+        except RudderStackError as error:
+            return Outcome(
+                member, "failed", error=error, reason=error.message, retryable=error.retryable
+            )
+        return Outcome(member, report.status, sync=report)
+
+    def _failed(self, member: Member, life: SyncLife, error: RudderStackError) -> Outcome:
+        if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
+            life.log.info(f"Skipped. {error}")
+            return Outcome(member, "skipped")
+        sync = error.sync if isinstance(error, SyncError) else None
+        # A sync that may still run is left as it is written down: the next attempt takes it up.
+        if self._step is not None and not life.may_be_running:
+            link = self.rudderstack.dashboard_url
+            self._journal(self._step, member).failed(
+                error.message,
+                retryable=error.retryable,
+                facts=sync_metadata(sync, member.connection_id, link_template=link),
+            )
+        return Outcome(
+            member,
+            "lost" if isinstance(error, SyncLostError) else sync.status if sync else "failed",
+            sync=sync,
+            error=error,
+            reason=error.message,
+            retryable=error.retryable,
+        )
+
+    def _life(
+        self, member: Member, unfinished: Unfinished | None, *, recorded: bool = True
+    ) -> SyncLife:
+        log: Any = self._step.context.log if self._step else dg.get_dagster_logger("rudderstack")
+        life = SyncLife(
+            self._client,
+            member.request,
+            self.policy,
+            journal=self._journal(self._step, member) if self._step and recorded else NoJournal(),
+            unfinished=unfinished,
+            log=log if len(self.members) == 1 else _Named(log, member.name),
+        )
+        self._lives[member.key] = life
+        return life
+
+    def _journal(self, step: SyncStep, member: Member) -> Any:
+        request = member.request
+        facts: Metadata = {}
+        if self.deferred:
+            deadline = time.time() + self.policy.timeout_seconds
+            facts[MetadataKey.DEADLINE] = dg.MetadataValue.timestamp(deadline)
+        return step.journal(member.key, request.connection_id, request.sync_type, facts)
+
+    # --- what earlier attempts did
+
+    @property
+    def _has_history(self) -> bool:
+        """Whether this is not the first attempt: else there is nothing to look for."""
+        if self._step is None:
+            return False
+        run = self._step.run
+        return bool(self._step.context.retry_number or run.parent_run_id or run.root_run_id)
+
+    def _unfinished(self, member: Member) -> Unfinished | None:
+        if self._step is None or not self._has_history:
+            return None
+        request = member.request
+        return self._step.unfinished(member.key, request.connection_id, request.sync_type)
+
+    def _past(self, member: Member) -> Outcome | None:
+        """Return the outcome that an earlier attempt settled; None: there is work to do."""
+        if self._step is None or not self._has_history:
+            return None
+        record = self._materialized(self._step, member)
+        if record is not None and record.asset_materialization is not None:
+            metadata = dict(record.asset_materialization.metadata)
+            if record.run_id == self._step.run.run_id:
+                return Outcome(member, "done before")
+            if not self._is_blocked(member, metadata):
+                # What is downstream in this run waits for it.
+                return Outcome(member, "done before", metadata=metadata)
+        note = self._last_note(self._step, member)
+        if note and note.state == FAILED and not note.retryable and self._is_this_run(note):
+            return Outcome(member, "failed", reason=note.text, retryable=False)
+        return None
+
+    def _is_this_run(self, note: Note) -> bool:
+        return self._step is not None and note.run_id == self._step.run.run_id
+
+    def _is_blocked(self, member: Member, metadata: Metadata) -> bool:
+        if self.check is None or not self.check.blocking or self.check.severity != "ERROR":
+            return False
+        return not self.check.result_of_metadata(member.key, metadata).passed
+
+    def _materialized(self, step: SyncStep, member: Member) -> dg.EventLogRecord | None:
+        """Return what this run, or one that it goes on with, reported about the member."""
+        for record in step.materializations(member.key):
+            materialization = record.asset_materialization
+            if (
+                record.run_id in step.continued_runs()
+                and materialization is not None
+                and text_of(materialization.metadata.get(MetadataKey.CONNECTION_ID))
+                == member.connection_id
+            ):
+                return record
+        return None
+
+    def _last_note(self, step: SyncStep, member: Member) -> Note | None:
+        request = member.request
+        record = step.last_record(member.key, request.connection_id, request.sync_type)
+        return note_of(record) if record else None
+
+    def _deferred_before(self, member: Member) -> Unfinished | None:
+        """Return the sync that an earlier attempt of this step deferred, reported or not."""
+        if self._step is None or not self._has_history:
+            return None
+        note = self._last_note(self._step, member)
+        if note is None or note.state != IN_FLIGHT:
+            return None
+        return _unfinished_of(note) if note.run_id in self._step.continued_runs() else None
+
+    def _deferred_note(self, member: Member) -> Note | None:
+        """Return what the last run that deferred a sync of the member wrote; None: nothing."""
+        if self._step is None:
+            return None
+        instance = self._step.context.instance
+        for record in instance.fetch_observations(member.key, limit=NOTES_SEARCHED).records:
+            note = note_of(record)
+            if note is None or note.connection_id != member.connection_id:
+                continue
+            if note.state == IN_FLIGHT and note.deadline is not None:
+                return note
+        return None
+
+    # --- the end
+
+    def _raise_failures(self) -> None:
+        failed = [outcome for outcome in self._outcomes if outcome.reason]
+        if not failed:
+            return
+        first = next((outcome.error for outcome in failed if outcome.error), None)
+        if len(self.members) == 1 and isinstance(first, RudderStackError):
+            link = self.rudderstack.dashboard_url
+            raise failure_from(first, failed[0].member.connection_id, link) from first
+        raise _failure(failed, len(self.members)) from first
+
+    def _tell_summary(self) -> None:
+        if self._step is not None and len(self.members) > 1:
+            self._step.context.log.info(summary_text(self._outcomes))
+
+
+NOTES_SEARCHED = 200
+"""How many observations of an asset we read to find its deferred sync: it made a few per sync."""
+
+
+def _unfinished_of(note: Note) -> Unfinished:
+    return Unfinished(sync_id=note.sync_id, owned=note.owned)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A log whose lines begin with the name of an asset."""
+
+    log: Any
+    name: str
+
+    def info(self, msg: object, /) -> None:
+        self.log.info(f"{self.name}: {msg}")
+
+    def warning(self, msg: object, /) -> None:
+        self.log.warning(f"{self.name}: {msg}")
+
+
+@contextlib.contextmanager
+def _called_if_process_ends(action: Callable[[], object]) -> Iterator[None]:
+    """Call a function if the process begins to end before the block is left.
+
+    An interrupt that comes while Dagster stores an event ends the step without telling the step's
+    generator, and the process soon after. This thread keeps the process until it has done its work.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Interrupts reach the main thread only.
+        yield
+        return
+    left = threading.Event()
+
+    def watch() -> None:
+        while not left.wait(WATCH_SECONDS):
+            if not threading.main_thread().is_alive():
+                action()
+                return
+
+    threading.Thread(target=watch, name="rudderstack-end", daemon=False).start()
+    try:
+        yield
+    finally:
+        left.set()
+
+
+# --- for people
+
+
+def _failure(failed: Sequence[Outcome], total: int) -> dg.Failure:
+    lines = [
+        f"- {outcome.member.name} (connection {outcome.member.connection_id}): {outcome.reason}"
+        for outcome in failed[:SHOWN_FAILURES]
+    ]
+    more = [outcome.member.name for outcome in failed[SHOWN_FAILURES:]]
+    if more:
+        lines.append(one_line(f"- and {len(more)} more: {', '.join(more)}", 2000))
+    others = total - len(failed)
+    fate = f" The other {others} are not affected." if others else ""
+    return dg.Failure(
+        description=f"{len(failed)} of {total} syncs failed.{fate}\n" + "\n".join(lines),
+        metadata={MetadataKey.FAILED_SYNCS: _failed_table(failed)},
+        allow_retries=any(outcome.retryable for outcome in failed),
+    )
+
+
+def _failed_table(failed: Sequence[Outcome]) -> dg.MetadataValue:
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "asset": outcome.member.name,
+                    "connection": outcome.member.connection_id,
+                    "sync": outcome.sync.id if outcome.sync else "",
+                    "status": outcome.status,
+                    "reason": outcome.reason,
+                }
+            )
+            for outcome in failed
+        ]
+    )
+
+
+_HEADINGS = ("asset", "connection", "sync", "status", "rows taken", "rejected", "took")
+_FIRST_NUMBER = 4
+
+
+def summary_text(outcomes: Sequence[Outcome]) -> str:
+    """Return a table of outcomes for a log: those that failed first, then by name."""
+    ordered = sorted(outcomes, key=lambda each: (not each.reason, each.member.name))
+    rows = [_HEADINGS, *(_row(outcome) for outcome in ordered[:SHOWN_ROWS])]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
+    lines = [_line(row, widths) for row in rows]
+    if len(ordered) > SHOWN_ROWS:
+        lines.append(f"... and {len(ordered) - SHOWN_ROWS} more")
+    return "\n".join([_headline(outcomes), *lines])
+
+
+def _headline(outcomes: Sequence[Outcome]) -> str:
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        word = "failed" if outcome.reason else outcome.status
+        counts[word] = counts.get(word, 0) + 1
+    told = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+    return f"{len(outcomes)} syncs are over: {told}."
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    sync = outcome.sync
+    took = sync.duration_seconds if sync else None
+    return (
+        outcome.member.name,
+        outcome.member.connection_id,
+        sync.id if sync else "",
+        outcome.status,
+        _rows(sync.rows_succeeded if sync else None),
+        _rows(sync.rows_failed if sync else None),
+        "" if took is None else duration_text(took),
+    )
+
+
+def _rows(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.ljust(width) if place < _FIRST_NUMBER else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

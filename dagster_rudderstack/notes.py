@@ -1,0 +1,84 @@
+"""What steps have written down about their syncs, read back from the event log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from dagster_rudderstack.metadata import Metadata, MetadataKey
+
+__all__ = ["Note", "bool_of", "note_of", "text_of"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """One record of a sync.
+
+    Attributes:
+        state: one of `step.STARTING`, `IN_FLIGHT`, `QUEUED`, `CLOSED`, `FAILED`.
+        run_id: the run whose step wrote it.
+        step: which of its steps.
+        connection_id: the connection.
+        sync_id: the sync; with `QUEUED` the one that is in the way; None: there was none yet.
+        sync_type: what was asked for; None: RudderStack decides.
+        partition: what the step was about; None: not partitioned.
+        owned: whether the sync was started by us.
+        known_sync_ids: with `STARTING`: the syncs that were there before.
+        deadline: with a deferred sync: epoch seconds when its timeout passes; None: not deferred.
+        retryable: with `FAILED`: whether trying again may end better.
+        text: what a person reads.
+    """
+
+    state: str
+    run_id: str
+    step: str
+    connection_id: str
+    sync_id: str | None = None
+    sync_type: str | None = None
+    partition: str | None = None
+    owned: bool = False
+    known_sync_ids: frozenset[str] = frozenset()
+    deadline: float | None = None
+    retryable: bool = True
+    text: str = ""
+
+
+def note_of(record: dg.EventLogRecord) -> Note | None:
+    """Return what an observation says about a sync; None if no step of ours wrote it."""
+    observation = record.asset_observation
+    metadata: Metadata = dict(observation.metadata) if observation else {}
+    state, step = (text_of(metadata.get(k)) for k in (MetadataKey.STEP_STATE, MetadataKey.STEP))
+    connection_id = text_of(metadata.get(MetadataKey.CONNECTION_ID))
+    if observation is None or state is None or step is None or connection_id is None:
+        return None
+    deadline = metadata.get(MetadataKey.DEADLINE)
+    return Note(
+        state=state,
+        run_id=record.run_id,
+        step=step,
+        connection_id=connection_id,
+        sync_id=text_of(metadata.get(MetadataKey.SYNC_ID)),
+        sync_type=text_of(metadata.get(MetadataKey.SYNC_TYPE)),
+        partition=text_of(metadata.get(MetadataKey.PARTITION)),
+        owned=bool_of(metadata.get(MetadataKey.OWNED)),
+        known_sync_ids=_ids_of(metadata.get(MetadataKey.KNOWN_SYNC_IDS)),
+        deadline=deadline.value if isinstance(deadline, dg.TimestampMetadataValue) else None,
+        retryable=bool_of(metadata.get(MetadataKey.RETRYABLE), default=True),
+        text=observation.description or "",
+    )
+
+
+def text_of(value: dg.MetadataValue | None) -> str | None:
+    """Return the text of a metadata value; None if it is no text."""
+    return value.value if isinstance(value, dg.TextMetadataValue) else None
+
+
+def bool_of(value: dg.MetadataValue | None, *, default: bool = False) -> bool:
+    """Return the truth of a metadata value, or the default if it is no boolean."""
+    return bool(value.value) if isinstance(value, dg.BoolMetadataValue) else default
+
+
+def _ids_of(value: dg.MetadataValue | None) -> frozenset[str]:
+    data = value.data if isinstance(value, dg.JsonMetadataValue) else None
+    return frozenset(str(each) for each in data) if isinstance(data, list) else frozenset()

@@ -1,0 +1,216 @@
+"""What a polling sensor says to Dagster: events, and requests for runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from dagster_rudderstack.decisions import failure_of
+from dagster_rudderstack.metadata import (
+    SUCCEEDED_CHECK,
+    Metadata,
+    MetadataKey,
+    RejectedRowsCheck,
+    sync_metadata,
+)
+from dagster_rudderstack.observing import Finding, Wanted, digest
+from dagster_rudderstack.sync import StopOutcome
+
+__all__ = ["Event", "Watch", "events_of", "failure_requests", "overdue_events", "start_request"]
+
+Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+
+
+@dataclass(frozen=True)
+class Watch:
+    """An asset and its connection.
+
+    Attributes:
+        connection_id: the connection.
+        key: the asset.
+        check: on rejected rows; None: there is none.
+        op_name: the step that syncs it; None: none does.
+        deferred: whether that step leaves its syncs to the sensor.
+        partitions_def: of the asset; None: not partitioned.
+    """
+
+    connection_id: str
+    key: dg.AssetKey
+    check: RejectedRowsCheck | None = None
+    op_name: str | None = None
+    deferred: bool = False
+    partitions_def: dg.PartitionsDefinition[str] | None = None
+
+
+def events_of(finding: Finding, watch: Watch, link_template: str | None = None) -> list[Event]:
+    """Return what tells how a sync has ended."""
+    metadata = _metadata(finding, link_template)
+    partitions = _partitions(finding, watch)
+    failure = failure_of(finding.sync, finding.connection_id)
+    if failure is not None:
+        observations = _observations(watch, partitions, failure.message, metadata)
+        return [*observations, *_succeeded(watch, failure.message, passed=False)]
+    text = f"Sync {finding.sync.id}, {_ORIGIN_TEXTS[_origin(finding)]}."
+    return [
+        *(
+            dg.AssetMaterialization(watch.key, description=text, metadata=metadata, partition=each)
+            for each in partitions
+        ),
+        *([_evaluation(watch.check.result(watch.key, finding.sync))] if watch.check else []),
+        *_succeeded(watch, text, passed=True),
+    ]
+
+
+def overdue_events(
+    finding: Finding, watch: Watch, outcome: StopOutcome | None, link_template: str | None = None
+) -> list[Event]:
+    """Return what tells that a deferred sync is not over within its timeout.
+
+    Args:
+        finding: the sync.
+        watch: its asset.
+        outcome: what came of stopping it; None: it was not to be stopped.
+        link_template: of its page in RudderStack's dashboard.
+    """
+    fate = outcome.value if outcome else "it was left running"
+    text = (
+        f"Sync {finding.sync.id} of connection {finding.connection_id} was not over within its "
+        f"timeout: {fate}."
+    )
+    metadata = _metadata(finding, link_template)
+    deadline = finding.ours.deadline if finding.ours else None
+    metadata[MetadataKey.DEADLINE] = dg.MetadataValue.timestamp(deadline or 0.0)
+    observations = _observations(watch, _partitions(finding, watch), text, metadata)
+    return [*observations, *_succeeded(watch, text, passed=False)]
+
+
+def _observations(
+    watch: Watch, partitions: Sequence[str | None], text: str, metadata: Metadata
+) -> list[dg.AssetObservation]:
+    return [
+        dg.AssetObservation(watch.key, description=text, metadata=metadata, partition=each)
+        for each in partitions
+    ]
+
+
+_ORIGIN_TEXTS = {
+    "observed": "started outside of Dagster",
+    "started": "started by a step that did not wait for it",
+    "attached": "found running by a step that did not wait for it",
+}
+
+
+def _origin(finding: Finding) -> str:
+    if finding.ours is None:
+        return "observed"
+    return "started" if finding.ours.owned else "attached"
+
+
+def _metadata(finding: Finding, link_template: str | None) -> Metadata:
+    return sync_metadata(
+        finding.sync,
+        finding.connection_id,
+        sync_type=finding.ours.sync_type if finding.ours else None,
+        origin=_origin(finding),
+        link_template=link_template,
+    )
+
+
+def _succeeded(watch: Watch, text: str, *, passed: bool) -> list[dg.AssetCheckEvaluation]:
+    if not watch.deferred:
+        return []
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=watch.key, check_name=SUCCEEDED_CHECK, passed=passed, description=text
+        )
+    ]
+
+
+def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    if result.asset_key is None or result.check_name is None:
+        raise ValueError("A check's result needs its asset and its name.")
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
+
+
+def _partitions(finding: Finding, watch: Watch) -> list[str | None]:
+    """Return the partitions that a sync was about; [None]: it was about the whole asset."""
+    partition = finding.ours.partition if finding.ours else None
+    bounds = _range_of(partition)
+    if bounds is None or watch.partitions_def is None:
+        return [partition]
+    return list(watch.partitions_def.get_partition_keys_in_range(dg.PartitionKeyRange(*bounds)))
+
+
+def _range_of(partition: str | None) -> tuple[str, str] | None:
+    start, dots, end = (partition or "").partition("...")
+    return (start, end) if dots else None
+
+
+# --- runs
+
+
+def start_request(watch: Watch, wanted: Wanted) -> dg.RunRequest:
+    """Return the run that starts a sync which had to wait for the end of another one."""
+    config = {"sync_type": wanted.sync_type} if wanted.sync_type else {}
+    what = digest(f"{watch.key.to_string()} {wanted.partition} {wanted.after_sync_id}", _KEY_LENGTH)
+    return _request(f"rudderstack-wanted-{what}", [watch], config, wanted.partition)
+
+
+def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRequest]:
+    """Return the runs that fail for deferred syncs which have failed, one for each step."""
+    groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
+    for finding, watch in findings:
+        is_failed = not finding.overdue and failure_of(finding.sync, finding.connection_id)
+        if is_failed and finding.ours is not None and finding.ours.deferred:
+            groups.setdefault((watch.op_name, finding.ours.partition), []).append((finding, watch))
+    return [_failure_request(group, partition) for (_, partition), group in groups.items()]
+
+
+def _failure_request(
+    group: Sequence[tuple[Finding, Watch]], partition: str | None
+) -> dg.RunRequest:
+    sync_ids = {finding.connection_id: finding.sync.id for finding, _ in group}
+    what = digest(" ".join(sorted(sync_ids.values())), _KEY_LENGTH)
+    config = {"action": "report", "sync_ids": sync_ids}
+    watches = [watch for _, watch in group]
+    # The sync is over: whatever a retry of this run did, it would not be a retry of the sync.
+    tags = {"dagster/max_retries": "0"}
+    return _request(f"rudderstack-failed-{what}", watches, config, partition, tags)
+
+
+_KEY_LENGTH = 22
+"""Digits of base 64 of the key that lets Dagster launch each run once."""
+
+
+def _request(
+    run_key: str,
+    watches: Sequence[Watch],
+    config: Mapping[str, object],
+    partition: str | None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.RunRequest:
+    bounds = _range_of(partition)
+    range_tags = (
+        {
+            "dagster/asset_partition_range_start": bounds[0],
+            "dagster/asset_partition_range_end": bounds[1],
+        }
+        if bounds
+        else {}
+    )
+    return dg.RunRequest(
+        run_key=run_key,
+        run_config={"ops": {watches[0].op_name: {"config": config}}} if config else None,
+        asset_selection=[watch.key for watch in watches],
+        partition_key=None if bounds else partition,
+        tags={**(tags or {}), **range_tags},
+    )

@@ -1,0 +1,189 @@
+"""One round of a polling sensor: ask about one connection after the other, while there is time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from dagster_rudderstack.decisions import is_passing
+from dagster_rudderstack.errors import ApiError, AuthenticationError, NotFoundError
+from dagster_rudderstack.many import Crew, Steps
+from dagster_rudderstack.models import Sync
+from dagster_rudderstack.observing import (
+    Answer,
+    Cursor,
+    History,
+    Mark,
+    Rules,
+    count_ended,
+    in_turn,
+    missing_open,
+    needs_history,
+    reaches_back,
+)
+from dagster_rudderstack.policies import MAX_PAGE_SIZE
+
+__all__ = ["Asked", "Round"]
+
+STRAGGLERS_SECONDS = 8.0
+"""How long a round waits, when its time is up, for the requests that are under way."""
+
+FIRST_PAGE = 10
+"""How many syncs are listed at first: enough, unless many have ended since the last round."""
+
+MAX_CATCH_UP = 1000
+"""How many syncs of one connection are listed after a long pause of the sensor."""
+
+MAX_ENDS = 500
+"""How many ends one round brings home: Dagster's daemon stores each of them, in 20 to 70 ms."""
+
+OUTAGE_AFTER = 32
+"""How many connections must fail, and none succeed, before a round gives up."""
+
+RETRY_SECONDS = 1.0
+"""Before a failed request is tried once more; the next round is the true retry."""
+
+
+class ListApi(Protocol):
+    """What a round needs of the API; `RudderStackClient` has it."""
+
+    def get_sync(self, connection_id: str, sync_id: str) -> Sync: ...
+    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> list[Sync]: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a round has brought home.
+
+    Attributes:
+        answers: by connection id.
+        errors: of the connections that could not be asked.
+        position: the connection that the next round begins with; empty: all had their turn.
+    """
+
+    answers: Mapping[str, Answer]
+    errors: Mapping[str, BaseException]
+    position: str
+
+    @property
+    def outage(self) -> BaseException | None:
+        """The error to raise, if RudderStack as a whole was out of reach."""
+        if self.answers:
+            return None
+        return next((error for error in self.errors.values() if is_outage(error)), None)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error is about RudderStack, or the token, and not about one connection."""
+    return isinstance(error, AuthenticationError) or (
+        isinstance(error, ApiError) and is_passing(error)
+    )
+
+
+@dataclass
+class Round:
+    """Asks about connections, many at once.
+
+    Args:
+        api: the client.
+        rules: by connection id, for all connections.
+        cursor: of the round before.
+        history: reads what Dagster knows of a connection.
+        threads: how many are asked at once.
+        seconds: when no more requests are begun.
+        now: epoch seconds of Dagster's clock.
+    """
+
+    api: ListApi
+    rules: Mapping[str, Rules]
+    cursor: Cursor
+    history: Callable[[str], History]
+    threads: int
+    seconds: float
+    now: float
+
+    _began: float = field(default_factory=time.monotonic, init=False)
+    _enough: threading.Event = field(default_factory=threading.Event, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _ends: int = field(default=0, init=False)
+    _answered: int = field(default=0, init=False)
+    _outages: int = field(default=0, init=False)
+
+    def ask(self) -> Asked:
+        """Ask about all connections, beginning where the last round left off."""
+        order = in_turn(self.rules, self.cursor.position)
+        crew = Crew({each: self._look(each) for each in order}, threads=self.threads)
+        answers: dict[str, Answer] = {}
+        errors: dict[str, BaseException] = {}
+        left_out: set[str] = set()
+        for ended in crew.until(self._began + self.seconds + STRAGGLERS_SECONDS):
+            if ended.error is not None:
+                errors[ended.key] = ended.error
+            elif ended.result is None:
+                left_out.add(ended.key)
+            else:
+                answers[ended.key] = ended.result
+        # Those that are still under way had their turn: slow ones must not hold up the others.
+        return Asked(answers, errors, next((each for each in order if each in left_out), ""))
+
+    # --- in the threads
+
+    def _look(self, connection_id: str) -> Steps[Answer | None]:
+        """Ask about one connection; None: there was no time to begin."""
+        if self._enough.is_set() or time.monotonic() > self._began + self.seconds:
+            return None
+        try:
+            answer = yield from self._answer(connection_id)
+        except ApiError as error:
+            self._note_error(error)
+            raise
+        rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
+        if needs_history(rules, mark, answer, self.now):
+            answer = replace(answer, history=self.history(connection_id))
+        self._note_answer(count_ended(rules, mark, answer))
+        return answer
+
+    def _answer(self, connection_id: str) -> Steps[Answer]:
+        mark = self.cursor.mark(connection_id)
+        try:
+            return self._read(connection_id, mark)
+        except ApiError as error:
+            if not is_passing(error):
+                raise
+        yield RETRY_SECONDS
+        return self._read(connection_id, mark)
+
+    def _read(self, connection_id: str, mark: Mark | None) -> Answer:
+        listed = self._listed(connection_id, FIRST_PAGE)
+        if len(listed) >= FIRST_PAGE and not reaches_back(mark, listed):
+            listed = self._listed(connection_id, MAX_CATCH_UP)
+        missing = missing_open(mark, listed)
+        return Answer(listed, {each: self._sync(connection_id, each) for each in missing})
+
+    def _listed(self, connection_id: str, limit: int) -> Sequence[Sync]:
+        per_page = min(limit, MAX_PAGE_SIZE)
+        syncs = self.api.list_syncs(connection_id, per_page=per_page, limit=limit)
+        # A sync that begins between two pages moves the last one of the first to the second.
+        return list({sync.id: sync for sync in syncs}.values())
+
+    def _sync(self, connection_id: str, sync_id: str) -> Sync | None:
+        try:
+            return self.api.get_sync(connection_id, sync_id)
+        except NotFoundError:
+            return None
+
+    def _note_answer(self, ends: int) -> None:
+        with self._lock:
+            self._answered += 1
+            self._ends += ends
+            if self._ends >= MAX_ENDS:
+                self._enough.set()
+
+    def _note_error(self, error: ApiError) -> None:
+        with self._lock:
+            self._outages += is_outage(error)
+            if self._outages >= OUTAGE_AFTER and not self._answered:
+                self._enough.set()

@@ -1,0 +1,1 @@
+"""Many syncs in one step, and syncs that no step waits for."""

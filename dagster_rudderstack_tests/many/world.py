@@ -1,0 +1,120 @@
+"""What the tests of many syncs and of the sensor share: a quick resource, and eyes for a run."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import dagster as dg
+
+from dagster_rudderstack import MetadataKey, RudderStackResource
+from dagster_rudderstack.testing import LocalRudderStack
+
+Result = dg.ExecuteInProcessResult | dg.JobExecutionResult
+
+
+def resource_of(server: LocalRudderStack, **settings: object) -> RudderStackResource:
+    """Return a resource that looks every 50 ms, with further settings."""
+    return RudderStackResource(
+        **{  # type: ignore[arg-type]
+            "access_token": server.access_token,
+            "api_url": server.url,
+            "poll_min_interval_seconds": 0.05,
+            "poll_max_interval_seconds": 0.05,
+            **settings,
+        }
+    )
+
+
+def run(
+    assets: Sequence[dg.AssetsDefinition],
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    **options: object,
+) -> dg.ExecuteInProcessResult:
+    """Materialize assets; a failed run is a result, too."""
+    resources = {"rudderstack": rudderstack}
+    return dg.materialize(
+        assets,
+        instance=instance,
+        resources=resources,
+        raise_on_error=False,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def materialized(result: Result) -> list[str]:
+    """Return the assets that a run materialized, in that order."""
+    return [
+        event.materialization.asset_key.to_user_string()
+        for event in result.get_asset_materialization_events()
+    ]
+
+
+def checks(result: Result) -> dict[str, bool]:
+    """Return which assets' checks a run evaluated, and how they came out."""
+    return {
+        each.asset_key.to_user_string(): each.passed
+        for each in result.get_asset_check_evaluations()
+    }
+
+
+def sync_ids(result: Result) -> list[object]:
+    """Return the syncs that a run reported."""
+    return [
+        event.materialization.metadata[MetadataKey.SYNC_ID].value
+        for event in result.get_asset_materialization_events()
+        if MetadataKey.SYNC_ID in event.materialization.metadata
+    ]
+
+
+def failure(result: Result) -> str:
+    """Return what the only failed step of a run says."""
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    data = event.step_failure_data.user_failure_data
+    return (data.description or "") if data else str(event.step_failure_data.error)
+
+
+def failure_metadata(result: Result) -> dict[str, dg.MetadataValue]:
+    """Return the metadata of the only failed step of a run."""
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    data = event.step_failure_data.user_failure_data
+    return dict(data.metadata) if data else {}
+
+
+def log_lines(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """Return what the syncs of a run told its log."""
+    return [
+        entry.user_message for entry in instance.all_logs(run_id) if entry.dagster_event is None
+    ]
+
+
+@contextmanager
+def when(condition: Callable[[], bool], action: Callable[[], object]) -> Iterator[None]:
+    """Do something, in another thread, as soon as a condition holds inside the block.
+
+    It must hold before the block is left.
+    """
+    left = threading.Event()
+    done: list[bool] = []
+
+    def watch() -> None:
+        while not left.is_set():
+            if condition():
+                done.append(True)
+                action()
+                return
+            left.wait(0.02)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        left.set()
+        watcher.join()
+    assert done, "The condition never held"
+
+
+def count(instance: dg.DagsterInstance, key: str) -> int:
+    """Return how often an asset was materialized."""
+    return len(instance.fetch_materializations(dg.AssetKey(key), limit=100).records)
