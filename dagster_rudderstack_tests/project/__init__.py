@@ -1,0 +1,1 @@
+"""The project around the library: the demo, the README, the packages."""

@@ -1,0 +1,80 @@
+"""The README, read by its headings; and the table of settings in it, made from the resource.
+
+`python -m dagster_rudderstack_tests.project.readme` brings the table up to date.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from dagster_rudderstack import RudderStackResource
+
+README = Path(__file__).parents[2] / "README.md"
+
+TABLE_HEAD = "| Setting | Default | |\n|---|---|---|\n"
+
+
+def section(heading: str) -> str:
+    """Return what stands under a heading, up to the next heading of any level."""
+    _, _, rest = README.read_text().partition(f"# {heading}\n")
+    assert rest, f"The README has no heading {heading!r}"
+    # A comment in a shell block begins like a heading.
+    lines = []
+    in_block = False
+    for line in rest.splitlines(keepends=True):
+        in_block ^= line.startswith("```")
+        if line.startswith("#") and not in_block:
+            break
+        lines.append(line)
+    return "".join(lines)
+
+
+def block(heading: str, language: str) -> str:
+    """Return the only code block of a language under a heading."""
+    blocks = blocks_of(section(heading), language)
+    assert len(blocks) == 1, f"{heading!r} has {len(blocks)} blocks of {language}"
+    return blocks[0]
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def rows(heading: str) -> Iterator[list[str]]:
+    """Return the rows of the only table under a heading, without its head."""
+    lines = [line for line in section(heading).splitlines() if line.startswith("|")]
+    for line in lines[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def settings_table() -> str:
+    """Return the table of settings as it has to be."""
+    fields = RudderStackResource.model_fields
+    lines = [
+        f"| `{name}` | {_default(name, field)} | {field.description} |\n"
+        for name, field in fields.items()
+    ]
+    return TABLE_HEAD + "".join(lines)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default is None or field.default == {}:
+        return "none"
+    shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    return f"{shown} s" if name.endswith("_seconds") else f"`{shown}`"
+
+
+def with_settings_table(readme: str) -> str:
+    """Return the README with the table of settings as it has to be."""
+    before, heading, rest = readme.partition("## Settings\n")
+    _, _, after = rest.partition("\n## ")
+    prose = rest[: rest.index("\n\n", 1)]
+    return f"{before}{heading}{prose}\n\n{settings_table()}\n## {after}"
+
+
+if __name__ == "__main__":
+    README.write_text(with_settings_table(README.read_text()))

@@ -1,0 +1,304 @@
+"""The demo as a newcomer runs it, in real processes, and what it leaves behind.
+
+What Dagster says is compared with what DuckDB counts and with what the destinations hold.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import httpx
+import pytest
+
+from dagster_rudderstack import MetadataKey
+
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "examples" / "reverse_etl_demo" / "demo" / "demo.py"
+SYNC_ASSETS = ("crm_contacts", "cart_audience")
+TIMEOUT_SECONDS = 120
+
+CONTACT_IS_VALID = r"coalesce(regexp_full_match(email, '[^@\s]+@[^@\s]+\.[a-z]+'), false)"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the demo once and return the folder that it worked in."""
+    home = tmp_path_factory.mktemp("demo")
+    subprocess.run([*demo(home), "run"], check=True, timeout=2 * TIMEOUT_SECONDS, env=environment())
+    return home
+
+
+def demo(home: Path) -> list[str]:
+    return [sys.executable, "-u", str(DEMO), "--home", str(home)]
+
+
+def environment() -> dict[str, str]:
+    """The library from this checkout, whether or not it is installed."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def warehouse(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse as it is now, with what it was before the night attached as `before`."""
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        before = home / "warehouse-before.duckdb"
+        connection.execute(f"ATTACH '{before}' AS before (READ_ONLY)")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(home / "dagster_home")) as instance:
+        yield instance
+
+
+def counts_told_by_dagster(instance: dg.DagsterInstance, name: str) -> list[dict[str, Any]]:
+    """Return the row counts of an asset's materializations, oldest first."""
+    records = instance.fetch_materializations(dg.AssetKey(name), limit=10, ascending=True).records
+    prefix = "rudderstack/rows_"
+    return [
+        {
+            key.removeprefix(prefix): value.value
+            for key, value in record.asset_materialization.metadata.items()
+            if key.startswith(prefix)
+        }
+        for record in records
+        if record.asset_materialization
+    ]
+
+
+def counts_told_by_sql(
+    connection: duckdb.DuckDBPyConnection, *, rows: str, to_send: str, valid: str
+) -> dict[str, int]:
+    """Count the rows of a source, those that must be sent, and of these the valid ones."""
+    sent = f"count(*) FILTER ({valid})"
+    query = f"SELECT ({rows}), count(*), {sent}, count(*) - {sent} FROM ({to_send})"
+    return dict(
+        zip(
+            ("total", "changed", "succeeded", "failed"),
+            connection.sql(query).fetchall()[0],
+            strict=True,
+        )
+    )
+
+
+def test_contacts__both_runs(
+    instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """The first run sends all contacts, the second what is new, changed or was rejected before."""
+    first, second = counts_told_by_dagster(instance, "crm_contacts")
+
+    assert first == counts_told_by_sql(
+        warehouse,
+        rows="SELECT count(*) FROM before.analytics.customer_360",
+        to_send="FROM before.analytics.customer_360",
+        valid=CONTACT_IS_VALID,
+    )
+    assert second == counts_told_by_sql(
+        warehouse,
+        rows="SELECT count(*) FROM analytics.customer_360",
+        to_send="FROM analytics.customer_360 EXCEPT "
+        f"FROM before.analytics.customer_360 WHERE {CONTACT_IS_VALID}",
+        valid=CONTACT_IS_VALID,
+    )
+    # The demo shows what it is meant to show: rejected rows both times, and an increment.
+    assert first["failed"] > second["failed"] > 0
+    assert 0 < second["succeeded"] < first["succeeded"]
+
+
+def test_audience__both_runs(
+    instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """The first run sends the whole audience, the second what is new; no row is rejected."""
+    first, second = counts_told_by_dagster(instance, "cart_audience")
+
+    assert first == counts_told_by_sql(
+        warehouse,
+        rows="SELECT count(*) FROM before.analytics.abandoned_carts",
+        to_send="FROM before.analytics.abandoned_carts",
+        valid="true",
+    )
+    assert second == counts_told_by_sql(
+        warehouse,
+        rows="SELECT count(*) FROM analytics.abandoned_carts",
+        to_send="FROM analytics.abandoned_carts EXCEPT FROM before.analytics.abandoned_carts",
+        valid="true",
+    )
+    assert 0 < second["succeeded"] < first["succeeded"]
+
+
+def test_contacts__destination(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
+    """The CRM holds exactly the valid rows, value by value."""
+    wanted = warehouse.sql(
+        "SELECT customer_id, email, first_name, last_name, plan, orders, lifetime_value::DOUBLE,"
+        f" last_order_on::VARCHAR FROM analytics.customer_360 WHERE {CONTACT_IS_VALID} ORDER BY 1"
+    ).fetchall()
+
+    assert wanted == rows_of_destination(
+        home,
+        "SELECT customer_id, email, firstname, lastname, plan, orders, lifetime_value,"
+        " last_order_date FROM contacts ORDER BY 1",
+    )
+
+
+def test_audience__destination(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
+    """The ads network, a mirror, holds exactly today's carts: who has paid has left it."""
+    wanted = warehouse.sql(
+        "SELECT customer_id, email_sha256, carts, cart_value::DOUBLE,"
+        " strftime(abandoned_at, '%Y-%m-%dT%H:%M:%S') FROM analytics.abandoned_carts ORDER BY 1"
+    ).fetchall()
+    gone = warehouse.sql(
+        "SELECT customer_id FROM before.analytics.abandoned_carts"
+        " EXCEPT SELECT customer_id FROM analytics.abandoned_carts"
+    )
+
+    assert len(gone) > 0
+    assert wanted == rows_of_destination(
+        home,
+        "SELECT customer_id, email_sha256, carts, cart_value, abandoned_at FROM cart_audience"
+        " ORDER BY 1",
+    )
+
+
+def rows_of_destination(home: Path, query: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(home / "destinations.sqlite")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_history(instance: dg.DagsterInstance) -> None:
+    """Two good runs; each sync was started by its run, and each is another sync."""
+    statuses = {run.status for run in instance.get_runs()}
+    materializations = [
+        record.asset_materialization
+        for name in SYNC_ASSETS
+        for record in instance.fetch_materializations(dg.AssetKey(name), limit=10).records
+    ]
+    metadata = [each.metadata for each in materializations if each is not None]
+
+    assert (len(instance.get_runs()), statuses) == (2, {dg.DagsterRunStatus.SUCCESS})
+    assert {each[MetadataKey.ORIGIN].value for each in metadata} == {"started"}
+    assert len({each[MetadataKey.SYNC_ID].value for each in metadata}) == 4
+
+
+def test_check_on_rejected_rows(instance: dg.DagsterInstance) -> None:
+    """The contacts' check warned at first; once the typos were mended, it passed."""
+    runs_oldest_first = reversed(instance.get_runs())
+    entries = [
+        entry
+        for run in runs_oldest_first
+        for entry in instance.all_logs(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        )
+    ]
+    evaluations = [entry.asset_check_evaluation for entry in entries]
+
+    contacts = dg.AssetKey("crm_contacts")
+    results = [each.passed for each in evaluations if each and each.asset_key == contacts]
+    assert results == [False, True]
+
+
+def test_dev__history(home: Path) -> None:
+    """Dagster's UI shows what the demo has left; Ctrl-C ends it, with all its processes."""
+    port = free_port()
+    query = "{ runsOrError { ... on Runs { results { status } } } }"
+
+    with started([*demo(home), "dev", "--port", str(port)]) as process:
+        answer = ask(f"http://127.0.0.1:{port}/graphql", query)
+        process.send_signal(signal.SIGINT)
+        process.wait(TIMEOUT_SECONDS)
+
+    assert answer["data"]["runsOrError"]["results"] == [{"status": "SUCCESS"}] * 2
+    assert processes_using(home) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run__ended_early(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C, or a SIGTERM, in the middle of a run leaves no process."""
+    with started([*demo(tmp_path), "run"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("$ dagster"):
+            assert process.poll() is None
+        wait_until(lambda: bool(list((tmp_path / "dagster_home").glob("history/runs/*"))))
+        process.send_signal(number)
+        process.wait(TIMEOUT_SECONDS)
+
+    assert process.returncode == 1
+    assert processes_using(tmp_path) == []
+
+
+def test_run__twice_at_once(home: Path) -> None:
+    """A second demo in the same folder says so and touches nothing."""
+    import fcntl  # noqa: PLC0415 - as the demo itself, for Unix
+
+    with (home / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = subprocess.run(
+            [*demo(home), "run"], check=False, capture_output=True, text=True, env=environment()
+        )
+
+    assert second.returncode == 1
+    assert second.stderr == f"Another demo is using {home}: end it first.\n"
+    assert (home / "destinations.sqlite").exists()
+
+
+@contextlib.contextmanager
+def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that is killed at the end, should it still be there."""
+    process = subprocess.Popen(command, text=True, env=environment(), **options)
+    try:
+        with process:
+            yield process
+            process.kill()
+    finally:
+        process.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def ask(url: str, query: str) -> Any:
+    """Return the answer of a GraphQL server that may still be starting."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            return httpx.post(url, json={"query": query}, timeout=30).raise_for_status().json()
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def processes_using(home: Path) -> list[str]:
+    """List the processes that have the folder in their command line or environment."""
+    marker = str(home).encode()
+    return [
+        process.name
+        for process in Path("/proc").glob("[0-9]*")
+        if process.name != str(os.getpid()) and marker in said_of(process)
+    ]
+
+
+def said_of(process: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+    return b""

@@ -1,0 +1,18 @@
+"""The example project's own tests, run as its user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_own_tests() -> None:
+    """They pass, with the example's own settings of pytest."""
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        check=True,
+        cwd=ROOT / "examples" / "reverse_etl_demo",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )

@@ -1,0 +1,166 @@
+"""What is declared is what is used, and what is shipped is what a user needs."""
+
+import ast
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dagster_rudderstack
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "dagster_rudderstack"
+TESTS = ROOT / "dagster_rudderstack_tests"
+EXAMPLE = ROOT / "examples" / "reverse_etl_demo"
+
+OURS = {"dagster_rudderstack", "dagster_rudderstack_tests", "reverse_etl_demo", "benchmarks"}
+
+# Where the name of a distribution is not that of what it is imported as.
+IMPORTED_AS = {"pyyaml": "yaml"}
+
+# The pytest plugin is imported by pytest.
+BROUGHT_BY_THE_USER = {"pytest"}
+
+
+def pyproject(folder: Path = ROOT) -> dict[str, Any]:
+    return tomllib.loads((folder / "pyproject.toml").read_text())
+
+
+def import_names(requirements: list[Any]) -> set[str]:
+    """Return what requirements are imported as; groups that are included are left out."""
+    names = {re.split(r"[^\w-]", each)[0].lower() for each in requirements if isinstance(each, str)}
+    return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
+
+
+def imports_of(folder: Path) -> set[str]:
+    """Return the packages of others that a folder imports when it runs."""
+    return {
+        name
+        for file in folder.rglob("*.py")
+        for statement in statements(ast.parse(file.read_text()))
+        for name in names_in(statement)
+        if name not in sys.stdlib_module_names and name not in OURS
+    }
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk a module, but for what is only there for the type checker."""
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)):
+            yield child
+            yield from statements(child)
+
+
+def names_in(statement: ast.AST) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name.partition(".")[0] for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and statement.level == 0:
+        return [str(statement.module).partition(".")[0]]
+    return []
+
+
+def test_dependencies() -> None:
+    """The package imports what it declares, extras included, and nothing else."""
+    project = pyproject()["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    declared = import_names([*project["dependencies"], *extras])
+
+    assert imports_of(PACKAGE) - BROUGHT_BY_THE_USER == declared
+
+
+def test_dependencies_of_an_import() -> None:
+    """Importing the package takes no extra."""
+    project = pyproject()["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    blocked = dict.fromkeys(import_names(extras))
+    code = f"import sys; sys.modules.update({blocked}); import dagster_rudderstack"
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_dependencies_of_the_tests() -> None:
+    """The tests import what the package or their group declares."""
+    content = pyproject()
+    project = content["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    group = content["dependency-groups"]["test"]
+    declared = import_names([*project["dependencies"], *extras, *group])
+
+    assert imports_of(TESTS) - declared == {"tomli"}  # of pytest, where Python has no tomllib
+    assert imports_of(EXAMPLE) <= declared
+
+
+def test_dependencies_of_the_example() -> None:
+    """The example's own pyproject declares what its definitions import."""
+    declared = import_names(pyproject(EXAMPLE)["project"]["dependencies"])
+
+    assert imports_of(EXAMPLE / "src") | {"dagster_rudderstack"} == declared
+
+
+def test_versions_of_python() -> None:
+    """One range of Pythons: of the metadata, the classifiers and the search for a Python."""
+    project = pyproject()["project"]
+    classified = [
+        match[1]
+        for each in project["classifiers"]
+        if (match := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", each))
+    ]
+    searched = re.search(r"set -- ([\d. ]+)", (ROOT / ".ci" / "find-python").read_text())
+
+    assert searched is not None
+    assert project["requires-python"] == ">=3.10,<3.14"
+    assert classified == ["3.10", "3.11", "3.12", "3.13"] == searched[1].split()[::-1]
+
+
+def test_changelog() -> None:
+    """The newest entry of the changelog is about this version."""
+    newest = re.search(r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert newest is not None
+    assert newest[1] == dagster_rudderstack.__version__
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the source distribution, and from that the wheel."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.processes
+def test_wheel(built: Path) -> None:
+    """The wheel has the package, its type marker and the license; no tests, nothing else."""
+    (file,) = built.glob("*.whl")
+    with zipfile.ZipFile(file) as wheel:
+        names = set(wheel.namelist())
+    version = dagster_rudderstack.__version__
+    info = f"dagster_rudderstack-{version}.dist-info"
+    modules = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
+
+    assert {"dagster_rudderstack/py.typed", f"{info}/licenses/LICENSE"} <= names
+    assert {name for name in names if name.endswith(".py")} == modules
+    assert {name.partition("/")[0] for name in names} == {"dagster_rudderstack", info}
+
+
+@pytest.mark.processes
+def test_source_distribution(built: Path) -> None:
+    """The source distribution has what the wheel is built from, and what a packager reads."""
+    (file,) = built.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2].partition("/")[0] for name in archive.getnames()}
+
+    wanted = {"dagster_rudderstack", "CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md"}
+    assert names - {".gitignore"} == wanted | {"pyproject.toml"}

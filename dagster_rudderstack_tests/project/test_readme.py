@@ -1,0 +1,477 @@
+"""Every example and every claim of the README, put to the test."""
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import pytest
+import yaml
+
+import dagster_rudderstack
+from dagster_rudderstack import (
+    MetadataKey,
+    RejectedRowsCheck,
+    RudderStackResource,
+    build_rudderstack_sync_asset,
+)
+from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
+from dagster_rudderstack_tests.project import readme
+
+ROOT = Path(__file__).parents[2]
+CONNECTION = "2hkeBOp0lGJpMPyur0oXUxxIDhw"
+SECOND_CONNECTION = "2hkeBWdTkWWcBlbJyvsrqGdfGbe"
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
+    """The connections that the README speaks of, on a local RudderStack."""
+    with LocalRudderStack() as server:
+        script = SyncScript(rows_total=100, rows_changed=20, rows_failed=3)
+        server.add_connection(CONNECTION, script=script)
+        server.add_connection(SECOND_CONNECTION, script=script)
+        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
+        yield server
+
+
+def local(server: LocalRudderStack, **settings: Any) -> RudderStackResource:
+    """A resource as the README has it, but for where RudderStack is."""
+    token = dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN")
+    settings = {"poll_min_interval_seconds": 0.05, **settings}
+    return RudderStackResource(access_token=token, api_url=server.url, **settings)
+
+
+def executed(code: str, **names: Any) -> dict[str, Any]:
+    """Run an example and return what it has defined."""
+    namespace: dict[str, Any] = {"__name__": "example", **names}
+    exec(compile(code, str(readme.README), "exec"), namespace)  # noqa: S102 - it is our README
+    return namespace
+
+
+# Examples
+
+
+def test_smallest_example(server: LocalRudderStack) -> None:
+    """It loads as it is pasted, without the token; with the token, it syncs its connection."""
+    example = executed(readme.block("The smallest example", "python"))
+    dg.Definitions.validate_loadable(example["defs"])
+
+    result = dg.materialize([example["crm_contacts"]], resources={"rudderstack": local(server)})
+
+    (materialization,) = result.asset_materializations_for_node("crm_contacts")
+    keys = ["ROWS_TOTAL", "ROWS_CHANGED", "ROWS_SUCCEEDED", "ROWS_FAILED"]
+    counts = [materialization.metadata[getattr(MetadataKey, key)].value for key in keys]
+    assert counts == [100, 20, 17, 3]
+    assert len(result.get_asset_check_evaluations()) == 1
+
+
+def test_smallest_example__where_it_would_go() -> None:
+    """As pasted, it speaks to RudderStack in the US, with the token from the environment."""
+    example = executed(readme.block("The smallest example", "python"))
+
+    resource = example["defs"].resources["rudderstack"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", "a-token")
+        with resource as rudderstack:
+            assert rudderstack.access_token == "a-token"
+            assert (rudderstack.region, rudderstack.api_url) == (None, None)
+
+
+def test_run_config(server: LocalRudderStack) -> None:
+    """The launchpad's YAML overrides the sync type for one run."""
+    example = executed(readme.block("The smallest example", "python"))
+    run_config = yaml.safe_load(readme.block("The smallest example", "yaml"))
+
+    dg.materialize(
+        [example["crm_contacts"]],
+        resources={"rudderstack": local(server)},
+        run_config=run_config,
+    )
+
+    assert [sync.sync_type for sync in server.syncs(CONNECTION)] == ["full"]
+
+
+def test_own_asset(server: LocalRudderStack) -> None:
+    """The resource serves an asset of the user's own, with as many syncs as it likes."""
+    asset_code, _ = readme.blocks_of(
+        readme.section("In your own assets, ops and notebooks"), "python"
+    )
+    example = executed(asset_code, dg=dg, RudderStackResource=RudderStackResource)
+
+    result = dg.materialize([example["crm_and_ads"]], resources={"rudderstack": local(server)})
+
+    (materialization,) = result.asset_materializations_for_node("crm_and_ads")
+    assert materialization.metadata["contacts"].value == 17
+    assert [sync.sync_type for sync in server.syncs(SECOND_CONNECTION)] == ["full"]
+
+
+def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture[str]) -> None:
+    """The resource works in a notebook, and the report tells rows."""
+    _, code = readme.blocks_of(readme.section("In your own assets, ops and notebooks"), "python")
+    code = code.replace("(access_token=", f"(api_url={server.url!r}, access_token=")
+
+    executed(code)
+
+    assert capsys.readouterr().out == "succeeded 17 3\n"
+
+
+def test_own_tests(pytester: pytest.Pytester) -> None:
+    """The test of a user's own passes as it is pasted."""
+    pytester.makepyfile(test_syncs=readme.block("Test your own project", "python"))
+
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("language", ["python", "yaml", "sh"])
+def test_every_example_is_tested(language: str) -> None:
+    """A new example of the README needs a test here."""
+    count = len(readme.blocks_of(readme.README.read_text(), language))
+
+    assert count == {"python": 4, "yaml": 1, "sh": 2}[language]
+
+
+def test_commands_of_make() -> None:
+    """The README's commands are targets of the Makefile."""
+    commands = re.findall(r"`?make (\w+)`?", readme.section("Try it"))
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert commands
+    assert set(commands) <= set(targets)
+
+
+def test_links() -> None:
+    """What the README links to is there."""
+    links = re.findall(r"\]\(([^)#]+)\)", readme.README.read_text())
+
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+# What happens when a sync fails
+
+Scenario = Callable[[LocalRudderStack], None]
+SCENARIOS: dict[str, Scenario] = {}
+
+PROVED_ELSEWHERE = {
+    # It takes a real process to be interrupted.
+    "Somebody cancels the run": "dagster_rudderstack_tests/processes/test_cancel.py",
+}
+
+
+def scenario(claim: str) -> Callable[[Scenario], Scenario]:
+    """Tie a scenario to the row of the table that it proves."""
+
+    def tie(proof: Scenario) -> Scenario:
+        SCENARIOS[claim] = proof
+        return proof
+
+    return tie
+
+
+def sync(
+    server: LocalRudderStack, settings: dict[str, Any] | None = None, **choices: Any
+) -> dg.ExecuteInProcessResult:
+    """Materialize an asset of the connection."""
+    asset = build_rudderstack_sync_asset(connection_id=CONNECTION, spec="contacts", **choices)
+    resources = {"rudderstack": local(server, **settings or {})}
+    return dg.materialize([asset], resources=resources, raise_on_error=False)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> Any:
+    """Return what the failed step tells."""
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    return event.step_failure_data.user_failure_data
+
+
+def origins(result: dg.ExecuteInProcessResult) -> list[Any]:
+    materializations = result.asset_materializations_for_node("contacts")
+    return [each.metadata[MetadataKey.ORIGIN].value for each in materializations]
+
+
+@scenario("RudderStack says that the sync failed")
+def failed_sync(server: LocalRudderStack) -> None:
+    bad = SyncScript(status="failed", error="no such table", rows_total=10, rows_succeeded=4)
+    server.script_next(CONNECTION, bad, bad)
+
+    told = failure(sync(server))
+    retried = sync(server, retry_policy=dg.RetryPolicy(max_retries=1))
+
+    assert "no such table" in told.description
+    assert told.metadata[MetadataKey.SYNC_ID].value == server.syncs()[0].id
+    assert told.metadata[MetadataKey.ROWS_SUCCEEDED].value == 4
+    assert retried.success
+    assert len(server.starts()) == 3
+
+
+@scenario("The status is unknown, or the sync was stopped")
+def unknown_status(server: LocalRudderStack) -> None:
+    for status in ("Completed, with failures", "Aborted"):
+        server.script_next(CONNECTION, SyncScript(status=status))
+
+        result = sync(server)
+
+        assert status in failure(result).description
+        assert origins(result) == []
+
+
+@scenario("The destination rejects rows")
+def rejected_rows(server: LocalRudderStack) -> None:
+    result = sync(server)
+    strict = RejectedRowsCheck(max_failed_rows=2, severity="ERROR", blocking=True)
+    failed = sync(server, rejected_rows_check=strict)
+    within_limits = sync(server, rejected_rows_check=RejectedRowsCheck(max_failed_rows=3))
+
+    (check,) = result.get_asset_check_evaluations()
+    assert (result.success, len(origins(result))) == (True, 1)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert not failed.success
+    assert within_limits.get_asset_check_evaluations()[0].passed
+
+
+@scenario("The answer to the start is lost")
+def lost_answer(server: LocalRudderStack) -> None:
+    server.add_fault(Fault("reset", operation="start", effect=True))
+
+    result = sync(server)
+
+    assert origins(result) == ["adopted"]
+    assert len(server.syncs()) == 1
+
+
+@scenario("RudderStack is out of reach while the sync runs")
+def outage(server: LocalRudderStack) -> None:
+    server.add_fault(Fault("status", status=503, operation="get_sync", times=1))
+
+    result = sync(server)
+
+    assert origins(result) == ["started"]
+    assert RudderStackResource.model_fields["outage_tolerance_seconds"].default == 45 * 60
+
+
+@scenario("A sync of the connection is running already")
+def running_already(server: LocalRudderStack) -> None:
+    other = SyncScript(duration_seconds=1.5)
+
+    server.start_sync(CONNECTION, "dashboard", script=other)
+    waited = sync(server)
+    theirs, ours = server.syncs()
+    server.start_sync(CONNECTION, "dashboard", script=other)
+    attached = sync(server, on_running_sync="attach")
+    server.start_sync(CONNECTION, "dashboard", script=SyncScript(never_ends=True))
+    refused = sync(server, on_running_sync="fail")
+
+    assert theirs.finished_at is not None
+    assert theirs.finished_at <= ours.started_at
+    assert origins(waited) == ["started"]
+    assert origins(attached) == ["attached"]
+    assert "already running" in failure(refused).description
+    assert len(server.starts()) == 1
+
+
+@scenario("The worker dies, or the step is retried")
+def retried_step(server: LocalRudderStack) -> None:
+    server.set_script(CONNECTION, SyncScript(duration_seconds=0.5))
+    server.add_fault(Fault("status", status=503, operation="get_sync", times=1))
+
+    impatient = {"outage_tolerance_seconds": 0}
+    result = sync(server, impatient, retry_policy=dg.RetryPolicy(max_retries=1))
+
+    assert origins(result) == ["resumed"]
+    assert len(server.starts()) == 1
+
+
+@scenario("The sync takes longer than a day")
+def timeout(server: LocalRudderStack) -> None:
+    server.set_script(CONNECTION, SyncScript(never_ends=True))
+
+    result = sync(server, {"sync_timeout_seconds": 1})
+
+    assert not result.success
+    assert len(server.stops()) == 1
+    assert RudderStackResource.model_fields["sync_timeout_seconds"].default == 24 * 3600
+
+
+@scenario("The connection is disabled")
+def disabled(server: LocalRudderStack) -> None:
+    server.update_connection(CONNECTION, enabled=False)
+
+    failed = sync(server)
+    skipped = sync(server, on_disabled="skip")
+
+    assert "disabled" in failure(failed).description
+    assert (skipped.success, origins(skipped)) == (True, [])
+    assert server.starts() == []
+
+
+@scenario("The token is wrong, or may not start syncs")
+def refused(server: LocalRudderStack) -> None:
+    retry_policy = dg.RetryPolicy(max_retries=3)
+    server.deny("not allowed", operation="start")
+    forbidden = sync(server, retry_policy=retry_policy)
+    server.allow_everything()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", "another-token")
+        wrong = sync(server, retry_policy=retry_policy)
+
+    assert re.search("Edit.*Connect", failure(forbidden).description)
+    assert "401" in failure(wrong).description
+    assert failure(forbidden).metadata is not None
+    for result in (forbidden, wrong):
+        assert not [event for event in result.all_events if event.is_step_up_for_retry]
+
+
+@pytest.mark.parametrize("claim", [row[0] for row in readme.rows("What happens when a sync fails")])
+def test_what_happens(claim: str, server: LocalRudderStack) -> None:
+    """Each row of the table is what happens."""
+    if claim in PROVED_ELSEWHERE:
+        assert (ROOT / PROVED_ELSEWHERE[claim]).exists()
+    else:
+        SCENARIOS[claim](server)
+
+
+# Tables, and the rest
+
+
+def test_settings() -> None:
+    """The table of settings tells every field of the resource, its default and its description.
+
+    If not: `python -m dagster_rudderstack_tests.project.readme` writes it.
+    """
+    assert readme.settings_table() in readme.section("Settings")
+
+
+def test_environment_variables(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings and whole numbers can come from the environment, and are checked then."""
+    monkeypatch.setenv("SYNC_TIMEOUT", "60")
+    resource = RudderStackResource(
+        access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
+        api_url=server.url,
+        sync_timeout_seconds=dg.EnvVar.int("SYNC_TIMEOUT"),
+    )
+
+    with resource as rudderstack:
+        assert rudderstack.sync_timeout_seconds == 60
+    monkeypatch.setenv("SYNC_TIMEOUT", "-1")
+    with pytest.raises(ValueError, match="sync_timeout_seconds -1"), resource:
+        pass
+
+
+def test_misspelt_setting() -> None:
+    """A misspelt setting is an error."""
+    with pytest.raises(ValueError, match="sync_timeout_secs"):
+        RudderStackResource(access_token="a-token", sync_timeout_secs=60)  # type: ignore[call-arg]
+
+
+def test_token_in_code(caplog: pytest.LogCaptureFixture) -> None:
+    """A token that is written in code gives a warning, which does not show it."""
+    resource = RudderStackResource(access_token="a-secret-token")
+
+    dg.Definitions(resources={"rudderstack": resource}).get_repository_def()
+
+    assert "EnvVar" in caplog.text
+    assert "a-secret-token" not in caplog.text + repr(resource)
+
+
+def test_token_goes_over_https_only() -> None:
+    """Plain http is refused, but for this machine."""
+    with pytest.raises(ValueError, match="use https"):
+        RudderStackResource(access_token="a-token", api_url="http://rudderstack.example.com")
+
+
+def test_token_follows_no_redirect(server: LocalRudderStack) -> None:
+    """Where a redirect leads, no request arrives."""
+    with LocalRudderStack(access_token=server.access_token) as elsewhere:
+        location = f"{elsewhere.url}/v2/retl-connections/{CONNECTION}"
+        server.add_fault(Fault("redirect", status=307, location=location, times=None))
+
+        result = sync(server, {"request_max_retries": 0})
+
+        assert not result.success
+        assert elsewhere.requests == []
+
+
+# Moving over
+
+MOVING = list(readme.rows("Moving over"))
+CODE = re.compile(r"`(\w+)(?:\(([^)]*)\))?`")
+
+
+def test_moving_over__ours() -> None:
+    """What the table names on our side is there: exported, a setting, or a method."""
+    known = {
+        *dagster_rudderstack.__all__,
+        *RudderStackResource.model_fields,
+        *dir(RudderStackResource),
+        "rudderstack",
+    }
+    named = {name for row in MOVING for name, _ in CODE.findall(row[1])}
+
+    assert named
+    assert named <= known
+
+
+@pytest.mark.processes
+def test_moving_over__theirs(vendor_python: str) -> None:
+    """What the table names on the vendor's side is there."""
+    code = """
+import importlib, pkgutil, dagster_rudderstack
+for module in pkgutil.walk_packages(dagster_rudderstack.__path__, "dagster_rudderstack."):
+    module = importlib.import_module(module.name)
+    for value in vars(module).values():
+        print(getattr(value, "__name__", getattr(value, "name", "")))
+        print(*getattr(value, "model_fields", ()), *dir(value), sep="\\n")
+print(*module.RudderStackRetlOutput._fields)
+op = importlib.import_module("dagster_rudderstack.ops.retl").rudderstack_sync_op
+print(*op.required_resource_keys)
+"""
+    finished = subprocess.run(
+        [vendor_python, "-I", "-c", code], check=True, capture_output=True, text=True
+    )
+    named = {name for row in MOVING for name, _ in CODE.findall(row[0])}
+
+    assert named
+    assert named <= set(finished.stdout.split())
+
+
+def test_op_keeps_its_run_config(server: LocalRudderStack) -> None:
+    """The op has the name that it had, and needs no more run config than it did."""
+
+    @dg.job(resource_defs={"rudderstack": local(server)})
+    def activate() -> None:
+        dagster_rudderstack.rudderstack_sync_op()
+
+    ops = {"rudderstack_sync_op": {"config": {"connection_id": CONNECTION}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = activate.execute_in_process({"ops": ops}, instance=instance)
+
+    output = result.output_for_node("rudderstack_sync_op")
+    assert isinstance(output, dagster_rudderstack.SyncReport)
+    assert [sync.sync_type for sync in server.syncs()] == [None]
+
+
+def test_local_rudderstack_as_a_process() -> None:
+    """`python -m dagster_rudderstack.testing` runs the local RudderStack."""
+    command = [sys.executable, "-m", "dagster_rudderstack.testing", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        answer = httpx.get(f"{url}/v2/retl-connections")
+        process.terminate()
+
+    assert answer.status_code == 401
+    assert process.returncode == 0
+
+
+def test_names_in_prose() -> None:
+    """What the README names in passing is exported where it says."""
+    testing = importlib.import_module("dagster_rudderstack.testing")
+
+    assert {"Fault", "ScaledClock", "TableSync", "LocalRudderStack"} <= set(testing.__all__)
+    assert {"rudderstack_sync_op", "build_rudderstack_sync_op"} <= set(dagster_rudderstack.__all__)

@@ -1,0 +1,1 @@
+"""Reverse ETL as Dagster assets: warehouse models in, synced destinations out."""

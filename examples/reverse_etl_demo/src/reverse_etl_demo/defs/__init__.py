@@ -1,0 +1,1 @@
+"""What Dagster runs: the warehouse, the syncs out of it, and when."""

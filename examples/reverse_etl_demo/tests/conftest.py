@@ -1,0 +1,3 @@
+"""Brings in the fixture `local_rudderstack`."""
+
+pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]

@@ -1,0 +1,107 @@
+"""How a project tests its syncs: with a local RudderStack, so without a workspace or a network."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from dagster_rudderstack import MetadataKey
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from reverse_etl_demo.definitions import defs
+
+DEFINITIONS = defs()
+
+
+@pytest.fixture(autouse=True)
+def environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local_rudderstack: LocalRudderStack
+) -> None:
+    """Point the project at an empty warehouse and at the local RudderStack."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "warehouse.duckdb"))
+    monkeypatch.setenv("RUDDERSTACK_API_URL", local_rudderstack.url)
+    monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", local_rudderstack.access_token)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Where runs are kept: in memory, for one test."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def materialize(instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+    """Materialize assets of the project by name."""
+    job = DEFINITIONS.resolve_implicit_global_asset_job_def()
+    keys = [dg.AssetKey(name) for name in names]
+    return job.execute_in_process(asset_selection=keys, instance=instance, raise_on_error=False)
+
+
+def test_models(instance: dg.DagsterInstance) -> None:
+    """Each customer is one row of customer_360, and only those with a cart are in the audience."""
+    materialize(instance, "raw_customers", "raw_orders", "customer_360", "abandoned_carts")
+
+    with duckdb.connect(os.environ["WAREHOUSE_PATH"]) as warehouse:
+        customers = warehouse.table("analytics.customer_360")
+        carts = warehouse.table("analytics.abandoned_carts")
+        assert len(customers) == len(customers.unique("customer_id")) == 2000
+        assert len(carts) > 0
+        assert len(carts.filter("carts = 0")) == 0
+
+
+def test_crm_contacts__rows_rejected(
+    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
+) -> None:
+    """More than five rejected rows give a warning; the asset is there all the same."""
+    script = SyncScript(rows_total=100, rows_changed=20, rows_failed=6)
+    local_rudderstack.add_connection("crm-contacts", script=script)
+
+    result = materialize(instance, "crm_contacts")
+
+    (check,) = result.get_asset_check_evaluations()
+    (materialization,) = result.asset_materializations_for_node("crm_contacts")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert materialization.metadata[MetadataKey.ROWS_SUCCEEDED].value == 14
+
+
+def test_cart_audience__failed(
+    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
+) -> None:
+    """A sync that failed fails the run, with RudderStack's reason."""
+    reason = 'relation "abandoned_carts" does not exist'
+    local_rudderstack.add_connection(
+        "cart-audience", script=SyncScript(status="failed", error=reason)
+    )
+
+    result = materialize(instance, "cart_audience")
+
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    assert not result.success
+    assert reason in event.step_failure_data.error_display_string
+
+
+def test_cart_audience__follows_its_model(instance: dg.DagsterInstance) -> None:
+    """Rebuilding the models requests a sync of the audience; the contacts wait for the morning."""
+    syncs = dg.AssetSelection.groups("activation")
+    evaluate = partial(
+        dg.evaluate_automation_conditions, DEFINITIONS, instance, asset_selection=syncs
+    )
+    before = evaluate()
+    for name in ("abandoned_carts", "customer_360"):
+        instance.report_runless_asset_event(dg.AssetMaterialization(name))
+
+    after = evaluate(cursor=before.cursor)
+
+    assert (before.total_requested, after.total_requested) == (0, 1)
+    assert after.get_num_requested(dg.AssetKey("cart_audience")) == 1
+
+
+def test_every_morning() -> None:
+    """The schedule rebuilds the models and syncs both connections; it loads no raw tables."""
+    job = DEFINITIONS.resolve_job_def("daily_activation")
+
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert keys == {"customer_360", "abandoned_carts", "crm_contacts", "cart_audience"}
