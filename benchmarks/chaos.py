@@ -1,0 +1,89 @@
+"""Syncs with every fifth request faulty: ours and the vendor's package, side by side.
+
+    python -m benchmarks.chaos --syncs 200 --seed 1
+
+Both meet the same connections, scripts and rules of faults, drawn from the same seed, and both are
+judged by what the server knows when all is over. Ours runs as in CI (see
+`dagster_rudderstack_tests.life.chaos`). The vendor's package blocks in its own `time.sleep`, so for
+it the clocks of server and client run `SCALE` times as fast as the real one; a sync that it has not
+ended after six hours of that clock hangs.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from dagster_rudderstack.testing import LocalRudderStack, ScaledClock
+from dagster_rudderstack_tests.life.chaos import MUST_BE_ZERO, populate, run
+
+SCALE = 200.0
+HANG_SECONDS = 6 * 3600 / SCALE
+VENDOR_PYTHON = Path(".venv-vendor/bin/python")
+COLUMNS = ("right reports", *MUST_BE_ZERO)
+
+
+def vendor(seed: int, syncs: int, python: Path) -> Counter[str]:
+    """Run the chaos with the vendor's package and return the verdicts."""
+    clock = ScaledClock(scale=SCALE)
+    with LocalRudderStack(clock=clock, seed=seed) as server:
+        ids = populate(server, syncs, seed)
+        script = Path(__file__).with_name("vendor_chaos.py")
+        arguments = [server.url, server.access_token, str(SCALE), str(HANG_SECONDS)]
+        ended = subprocess.run(  # noqa: S603 - our own script
+            [str(python), str(script), *arguments],
+            input="\n".join(ids),
+            stdout=subprocess.PIPE,
+            # It logs each request.
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        )
+        outcomes = json.loads(ended.stdout)
+        return Counter(_verdict(server, each, outcomes[each]) for each in ids)
+
+
+def _verdict(server: LocalRudderStack, connection_id: str, outcome: dict[str, str] | None) -> str:
+    ours = [sync for sync in server.syncs(connection_id) if sync.origin == "api"]
+    if len(ours) > 1:
+        return "duplicate starts"
+    if outcome is None:
+        return "hangs"
+    if "status" in outcome:
+        known = {sync.id: sync.status for sync in ours}
+        return "right reports" if known == {outcome["id"]: "succeeded"} else "false successes"
+    if not ours:
+        return "false failures"
+    if ours[0].status in ("running", "succeeded"):
+        return "lost or orphaned" if ours[0].status == "running" else "false failures"
+    # It names the sync when it says that the sync failed, and not when it just gave up asking.
+    return "right reports" if ours[0].id in outcome["error"] else "wrong reports"
+
+
+def table(rows: dict[str, Counter[str]]) -> str:
+    """Return the verdicts, one row for each package."""
+    heads = ["", *COLUMNS]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [[name, *(str(counts[column]) for column in COLUMNS)] for name, counts in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> int:
+    """Run both and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--syncs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--vendor-python", type=Path, default=VENDOR_PYTHON)
+    arguments = parser.parse_args()
+    rows = {
+        "ours": run(arguments.seed, arguments.syncs).verdicts,
+        "vendor 1.3.0": vendor(arguments.seed, arguments.syncs, arguments.vendor_python),
+    }
+    print(table(rows))  # noqa: T201 - the output of a command
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

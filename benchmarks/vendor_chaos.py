@@ -1,0 +1,46 @@
+"""Runs syncs with the vendor's package 1.3.0, in the environment that has it; a script of `chaos`.
+
+    python vendor_chaos.py URL TOKEN SCALE GIVE_UP_SECONDS  < ids, one a line
+
+Prints what came of each as JSON: the status that was reported, an error, or null: it hangs. The
+package is as it is, with its defaults; only its `time.sleep` runs `SCALE` times as fast.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+
+from dagster_rudderstack.resources.rudderstack import RudderStackRETLResource
+
+
+def main() -> None:
+    """Run one thread for each connection."""
+    url, token, scale, give_up_seconds = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:5])
+    sleep = time.sleep
+    time.sleep = lambda seconds: sleep(seconds / scale)
+    resource = RudderStackRETLResource(access_token=token, rs_cloud_url=url, request_timeout=1)
+    outcomes: dict[str, dict[str, object] | None] = {}
+
+    def sync(connection_id: str) -> None:
+        try:
+            details = resource.start_and_poll(connection_id).sync_run_details
+            outcomes[connection_id] = {"id": details["id"], "status": details["status"]}
+        except Exception as error:  # noqa: BLE001 - whatever comes out is an outcome
+            outcomes[connection_id] = {"error": str(error) or repr(error)}
+
+    ids = sys.stdin.read().split()
+    threads = [threading.Thread(target=sync, args=(each,), daemon=True) for each in ids]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + give_up_seconds
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    print(json.dumps({each: outcomes.get(each) for each in ids}), flush=True)  # noqa: T201
+    # Threads that hang would keep the process.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
