@@ -25,13 +25,13 @@ def rudderstack(server: LocalRudderStack) -> RudderStackResource:
 
 def resource_of(server: LocalRudderStack, **settings: object) -> RudderStackResource:
     """Return a resource that looks every 50 ms, with further settings."""
-    return RudderStackResource(
-        access_token=server.access_token,
-        api_url=server.url,
-        poll_min_interval_seconds=0.05,
-        poll_max_interval_seconds=0.05,
-        **settings,  # type: ignore[arg-type]
-    )
+    ours = {
+        "access_token": server.access_token,
+        "api_url": server.url,
+        "poll_min_interval_seconds": 0.05,
+        "poll_max_interval_seconds": 0.05,
+    }
+    return RudderStackResource(**{**ours, **settings})  # type: ignore[arg-type]
 
 
 @pytest.fixture
