@@ -29,7 +29,7 @@ Every error can be pickled, shows no access token, and knows whether a retry can
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dagster_rudderstack.models import Sync
@@ -61,7 +61,7 @@ __all__ = [
 class RudderStackError(Exception):
     """Everything that this library raises on its own account."""
 
-    retryable: ClassVar[bool] = True
+    retryable: bool = True
     """Whether trying again, with nothing changed by a person, may end better."""
 
     def __init__(self, message: str) -> None:
@@ -115,6 +115,10 @@ class TransportError(ApiError):
         self.request_sent = request_sent
 
 
+_MAY_PASS = frozenset({408, 409, 425, 429})
+"""The only 4xx that may be gone the next time, with the same request: late, busy, early, many."""
+
+
 class StatusError(ApiError):
     """RudderStack answered, but not with 2xx.
 
@@ -136,6 +140,8 @@ class StatusError(ApiError):
     ) -> None:
         super().__init__(message, method=method, path=path)
         self.status_code = status_code
+        if 400 <= status_code < 500 and status_code not in _MAY_PASS:  # noqa: PLR2004 - 4xx
+            self.retryable = False
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
 

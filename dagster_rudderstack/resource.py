@@ -248,6 +248,8 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
         Of an EnvVar the model sees its name (0 for EnvVar.int): only what comes in tells.
         """
+        if isinstance(data, cls):
+            return build(data)
         given = data if isinstance(data, Mapping) else {}
         if given.get("access_token") is None:
             raise InvalidSettingError(

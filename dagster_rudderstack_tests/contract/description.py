@@ -42,7 +42,16 @@ ANY_JSON: st.SearchStrategy[Any] = st.recursive(
 
 # What a schema does not name is allowed, too: also what Python calls a field, or a near miss.
 UNNAMED_KEYS = st.sampled_from(
-    ["x", "started_at", "finished_at", "source_id", "sync_behaviour", "Id", "STATUS", "model_config"]
+    [
+        "x",
+        "started_at",
+        "finished_at",
+        "source_id",
+        "sync_behaviour",
+        "Id",
+        "STATUS",
+        "model_config",
+    ]
 )
 
 # A JSON number without a fraction is an integer, however it is written.
@@ -99,5 +108,7 @@ def _objects(schema: Schema) -> st.SearchStrategy[Any]:
         {key: named[key] for key in required},
         optional={key: each for key, each in named.items() if key not in required},
     )
-    extras = st.dictionaries(UNNAMED_KEYS.filter(lambda key: key not in named), ANY_JSON, max_size=2)
+    extras = st.dictionaries(
+        UNNAMED_KEYS.filter(lambda key: key not in named), ANY_JSON, max_size=2
+    )
     return st.builds(lambda extra, named_ones: {**extra, **named_ones}, extras, objects)

@@ -110,9 +110,10 @@ def test_many(case: Many, api: Api) -> None:
         # A list that leads to further pages gives each of them the same answer: nothing new.
         api.content = content
         objects = case.call(api.client)
-        wanted = {item["id"]: item for item in reversed(content[case.key])}
-        assert len(objects) == len(wanted)
-        for found, item in zip(objects, reversed(wanted.values()), strict=True):
+        wanted: dict[str, Any] = {}
+        for item in content[case.key]:
+            wanted.setdefault(item["id"], item)
+        for found, item in zip(objects, wanted.values(), strict=True):
             says_the_same(found, item)
 
     holds()
@@ -123,7 +124,9 @@ def test_start(api: Api) -> None:
     schema = answer_schema(f"{CONNECTION}/start", "post")
 
     @many
-    @given(allowed(schema) | st.fixed_dictionaries({"syncId": st.from_regex(r"[A-Za-z0-9]{1,40}\Z")}))
+    @given(
+        allowed(schema) | st.fixed_dictionaries({"syncId": st.from_regex(r"[A-Za-z0-9]{1,40}\Z")})
+    )
     def holds(content: Any) -> None:
         check_allowed(content, schema)
         api.content = content
@@ -155,8 +158,13 @@ def test_every_answer_is_here() -> None:
         for method in methods
         if path.startswith(("/retl-", "/destinations"))
     }
-    not_in_the_client = {("/retl-sources/{sourceId}", "get"), ("/destinations/{destinationId}", "get")}
-    tested = {(case.path, "get") for case in [*ONES, *MANIES]}
+    not_in_the_client = {
+        ("/retl-sources/{sourceId}", "get"),
+        ("/destinations/{destinationId}", "get"),
+    }
+    tested = {
+        (path, "get") for path in [each.path for each in ONES] + [each.path for each in MANIES]
+    }
     tested |= {(f"{CONNECTION}/start", "post"), (f"{CONNECTION}/stop", "post")}
 
     assert tested == described - not_in_the_client
@@ -207,4 +215,8 @@ def _same_connection(connection: Connection, item: dict[str, Any]) -> None:
     assert [(each.source_column, each.destination_field) for each in connection.mappings] == pairs
     schedule = item.get("schedule")
     assert (schedule is None) == (connection.schedule is None)
-    assert schedule is None or connection.schedule is None or connection.schedule.type == schedule["type"]
+    assert (
+        schedule is None
+        or connection.schedule is None
+        or connection.schedule.type == schedule["type"]
+    )

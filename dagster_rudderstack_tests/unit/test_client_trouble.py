@@ -323,10 +323,11 @@ def test_transport__trickle() -> None:
         return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50
 
     with RawServer(trickling) as server:
-        settings = ClientSettings(base_url=server.url, access_token=TOKEN)
+        requests = RequestPolicy(read_timeout_seconds=5)
+        settings = ClientSettings(server.url, TOKEN, requests)
         with (
             RudderStackClient(settings, monotonic=lambda: next(clock)) as client,
-            pytest.raises(TransportError, match="no answer in time") as caught,
+            pytest.raises(TransportError, match="the body trickles") as caught,
         ):
             client.get_connection("crm")
 

@@ -1,7 +1,7 @@
 """Every setting that Dagster lets an EnvVar fill takes one, and is checked when it is read."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Optional
 
 import dagster as dg
@@ -173,7 +173,7 @@ def test_region_and_api_url() -> None:
 @pytest.fixture
 def resource(
     local_rudderstack: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RudderStackResource]:
+) -> RudderStackResource:
     """A resource of which everything that can comes from variables."""
     local_rudderstack.add_connection("crm")
     monkeypatch.setenv("TOKEN", local_rudderstack.access_token)

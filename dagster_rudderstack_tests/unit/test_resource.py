@@ -18,8 +18,11 @@ from dagster_rudderstack import (
     Connection,
     MetadataKey,
     RudderStackResource,
+    RudderStackSyncConfig,
     Sync,
     SyncReport,
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_op,
 )
 from dagster_rudderstack.errors import (
     ConflictError,
@@ -559,3 +562,26 @@ def test_environment_is_read_late(
     with resource as rudderstack:
         assert rudderstack.access_token == server.access_token
         assert rudderstack.list_connections()
+
+
+# --- what the factories build, called directly in a user's test
+
+
+def test_build_context__factories(server: LocalRudderStack, resource: RudderStackResource) -> None:
+    """What the factories build can be called with a plain context, and yields what it does."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", sync_type="full")
+    op = build_rudderstack_sync_op(connection_id="crm")
+    in_asset = dg.build_asset_context(resources={"rudderstack": resource})
+    in_op = dg.build_op_context(resources={"rudderstack": resource})
+    events: Any = asset(in_asset)
+    outputs: Any = op(in_op, RudderStackSyncConfig())
+    materialization, check = events
+    (output,) = outputs
+
+    first, second = server.syncs("crm")
+    assert first.sync_type == "full"
+    assert materialization.metadata[MetadataKey.SYNC_ID].value == first.id
+    assert materialization.metadata[MetadataKey.ROWS_FAILED].value == 1
+    assert (check.check_name, check.passed) == ("rejected_rows", False)
+    assert output.value.id == second.id
+    assert output.metadata[MetadataKey.SYNC_ID].value == second.id
