@@ -4,19 +4,22 @@
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py
 PORT := 3000
+# Two at a time; the tests of a module, which share what is slow to make, stay together.
+PYTEST := -n 2 --dist loadscope
 # Further arguments of pytest: make test ARGS="-k resource"
 ARGS :=
 
-.PHONY: help demo dev test lint bench clean
+.PHONY: help demo dev test test-processes lint bench clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo   warehouse rows travel through a local RudderStack, with Dagster in charge"
-	@echo "make dev    open Dagster's UI on what the demo has left (PORT=3000)"
-	@echo "make test   run the tests (ARGS=... go to pytest)"
-	@echo "make lint   check style and types"
-	@echo "make bench  compare with the vendor's package"
-	@echo "make clean  remove all that these have made"
+	@echo "make demo            warehouse rows travel through a local RudderStack, with Dagster in charge"
+	@echo "make dev             open Dagster's UI on what the demo has left (PORT=3000)"
+	@echo "make test            run the tests, but for the next (ARGS=... go to pytest)"
+	@echo "make test-processes   run the tests that start real Dagster processes"
+	@echo "make lint            check style and types"
+	@echo "make bench           compare with the vendor's package"
+	@echo "make clean           remove all that these have made"
 
 demo: .venv/installed
 	@$(PYTHON) -u $(DEMO) run
@@ -24,8 +27,11 @@ demo: .venv/installed
 dev: .venv/installed
 	@$(PYTHON) -u $(DEMO) dev --port $(PORT)
 
-test: .venv/installed .venv-vendor/installed
-	$(PYTHON) -m pytest -n 2 --dist loadscope $(ARGS)
+test: .venv/installed
+	$(PYTHON) -m pytest $(PYTEST) -m "not processes" $(ARGS)
+
+test-processes: .venv/installed .venv-vendor/installed
+	$(PYTHON) -m pytest $(PYTEST) -m processes $(ARGS)
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check
