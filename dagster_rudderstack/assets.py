@@ -280,7 +280,7 @@ class _Plan:
         )
         if report is not None:
             metadata = report_metadata(report, rudderstack.dashboard_url)
-            yield self._materialization(context, spec.key, metadata)
+            yield from self._results(context, spec.key, metadata)
 
     def sync_many(
         self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
@@ -322,22 +322,20 @@ class _Plan:
 
     def _materializations(
         self, context: dg.AssetExecutionContext, outcomes: Iterator[Outcome]
-    ) -> Iterator[dg.MaterializeResult[Any]]:
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         for outcome in outcomes:
             if outcome.metadata is not None:
-                yield self._materialization(context, outcome.member.key, outcome.metadata)
+                yield from self._results(context, outcome.member.key, outcome.metadata)
 
-    def _materialization(
+    def _results(
         self, context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Metadata
-    ) -> dg.MaterializeResult[Any]:
-        is_checked = self.check is not None and self._is_selected(context, key)
-        return dg.MaterializeResult(
-            asset_key=key,
-            metadata={**column_metadata(context.assets_def.specs_by_key[key].metadata), **metadata},
-            check_results=[self.check.result_of_metadata(key, metadata)]
-            if self.check is not None and is_checked
-            else [],
-        )
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        columns = column_metadata(context.assets_def.specs_by_key[key].metadata)
+        yield dg.MaterializeResult(asset_key=key, metadata={**columns, **metadata})
+        if self.check is not None and self._is_selected(context, key):
+            # Apart from the materialization: where an asset is called directly, in a user's test,
+            # Dagster does not find the results of checks in it.
+            yield self.check.result_of_metadata(key, metadata)
 
     def _is_selected(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> bool:
         return self.check is not None and (
@@ -429,9 +427,11 @@ def _specs(
     for connection_id, given in connections.items():
         connection = checked_id(connection_id, "connection_id")
         spec = _asset_spec(connection, given, None, skippable=skippable, wait=wait)
-        if connection in specs or owners.setdefault(spec.key, connection) != connection:
+        if connection in specs:
+            raise InvalidSettingError(f"connections has connection {connection!r} twice.")
+        if owners.setdefault(spec.key, connection) != connection:
             raise InvalidSettingError(
-                f"connections has {owners[spec.key]!r} and {connection_id!r} with the asset key "
+                f"connections has {owners[spec.key]!r} and {connection!r} with the asset key "
                 f"{spec.key.to_user_string()!r}: give each connection a key of its own."
             )
         specs[connection] = spec

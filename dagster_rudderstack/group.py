@@ -1,7 +1,8 @@
 """The syncs of one step: driven together, each reported when it ends, each failing for itself.
 
-What a sync needs to be resumed is written down for each asset, so that a retry of the step, a retried
-run and a re-execution from failure take up what runs, leave what is done, and start the rest.
+What a sync needs to be resumed is written down for each asset, so that a retry of the step, a
+retried run and a re-execution from failure take up what runs, leave what is done, and start the
+rest.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.decisions import duration_text, failure_of
+from dagster_rudderstack.decisions import duration_text
 from dagster_rudderstack.errors import (
     ApiError,
     ConnectionDisabledError,
@@ -24,6 +25,7 @@ from dagster_rudderstack.errors import (
     SyncError,
     SyncLostError,
 )
+from dagster_rudderstack.lookout import Lookout
 from dagster_rudderstack.many import Crew, Ended
 from dagster_rudderstack.metadata import (
     Metadata,
@@ -41,6 +43,7 @@ from dagster_rudderstack.step import (
     FAILED,
     IN_FLIGHT,
     INTERRUPTS,
+    LOOK_UP_SECONDS,
     AnyContext,
     SyncStep,
     current_step,
@@ -49,6 +52,7 @@ from dagster_rudderstack.step import (
     shielded,
 )
 from dagster_rudderstack.sync import (
+    STOP_GRACE_SECONDS,
     NoJournal,
     Steps,
     StopOutcome,
@@ -62,9 +66,6 @@ __all__ = ["Group", "Member", "Outcome"]
 
 HALT_SECONDS = 5.0
 """How long an interrupted step lets the requests end that are under way."""
-
-WATCH_SECONDS = 0.5
-"""How often we look whether the process is ending around a step that Dagster has dropped."""
 
 LAUNCH_ATTEMPTS = 10
 """How often a deferred start meets a sync that is gone when it is looked for."""
@@ -195,11 +196,12 @@ class Group:
         jobs = {member.key: job(member) for member in self.members}
         crew = Crew(jobs, threads=self.rudderstack.max_concurrent_requests)
         try:
-            with _called_if_process_ends(lambda: self._drop(crew)):
-                for ended in crew:
+            with Lookout(self._is_run_ending, lambda: self._drop(crew)) as lookout:
+                for ended in self._ends(crew):
                     outcome = self._outcome(ended)
                     self._outcomes.append(outcome)
-                    yield outcome
+                    with lookout.handed_over():
+                        yield outcome
         except INTERRUPTS as interrupt:
             shielded(lambda: crew.halt(HALT_SECONDS), seconds=HALT_SECONDS + 1)
             self._end(interrupt)
@@ -209,6 +211,21 @@ class Group:
             raise
         finally:
             crew.halt()
+
+    def _ends(self, crew: Crew[dg.AssetKey, Outcome]) -> Iterator[Ended[dg.AssetKey, Outcome]]:
+        """Yield the ends; if the run is canceled unbeknown to us, raise as an interrupt does."""
+        while crew.left:
+            yield from crew.until(time.monotonic() + LOOK_UP_SECONDS)
+            # A database that cannot be reached now must not fail syncs that run.
+            with contextlib.suppress(Exception):
+                if self._step is not None and crew.left and self._step.somebody_canceled():
+                    raise dg.DagsterExecutionInterruptedError
+
+    def _is_run_ending(self) -> bool:
+        if self._step is None:
+            return False
+        run = self._step.context.instance.get_run_by_id(self._step.run.run_id)
+        return run is None or run.is_finished or run.status is dg.DagsterRunStatus.CANCELING
 
     def _end_if_canceled(self) -> None:
         if self._step is not None and self._step.somebody_canceled():
@@ -303,7 +320,7 @@ class Group:
         note = self._deferred_note(member)
         life = self._life(member, _unfinished_of(note) if note else None, recorded=False)
         life.recall()
-        outcome = yield from life.stop()
+        outcome = yield from life.stop(STOP_GRACE_SECONDS)
         text = f"Asked to stop. {outcome.value[0].upper()}{outcome.value[1:]}."
         life.log.info(text)
         if outcome is StopOutcome.UNKNOWN:
@@ -328,7 +345,11 @@ class Group:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
             life.log.info(f"Skipped. {error}")
             return Outcome(member, "skipped")
-        sync = error.sync if isinstance(error, SyncError) else None
+        # A sync of somebody else's that is in the way is not what has failed.
+        is_about_ours = isinstance(error, SyncError) and not isinstance(
+            error, SyncAlreadyRunningError
+        )
+        sync = error.sync if isinstance(error, SyncError) and is_about_ours else None
         # A sync that may still run is left as it is written down: the next attempt takes it up.
         if self._step is not None and not life.may_be_running:
             link = self.rudderstack.dashboard_url
@@ -487,32 +508,6 @@ class _Named:
 
     def warning(self, msg: object, /) -> None:
         self.log.warning(f"{self.name}: {msg}")
-
-
-@contextlib.contextmanager
-def _called_if_process_ends(action: Callable[[], object]) -> Iterator[None]:
-    """Call a function if the process begins to end before the block is left.
-
-    An interrupt that comes while Dagster stores an event ends the step without telling the step's
-    generator, and the process soon after. This thread keeps the process until it has done its work.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        # Interrupts reach the main thread only.
-        yield
-        return
-    left = threading.Event()
-
-    def watch() -> None:
-        while not left.wait(WATCH_SECONDS):
-            if not threading.main_thread().is_alive():
-                action()
-                return
-
-    threading.Thread(target=watch, name="rudderstack-end", daemon=False).start()
-    try:
-        yield
-    finally:
-        left.set()
 
 
 # --- for people

@@ -1,7 +1,7 @@
 """Many lives of syncs in one process: a few threads drive them all.
 
-A life makes a request and then yields how long it wants to wait. Between two requests it is an entry
-in a heap, so a thousand waiting syncs cost a thousand entries and not a thousand threads.
+A life makes a request and then yields how long it wants to wait. Between two requests it is an
+entry in a heap, so a thousand waiting syncs cost a thousand entries and not a thousand threads.
 """
 
 from __future__ import annotations
@@ -81,10 +81,18 @@ class Crew(Generic[_K, _T]):
             thread.start()
 
     def __iter__(self) -> Iterator[Ended[_K, _T]]:
-        return self.until(float("inf"))
+        yield from self.until(float("inf"))
+        self.halt()
+
+    @property
+    def left(self) -> int:
+        """How many jobs have not ended, as far as whoever iterates was told."""
+        return self._left
 
     def until(self, give_up_at: float) -> Iterator[Ended[_K, _T]]:
-        """Yield the ends of the jobs until all are over or it is this late, and halt.
+        """Yield the ends of the jobs until all are over or it is this late.
+
+        Then call again, or halt.
 
         Args:
             give_up_at: on the clock of `time.monotonic`.
@@ -96,7 +104,6 @@ class Crew(Generic[_K, _T]):
                 continue
             self._left -= 1
             yield ended
-        self.halt()
 
     def halt(self, seconds: float = 0.0) -> bool:
         """Let no job go on; the jobs stay where they are.

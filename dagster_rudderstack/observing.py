@@ -36,10 +36,12 @@ __all__ = [
 VERSION = 1
 
 ANCHORS = 3
-"""How many handled syncs we remember of each connection. One would do if none was ever shown late."""
+"""How many handled syncs we remember of each connection. One would do if none was ever shown
+late."""
 
 MAX_OPEN = 25
-"""How many syncs of one connection that are not over we remember: RudderStack runs one, or a few."""
+"""How many syncs of one connection that are not over we remember: RudderStack runs one, or a
+few."""
 
 
 # --- the cursor
@@ -194,7 +196,7 @@ class Answer:
 
     Attributes:
         listed: its syncs, newest first, down to one that was handled before or to the last.
-        others: those of the open syncs that are not in `listed`; None: RudderStack has forgotten it.
+        others: those of the open syncs that are not in `listed`; None: it has been forgotten.
         history: what Dagster knows; None if `needs_history` is False.
     """
 

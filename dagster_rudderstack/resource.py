@@ -452,7 +452,11 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             request = SyncRequest(connection_id)
             policy = self.sync_policy(None, None)
             life = SyncLife(self.get_client(), request, policy, log=_logger(step))
-            return drive(life.attach(sync_id))
+            if step is None:
+                return drive(life.attach(sync_id))
+            return run_in_step(
+                step, lambda: life, policy.stop_on_termination, lambda life: life.attach(sync_id)
+            )
 
     def run_sync(  # noqa: PLR0913 - what the factories let a definition choose
         self,

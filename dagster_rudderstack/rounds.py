@@ -43,9 +43,6 @@ MAX_ENDS = 500
 OUTAGE_AFTER = 32
 """How many connections must fail, and none succeed, before a round gives up."""
 
-RETRY_SECONDS = 1.0
-"""Before a failed request is tried once more; the next round is the true retry."""
-
 
 class ListApi(Protocol):
     """What a round needs of the API; `RudderStackClient` has it."""
@@ -106,6 +103,7 @@ class Round:
     now: float
 
     _began: float = field(default_factory=time.monotonic, init=False)
+    _begun: set[str] = field(default_factory=set, init=False)
     _enough: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _ends: int = field(default=0, init=False)
@@ -118,16 +116,15 @@ class Round:
         crew = Crew({each: self._look(each) for each in order}, threads=self.threads)
         answers: dict[str, Answer] = {}
         errors: dict[str, BaseException] = {}
-        left_out: set[str] = set()
         for ended in crew.until(self._began + self.seconds + STRAGGLERS_SECONDS):
             if ended.error is not None:
                 errors[ended.key] = ended.error
-            elif ended.result is None:
-                left_out.add(ended.key)
-            else:
+            elif ended.result is not None:
                 answers[ended.key] = ended.result
+        crew.halt()
         # Those that are still under way had their turn: slow ones must not hold up the others.
-        return Asked(answers, errors, next((each for each in order if each in left_out), ""))
+        left_out = (each for each in order if each not in self._begun)
+        return Asked(answers, errors, next(left_out, ""))
 
     # --- in the threads
 
@@ -135,26 +132,19 @@ class Round:
         """Ask about one connection; None: there was no time to begin."""
         if self._enough.is_set() or time.monotonic() > self._began + self.seconds:
             return None
+        self._begun.add(connection_id)
+        rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
         try:
-            answer = yield from self._answer(connection_id)
+            answer = self._read(connection_id, mark)
         except ApiError as error:
+            # Not tried again: the next round is soon enough, and must be able to bear it anyway.
             self._note_error(error)
             raise
-        rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
         if needs_history(rules, mark, answer, self.now):
             answer = replace(answer, history=self.history(connection_id))
         self._note_answer(count_ended(rules, mark, answer))
         return answer
-
-    def _answer(self, connection_id: str) -> Steps[Answer]:
-        mark = self.cursor.mark(connection_id)
-        try:
-            return self._read(connection_id, mark)
-        except ApiError as error:
-            if not is_passing(error):
-                raise
-        yield RETRY_SECONDS
-        return self._read(connection_id, mark)
+        yield  # What a crew drives are generators, though this one never waits.
 
     def _read(self, connection_id: str, mark: Mark | None) -> Answer:
         listed = self._listed(connection_id, FIRST_PAGE)

@@ -36,7 +36,8 @@ RESOURCE_KEY = "rudderstack"
 FailedSyncs = Literal["run", "check"]
 
 TICK_SECONDS = 40
-"""When a tick begins no more requests. Dagster cuts it off after 60 s, and forgets what it found."""
+"""When a tick begins no more requests. Dagster cuts it off after 60 s, and forgets what it
+found."""
 
 MAX_TICK_SECONDS = 45
 
@@ -158,9 +159,9 @@ def _watches(
         known = watches.setdefault(watch.connection_id, watch)
         if known.key != watch.key:
             raise InvalidSettingError(
-                f"Connection {watch.connection_id} stands behind {known.key.to_user_string()!r} and "
-                f"{watch.key.to_user_string()!r}: watch one of them, so that a sync is reported "
-                "once."
+                f"Connection {watch.connection_id} stands behind "
+                f"{known.key.to_user_string()!r} and {watch.key.to_user_string()!r}: watch one of "
+                "them, so that a sync is reported once."
             )
     return watches
 
@@ -285,7 +286,9 @@ def _stop(
         for finding in overdue
     }
     crew = Crew(stops, threads=rudderstack.max_concurrent_requests)
-    return {ended.key: ended.result for ended in crew.until(time.monotonic() + STOP_SECONDS)}
+    ends = list(crew.until(time.monotonic() + STOP_SECONDS))
+    crew.halt()
+    return {ended.key: ended.result for ended in ends}
 
 
 def _overdue_life(

@@ -16,7 +16,6 @@ from typing import NoReturn, TypeVar
 
 import dagster as dg
 
-
 from dagster_rudderstack.many import Crew
 from dagster_rudderstack.metadata import Metadata, MetadataKey
 from dagster_rudderstack.policies import StopOnTermination
@@ -38,6 +37,8 @@ MAX_PAGES = 25
 """We look back through at most 5,000 records of an asset made since the first attempt began."""
 STOPPING_THREADS = 16
 """How many syncs are stopped at once."""
+LOOK_UP_SECONDS = 10.0
+"""How often a waiting step looks whether its run was canceled, should the interrupt be lost."""
 MAX_TOLD = 5
 """The end of a step with a thousand syncs does not name each of them; the log does."""
 MAX_ATTEMPTS = 100
@@ -146,10 +147,11 @@ class SyncStep:
     def _continuation(self) -> Iterator[str]:
         run: dg.DagsterRun | None = self.run
         for _ in range(MAX_ATTEMPTS):
-            if run is None:
+            if run is None or (run is not self.run and not run.is_failure_or_canceled):
                 return
             yield run.run_id
-            # Only the UI and the daemon tag it; a run that is made in Python names its steps.
+            # The UI and the daemon tag it. A run that is made in Python names its steps, be they
+            # all or those that failed: nothing tells these two apart.
             if run.parent_run_id is None or not (run.is_resume_retry or run.step_keys_to_execute):
                 return
             run = self.context.instance.get_run_by_id(run.parent_run_id)
@@ -274,7 +276,7 @@ class AssetJournal:
         self._write(STARTING, "About to start a sync.", {MetadataKey.KNOWN_SYNC_IDS: known})
 
     def in_flight(self, sync_id: str, *, owned: bool) -> None:
-        """This sync is the one that we wait for; `owned` if we started it."""
+        """Write down the sync that we wait for; `owned` if we started it."""
         self._write(
             IN_FLIGHT,
             f"Waiting for sync {sync_id}.",
@@ -358,7 +360,10 @@ RunCanceledError.__name__ = dg.DagsterExecutionInterruptedError.__name__
 
 
 def run_in_step(
-    step: SyncStep, build: Callable[[], SyncLife], stop_on_termination: StopOnTermination
+    step: SyncStep,
+    build: Callable[[], SyncLife],
+    stop_on_termination: StopOnTermination,
+    steps_of: Callable[[SyncLife], Steps[SyncReport]] = SyncLife.run,
 ) -> SyncReport:
     """Run a sync in a step and return its report. An interrupt stops it if the policy says so.
 
@@ -366,6 +371,7 @@ def run_in_step(
         step: this attempt.
         build: returns the life of the sync, with what an earlier attempt left.
         stop_on_termination: when an interrupt stops the sync.
+        steps_of: what to do with the life.
 
     Raises:
         RudderStackError: if the sync did not succeed.
@@ -376,12 +382,41 @@ def run_in_step(
     try:
         life = build()
         if not step.somebody_canceled():
-            return drive(life.run())
+            return drive(steps_of(life), _Watch(step).sleep)
     except INTERRUPTS as caught:
         interrupt = caught
     # An interrupt in the middle of `build` must not hide the sync of an earlier attempt.
     life = life or shielded(build, seconds=STOP_GRACE_SECONDS)
-    end_interrupted(step, [life] if life else [], stop_on_termination, interrupt)
+    return end_interrupted(step, [life] if life else [], stop_on_termination, interrupt)
+
+
+@dataclass
+class _Watch:
+    """Sleeps, but not through the end of a run that somebody has canceled.
+
+    A cancellation comes as an exception, raised wherever the main thread is. If that is in a
+    callback of the garbage collector, Python drops it; in a thread of one's own it never comes. So
+    the run's status is looked at too.
+    """
+
+    step: SyncStep
+    looked_at: float = field(default_factory=time.monotonic)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises as an interrupt does if somebody has canceled the run."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_UP_SECONDS))
+            self._look_up()
+
+    def _look_up(self) -> None:
+        if time.monotonic() - self.looked_at < LOOK_UP_SECONDS:
+            return
+        self.looked_at = time.monotonic()
+        # A database that cannot be reached now must not fail a sync that runs.
+        with contextlib.suppress(Exception):
+            if self.step.somebody_canceled():
+                raise dg.DagsterExecutionInterruptedError
 
 
 def end_interrupted(

@@ -35,7 +35,8 @@ STATUSES = {"+": "succeeded", "-": "failed", "~": "running", "?": "pausing"}
 
 
 def sync(text: str, started_at: int | None = None) -> Sync:
-    """Return a sync from its id and a sign: `a+` succeeded, `a-` failed, `a~` runs, `a?` unknown."""
+    """Return a sync from its id and a sign: `a+` succeeded, `a-` failed, `a~` runs, `a?`
+    unknown."""
     over = text[-1] in "+-"
     at = None if started_at is None else datetime.fromtimestamp(started_at, timezone.utc)
     return Sync(
@@ -103,6 +104,7 @@ LOOKS: Mapping[str, list[tuple[str, list[str]]]] = {
         ("d+ c+ b+ a+", ["c"]),
         ("d+ c+ b+ a+", []),
     ],
+    "a clock that is set back": [("z+ y+", []), ("a+ z+ y+", ["a"]), ("b~ a+ z+ y+", [])],
     "an answer that is empty by mistake": [("b+ a+", []), ("", []), ("c+ b+ a+", ["c"])],
     "a list without all that we remember": [
         ("c+ b+ a+", []),
@@ -224,7 +226,8 @@ KNOWLEDGE: Mapping[str, tuple[str, History, bool, bool]] = {
 
 @pytest.mark.parametrize("case", KNOWLEDGE)
 def test_knowledge(case: str) -> None:
-    """A sync is reported unless a run of Dagster did or will; what a run may do is looked at again."""
+    """A sync is reported unless a run of Dagster did or will; what a run may do is looked at
+    again."""
     text, history, is_reported, stays_open = KNOWLEDGE[case]
     sensor = Sensor()
     sensor.look("a+")
@@ -373,7 +376,8 @@ def test_open_syncs_are_bounded() -> None:
 
 
 def test_connections_that_are_gone_leave_the_cursor() -> None:
-    """A connection that is watched no longer takes no place; one that was not asked keeps its own."""
+    """A connection that is watched no longer takes no place; one that was not asked keeps its
+    own."""
     both = {"a": Rules(), "b": Rules()}
     cursor = next_tick(
         Cursor(), {"a": Answer(listed("x+")), "b": Answer(listed("y+"))}, both, now=NOW
@@ -391,7 +395,8 @@ def test_connections_that_are_gone_leave_the_cursor() -> None:
     [("", "abc"), ("b", "bca"), ("bb", "cab"), ("z", "abc"), ("a", "abc")],
 )
 def test_in_turn(position: str, order: str) -> None:
-    """A tick begins where the last one left off, also if that connection is gone, and goes round."""
+    """A tick begins where the last one left off, also if that connection is gone, and goes
+    round."""
     assert in_turn("cab", position) == list(order)
 
 

@@ -550,7 +550,7 @@ def test_mirror__keys_of_all_types(tmp_path: Path, key: str, suffix: str) -> Non
 
 
 def test_many_rows(duck: Playground) -> None:
-    """Thousands of rows are a matter of a second or two."""
+    """Thousands of rows are a matter of seconds, also on a busy machine."""
     duck.sql(
         "INSERT INTO analytics.customers"
         " SELECT id, 'Name', id || '@example.com' FROM range(1000, 5900) AS t(id)"
@@ -559,7 +559,8 @@ def test_many_rows(duck: Playground) -> None:
     began = time.monotonic()
 
     assert counts(duck.sync()) == (5000, 5000, 4990, 10)
-    assert time.monotonic() - began < 10
+    # Before 2.0, DuckDB looks for numpy at each parameter, which takes ten times as long.
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
