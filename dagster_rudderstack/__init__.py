@@ -19,16 +19,28 @@ if TYPE_CHECKING:
         build_rudderstack_sync_asset,
         build_rudderstack_sync_assets,
     )
+    from dagster_rudderstack.component import (
+        RudderStackConnectionComponent,
+        RudderStackWorkspaceComponent,
+    )
     from dagster_rudderstack.config import (
         RudderStackDeferredSyncConfig,
         RudderStackSyncConfig,
         RudderStackSyncOpConfig,
+    )
+    from dagster_rudderstack.discovery import (
+        build_rudderstack_assets_definitions,
+        fetch_rudderstack_workspace,
+        load_rudderstack_asset_specs,
+        refresh_rudderstack_snapshot,
+        rudderstack_assets,
     )
     from dagster_rudderstack.errors import (
         ApiError,
         AuthenticationError,
         ConflictError,
         ConnectionDisabledError,
+        DiscoveryError,
         InvalidSettingError,
         NotFoundError,
         PermissionDeniedError,
@@ -49,8 +61,15 @@ if TYPE_CHECKING:
     from dagster_rudderstack.models import Connection, Sync, SyncMetrics, SyncState
     from dagster_rudderstack.ops import build_rudderstack_sync_op, rudderstack_sync_op
     from dagster_rudderstack.resource import RudderStackResource
+    from dagster_rudderstack.selector import RudderStackConnectionSelector
     from dagster_rudderstack.sensors import build_rudderstack_polling_sensor
     from dagster_rudderstack.sync import SyncReport
+    from dagster_rudderstack.translator import (
+        DagsterRudderStackTranslator,
+        RudderStackConnectionProps,
+    )
+    from dagster_rudderstack.upstream import Upstream, UpstreamTable
+    from dagster_rudderstack.workspace import WorkspaceSnapshot
 
 __all__ = [
     "ApiError",
@@ -58,6 +77,8 @@ __all__ = [
     "ConflictError",
     "Connection",
     "ConnectionDisabledError",
+    "DagsterRudderStackTranslator",
+    "DiscoveryError",
     "InvalidSettingError",
     "MetadataKey",
     "NotFoundError",
@@ -65,11 +86,15 @@ __all__ = [
     "RateLimitedError",
     "RejectedRowsCheck",
     "RowsRejectedError",
+    "RudderStackConnectionComponent",
+    "RudderStackConnectionProps",
+    "RudderStackConnectionSelector",
     "RudderStackDeferredSyncConfig",
     "RudderStackError",
     "RudderStackResource",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",
+    "RudderStackWorkspaceComponent",
     "StatusError",
     "Sync",
     "SyncAbortedError",
@@ -83,27 +108,47 @@ __all__ = [
     "SyncTimedOutError",
     "TransportError",
     "UnexpectedResponseError",
+    "Upstream",
+    "UpstreamTable",
+    "WorkspaceSnapshot",
     "__version__",
+    "build_rudderstack_assets_definitions",
     "build_rudderstack_polling_sensor",
     "build_rudderstack_sync_asset",
     "build_rudderstack_sync_assets",
     "build_rudderstack_sync_op",
+    "fetch_rudderstack_workspace",
+    "load_rudderstack_asset_specs",
+    "refresh_rudderstack_snapshot",
+    "rudderstack_assets",
     "rudderstack_sync_op",
 ]
 
 _MODULES = {
     "assets": ("build_rudderstack_sync_asset", "build_rudderstack_sync_assets"),
+    "component": ("RudderStackConnectionComponent", "RudderStackWorkspaceComponent"),
     "config": (
         "RudderStackDeferredSyncConfig",
         "RudderStackSyncConfig",
         "RudderStackSyncOpConfig",
     ),
+    "discovery": (
+        "build_rudderstack_assets_definitions",
+        "fetch_rudderstack_workspace",
+        "load_rudderstack_asset_specs",
+        "refresh_rudderstack_snapshot",
+        "rudderstack_assets",
+    ),
     "metadata": ("MetadataKey", "RejectedRowsCheck"),
     "models": ("Connection", "Sync", "SyncMetrics", "SyncState"),
     "ops": ("build_rudderstack_sync_op", "rudderstack_sync_op"),
     "resource": ("RudderStackResource",),
+    "selector": ("RudderStackConnectionSelector",),
     "sensors": ("build_rudderstack_polling_sensor",),
     "sync": ("SyncReport",),
+    "translator": ("DagsterRudderStackTranslator", "RudderStackConnectionProps"),
+    "upstream": ("Upstream", "UpstreamTable"),
+    "workspace": ("WorkspaceSnapshot",),
 }
 """Where each name is; those that are in none of these are in `errors`."""
 

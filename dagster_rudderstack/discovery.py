@@ -1,0 +1,530 @@
+"""Assets for all connections of a workspace: discovered once, then loaded from the snapshot."""
+
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from uuid import uuid4
+
+import dagster as dg
+from dagster import get_dagster_logger
+
+from dagster_rudderstack.assets import (
+    CoercibleToSpec,
+    Execute,
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_assets,
+)
+from dagster_rudderstack.errors import ApiError, DiscoveryError, InvalidSettingError
+from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck
+from dagster_rudderstack.policies import OnDisabled, OnRunningSync, SyncType, checked_choice
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.selector import RudderStackConnectionSelector, Selector
+from dagster_rudderstack.sync import call_with_retries
+from dagster_rudderstack.translator import (
+    DagsterRudderStackTranslator,
+    RudderStackConnectionProps,
+    key_part,
+)
+from dagster_rudderstack.upstream import UpstreamAssets, UpstreamFinder, UpstreamKeys, tables_of
+from dagster_rudderstack.workspace import WorkspaceSnapshot, fetch_workspace
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "DisabledConnections",
+    "Grouping",
+    "Refresh",
+    "SyncSettings",
+    "build_rudderstack_assets_definitions",
+    "fetch_rudderstack_workspace",
+    "load_rudderstack_asset_specs",
+    "refresh_rudderstack_snapshot",
+    "rudderstack_assets",
+]
+
+DisabledConnections = Literal["leave_out", "mark"]
+Grouping = Literal["connection", "source", "destination", "all"]
+Refresh = Literal["if_missing", "always"]
+Snapshot = WorkspaceSnapshot | str | os.PathLike[str]
+
+_LOG = get_dagster_logger("rudderstack")
+
+IMPATIENT_RETRIES = 1
+"""Of a refresh that can be done without, since definitions that load wait for it."""
+
+
+class SyncSettings(TypedDict, total=False):
+    """Settings of `build_rudderstack_sync_assets`, which tells what they mean."""
+
+    sync_type: SyncType | None
+    on_running_sync: OnRunningSync | None
+    on_disabled: OnDisabled
+    timeout_seconds: int | None
+    rejected_rows_check: RejectedRowsCheck | None
+    wait: bool
+    resource_key: str
+    execute: Execute | None
+    partitions_def: dg.PartitionsDefinition[str] | None
+    backfill_policy: dg.BackfillPolicy | None
+    retry_policy: dg.RetryPolicy | None
+    pool: str | None
+    op_tags: Mapping[str, Any] | None
+
+
+# --- the snapshot
+
+
+def fetch_rudderstack_workspace(
+    resource: RudderStackResource, *, max_retries: int | None = None
+) -> WorkspaceSnapshot:
+    """Read the workspace: a few requests per list, however many connections there are.
+
+    Args:
+        resource: of the workspace.
+        max_retries: of each request, after passing errors; None: the resource's.
+
+    Raises:
+        RudderStackError: if RudderStack cannot be asked, or a variable that the resource reads is
+            not set.
+    """
+    with resource as rudderstack:
+        policy = rudderstack.sync_policy(None, None)
+        if max_retries is not None:
+            retry = policy.retry.model_copy(update={"max_retries": max_retries})
+            policy = policy.model_copy(update={"retry": retry})
+        return fetch_workspace(
+            rudderstack.get_client(),
+            retried=lambda call, wait: call_with_retries(call, policy, _LOG, sleep=wait),
+            max_concurrent=rudderstack.max_concurrent_requests,
+            log=_LOG,
+        )
+
+
+def refresh_rudderstack_snapshot(
+    resource: RudderStackResource,
+    path: str | os.PathLike[str],
+    *,
+    max_retries: int | None = None,
+) -> WorkspaceSnapshot:
+    """Read the workspace and write its snapshot to a file; the old one stays if that fails.
+
+    Args:
+        resource: of the workspace.
+        path: of the file.
+        max_retries: as in `fetch_rudderstack_workspace`.
+
+    Raises:
+        RudderStackError: as `fetch_rudderstack_workspace`.
+        OSError: if the file cannot be written.
+    """
+    snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
+    write_snapshot(snapshot, Path(path))
+    return snapshot
+
+
+def write_snapshot(snapshot: WorkspaceSnapshot, path: Path) -> None:
+    """Write a snapshot, so that whoever reads the file finds the old one or the new one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        unfinished.write_text(snapshot.dumps(), encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _snapshot(
+    resource: RudderStackResource, given: Snapshot | None, refresh: Refresh
+) -> WorkspaceSnapshot:
+    checked_choice(refresh, Refresh, "refresh")
+    if isinstance(given, WorkspaceSnapshot):
+        return given
+    if given is None:
+        return fetch_rudderstack_workspace(resource)
+    path = Path(given)
+    if refresh == "always" or not path.exists():
+        return _refreshed(resource, path)
+    return _read(path)
+
+
+def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
+    try:
+        patience = IMPATIENT_RETRIES if path.exists() else None
+        return refresh_rudderstack_snapshot(resource, path, max_retries=patience)
+    except ApiError as error:
+        if not path.exists():
+            raise DiscoveryError(
+                f"There is no snapshot of the RudderStack workspace at {path}, and none can be "
+                f"made now. {error} {_how_to_refresh(path)}"
+            ) from error
+        _LOG.warning(f"{error} The snapshot at {path} is used as it is.")
+        return _read(path)
+
+
+def _read(path: Path) -> WorkspaceSnapshot:
+    try:
+        return WorkspaceSnapshot.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise DiscoveryError(f"{path} is no snapshot. {_how_to_refresh(path)}") from None
+    except DiscoveryError as error:
+        raise DiscoveryError(f"{error} {_how_to_refresh(path)}") from error
+
+
+def _how_to_refresh(path: Path) -> str:
+    return (
+        "Make a new one while RudderStack is in reach: "
+        f"refresh_rudderstack_snapshot(resource, {str(path)!r})."
+    )
+
+
+# --- from the snapshot to assets
+
+
+@dataclass(frozen=True)
+class DiscoveredAsset:
+    """A connection and the asset that the translator makes of it."""
+
+    props: RudderStackConnectionProps
+    spec: dg.AssetSpec
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """How a snapshot becomes assets; makes no request."""
+
+    translator: DagsterRudderStackTranslator
+    selector: RudderStackConnectionSelector
+    disabled: DisabledConnections = "leave_out"
+    upstream_assets: UpstreamAssets = ()
+    upstream_keys: UpstreamKeys | None = None
+    link_template: str | None = None
+    log: logging.Logger = _LOG
+
+    def assets(self, snapshot: WorkspaceSnapshot) -> list[DiscoveredAsset]:
+        """Return the assets of the selected connections.
+
+        Raises:
+            DiscoveryError: for two assets with one key, and for a selector that means nothing.
+        """
+        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
+        selected = self._without_disabled(self.selector.select(self._joined(snapshot)))
+        assets = [self._asset(_with_upstreams(props, finder)) for props in selected]
+        kept = {spec.key for spec in self.selector.select_tagged([each.spec for each in assets])}
+        assets = [each for each in assets if each.spec.key in kept]
+        _check_keys(assets)
+        return assets
+
+    def _joined(self, snapshot: WorkspaceSnapshot) -> Iterable[RudderStackConnectionProps]:
+        sources = {source.id: source for source in snapshot.sources}
+        destinations = {destination.id: destination for destination in snapshot.destinations}
+        for connection in snapshot.connections:
+            yield RudderStackConnectionProps(
+                connection=connection,
+                source=sources.get(connection.source_id),
+                destination=destinations.get(connection.destination_id),
+                query=snapshot.queries.get(connection.source_id),
+                link=_link(self.link_template, connection.id),
+            )
+
+    def _without_disabled(
+        self, connections: Sequence[RudderStackConnectionProps]
+    ) -> Sequence[RudderStackConnectionProps]:
+        checked_choice(self.disabled, DisabledConnections, "disabled")
+        if self.disabled == "mark":
+            return connections
+        enabled = [props for props in connections if props.enabled]
+        if len(enabled) < len(connections):
+            self.log.info(
+                f"{len(connections) - len(enabled)} connections are left out, since they are "
+                "disabled in RudderStack."
+            )
+        return enabled
+
+    def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset:
+        spec = self.translator.get_asset_spec(props)
+        connection = dg.MetadataValue.text(props.id)
+        if spec.metadata.get(MetadataKey.CONNECTION_ID) != connection:
+            # Whatever a translator makes of the metadata, sensors find a connection's asset by it.
+            spec = spec.merge_attributes(metadata={MetadataKey.CONNECTION_ID: connection})
+        return DiscoveredAsset(props, spec)
+
+
+def _link(template: str | None, connection_id: str) -> str | None:
+    # An EnvVar is not read while definitions load, and a page of a sync is not one of a connection.
+    if template is None or isinstance(template, dg.EnvVar) or "{sync_id}" in template:
+        return None
+    return template.replace("{connection_id}", connection_id)
+
+
+def _with_upstreams(
+    props: RudderStackConnectionProps, finder: UpstreamFinder
+) -> RudderStackConnectionProps:
+    tables = tables_of(props.source, props.query) if props.source else ()
+    return replace(props, upstreams=tuple(finder.find(table) for table in tables))
+
+
+def _check_keys(assets: Iterable[DiscoveredAsset]) -> None:
+    first: dict[dg.AssetKey, RudderStackConnectionProps] = {}
+    for asset in assets:
+        other = first.setdefault(asset.spec.key, asset.props)
+        if other is not asset.props:
+            raise DiscoveryError(
+                f"Connections {other.name!r} ({other.id}) and {asset.props.name!r} "
+                f"({asset.props.id}) both have the asset key {asset.spec.key.to_user_string()!r}. "
+                "Rename the source or the destination of one of them in RudderStack, make keys of "
+                "their ids (key_by: id), or give one of them another key in get_asset_spec or, in "
+                "YAML, translation."
+            )
+
+
+def _discovery(  # noqa: PLR0913
+    resource: RudderStackResource,
+    translator: DagsterRudderStackTranslator | None,
+    selector: Selector | None,
+    *,
+    disabled: DisabledConnections,
+    upstream_assets: UpstreamAssets,
+    upstream_keys: UpstreamKeys | None,
+) -> Discovery:
+    return Discovery(
+        translator=translator or DagsterRudderStackTranslator(),
+        selector=as_selector(selector),
+        disabled=disabled,
+        upstream_assets=upstream_assets,
+        upstream_keys=upstream_keys,
+        link_template=resource.dashboard_url,
+    )
+
+
+def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
+    """Return the selector that a user has given; None selects everything."""
+    if isinstance(selector, RudderStackConnectionSelector):
+        return selector
+    return RudderStackConnectionSelector(predicate=selector)
+
+
+def load_rudderstack_asset_specs(  # noqa: PLR0913
+    resource: RudderStackResource,
+    translator: DagsterRudderStackTranslator | None = None,
+    selector: Selector | None = None,
+    *,
+    snapshot: Snapshot | None = None,
+    refresh: Refresh = "if_missing",
+    disabled: DisabledConnections = "leave_out",
+    upstream_assets: UpstreamAssets = (),
+    upstream_keys: UpstreamKeys | None = None,
+) -> list[dg.AssetSpec]:
+    """Return an asset for each connection of the workspace, downstream of the tables that it reads.
+
+        specs = load_rudderstack_asset_specs(
+            rudderstack,
+            snapshot=Path(__file__).with_name("rudderstack.json"),
+            upstream_assets=[my_dbt_assets],
+        )
+
+    Args:
+        resource: of the workspace.
+        translator: makes the assets; None: `DagsterRudderStackTranslator()`.
+        selector: which connections; a selector, or a function of the connection; None: all.
+        snapshot: the file of the workspace's snapshot, or the snapshot itself. With a file there
+            are no requests unless it is missing: ship it with your code. None: RudderStack is asked
+            each time that the definitions load, in each process of each run.
+        refresh: `always` makes the file anew each time, and uses the old one while RudderStack is
+            out of reach; for development.
+        disabled: what becomes of connections that are disabled in RudderStack, or whose source or
+            destination is: `leave_out`, or `mark` with the tag `rudderstack/enabled: "false"`.
+        upstream_assets: the assets among which the tables are looked for.
+        upstream_keys: says which asset a table is, before all rules; see `UpstreamKeys`.
+
+    Raises:
+        DiscoveryError: for two connections with one asset key, a selector that names what the
+            workspace does not have, and a snapshot that is missing or cannot be read.
+        RudderStackError: if RudderStack has to be asked and cannot be.
+    """
+    discovery = _discovery(
+        resource,
+        translator,
+        selector,
+        disabled=disabled,
+        upstream_assets=upstream_assets,
+        upstream_keys=upstream_keys,
+    )
+    return [each.spec for each in discovery.assets(_snapshot(resource, snapshot, refresh))]
+
+
+def build_rudderstack_assets_definitions(  # noqa: PLR0913
+    resource: RudderStackResource,
+    translator: DagsterRudderStackTranslator | None = None,
+    selector: Selector | None = None,
+    *,
+    snapshot: Snapshot | None = None,
+    refresh: Refresh = "if_missing",
+    disabled: DisabledConnections = "leave_out",
+    upstream_assets: UpstreamAssets = (),
+    upstream_keys: UpstreamKeys | None = None,
+    grouping: Grouping = "connection",
+    name: str = "rudderstack",
+    **settings: "Unpack[SyncSettings]",
+) -> list[dg.AssetsDefinition]:
+    """Return assets that sync the connections of the workspace.
+
+    Args:
+        resource: as in `load_rudderstack_asset_specs`; so are all that are not told here.
+        translator: as there.
+        selector: as there.
+        snapshot: as there.
+        refresh: as there.
+        disabled: as there; a step skips connections that are marked.
+        upstream_assets: as there.
+        upstream_keys: as there.
+        grouping: which connections share a step and its process: none (`connection`, the default:
+            retries and assets downstream stay exact), those of a `source`, those of a
+            `destination`, or `all`.
+        name: what the names of steps with many connections begin with; one for each workspace.
+        settings: as in `build_rudderstack_sync_assets`.
+
+    Raises:
+        DiscoveryError: as there.
+        RudderStackError: as there.
+    """
+    discovery = _discovery(
+        resource,
+        translator,
+        selector,
+        disabled=disabled,
+        upstream_assets=upstream_assets,
+        upstream_keys=upstream_keys,
+    )
+    assets = discovery.assets(_snapshot(resource, snapshot, refresh))
+    return assets_definitions(assets, grouping, name, **settings)
+
+
+def assets_definitions(
+    assets: Sequence[DiscoveredAsset],
+    grouping: Grouping,
+    name: str,
+    **settings: "Unpack[SyncSettings]",
+) -> list[dg.AssetsDefinition]:
+    """Return the assets, in steps as `grouping` says."""
+    checked_choice(grouping, Grouping, "grouping")
+    if grouping == "connection":
+        return _one_by_one(assets, settings)
+    groups: dict[str, list[DiscoveredAsset]] = defaultdict(list)
+    for asset in assets:
+        groups[_GROUP_IDS[grouping](asset.props)].append(asset)
+    names = _step_names(
+        {key: f"{name}_{_GROUP_NAMES[grouping](group[0].props)}" for key, group in groups.items()}
+    )
+    return [_together(group, names[key], settings) for key, group in groups.items()]
+
+
+_GROUP_IDS: Mapping[str, Callable[[RudderStackConnectionProps], str]] = {
+    "source": lambda props: props.connection.source_id,
+    "destination": lambda props: props.connection.destination_id,
+    "all": lambda _: "",
+}
+_GROUP_NAMES: Mapping[str, Callable[[RudderStackConnectionProps], str]] = {
+    "source": lambda props: f"from_{key_part(props.source_name)}",
+    "destination": lambda props: f"to_{key_part(props.destination_name)}",
+    "all": lambda _: "syncs",
+}
+
+
+def _one_by_one(
+    assets: Sequence[DiscoveredAsset], settings: SyncSettings
+) -> list[dg.AssetsDefinition]:
+    names = _step_names({each.props.id: each.spec.key.to_python_identifier() for each in assets})
+    return [
+        build_rudderstack_sync_asset(
+            connection_id=each.props.id,
+            spec=each.spec,
+            op_name=names[each.props.id],
+            **_for(each.props, settings),
+        )
+        for each in assets
+    ]
+
+
+def _together(
+    assets: Sequence[DiscoveredAsset], name: str, settings: SyncSettings
+) -> dg.AssetsDefinition:
+    skipping = [_for(each.props, settings) for each in assets if not each.props.enabled]
+    return build_rudderstack_sync_assets(
+        connections={each.props.id: each.spec for each in assets},
+        name=name,
+        **(skipping[0] if skipping else settings),
+    )
+
+
+def _for(props: RudderStackConnectionProps, settings: SyncSettings) -> SyncSettings:
+    """Return the settings of a connection's step, which skips one that is marked as disabled."""
+    return settings if props.enabled else {**settings, "on_disabled": "skip"}
+
+
+def _step_names(names: Mapping[str, str]) -> dict[str, str]:
+    """Return names that Dagster takes for steps, each once, by the ids that tell them apart."""
+    clean = {key: _identifier(name) for key, name in names.items()}
+    taken = Counter(clean.values())
+    return {
+        key: name if taken[name] == 1 else f"{name}_{_identifier(key)}"
+        for key, name in clean.items()
+    }
+
+
+def _identifier(text: str) -> str:
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in text)
+
+
+# --- a body of the user's own
+
+
+def rudderstack_assets(
+    *,
+    connection_id: str | None = None,
+    spec: CoercibleToSpec | None = None,
+    connections: Mapping[str, CoercibleToSpec] | None = None,
+    name: str | None = None,
+    **settings: "Unpack[SyncSettings]",
+) -> Callable[[Execute], dg.AssetsDefinition]:
+    """Make assets of a function that does something around the syncs.
+
+        @rudderstack_assets(connection_id="2hkeBOp0lGJpMPyur0oXUxxIDhw", spec="crm_contacts")
+        def crm_contacts(context, rudderstack, sync):
+            context.log.info("Telling the sales team to look away.")
+            yield from sync()
+
+    The function is given Dagster's context, the resource, and `sync`, which syncs what is selected
+    and yields what Dagster is to know. It yields that, and may yield more.
+
+    Args:
+        connection_id: the connection.
+        spec: its asset; None: the key is `rudderstack/<connection_id>`.
+        connections: instead of these two, many connections, as in `build_rudderstack_sync_assets`.
+        name: of the step; None: the function's.
+        settings: as in `build_rudderstack_sync_assets`, but `execute`.
+
+    Raises:
+        InvalidSettingError: for an id, a sync type or another choice that cannot be right, and for
+            both one connection and many, or none.
+    """
+    if (connection_id is None) == (connections is None) or (connections and spec is not None):
+        raise InvalidSettingError(
+            "rudderstack_assets takes either connection_id, with spec if you like, or connections."
+        )
+
+    def decorate(body: Execute) -> dg.AssetsDefinition:
+        step = name or str(getattr(body, "__name__", "rudderstack_syncs"))
+        with_body: SyncSettings = {**settings, "execute": body}
+        if connections is not None:
+            return build_rudderstack_sync_assets(connections=connections, name=step, **with_body)
+        assert connection_id is not None  # noqa: S101
+        return build_rudderstack_sync_asset(
+            connection_id=connection_id, spec=spec, op_name=step, **with_body
+        )
+
+    return decorate

@@ -1,0 +1,319 @@
+"""Which assets a source reads: its tables, matched to the assets that a project has.
+
+A table is matched by what assets say of themselves (`dagster/table_name`, `dagster/uri`), and else
+by their keys: the parts of both names are compared from the right, as far as both have parts. One
+best match is taken; with none, or several that are equally good, the table becomes an asset of its
+own outside of Dagster, unless the user says which asset it is.
+"""
+
+import hashlib
+import logging
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from dagster_rudderstack.lineage import QueryLineage, TableName
+from dagster_rudderstack.models import Source
+
+__all__ = ["Upstream", "UpstreamAssets", "UpstreamFinder", "UpstreamKeys", "UpstreamTable"]
+
+CoercibleToKey = dg.AssetKey | str | Sequence[str]
+
+UpstreamAssets = Iterable[
+    dg.AssetsDefinition
+    | dg.AssetSpec
+    | dg.SourceAsset
+    | dg.Definitions
+    | Iterable[dg.AssetsDefinition | dg.AssetSpec | dg.SourceAsset]
+]
+"""The assets that may be upstream: definitions, specs, or whole `Definitions`."""
+
+TABLE_NAME = "dagster/table_name"
+STORAGE_KIND = "dagster/storage_kind"
+COLUMN_SCHEMA = "dagster/column_schema"
+URI = "dagster/uri"
+
+
+@dataclass(frozen=True)
+class UpstreamTable:
+    """A table, or files in a bucket, that a source reads.
+
+    Attributes:
+        name: as the source names it; of files: the bucket and the prefix.
+        warehouse: the kind of warehouse, as RudderStack calls it (`snowflake`); None: unknown.
+        uri: of files (`s3://bucket/prefix`); None for tables.
+    """
+
+    name: TableName
+    warehouse: str | None = None
+    uri: str | None = None
+
+    def __str__(self) -> str:
+        return self.uri or str(self.name)
+
+
+UpstreamKeys = (
+    Mapping[str, CoercibleToKey | None]
+    | Callable[[UpstreamTable, Sequence[dg.AssetKey]], CoercibleToKey | None]
+)
+"""Says which asset a table is.
+
+A mapping from names of tables (`schema.table`) to keys, None leaves a table out. Or a function of
+the table and the keys of the assets that match equally well; None leaves it to the rules.
+"""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A table that a source reads, and the asset that it is.
+
+    Attributes:
+        table: the table.
+        key: the asset to depend on; None: the user left the table out.
+        spec: of that asset; None if it was not among the assets given.
+    """
+
+    table: UpstreamTable
+    key: dg.AssetKey | None
+    spec: dg.AssetSpec | None = None
+
+    def column(self, name: str) -> dg.TableColumn:
+        """Return a column, with the spelling and the type that the asset tells if it does."""
+        for column in self._columns():
+            if column.name.lower() == name.lower():
+                return column
+        # dagster-dbt writes the names of all columns in lower case.
+        lowered = self.spec is not None and "dbt" in self.spec.kinds
+        return dg.TableColumn(name.lower() if lowered else name, UNKNOWN_TYPE)
+
+    def _columns(self) -> Sequence[dg.TableColumn]:
+        schema = self.spec.metadata.get(COLUMN_SCHEMA) if self.spec else None
+        schema = getattr(schema, "schema", schema)
+        return schema.columns if isinstance(schema, dg.TableSchema) else ()
+
+
+UNKNOWN_TYPE = "unknown"
+"""Type of a column of which RudderStack tells none; Dagster would show `string`."""
+
+
+def tables_of(source: Source, query: QueryLineage | None) -> tuple[UpstreamTable, ...]:
+    """Return the tables that a source reads; empty if nobody can tell, as of an audience.
+
+    Args:
+        source: the source.
+        query: what its SQL model reads; None: it has none, or nobody has read it.
+    """
+    warehouse = source.source_definition_name
+    if query is not None:
+        return tuple(UpstreamTable(name, warehouse) for name in query.tables)
+    schema, table = source.config.get("schema"), source.config.get("table")
+    if isinstance(table, str) and table:
+        schema_name = schema if isinstance(schema, str) and schema else None
+        return (UpstreamTable(TableName(name=table, schema_name=schema_name), warehouse),)
+    return tuple(_files(source.config.get("bucketName"), source.config.get("objectPrefix")))
+
+
+def _files(bucket: object, prefix: object) -> Iterator[UpstreamTable]:
+    if not isinstance(bucket, str) or not bucket:
+        return
+    path = prefix.strip("/") if isinstance(prefix, str) else ""
+    name = TableName(name=path, schema_name=bucket) if path else TableName(name=bucket)
+    yield UpstreamTable(name, "s3", f"s3://{bucket}/{path}".rstrip("/"))
+
+
+class UpstreamFinder:
+    """Finds the assets that tables are.
+
+    Args:
+        assets: the assets of the project.
+        keys: what the user says about tables, before all rules.
+        log: where ambiguous tables are told.
+    """
+
+    def __init__(
+        self, assets: UpstreamAssets, keys: UpstreamKeys | None, log: logging.Logger
+    ) -> None:
+        self._index = _Index(_specs(assets))
+        self._said = None if keys is None or callable(keys) else _KeyMapping(keys)
+        self._hook = keys if callable(keys) else None
+        self._log = log
+        self._found: dict[UpstreamTable, Upstream] = {}
+
+    def find(self, table: UpstreamTable) -> Upstream:
+        """Return the asset that a table is."""
+        if table not in self._found:
+            self._found[table] = self._find(table)
+        return self._found[table]
+
+    def _find(self, table: UpstreamTable) -> Upstream:
+        if self._said is not None and (said := self._said.entry(table.name)) is not None:
+            return self._upstream(table, said.key)
+        candidates = self._index.candidates(table)
+        chosen = self._hook(table, candidates) if self._hook else None
+        if chosen is not None:
+            return self._upstream(table, _key(chosen))
+        if len(candidates) == 1:
+            return self._upstream(table, candidates[0])
+        key = self._index.free_key(table)
+        if candidates:
+            self._log.warning(
+                f"Table {table} may be any of the assets {_listed(candidates)}. It is shown as "
+                f"{key.to_user_string()!r}; say which it is with upstream_keys: "
+                f"{{{str(table.name)!r}: …}}."
+            )
+        return self._upstream(table, key)
+
+    def _upstream(self, table: UpstreamTable, key: dg.AssetKey | None) -> Upstream:
+        return Upstream(table, key, self._index.specs.get(key) if key else None)
+
+
+def external_key(table: UpstreamTable) -> dg.AssetKey:
+    """Return the key of a table that no asset is known to be: its name in lower case."""
+    parts = (piece for part in table.name.parts for piece in part.lower().split("/"))
+    return dg.AssetKey([safe_part(piece) for piece in parts if piece])
+
+
+def safe_part(text: str) -> str:
+    """Return a text as a part of a key of which Dagster can make names of inputs and outputs.
+
+    Letters that are no ASCII are lost; a few digits then tell one such text from another.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", without_accents(text))
+    if not loses_letters(text):
+        return safe
+    digits = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return "_".join(part for part in (safe.strip("_"), digits) if part)
+
+
+def loses_letters(text: str) -> bool:
+    """Whether a text has letters that are no ASCII, not even without their accents."""
+    return any(char.isalnum() and not char.isascii() for char in without_accents(text))
+
+
+def without_accents(text: str) -> str:
+    """Return a text with accented letters as plain ones."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def _key(key: CoercibleToKey) -> dg.AssetKey:
+    return dg.AssetSpec(key).key if not isinstance(key, str) else dg.AssetKey.from_user_string(key)
+
+
+def _listed(keys: Iterable[dg.AssetKey]) -> str:
+    return ", ".join(repr(key.to_user_string()) for key in keys)
+
+
+def _with_deps(specs: Iterable[dg.AssetSpec]) -> Mapping[dg.AssetKey, dg.AssetSpec]:
+    """Return the assets by key, and what they depend on: sources of dbt tell their tables there."""
+    known = {spec.key: spec for spec in specs}
+    deps = [dep for spec in known.values() for dep in spec.deps]
+    for dep in deps:
+        known.setdefault(dep.asset_key, dg.AssetSpec(dep.asset_key, metadata=dep.metadata))
+    return known
+
+
+def _specs(assets: UpstreamAssets) -> Iterator[dg.AssetSpec]:
+    for each in assets:
+        if isinstance(each, dg.AssetSpec):
+            yield each
+        elif isinstance(each, dg.AssetsDefinition):
+            yield from each.specs
+        elif isinstance(each, dg.SourceAsset):
+            yield dg.AssetSpec(each.key, metadata=each.metadata)
+        elif isinstance(each, dg.Definitions):
+            yield from _specs(each.assets or ())  # type: ignore[arg-type]  # cacheable ones, below
+        elif isinstance(each, Iterable):
+            yield from _specs(each)
+
+
+Parts = tuple[str, ...]
+
+
+def _folded(parts: Iterable[str]) -> Parts:
+    return tuple(part.strip("\"`'[] ").lower() for part in parts)
+
+
+def _split(name: str) -> Parts:
+    return _folded(name.split("."))
+
+
+def agreement(one: Parts, other: Parts) -> int:
+    """Return how many parts two names share, from the right; 0 if they are of different things."""
+    pairs = list(zip(reversed(one), reversed(other), strict=False))
+    return len(pairs) if all(left == right for left, right in pairs) else 0
+
+
+class _Index:
+    """The assets of a project, by the last part of the names under which a table may be known."""
+
+    def __init__(self, specs: Iterable[dg.AssetSpec]) -> None:
+        self.specs = _with_deps(specs)
+        self._by_table: dict[str, list[tuple[Parts, dg.AssetSpec]]] = defaultdict(list)
+        self._by_key: dict[str, list[tuple[Parts, dg.AssetSpec]]] = defaultdict(list)
+        self._by_uri: dict[str, list[dg.AssetSpec]] = defaultdict(list)
+        for spec in self.specs.values():
+            self._add(spec)
+
+    def _add(self, spec: dg.AssetSpec) -> None:
+        uri, table = _text(spec, URI), _text(spec, TABLE_NAME)
+        if uri:
+            self._by_uri[uri.rstrip("/")].append(spec)
+        # An asset that tells its table is not matched by its key: that may be anything.
+        by, parts = (self._by_table, _split(table)) if table else (self._by_key, None)
+        parts = parts or _folded(spec.key.path)
+        by[parts[-1]].append((parts, spec))
+
+    def free_key(self, table: UpstreamTable) -> dg.AssetKey:
+        """Return a key for a table that is no asset; not that of an asset that is another table."""
+        key = external_key(table)
+        if key not in self.specs:
+            return key
+        return dg.AssetKey([table.warehouse or "warehouse", *key.path])
+
+    def candidates(self, table: UpstreamTable) -> Sequence[dg.AssetKey]:
+        """Return the assets that match a table best, all equally well."""
+        found: Sequence[dg.AssetSpec] = self._by_uri.get(table.uri, ()) if table.uri else ()
+        parts = _folded(external_key(table).path if table.uri else table.name.parts)
+        found = found or _best(parts, self._by_table) or _best(parts, self._by_key)
+        same_storage = [spec for spec in found if _text(spec, STORAGE_KIND) == table.warehouse]
+        return [spec.key for spec in same_storage or found]
+
+
+def _best(
+    parts: Parts, index: Mapping[str, Sequence[tuple[Parts, dg.AssetSpec]]]
+) -> Sequence[dg.AssetSpec]:
+    ranked: dict[tuple[int, bool], list[dg.AssetSpec]] = defaultdict(list)
+    for other, spec in index.get(parts[-1], ()):
+        ranked[agreement(parts, other), parts == other].append(spec)
+    ranked.pop((0, False), None)
+    return ranked[max(ranked)] if ranked else ()
+
+
+def _text(spec: dg.AssetSpec, key: str) -> str | None:
+    value = spec.metadata.get(key)
+    value = getattr(value, "value", value)
+    return value if isinstance(value, str) and value else None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    key: dg.AssetKey | None
+
+
+class _KeyMapping:
+    """What a user's mapping says about tables; the longest name that fits wins."""
+
+    def __init__(self, keys: Mapping[str, CoercibleToKey | None]) -> None:
+        self._entries = {
+            _split(name): _Entry(None if key is None else _key(key)) for name, key in keys.items()
+        }
+
+    def entry(self, name: TableName) -> _Entry | None:
+        parts = _folded(name.parts)
+        ranked = {agreement(parts, other): entry for other, entry in self._entries.items()}
+        return ranked[max(ranked)] if max(ranked, default=0) else None

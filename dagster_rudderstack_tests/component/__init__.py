@@ -1,0 +1,1 @@
+"""The YAML components, in real projects of `dg`."""

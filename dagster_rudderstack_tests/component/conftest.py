@@ -1,0 +1,126 @@
+"""A project of `dg` in a folder of its own, and a RudderStack for it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster.components.testing import DefsFolderSandbox, create_defs_folder_sandbox
+
+from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack_tests.discovery.conftest import fill
+
+TOKEN = "RUDDERSTACK_ACCESS_TOKEN"
+WORKSPACE = "dagster_rudderstack.RudderStackWorkspaceComponent"
+CONNECTION = "dagster_rudderstack.RudderStackConnectionComponent"
+
+CONTACTS = "rudderstack/hubspot/contact/customers"
+AUDIENCE = "rudderstack/braze_eu/big_spenders"
+
+DAGSTERS_OWN = (
+    "ignore:`parse_obj_as` is deprecated",
+    "ignore:.* is currently in (beta|preview), and may have breaking changes",
+)
+"""What Dagster warns of whenever it loads a project of `dg`: parts of its own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of this folder pass over Dagster's own warnings."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            for warning in DAGSTERS_OWN:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@dataclass
+class Project:
+    """A project of `dg`: its folder `defs`, and whether its commands are those of development."""
+
+    sandbox: DefsFolderSandbox
+    environment: pytest.MonkeyPatch
+
+    def write(self, place: str, content: str) -> None:  # noqa: D102
+        path = self.sandbox.defs_folder_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+    def component(self, place: str, kind: str, attributes: object, **more: object) -> None:
+        """Write a component's YAML, which JSON is as well."""
+        document = {"type": kind, "attributes": attributes, **more}
+        self.write(f"{place}/defs.yaml", json.dumps(document))
+
+    def in_development(self, yes: bool = True) -> None:
+        """`dg dev` and most other commands of `dg` set this; state is refreshed only then."""
+        if yes:
+            self.environment.setenv("DAGSTER_IS_DEV_CLI", "1")
+        else:
+            self.environment.delenv("DAGSTER_IS_DEV_CLI", raising=False)
+
+    def definitions(self) -> AbstractContextManager[dg.Definitions]:  # noqa: D102
+        return self.sandbox.build_all_defs()
+
+    def load(self) -> dg.Definitions:
+        """Return the definitions, loaded anew."""
+        with self.definitions() as definitions:
+            dg.Definitions.validate_loadable(definitions)
+            return definitions
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """An empty project, in development."""
+    with create_defs_folder_sandbox() as sandbox:
+        project = Project(sandbox, monkeypatch)
+        project.in_development()
+        yield project
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
+    """A small workspace, whose token is in the environment."""
+    with LocalRudderStack() as server:
+        fill(server)
+        monkeypatch.setenv(TOKEN, server.access_token)
+        yield server
+        assert server.errors == []
+
+
+@pytest.fixture
+def workspace(server: LocalRudderStack) -> dict[str, Any]:
+    """The settings of the workspace in YAML."""
+    return {
+        "access_token": f"{{{{ env.{TOKEN} }}}}",
+        "api_url": server.url,
+        "request_max_retries": 0,
+        "poll_min_interval_seconds": 0.02,
+        "poll_max_interval_seconds": 0.02,
+    }
+
+
+def deps_of(definitions: dg.Definitions) -> dict[str, set[str]]:
+    """Return the assets of RudderStack with what they depend on."""
+    return {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for spec in definitions.resolve_all_asset_specs()
+        if "rudderstack" in spec.kinds
+    }
+
+
+def spec_of(definitions: dg.Definitions, key: str) -> dg.AssetSpec:
+    """Return one asset."""
+    wanted = dg.AssetKey.from_user_string(key)
+    return next(spec for spec in definitions.resolve_all_asset_specs() if spec.key == wanted)
+
+
+def causes(error: BaseException) -> str:
+    """Return an error and what has caused it, as `dg` shows them."""
+    told = []
+    while error is not None:
+        told.append(str(error))
+        error = error.__cause__  # type: ignore[assignment]
+    return "\n".join(told)

@@ -1,0 +1,1 @@
+"""Discovery: a workspace in, assets with their lineage out."""

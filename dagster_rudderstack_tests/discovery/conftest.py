@@ -1,0 +1,68 @@
+"""A local RudderStack with a small workspace, and its resource."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dagster_rudderstack import RudderStackResource
+from dagster_rudderstack.testing import LocalRudderStack
+
+
+@pytest.fixture
+def server() -> Iterator[LocalRudderStack]:
+    """An empty local RudderStack."""
+    with LocalRudderStack() as server:
+        yield server
+        assert server.errors == []
+
+
+@pytest.fixture
+def rudderstack(server: LocalRudderStack) -> RudderStackResource:
+    """The resource of the local RudderStack, without patience."""
+    return RudderStackResource(
+        access_token=server.access_token,
+        api_url=server.url,
+        request_max_retries=0,
+        poll_min_interval_seconds=0.02,
+        poll_max_interval_seconds=0.02,
+    )
+
+
+def fill(server: LocalRudderStack) -> None:
+    """Add a table and a SQL model, HubSpot and Braze, and three connections between them."""
+    server.add_source(
+        "customers-src",
+        name="Customers",
+        definition="snowflake",
+        config={"schema": "ANALYTICS", "table": "CUSTOMERS", "primaryKey": "id"},
+    )
+    server.add_source(
+        "spenders-src",
+        name="Big spenders",
+        source_type="model",
+        definition="snowflake",
+        config={
+            "sql": "select c.id, lower(c.email) as email, o.total as ltv "
+            "from analytics.customers c join analytics.orders_by_customer o on o.id = c.id"
+        },
+    )
+    server.add_destination("hubspot", name="HubSpot", type="HS", config={"apiKey": "s3cr3t"})
+    server.add_destination("braze", name="Braze (EU)", type="BRAZE", config={"apiKey": "s3cr3t"})
+    server.add_connection(
+        "contacts",
+        "customers-src",
+        "hubspot",
+        object="Contact",
+        identifiers={"EMAIL": "email"},
+        mappings={"FIRST_NAME": "firstname"},
+        constants=[{"key": "origin", "value": "s3cr3t"}],
+    )
+    server.add_connection(
+        "audience",
+        "spenders-src",
+        "braze",
+        identifiers={"id": "external_id"},
+        mappings={"email": "email", "ltv": "lifetime_value"},
+        schedule={"type": "basic", "everyMinutes": 30},
+    )
+    server.add_connection("paused", "customers-src", "braze", enabled=False)

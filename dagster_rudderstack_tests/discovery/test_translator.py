@@ -1,0 +1,370 @@
+"""What the translator makes of a connection."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import (
+    Connection,
+    DagsterRudderStackTranslator,
+    InvalidSettingError,
+    MetadataKey,
+    RudderStackConnectionProps,
+    Upstream,
+    UpstreamTable,
+)
+from dagster_rudderstack.lineage import TableName, read_query
+from dagster_rudderstack.models import Destination, Source
+
+CUSTOMERS = dg.AssetSpec(
+    ["warehouse", "customers"],
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn("id", "int"), dg.TableColumn("email", "text")]
+        )
+    },
+)
+
+
+def connection(**wire: Any) -> Connection:
+    ends = {"id": "c1", "sourceId": "s1", "destinationId": "d1"}
+    return Connection.model_validate({**ends, **wire})
+
+
+def source(**wire: Any) -> Source:
+    facts = {"id": "s1", "name": "Customers", "sourceType": "table"}
+    return Source.model_validate({**facts, "sourceDefinitionName": "snowflake", **wire})
+
+
+def destination(**wire: Any) -> Destination:
+    return Destination.model_validate({"id": "d1", "name": "HubSpot", "type": "HS", **wire})
+
+
+def upstream(spec: dg.AssetSpec | None = CUSTOMERS, name: str = "customers") -> Upstream:
+    table = UpstreamTable(TableName(name=name, schema_name="analytics"), "snowflake")
+    return Upstream(table, spec.key if spec else None, spec)
+
+
+def props(
+    source: Source | None = source(),  # noqa: B008
+    destination: Destination | None = destination(),  # noqa: B008
+    upstreams: tuple[Upstream, ...] = (),
+    sql: str | None = None,
+    **wire: Any,
+) -> RudderStackConnectionProps:
+    return RudderStackConnectionProps(
+        connection=connection(**wire),
+        source=source,
+        destination=destination,
+        upstreams=upstreams,
+        query=read_query(sql, "snowflake") if sql else None,
+    )
+
+
+def spec_of(given: RudderStackConnectionProps, **settings: Any) -> dg.AssetSpec:
+    return DagsterRudderStackTranslator(**settings).get_asset_spec(given)
+
+
+# --- keys and names
+
+KEYS = {
+    "names": (props(), ["rudderstack", "hubspot", "customers"]),
+    "object": (props(object="Contact"), ["rudderstack", "hubspot", "contact", "customers"]),
+    "words": (
+        props(source(name=" Big-Spenders  (v2) "), destination(name="Hub Spot / EU")),
+        ["rudderstack", "hub_spot_eu", "big_spenders_v2"],
+    ),
+    "accents": (
+        props(source(name="Café"), destination(name="Übersicht")),
+        ["rudderstack", "ubersicht", "cafe"],
+    ),
+    "letters of the world": (
+        props(source(name="Клиенты EU"), destination(name="顧客")),
+        ["rudderstack", "d1", "eu_s1"],
+    ),
+    "no letters": (
+        props(source(name="—"), destination(name="!?")),
+        ["rudderstack", "d1", "s1"],
+    ),
+    "ends that may not be read": (props(None, None), ["rudderstack", "d1", "s1"]),
+}
+
+
+@pytest.mark.parametrize(("given", "key"), KEYS.values(), ids=KEYS.keys())
+def test_key(given: RudderStackConnectionProps, key: list[str]) -> None:
+    """A key is made of the names of the destination, the object and the source."""
+    assert spec_of(given).key == dg.AssetKey(key)
+
+
+def test_key_by_id() -> None:
+    """A key by id stays, whatever is renamed."""
+    renamed = props(source(name="Clients"), destination(name="Hub"))
+
+    assert spec_of(props(), key_by="id").key == dg.AssetKey(["rudderstack", "c1"])
+    assert spec_of(renamed, key_by="id").key == spec_of(props(), key_by="id").key
+
+
+def test_key_by_nonsense() -> None:
+    """Another way to make keys is refused."""
+    with pytest.raises(InvalidSettingError, match="key_by"):
+        DagsterRudderStackTranslator(key_by="colour")  # type: ignore[arg-type]
+
+
+def test_name() -> None:
+    """A connection is called after its ends and its object."""
+    assert props().name == "Customers to HubSpot"
+    assert props(object="Contact").name == "Customers to HubSpot (Contact)"
+    assert props(None, None).name == "s1 to d1"
+
+
+# --- kinds, tags, group, words
+
+KINDS = {
+    "HS": "hubspot",
+    "hs": "hubspot",
+    "HUBSPOT": "hubspot",
+    "BRAZE": "braze",
+    "FACEBOOK_CONVERSIONS": "facebook",
+    "FB_CUSTOM_AUDIENCE": "facebook",
+    "SALESFORCE_OAUTH": "salesforce",
+    "GOOGLE_ADWORDS_REMARKETING_LISTS": "googleads",
+    "My tool!": "my_tool",
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), KINDS.items(), ids=KINDS.keys())
+def test_kinds(kind: str, name: str) -> None:
+    """An asset has the kinds of RudderStack and of the tool that it writes to."""
+    assert spec_of(props(destination=destination(type=kind))).kinds == {"rudderstack", name}
+
+
+def test_kind_without_a_word() -> None:
+    """A type without a letter is no kind."""
+    assert spec_of(props(destination=destination(type="?"))).kinds == {"rudderstack"}
+
+
+def test_tags_and_group() -> None:
+    """An asset is found by tags of its ends, in one group."""
+    spec = spec_of(props(source(name="Big spenders")))
+
+    assert spec.group_name == "rudderstack"
+    assert spec.tags["rudderstack/source"] == "Big_spenders"
+    assert spec.tags["rudderstack/destination"] == "HubSpot"
+    assert spec.tags["rudderstack/destination_type"] == "hubspot"
+    assert "rudderstack/enabled" not in spec.tags
+
+
+@pytest.mark.parametrize(
+    "disabled",
+    [
+        props(enabled=False),
+        props(source(enabled=False)),
+        props(destination=destination(enabled=False)),
+    ],
+    ids=["connection", "source", "destination"],
+)
+def test_disabled(disabled: RudderStackConnectionProps) -> None:
+    """A connection is disabled if it is, or one of its ends."""
+    spec = spec_of(disabled)
+
+    assert not disabled.enabled
+    assert spec.tags["rudderstack/enabled"] == "false"
+    assert spec.metadata[MetadataKey.ENABLED] == dg.MetadataValue.bool(False)
+    assert "Disabled in RudderStack." in (spec.description or "")
+
+
+DESCRIPTIONS = {
+    "table": (
+        props(upstreams=(upstream(),), object="Contact"),
+        "Reverse ETL sync of Customers (table analytics.customers in snowflake) to HubSpot (HS), "  # noqa: ISC004
+        "object Contact.",
+    ),
+    "model": (
+        props(source(sourceType="model"), upstreams=(upstream(), upstream(name="orders"))),
+        "Reverse ETL sync of Customers (SQL model on analytics.customers, analytics.orders in "  # noqa: ISC004
+        "snowflake) to HubSpot (HS).",
+    ),
+    "interval": (
+        props(None, None, schedule={"type": "basic", "everyMinutes": 30}),
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: every 30 min.",
+    ),
+    "cron": (
+        props(None, None, schedule={"type": "cron", "cronExpression": "0 3 * * *"}),
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: 0 3 * * * (UTC).",
+    ),
+    "unknown schedule": (
+        props(None, None, schedule={"type": "lunar"}),
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: lunar.",
+    ),
+    "manual": (
+        props(None, None, schedule={"type": "manual"}),
+        "Reverse ETL sync of s1 to d1.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), DESCRIPTIONS.values(), ids=DESCRIPTIONS.keys())
+def test_description(given: RudderStackConnectionProps, words: str) -> None:
+    """A description says what is read, where it is written, and who starts it besides."""
+    assert spec_of(given).description == words
+
+
+def test_hostile_names() -> None:
+    """Names with line breaks, control characters and markup stay one line of text."""
+    hostile = props(source(name="a\n\x1b[31m<script>"), destination(name="b\x00" * 500))
+    spec = spec_of(hostile)
+
+    assert "\n" not in (spec.description or "")
+    assert "\x1b" not in (spec.description or "")
+    assert len(spec.tags["rudderstack/destination"]) <= 63
+    assert len(spec.key.path[1]) <= 200
+
+
+def test_metadata() -> None:
+    """The facts of a connection are metadata; those that are unknown are left out."""
+    given = props(
+        upstreams=(upstream(),),
+        object="Contact",
+        syncBehaviour="mirror",
+        cursorColumn="updated_at",
+        schedule={"type": "basic", "everyMinutes": 30},
+    )
+    texts = {
+        key: value.value
+        for key, value in spec_of(given).metadata.items()
+        if isinstance(value, dg.TextMetadataValue)
+    }
+
+    assert texts == {
+        "rudderstack/connection_id": "c1",
+        "rudderstack/source_id": "s1",
+        "rudderstack/source_name": "Customers",
+        "rudderstack/source_type": "table",
+        "rudderstack/source_tables": "analytics.customers",
+        "rudderstack/warehouse": "snowflake",
+        "rudderstack/destination_id": "d1",
+        "rudderstack/destination_name": "HubSpot",
+        "rudderstack/destination_type": "HS",
+        "rudderstack/object": "Contact",
+        "rudderstack/sync_behaviour": "mirror",
+        "rudderstack/schedule": "every 30 min",
+        "rudderstack/cursor_column": "updated_at",
+    }
+    assert MetadataKey.OBJECT not in spec_of(props()).metadata
+
+
+# --- columns
+
+
+def schema_of(given: RudderStackConnectionProps) -> dict[str, tuple[str, list[str]]]:
+    """Return the type and the constraints of each column."""
+    schema = spec_of(given).metadata["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    return {column.name: (column.type, list(column.constraints.other)) for column in schema.columns}
+
+
+def lineage_of(given: RudderStackConnectionProps) -> dict[str, list[tuple[str, str]]]:
+    """Return the upstream columns of each column."""
+    value = spec_of(given).metadata.get("dagster/column_lineage")
+    lineage = value.value if value else dg.TableColumnLineage({})
+    assert isinstance(lineage, dg.TableColumnLineage)
+    return {
+        name: [(dep.asset_key.to_user_string(), dep.column_name) for dep in deps]
+        for name, deps in lineage.deps_by_column.items()
+    }
+
+
+FIELDS: dict[str, Any] = {
+    "identifiers": [{"from": "EMAIL", "to": "email"}],
+    "mappings": [{"from": "FIRST_NAME", "to": "firstname"}],
+    "constants": [{"key": "origin", "value": "dagster"}],
+}
+
+
+def test_column_schema() -> None:
+    """The columns of the asset are the fields of the destination, with the types of upstream."""
+    assert schema_of(props(upstreams=(upstream(),), **FIELDS)) == {
+        "email": ("text", ["identifier"]),
+        "firstname": ("unknown", []),
+        "origin": ("string", []),
+    }
+
+
+def test_column_lineage_of_table() -> None:
+    """A field comes from the column of the table, as the table's asset spells it."""
+    assert lineage_of(props(upstreams=(upstream(),), **FIELDS)) == {
+        "email": [("warehouse/customers", "email")],
+        "firstname": [("warehouse/customers", "FIRST_NAME")],
+    }
+
+
+def test_column_lineage_of_query() -> None:
+    """A field comes from the columns of which the SQL model makes it."""
+    given = props(
+        upstreams=(upstream(), upstream(dg.AssetSpec("orders"), name="orders")),
+        sql="select lower(c.email) as email, o.total as first_name from analytics.customers c "
+        "join analytics.orders o on o.id = c.id",
+        **FIELDS,
+    )
+
+    assert lineage_of(given) == {
+        "email": [("warehouse/customers", "email")],
+        "firstname": [("orders", "total")],
+    }
+    assert schema_of(given)["email"] == ("unknown", ["identifier"])  # computed: of another type
+
+
+def test_column_that_passes_through_a_query() -> None:
+    """A column that a SQL model passes on as it is keeps its type."""
+    given = props(upstreams=(upstream(),), sql="select * from analytics.customers", **FIELDS)
+
+    assert schema_of(given)["email"] == ("text", ["identifier"])
+
+
+def test_field_filled_twice() -> None:
+    """A field that is an identifier and mapped as well is one column, of all that fills it."""
+    fields = {
+        "identifiers": [{"from": "email", "to": "email"}],
+        "mappings": [{"from": "mail", "to": "email"}, {"from": "email", "to": "email"}],
+    }
+    given = props(upstreams=(upstream(),), **fields)  # type: ignore[arg-type]
+
+    assert schema_of(given) == {"email": ("unknown", ["identifier"])}
+    assert lineage_of(given) == {
+        "email": [("warehouse/customers", "email"), ("warehouse/customers", "mail")]
+    }
+
+
+def test_no_fields() -> None:
+    """A connection that names no fields has no schema: it may send all columns."""
+    assert "dagster/column_schema" not in spec_of(props(upstreams=(upstream(),))).metadata
+
+
+@pytest.mark.parametrize(
+    "upstreams",
+    [(), (upstream(None),), (upstream(), upstream())],
+    ids=["no table", "left out", "two tables without a query"],
+)
+def test_no_lineage(upstreams: tuple[Upstream, ...]) -> None:
+    """Without one table that is an asset there is a schema, and no lineage."""
+    given = props(upstreams=upstreams, **FIELDS)
+
+    assert set(schema_of(given)) == {"email", "firstname", "origin"}
+    assert lineage_of(given) == {}
+
+
+@pytest.mark.parametrize("constant", [{}, {"value": "x"}, {"key": 3}, {"key": ""}])
+def test_constant_without_a_field(constant: dict[str, object]) -> None:
+    """A constant that does not say which field it fills is left out."""
+    assert props(constants=[constant]).fields == ()
+
+
+def test_deps() -> None:
+    """An asset depends on the assets of its tables, each once, and not on those left out."""
+    given = props(upstreams=(upstream(), upstream(), upstream(None), upstream(dg.AssetSpec("b"))))
+
+    assert [dep.asset_key.to_user_string() for dep in spec_of(given).deps] == [
+        "warehouse/customers",
+        "b",
+    ]
