@@ -1,0 +1,1 @@
+"""Tests with real Dagster processes: what signals, cancellations and kills do to a sync."""

@@ -1,0 +1,82 @@
+"""The code location that the tests run in processes of their own.
+
+Each asset is named after its connection. A running sync is looked at once a minute, so that a wait
+which cannot be interrupted shows as a minute lost.
+"""
+
+import os
+from typing import Any, Literal
+
+import dagster as dg
+
+from dagster_rudderstack import (
+    RudderStackResource,
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_op,
+    rudderstack_sync_op,
+)
+
+POLL_SECONDS = 60.0
+PROCESS_HEADER = "x-process"
+
+PARTITIONS = dg.StaticPartitionsDefinition(["monday", "tuesday"])
+TWICE = dg.RetryPolicy(max_retries=2)
+
+
+def _resource(
+    poll_seconds: float = POLL_SECONDS,
+    stop_on_termination: Literal["run_canceled", "always", "never"] = "run_canceled",
+) -> RudderStackResource:
+    return RudderStackResource(
+        access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
+        api_url=dg.EnvVar("RUDDERSTACK_API_URL"),
+        poll_min_interval_seconds=poll_seconds,
+        poll_max_interval_seconds=poll_seconds,
+        stop_on_termination=stop_on_termination,
+        # Tells the server which process a request comes from, so that a test can kill it.
+        extra_headers={PROCESS_HEADER: str(os.getpid())},
+    )
+
+
+def _asset(connection_id: str, **options: Any) -> dg.AssetsDefinition:
+    return build_rudderstack_sync_asset(connection_id=connection_id, spec=connection_id, **options)
+
+
+retrying_op = build_rudderstack_sync_op(
+    connection_id="crm", name="retrying_op", asset_key="reported", retry_policy=TWICE
+)
+
+
+@dg.job
+def sync_job() -> None:
+    """One sync, of the connection that the run config names."""
+    rudderstack_sync_op()
+
+
+@dg.job
+def retrying_job() -> None:
+    """One sync, with a RetryPolicy."""
+    retrying_op()
+
+
+defs = dg.Definitions(
+    assets=[
+        _asset("crm"),
+        _asset("crm_retry", retry_policy=TWICE),
+        _asset("crm_never", resource_key="never"),
+        _asset("crm_always", resource_key="always"),
+        _asset("crm_quick", resource_key="quick"),
+        _asset("crm_attach", on_running_sync="attach"),
+        _asset("crm_parts", partitions_def=PARTITIONS, resource_key="quick"),
+        _asset("crm_quick_retry", retry_policy=TWICE, resource_key="quick"),
+        _asset("ads", resource_key="quick"),
+        _asset("mail", resource_key="quick"),
+    ],
+    jobs=[sync_job, retrying_job, dg.define_asset_job("crm_job", selection="crm")],
+    resources={
+        "rudderstack": _resource(),
+        "never": _resource(stop_on_termination="never"),
+        "always": _resource(stop_on_termination="always"),
+        "quick": _resource(poll_seconds=0.2),
+    },
+)
