@@ -1,0 +1,141 @@
+"""How the benchmarks measure: many times, the whole process tree, the machine by name.
+
+Memory is the proportional set size of a process and all that it has started: pages that they share
+count once. Linux only.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.2
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The same thing, measured several times."""
+
+    values: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    def text(self, unit: str = "", digits: int = 1) -> str:
+        """Return the median, with the least and the most behind it if there were several."""
+        median = f"{self.median:,.{digits}f}{unit}"
+        if len(self.values) == 1:
+            return median
+        return f"{median} ({min(self.values):,.{digits}f} to {max(self.values):,.{digits}f})"
+
+    def over(self, other: "Numbers") -> "Numbers":
+        """Return the ratios of these to others: of all pairs, since no two belong together."""
+        return Numbers([ours / theirs for ours in self.values for theirs in other.values])
+
+    def minus(self, other: "Numbers") -> "Numbers":
+        """Return the differences to the median of others."""
+        return Numbers([value - other.median for value in self.values])
+
+
+def ratio_text(ratio: Numbers) -> str:
+    """Return a ratio as median (min to max)."""
+    least, most = min(ratio.values), max(ratio.values)
+    return f"{ratio.median:,.2g}x ({least:,.2g}x to {most:,.2g}x)"
+
+
+@dataclass
+class Watched:
+    """A process that was watched from its start to its end."""
+
+    seconds: float = 0.0
+    peak_megabytes: float = 0.0
+    output: str = ""
+    _processes: int = field(default=0, repr=False)
+
+
+def watch(command: Sequence[str], **options: object) -> Watched:
+    """Run a command and watch it; raises RuntimeError, with its words, if it fails."""
+    watched = Watched()
+    began = time.monotonic()
+    with (
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,  # type: ignore[call-overload]
+        ) as process,
+        _sampled(process.pid, watched),
+    ):
+        watched.output, errors = process.communicate()
+    watched.seconds = time.monotonic() - began
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{errors[-3000:]}")
+    return watched
+
+
+@contextmanager
+def _sampled(root: int, watched: Watched) -> Iterator[None]:
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(SAMPLE_SECONDS):
+            watched.peak_megabytes = max(watched.peak_megabytes, _tree_megabytes(root))
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sampler.join()
+
+
+def _tree_megabytes(root: int) -> float:
+    return sum(_bytes_of(process) for process in _tree(root)) / MEGABYTE
+
+
+def _tree(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            children.setdefault(_parent_of(folder), []).append(int(folder.name))
+    found, following = [], [root]
+    while following:
+        process = following.pop()
+        found.append(process)
+        following += children.get(process, [])
+    return found
+
+
+def _parent_of(folder: Path) -> int:
+    try:
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _bytes_of(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def machine() -> str:
+    """Return what the numbers were measured on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MEGABYTE / 1024
+    return (
+        f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GB, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}"
+    )

@@ -1,0 +1,121 @@
+"""Runs of Dagster with many syncs: three code locations to launch, each in a process of its own.
+
+    python steps.py ours|plain|vendor COUNT EXECUTOR CONCURRENT URL TOKEN
+
+`ours` is one step for all connections, `plain` the same assets and checks without any sync (what
+Dagster itself costs), `vendor` one op for each connection, as its package offers. Run as a script it
+executes the job on an instance of its own in DAGSTER_HOME, and prints what came of it as JSON.
+"""  # noqa: E501
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+COUNT = "BENCHMARK_COUNT"
+EXECUTOR = "BENCHMARK_EXECUTOR"
+CONCURRENT = "BENCHMARK_CONCURRENT"
+URL, TOKEN = "BENCHMARK_URL", "BENCHMARK_TOKEN"
+
+
+def names() -> list[str]:
+    """Return the connections, which the assets are named after."""
+    return [f"c{number}" for number in range(int(os.environ[COUNT]))]
+
+
+def executor() -> dg.ExecutorDefinition:
+    """Return the executor: Dagster's default, or everything in one process."""
+    if os.environ[EXECUTOR] == "in_process":
+        return dg.in_process_executor
+    config = {"max_concurrent": int(os.environ[CONCURRENT])}
+    configured: dg.ExecutorDefinition = dg.multiprocess_executor.configured(config)
+    return configured
+
+
+def ours() -> dg.JobDefinition:
+    """Return the job of one step that syncs all connections."""
+    from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_assets  # noqa: PLC0415
+
+    step = build_rudderstack_sync_assets(
+        connections={name: name for name in names()}, name="activation"
+    )
+    resource = RudderStackResource(access_token=dg.EnvVar(TOKEN), api_url=dg.EnvVar(URL))
+    return _job(step, {"rudderstack": resource})
+
+
+def plain() -> dg.JobDefinition:
+    """Return the job with the same assets and checks, which have nothing to do."""
+    keys = names()
+
+    @dg.multi_asset(
+        name="activation",
+        specs=[dg.AssetSpec(key) for key in keys],
+        check_specs=[dg.AssetCheckSpec("rejected_rows", asset=key) for key in keys],
+        can_subset=True,
+    )
+    def activation() -> Iterator[Any]:
+        for key in keys:
+            check = dg.AssetCheckResult(
+                asset_key=dg.AssetKey(key), check_name="rejected_rows", passed=True
+            )
+            yield dg.MaterializeResult(key, metadata={"rows": 1}, check_results=[check])
+
+    return _job(activation, {})
+
+
+def _job(step: dg.AssetsDefinition, resources: dict[str, object]) -> dg.JobDefinition:
+    job = dg.define_asset_job("benchmark", executor_def=executor())
+    return dg.Definitions(assets=[step], jobs=[job], resources=resources).resolve_job_def(
+        "benchmark"
+    )
+
+
+def vendor() -> dg.JobDefinition:
+    """Return the job with an op for each connection."""
+    from dagster_rudderstack.ops.retl import (  # type: ignore[import-not-found]  # noqa: PLC0415
+        RudderStackRETLOpConfig,
+        rudderstack_sync_op,
+    )
+    from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-not-found]  # noqa: PLC0415
+        RudderStackRETLResource,
+    )
+
+    resource = RudderStackRETLResource(access_token=os.environ[TOKEN], rs_cloud_url=os.environ[URL])
+    config = dg.RunConfig(
+        ops={name: RudderStackRETLOpConfig(connection_id=name) for name in names()}
+    )
+
+    @dg.job(
+        name="benchmark",
+        executor_def=executor(),
+        resource_defs={"retl_resource": resource},
+        config=config,
+    )
+    def benchmark() -> None:
+        for name in names():
+            rudderstack_sync_op.alias(name)()
+
+    return benchmark
+
+
+def main() -> None:
+    """Execute one job."""
+    peer, os.environ[COUNT], os.environ[EXECUTOR], os.environ[CONCURRENT] = sys.argv[1:5]
+    os.environ[URL], os.environ[TOKEN] = sys.argv[5:7]
+    # Imported by its name, so that the processes of an executor find it too.
+    import steps  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    job = dg.reconstructable(getattr(steps, peer))
+    with dg.DagsterInstance.get() as instance:
+        began = time.monotonic()
+        with dg.execute_job(job, instance=instance) as result:
+            seconds = time.monotonic() - began
+            print(json.dumps({"success": result.success, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Ticks of the polling sensor: how their time grows with the number of connections.
+
+    python ticks.py ours|loop URL TOKEN COUNT
+
+`ours` evaluates the sensor twice round all connections and prints the seconds of each tick of the
+second round, in which nothing has ended, as most of the time. `loop` asks about one connection after
+the other, as a sensor without threads would.
+"""  # noqa: E501
+
+import json
+import sys
+import time
+
+import dagster as dg
+
+from dagster_rudderstack import RudderStackResource, build_rudderstack_polling_sensor
+
+
+def main() -> None:
+    """Be one of the two."""
+    peer, url, token, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    measured = {"ours": _ours, "loop": _loop}[peer](url, token, count)
+    print(json.dumps(measured))
+
+
+def _names(count: int) -> list[str]:
+    return [f"c{number:05}" for number in range(count)]
+
+
+def _loop(url: str, token: str, count: int) -> dict[str, object]:
+    with RudderStackResource(access_token=token, api_url=url) as rudderstack:
+        began = time.monotonic()
+        for name in _names(count):
+            rudderstack.list_syncs(name, limit=10)
+        return {"ticks": [time.monotonic() - began]}
+
+
+def _ours(url: str, token: str, count: int) -> dict[str, object]:
+    sensor = build_rudderstack_polling_sensor(connections={name: name for name in _names(count)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        cursor, _ = _round(sensor, instance, None, count, url, token)
+        cursor, seconds = _round(sensor, instance, cursor, count, url, token)
+    return {"ticks": seconds, "cursor": len(cursor)}
+
+
+def _round(  # noqa: PLR0913, PLR0917
+    sensor: dg.SensorDefinition,
+    instance: dg.DagsterInstance,
+    cursor: str | None,
+    count: int,
+    url: str,
+    token: str,
+) -> tuple[str, list[float]]:
+    """Tick until all connections have had their turn."""
+    seconds: list[float] = []
+    looked = 0
+    while looked < count:
+        before = _position(cursor)
+        # As for a real tick, the resource and its TCP connections are new each time.
+        resource = RudderStackResource(access_token=token, api_url=url)
+        began = time.monotonic()
+        with dg.build_sensor_context(
+            instance, cursor=cursor, resources={"rudderstack": resource}
+        ) as context:
+            result = sensor(context)
+        seconds.append(time.monotonic() - began)
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        looked += (_position(cursor) - before) % count or count
+    return cursor or "", seconds
+
+
+def _position(cursor: str | None) -> int:
+    position = json.loads(cursor)["position"] if cursor else ""
+    return int(position[1:] or 0)
+
+
+if __name__ == "__main__":
+    main()
