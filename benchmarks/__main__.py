@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks import grouping, imports, noticing, sensing
+from benchmarks import discovery, grouping, imports, noticing, sensing
 from benchmarks.measure import Numbers, Watched, machine, ratio_text
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -301,6 +301,36 @@ after the other, takes {sum(loop.ticks):.0f} s.
     )
 
 
+# --- discovery
+
+
+def _discovering(settings: Settings) -> Section:
+    found = discovery.discover(settings.repeats)
+    loaded = discovery.load(settings.repeats)
+    ratio = loaded.ours.median / loaded.plain.median
+    size = f"{discovery.CONNECTIONS:,} connections, {discovery.SOURCES} sources and "
+    return Section(
+        [
+            Row(
+                f"{size}{discovery.DESTINATIONS} destinations discovered, 100 ms per answer",
+                f"one page after the other: {found.walk.text(' s')}",
+                found.ours.text(" s"),
+                ratio_text(found.walk.over(found.ours)),
+                "at most 3 s",
+                found.ours.median <= 3,
+            ),
+            Row(
+                "their definitions loaded from the snapshot, without a request",
+                f"plain assets on the same tables: {loaded.plain.text(' s')}",
+                loaded.ours.text(" s"),
+                f"{ratio:.2g}x the plain assets",
+                "at most 2x",
+                ratio <= 2,
+            ),
+        ]
+    )
+
+
 # --- imports  # noqa: ERA001
 
 
@@ -349,6 +379,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Section]] = {
     "grouping": _grouping,
     "growth": _growth,
     "sensing": _sensing,
+    "discovering": _discovering,
     "importing": _importing,
 }
 

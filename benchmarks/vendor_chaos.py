@@ -12,14 +12,16 @@ import sys
 import threading
 import time
 
-from dagster_rudderstack.resources.rudderstack import RudderStackRETLResource
+from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-not-found]
+    RudderStackRETLResource,
+)
 
 
 def main() -> None:
     """Run one thread for each connection."""
     url, token, scale, give_up_seconds = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:5])
     sleep = time.sleep
-    time.sleep = lambda seconds: sleep(seconds / scale)
+    time.sleep = lambda seconds: sleep(float(seconds) / scale)
     resource = RudderStackRETLResource(access_token=token, rs_cloud_url=url, request_timeout=1)
     outcomes: dict[str, dict[str, object] | None] = {}
 

@@ -40,7 +40,7 @@ def _vendor(url: str, token: str, scale: float) -> Callable[[str], object]:
 
     sleep = time.sleep
     # It blocks in time.sleep, and knows no other clock.
-    time.sleep = lambda seconds: sleep(seconds / scale)
+    time.sleep = lambda seconds: sleep(float(seconds) / scale)
     resource = RudderStackRETLResource(access_token=token, rs_cloud_url=url)
     return lambda connection_id: resource.start_and_poll(connection_id)  # noqa: PLW0108
 
