@@ -319,6 +319,8 @@ class PollPolicy(Policy):
             jitter: 0.0 to 1.0.
         """
         steady = max(self.growth * elapsed_seconds, self.min_interval_seconds)
+        # Capped before the jitter too, so that even the longest waits are not all the same.
+        steady = min(steady, self.max_interval_seconds)
         return min(steady * (1 + self.jitter * (jitter - 0.5)), self.max_interval_seconds)
 
 
