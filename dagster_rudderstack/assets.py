@@ -9,7 +9,7 @@ import dagster as dg
 
 from dagster_rudderstack.config import RudderStackDeferredSyncConfig, RudderStackSyncConfig
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.group import Group, Member, Outcome
+from dagster_rudderstack.group import Group
 from dagster_rudderstack.metadata import (
     SUCCEEDED_CHECK,
     Metadata,
@@ -18,6 +18,7 @@ from dagster_rudderstack.metadata import (
     column_metadata,
     report_metadata,
 )
+from dagster_rudderstack.outcomes import Member, Outcome
 from dagster_rudderstack.policies import (
     OnDisabled,
     OnRunningSync,

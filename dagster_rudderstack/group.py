@@ -16,7 +16,6 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.decisions import duration_text
 from dagster_rudderstack.errors import (
     ApiError,
     ConnectionDisabledError,
@@ -37,6 +36,7 @@ from dagster_rudderstack.metadata import (
 )
 from dagster_rudderstack.models import Sync
 from dagster_rudderstack.notes import Note, note_of, text_of
+from dagster_rudderstack.outcomes import Line, Member, Outcome, failure_of_many, summary_text
 from dagster_rudderstack.policies import OnDisabled, SyncPolicy
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.step import (
@@ -57,63 +57,16 @@ from dagster_rudderstack.sync import (
     Steps,
     StopOutcome,
     SyncLife,
-    SyncRequest,
     Unfinished,
 )
-from dagster_rudderstack.text import one_line
 
-__all__ = ["Group", "Member", "Outcome"]
+__all__ = ["Group"]
 
 HALT_SECONDS = 5.0
 """How long an interrupted step lets the requests end that are under way."""
 
 LAUNCH_ATTEMPTS = 10
 """How often a deferred start meets a sync that is gone when it is looked for."""
-
-SHOWN_FAILURES = 30
-SHOWN_ROWS = 200
-"""A longer table helps nobody; those that failed come first."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """An asset and the sync that makes it."""
-
-    key: dg.AssetKey
-    request: SyncRequest
-
-    @property
-    def connection_id(self) -> str:
-        """The connection that is synced."""
-        return self.request.connection_id
-
-    @property
-    def name(self) -> str:
-        """The asset, as a person writes it."""
-        return self.key.to_user_string()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How it went for one member.
-
-    Attributes:
-        member: the asset and its connection.
-        status: a word or two for a table.
-        metadata: of the materialization to report; None: there is none to report.
-        sync: the last state seen; None if no sync was seen.
-        error: why it failed; None: it did not.
-        reason: what the error says; empty: there is none.
-        retryable: whether trying again may end better.
-    """
-
-    member: Member
-    status: str
-    metadata: Metadata | None = None
-    sync: Sync | None = None
-    error: BaseException | None = None
-    reason: str = ""
-    retryable: bool = True
 
 
 @dataclass
@@ -140,7 +93,7 @@ class Group:
 
     _step: SyncStep | None = field(init=False)
     _lives: dict[dg.AssetKey, SyncLife] = field(default_factory=dict, init=False)
-    _outcomes: list[Outcome] = field(default_factory=list, init=False)
+    _lines: list[Line] = field(default_factory=list, init=False)
     _dropped: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
@@ -193,13 +146,15 @@ class Group:
 
     def _drive(self, job: Callable[[Member], Steps[Outcome]]) -> Iterator[Outcome]:
         self._end_if_canceled()
-        jobs = {member.key: job(member) for member in self.members}
-        crew = Crew(jobs, threads=self.rudderstack.max_concurrent_requests)
+        crew = Crew(
+            {member.key: job(member) for member in self.members},
+            threads=0 if self._is_in_memory else self.rudderstack.max_concurrent_requests,
+        )
         try:
             with Lookout(self._is_run_ending, lambda: self._drop(crew)) as lookout:
                 for ended in self._ends(crew):
                     outcome = self._outcome(ended)
-                    self._outcomes.append(outcome)
+                    self._close(outcome)
                     with lookout.handed_over():
                         yield outcome
         except INTERRUPTS as interrupt:
@@ -221,8 +176,13 @@ class Group:
                 if self._step is not None and crew.left and self._step.somebody_canceled():
                     raise dg.DagsterExecutionInterruptedError
 
+    @property
+    def _is_in_memory(self) -> bool:
+        """Whether what Dagster stores is in memory, where one thread at a time can get at it."""
+        return self._step is not None and self._step.context.instance.is_ephemeral
+
     def _is_run_ending(self) -> bool:
-        if self._step is None:
+        if self._step is None or self._is_in_memory:
             return False
         run = self._step.context.instance.get_run_by_id(self._step.run.run_id)
         return run is None or run.is_finished or run.status is dg.DagsterRunStatus.CANCELING
@@ -259,6 +219,13 @@ class Group:
         member = next(member for member in self.members if member.key == ended.key)
         error = ended.error
         return Outcome(member, "failed", error=error, reason=f"{type(error).__name__}: {error}")
+
+    def _close(self, outcome: Outcome) -> None:
+        """Keep the words for the end of the step, and the life if it may have to be stopped."""
+        self._lines.append(outcome.line)
+        life = self._lives.get(outcome.member.key)
+        if life is not None and not life.may_be_running:
+            del self._lives[outcome.member.key]
 
     # --- the job of one member: in the threads of the crew
 
@@ -352,12 +319,7 @@ class Group:
         sync = error.sync if isinstance(error, SyncError) and is_about_ours else None
         # A sync that may still run is left as it is written down: the next attempt takes it up.
         if self._step is not None and not life.may_be_running:
-            link = self.rudderstack.dashboard_url
-            self._journal(self._step, member).failed(
-                error.message,
-                retryable=error.retryable,
-                facts=sync_metadata(sync, member.connection_id, link_template=link),
-            )
+            self._note_failure(self._step, member, error, sync)
         return Outcome(
             member,
             "lost" if isinstance(error, SyncLostError) else sync.status if sync else "failed",
@@ -366,6 +328,20 @@ class Group:
             reason=error.message,
             retryable=error.retryable,
         )
+
+    def _note_failure(
+        self, step: SyncStep, member: Member, error: RudderStackError, sync: Sync | None
+    ) -> None:
+        link = self.rudderstack.dashboard_url
+        facts = sync_metadata(sync, member.connection_id, link_template=link)
+        try:
+            self._journal(step, member).failed(
+                error.message, retryable=error.retryable, facts=facts
+            )
+        except Exception as trouble:  # noqa: BLE001 - the failure itself is what must be told
+            step.context.log.warning(
+                f"{member.name}: its failure could not be written down: {trouble}"
+            )
 
     def _life(
         self, member: Member, unfinished: Unfinished | None, *, recorded: bool = True
@@ -474,18 +450,18 @@ class Group:
     # --- the end
 
     def _raise_failures(self) -> None:
-        failed = [outcome for outcome in self._outcomes if outcome.reason]
+        failed = [line for line in self._lines if line.reason]
         if not failed:
             return
-        first = next((outcome.error for outcome in failed if outcome.error), None)
+        first = next((line.error for line in failed if line.error), None)
         if len(self.members) == 1 and isinstance(first, RudderStackError):
             link = self.rudderstack.dashboard_url
-            raise failure_from(first, failed[0].member.connection_id, link) from first
-        raise _failure(failed, len(self.members)) from first
+            raise failure_from(first, failed[0].connection_id, link) from first
+        raise failure_of_many(failed, len(self.members)) from first
 
     def _tell_summary(self) -> None:
         if self._step is not None and len(self.members) > 1:
-            self._step.context.log.info(summary_text(self._outcomes))
+            self._step.context.log.info(summary_text(self._lines))
 
 
 NOTES_SEARCHED = 200
@@ -508,90 +484,3 @@ class _Named:
 
     def warning(self, msg: object, /) -> None:
         self.log.warning(f"{self.name}: {msg}")
-
-
-# --- for people
-
-
-def _failure(failed: Sequence[Outcome], total: int) -> dg.Failure:
-    lines = [
-        f"- {outcome.member.name} (connection {outcome.member.connection_id}): {outcome.reason}"
-        for outcome in failed[:SHOWN_FAILURES]
-    ]
-    more = [outcome.member.name for outcome in failed[SHOWN_FAILURES:]]
-    if more:
-        lines.append(one_line(f"- and {len(more)} more: {', '.join(more)}", 2000))
-    others = total - len(failed)
-    fate = f" The other {others} are not affected." if others else ""
-    return dg.Failure(
-        description=f"{len(failed)} of {total} syncs failed.{fate}\n" + "\n".join(lines),
-        metadata={MetadataKey.FAILED_SYNCS: _failed_table(failed)},
-        allow_retries=any(outcome.retryable for outcome in failed),
-    )
-
-
-def _failed_table(failed: Sequence[Outcome]) -> dg.MetadataValue:
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "asset": outcome.member.name,
-                    "connection": outcome.member.connection_id,
-                    "sync": outcome.sync.id if outcome.sync else "",
-                    "status": outcome.status,
-                    "reason": outcome.reason,
-                }
-            )
-            for outcome in failed
-        ]
-    )
-
-
-_HEADINGS = ("asset", "connection", "sync", "status", "rows taken", "rejected", "took")
-_FIRST_NUMBER = 4
-
-
-def summary_text(outcomes: Sequence[Outcome]) -> str:
-    """Return a table of outcomes for a log: those that failed first, then by name."""
-    ordered = sorted(outcomes, key=lambda each: (not each.reason, each.member.name))
-    rows = [_HEADINGS, *(_row(outcome) for outcome in ordered[:SHOWN_ROWS])]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
-    lines = [_line(row, widths) for row in rows]
-    if len(ordered) > SHOWN_ROWS:
-        lines.append(f"... and {len(ordered) - SHOWN_ROWS} more")
-    return "\n".join([_headline(outcomes), *lines])
-
-
-def _headline(outcomes: Sequence[Outcome]) -> str:
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        word = "failed" if outcome.reason else outcome.status
-        counts[word] = counts.get(word, 0) + 1
-    told = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-    return f"{len(outcomes)} syncs are over: {told}."
-
-
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    sync = outcome.sync
-    took = sync.duration_seconds if sync else None
-    return (
-        outcome.member.name,
-        outcome.member.connection_id,
-        sync.id if sync else "",
-        outcome.status,
-        _rows(sync.rows_succeeded if sync else None),
-        _rows(sync.rows_failed if sync else None),
-        "" if took is None else duration_text(took),
-    )
-
-
-def _rows(count: int | None) -> str:
-    return "" if count is None else f"{count:,}"
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.ljust(width) if place < _FIRST_NUMBER else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()

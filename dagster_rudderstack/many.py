@@ -6,6 +6,7 @@ entry in a heap, so a thousand waiting syncs cost a thousand entries and not a t
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import queue
@@ -44,12 +45,13 @@ class _Job(Generic[_K, _T]):
 class Crew(Generic[_K, _T]):
     """Drives jobs, which yield the seconds that they want to wait, in a few threads.
 
-    Iterate over it for the ends of the jobs, in the order in which they come. The iterating thread
-    only waits, so an interrupt reaches it at once.
+    Iterate over it for the ends of the jobs, in the order in which they come; the threads begin
+    with that. The iterating thread only waits, so an interrupt reaches it at once.
 
     Args:
         jobs: what to drive. A job runs in one thread at a time, not always in the same.
-        threads: how many jobs may run, and not wait, at once.
+        threads: how many jobs may run, and not wait, at once; 0: the iterating thread runs them
+            itself, one after the other, and they wait together all the same.
         monotonic: seconds that only grow.
     """
 
@@ -77,8 +79,7 @@ class Crew(Generic[_K, _T]):
         self._timekeeper = threading.Thread(
             target=self._keep_time, name="rudderstack-time", daemon=True
         )
-        for thread in (self._timekeeper, *self._workers):
-            thread.start()
+        self._not_begun = [self._timekeeper, *self._workers] if threads else []
 
     def __iter__(self) -> Iterator[Ended[_K, _T]]:
         yield from self.until(float("inf"))
@@ -97,13 +98,14 @@ class Crew(Generic[_K, _T]):
         Args:
             give_up_at: on the clock of `time.monotonic`.
         """
+        while self._not_begun:
+            self._not_begun.pop().start()
+        await_end = self._await_end if self._workers else self._work_to_an_end
         while self._left and (remaining := give_up_at - time.monotonic()) > 0:
-            try:
-                ended = self._ended.get(timeout=min(LOOK_UP_SECONDS, remaining))
-            except queue.Empty:
-                continue
-            self._left -= 1
-            yield ended
+            ended = await_end(remaining)
+            if ended is not None:
+                self._left -= 1
+                yield ended
 
     def halt(self, seconds: float = 0.0) -> bool:
         """Let no job go on; the jobs stay where they are.
@@ -121,8 +123,27 @@ class Crew(Generic[_K, _T]):
             self._due.put(None)
         give_up_at = time.monotonic() + seconds
         for worker in self._workers:
-            worker.join(max(0.0, give_up_at - time.monotonic()))
+            if worker.is_alive():
+                worker.join(max(0.0, give_up_at - time.monotonic()))
         return not any(worker.is_alive() for worker in self._workers)
+
+    def _await_end(self, seconds: float) -> Ended[_K, _T] | None:
+        with contextlib.suppress(queue.Empty):
+            return self._ended.get(timeout=min(LOOK_UP_SECONDS, seconds))
+        return None
+
+    def _work_to_an_end(self, seconds: float) -> Ended[_K, _T] | None:
+        """Run what is due in this thread, until a job has ended or nothing is due."""
+        now = self._call_up()
+        while not self._due.empty():
+            job = self._due.get()
+            if job is not None:
+                self._advance(job, Exception)
+            with contextlib.suppress(queue.Empty):
+                return self._ended.get_nowait()
+        next_at = self._waiting[0][0] if self._waiting else now
+        time.sleep(max(0.0, min(next_at - now, LOOK_UP_SECONDS, seconds)))
+        return None
 
     # --- in the threads
 
@@ -130,12 +151,13 @@ class Crew(Generic[_K, _T]):
         while (job := self._due.get()) is not None and not self._halted:
             self._advance(job)
 
-    def _advance(self, job: _Job[_K, _T]) -> None:
+    def _advance(self, job: _Job[_K, _T], told: type[BaseException] = BaseException) -> None:
+        """Run a job up to its next wait or its end; errors of the kind `told` are its end."""
         try:
             seconds = next(job.steps)
         except StopIteration as end:
             self._ended.put(Ended(job.key, result=end.value))
-        except BaseException as error:  # noqa: BLE001 - told to whoever iterates
+        except told as error:
             self._ended.put(Ended(job.key, error=error))
         else:
             self._let_wait(job, seconds)
@@ -150,7 +172,12 @@ class Crew(Generic[_K, _T]):
     def _keep_time(self) -> None:
         with self._changed:
             while not self._halted:
-                now = self._monotonic()
-                while self._waiting and self._waiting[0][0] <= now:
-                    self._due.put(heapq.heappop(self._waiting)[2])
+                now = self._call_up()
                 self._changed.wait(self._waiting[0][0] - now if self._waiting else None)
+
+    def _call_up(self) -> float:
+        """Let those go on that have waited long enough; return the time at which they had."""
+        now = self._monotonic()
+        while self._waiting and self._waiting[0][0] <= now:
+            self._due.put(heapq.heappop(self._waiting)[2])
+        return now

@@ -22,14 +22,16 @@ def results(crew: Crew[str, str]) -> dict[str, str | None]:
     return {ended.key: ended.result for ended in crew}
 
 
-def test_all_jobs_end() -> None:
-    """A thousand jobs in four threads all come to their ends, each once."""
-    crew = Crew({str(n): job(f"r{n}", 0.0, 0.01, 0.0) for n in range(1000)}, threads=4)
+@pytest.mark.parametrize("threads", [4, 0])
+def test_all_jobs_end(threads: int) -> None:
+    """A thousand jobs in four threads, or in none, all come to their ends, each once."""
+    crew = Crew({str(n): job(f"r{n}", 0.0, 0.01, 0.0) for n in range(1000)}, threads=threads)
 
     assert results(crew) == {str(n): f"r{n}" for n in range(1000)}
 
 
-def test_ends_come_as_they_are() -> None:
+@pytest.mark.parametrize("threads", [1, 0])
+def test_ends_come_as_they_are(threads: int) -> None:
     """A quick job does not wait for a slow one that was there before."""
     is_over = threading.Event()
 
@@ -44,16 +46,17 @@ def test_ends_come_as_they_are() -> None:
         yield 0.01
         return "s"
 
-    crew = Crew({"slow": slow(), "quick": quick()}, threads=1)
+    crew = Crew({"slow": slow(), "quick": quick()}, threads=threads)
 
     assert [ended.key for ended in crew] == ["quick", "slow"]
 
 
-def test_waiting_takes_no_thread() -> None:
+@pytest.mark.parametrize("threads", [1, 0])
+def test_waiting_takes_no_thread(threads: int) -> None:
     """Two hundred jobs that wait 0.2 s each take one thread far less than 40 s."""
     began = time.monotonic()
 
-    results(Crew({str(n): job("", 0.2) for n in range(200)}, threads=1))
+    results(Crew({str(n): job("", 0.2) for n in range(200)}, threads=threads))
 
     assert time.monotonic() - began < 20
 
@@ -125,12 +128,33 @@ def test_halt_lets_no_job_go_on() -> None:
             yield 0.0
 
     crew = Crew({"a": endless(), "b": endless()}, threads=2)
+    assert list(crew.until(time.monotonic() + 0.05)) == []
     entered.wait()
 
     assert crew.halt(seconds=5)
     after = steps
     time.sleep(0.05)
     assert steps == after
+
+
+def test_without_threads() -> None:
+    """With no threads, jobs run in the thread that iterates, and what interrupts it gets through;
+    an error is the end of its job alone."""
+    ran_in: list[threading.Thread] = []
+
+    def interrupted() -> Steps[str]:
+        ran_in.append(threading.current_thread())
+        yield 0.0
+        raise KeyboardInterrupt
+
+    crew = Crew({"bad": failing(ValueError("no")), "cut": interrupted()}, threads=0)
+    ends = iter(crew)
+
+    assert str(next(ends).error) == "no"
+    with pytest.raises(KeyboardInterrupt):
+        next(ends)
+    assert ran_in == [threading.current_thread()]
+    assert crew.halt()
 
 
 def test_halt_gives_up_on_a_stuck_job() -> None:
@@ -143,9 +167,23 @@ def test_halt_gives_up_on_a_stuck_job() -> None:
         yield
 
     crew = Crew({"stuck": stuck_job()}, threads=1)
+    assert list(crew.until(time.monotonic() + 0.05)) == []
 
     assert not crew.halt(seconds=0.05)
     stuck.set()
+
+
+def test_halt_before_the_beginning() -> None:
+    """A crew that was never asked for an end runs nothing, and can be halted."""
+    ran: list[str] = []
+
+    def noted() -> Steps[str]:
+        ran.append("")
+        yield 0.0
+        return ""
+
+    assert Crew({"a": noted()}, threads=1).halt(seconds=1)
+    assert ran == []
 
 
 def test_until_stops_waiting_in_time() -> None:

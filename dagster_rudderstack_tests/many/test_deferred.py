@@ -62,7 +62,7 @@ def test_the_step_does_not_wait(scene: World, server: LocalRudderStack, clock: M
     result = scene.run()
     while_it_runs = scene.tick()
     clock.advance(60)
-    when_it_is_over, later = scene.tick(), scene.tick()
+    when_it_is_over, after_that = scene.tick(), scene.tick()
 
     assert result.success
     assert result.get_asset_materialization_events() == []
@@ -72,7 +72,7 @@ def test_the_step_does_not_wait(scene: World, server: LocalRudderStack, clock: M
         ("rejected_rows passed", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
-    assert told(later) == []
+    assert told(after_that) == []
     (materialization,) = materializations(when_it_is_over)
     (sync,) = server.syncs("crm")
     assert materialization.metadata[MetadataKey.SYNC_ID].value == sync.id
@@ -449,17 +449,25 @@ def test_stop_that_is_not_answered(
     assert "could not be stopped" in failure(result)
 
 
-def test_timeout(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Move the clock of this process on."""
+    read = time.time
+    monkeypatch.setattr(time, "time", lambda: read() + seconds)
+
+
+def test_timeout(
+    server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sensor stops a deferred sync whose timeout has passed, tells it once, and fails a run."""
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", wait=False, timeout_seconds=1
+        connection_id="crm", spec="contacts", wait=False, timeout_seconds=600
     )
     scene = world(instance, resource_of(server), asset)
     scene.run()
     early = scene.tick()
-    time.sleep(1.1)
+    later(monkeypatch, 601)
     server.update_connection("crm", stop_delay_seconds=30)
-    late, later = scene.tick(), scene.tick()
+    late, after_that = scene.tick(), scene.tick()
 
     assert told(early) == []
     assert told(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
@@ -467,24 +475,26 @@ def test_timeout(server: LocalRudderStack, instance: dg.DagsterInstance) -> None
     assert "was not over within its timeout: RudderStack was asked to stop it" in (
         event.description or ""
     )
-    assert told(later) == []
+    assert told(after_that) == []
     assert server.stops("crm")
     server.clock.advance(30)  # type: ignore[attr-defined]
     (run,) = scene.launch(scene.tick())
     assert not run.success
 
 
-def test_timeout_without_a_stop(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+def test_timeout_without_a_stop(
+    server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If the timeout is not to stop it, the sync is told to be late and goes on."""
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", wait=False, timeout_seconds=1
+        connection_id="crm", spec="contacts", wait=False, timeout_seconds=600
     )
     scene = world(instance, resource_of(server, stop_on_timeout=False), asset)
     scene.run()
-    first = scene.tick()
-    time.sleep(1.1)
+    scene.tick()
+    later(monkeypatch, 601)
 
-    events = [*first.asset_events, *scene.tick().asset_events]
+    events = scene.tick().asset_events
 
     assert "it was left running" in (events[0].description or "")
     assert server.stops("crm") == []

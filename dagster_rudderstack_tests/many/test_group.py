@@ -1,6 +1,7 @@
 """Many connections in one step: all at once, each reported when it ends, each failing for
 itself."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -76,8 +77,25 @@ def test_all_run_at_once(stored_instance: dg.DagsterInstance) -> None:
         assert server.peak_concurrency <= 16
 
 
-def test_each_is_reported_when_it_ends(instance: dg.DagsterInstance) -> None:
+def test_in_memory_there_is_one_thread(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """With Dagster's storage in memory, which threads cannot share, the step's own thread asks for
+    all syncs, which run at once all the same."""
+    names = [f"c{number}" for number in range(20)]
+    add(server, *names, script=SyncScript(duration_seconds=1))
+
+    result = run([group(*names)], rudderstack, instance)
+
+    assert sorted(materialized(result)) == sorted(names)
+    assert server.peak_concurrency == 1
+    syncs = [sync for name in names for sync in server.syncs(name)]
+    assert max(sync.started_at for sync in syncs) < min(sync.finished_at or 0 for sync in syncs)
+
+
+def test_each_is_reported_when_it_ends(stored_instance: dg.DagsterInstance) -> None:
     """A quick sync is materialized while a slow one runs, which ends only after that."""
+    instance = stored_instance
     clock = ManualClock()
     with LocalRudderStack(clock=clock) as server:
         add(server, "slow", script=SyncScript(duration_seconds=100))
@@ -370,13 +388,13 @@ def test_a_429_slows_all_down(instance: dg.DagsterInstance) -> None:
     assert after == []
 
 
-def test_concurrency_is_settable(instance: dg.DagsterInstance) -> None:
+def test_concurrency_is_settable(stored_instance: dg.DagsterInstance) -> None:
     """No more requests are under way at once than the resource admits, for all syncs together."""
     names = [f"c{number}" for number in range(10)]
     with LocalRudderStack(latency_seconds=0.02) as server:
         add(server, *names)
 
-        run([group(*names)], resource_of(server, max_concurrent_requests=3), instance)
+        run([group(*names)], resource_of(server, max_concurrent_requests=3), stored_instance)
 
         assert server.peak_concurrency == 3
         assert server.tcp_connections <= 3
@@ -538,6 +556,36 @@ def test_an_unrelated_run_starts_anew(
 
     assert execute(stored_instance).success
     assert starts(location) == {"a": 2, "b": 2, "c": 2}
+
+
+# --- a body of the user's own
+
+
+def test_execute(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A body of the user's own does as it likes around the syncs; a check alone calls nothing."""
+    add(server, "crm", "ads")
+    seen: list[object] = []
+
+    def around(
+        context: dg.AssetExecutionContext,
+        resource: RudderStackResource,
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterator[Any]:
+        seen.append(len(resource.list_syncs("crm")))
+        yield from sync()
+        seen.append(len(resource.list_syncs("crm")))
+        context.log.info("All is done.")
+
+    step = group("crm", "ads", execute=around)
+    result = run([step], rudderstack, instance)
+    check = dg.AssetCheckKey(dg.AssetKey("ads"), "rejected_rows")
+    run([step], rudderstack, instance, selection=dg.AssetSelection.checks(check))
+
+    assert sorted(materialized(result)) == ["ads", "crm"]
+    assert seen == [0, 1]
+    assert log_lines(instance, result.run_id)[-1] == "All is done."
 
 
 # --- what cannot be right

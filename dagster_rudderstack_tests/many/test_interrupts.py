@@ -47,6 +47,12 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """A Dagster instance that may be read while a run writes."""
+    return stored_instance
+
+
 def all_run(server: LocalRudderStack, instance: dg.DagsterInstance) -> Callable[[], bool]:
     """Return whether all syncs run, and are written down as running."""
 

@@ -13,13 +13,14 @@ Result = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 
 def resource_of(server: LocalRudderStack, **settings: object) -> RudderStackResource:
-    """Return a resource that looks every 50 ms, with further settings."""
+    """Return a resource that looks every 50 ms, and not for ever, with further settings."""
     return RudderStackResource(
         **{  # type: ignore[arg-type]
             "access_token": server.access_token,
             "api_url": server.url,
             "poll_min_interval_seconds": 0.05,
             "poll_max_interval_seconds": 0.05,
+            "sync_timeout_seconds": 120,
             **settings,
         }
     )
@@ -92,7 +93,8 @@ def log_lines(instance: dg.DagsterInstance, run_id: str) -> list[str]:
 def when(condition: Callable[[], bool], action: Callable[[], object]) -> Iterator[None]:
     """Do something, in another thread, as soon as a condition holds inside the block.
 
-    It must hold before the block is left.
+    It must hold before the block is left. An instance that it looks at is a stored one: one in
+    memory cannot be read by a thread while another writes.
     """
     left = threading.Event()
     done: list[bool] = []

@@ -1,0 +1,28 @@
+"""The examples of the page on many syncs load, and say what the page says of them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "many-syncs.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", range(len(EXAMPLES)))
+def test_example(example: int) -> None:
+    """The example's definitions load, with the resource's variable unset."""
+    names: dict[str, Any] = {"__name__": f"example_{example}"}
+
+    exec(EXAMPLES[example], names)  # noqa: S102 - the page is ours
+
+    dg.Definitions.validate_loadable(names["defs"])
+
+
+def test_there_are_three() -> None:
+    """The page shows the three ways: one step, a sensor, nobody waiting."""
+    words = ("build_rudderstack_sync_assets(", "assets=[crm_contacts])", "wait=False")
+
+    assert [word in example for word, example in zip(words, EXAMPLES, strict=True)] == [True] * 3
