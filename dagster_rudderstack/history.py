@@ -65,9 +65,13 @@ class EventLog:
                 if note.state == STARTING
             ),
             wanted=[
-                Wanted(note.sync_id or "", note.sync_type, note.partition)
+                Wanted(
+                    note.sync_id or "",
+                    note.sync_type,
+                    note.partition,
+                    in_hand=self._is_in_hand(note.run_id),
+                )
                 for note in _still_wanted(notes)
-                if not self._is_in_hand(note.run_id)
             ],
         )
 

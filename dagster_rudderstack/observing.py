@@ -166,11 +166,19 @@ class Ours:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A deferred start that waits for the end of another sync."""
+    """A deferred start that waits for the end of another sync.
+
+    Attributes:
+        after_sync_id: the sync that is in its way.
+        sync_type: what was asked for; None: RudderStack decides.
+        partition: of the asset; None: not partitioned.
+        in_hand: whether the run that wants it goes on, and may still start it itself.
+    """
 
     after_sync_id: str
     sync_type: str | None = None
     partition: str | None = None
+    in_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -363,7 +371,9 @@ def _judge(
         elif fate == "report":
             findings.append(Finding(connection_id, end.sync, history.ours.get(end.sync.id)))
     just_ended = {end.sync.id for end in ended}
-    wanted = [each for each in history.wanted if each.after_sync_id in just_ended]
+    wanted = [
+        each for each in history.wanted if each.after_sync_id in just_ended and not each.in_hand
+    ]
     return _Verdict(findings, wanted, _next_mark(before, answer, is_open))
 
 
@@ -402,19 +412,25 @@ def _deadline(before: Mark, history: History, sync: Sync) -> int:
 
 def _fate(end: _End, history: History) -> Literal["report", "later", "nothing"]:
     """Decide what to do about a sync that is over: nothing if Dagster reported it or will do so."""
+    if any(each.in_hand for each in history.wanted if each.after_sync_id == end.sync.id):
+        return "later"
     if end.sync.id in history.reported:
         return "nothing"
     ours = history.ours.get(end.sync.id)
     if ours is not None and ours.deferred:
         return "report"
-    if end.is_past:
-        return "nothing"
+    return "nothing" if end.is_past else _fate_of_new(end.sync, ours, history)
+
+
+def _fate_of_new(
+    sync: Sync, ours: Ours | None, history: History
+) -> Literal["report", "later", "nothing"]:
     if ours is None:
         return "later" if history.may_have_started else "report"
     if ours.in_hand:
         return "later"
     # The run that started it has failed, and says why.
-    return "report" if end.sync.state is SyncState.SUCCEEDED else "nothing"
+    return "report" if sync.state is SyncState.SUCCEEDED else "nothing"
 
 
 def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark:

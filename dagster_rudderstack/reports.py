@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -34,6 +35,7 @@ class Watch:
         op_name: the step that syncs it; None: none does.
         deferred: whether that step leaves its syncs to the sensor.
         partitions_def: of the asset; None: not partitioned.
+        columns: what the asset's definition tells of its columns; see `column_metadata`.
     """
 
     connection_id: str
@@ -42,6 +44,7 @@ class Watch:
     op_name: str | None = None
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def events_of(finding: Finding, watch: Watch, link_template: str | None = None) -> list[Event]:
@@ -53,6 +56,7 @@ def events_of(finding: Finding, watch: Watch, link_template: str | None = None) 
         observations = _observations(watch, partitions, failure.message, metadata)
         return [*observations, *_succeeded(watch, failure.message, passed=False)]
     text = f"Sync {finding.sync.id}, {_ORIGIN_TEXTS[_origin(finding)]}."
+    metadata = {**watch.columns, **metadata}
     return [
         *(
             dg.AssetMaterialization(watch.key, description=text, metadata=metadata, partition=each)

@@ -14,7 +14,7 @@ import dagster as dg
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.history import EventLog
 from dagster_rudderstack.many import Crew
-from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck
+from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck, column_metadata
 from dagster_rudderstack.observing import Cursor, Finding, Rules, Tick, next_tick
 from dagster_rudderstack.policies import SyncPolicy, checked_choice, checked_id
 from dagster_rudderstack.reports import (
@@ -171,7 +171,8 @@ def _watches_of(
 ) -> list[Watch]:
     if isinstance(asset, dg.AssetSpec):
         connection_id = _connection_of(asset)
-        return [Watch(connection_id, asset.key, check)] if connection_id else []
+        columns = column_metadata(asset.metadata)
+        return [Watch(connection_id, asset.key, check, columns=columns)] if connection_id else []
     own_checks = {
         spec.asset_key: own
         for spec in asset.check_specs
@@ -185,6 +186,7 @@ def _watches_of(
             asset.op.name if asset.is_executable else None,
             bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
             spec.partitions_def,
+            column_metadata(spec.metadata),
         )
         for spec in asset.specs
         if (connection_id := _connection_of(spec)) is not None

@@ -319,6 +319,20 @@ def test_wanted() -> None:
     assert list(later.wanted) == []
 
 
+def test_wanted_by_a_run_that_goes_on() -> None:
+    """The end of a sync is looked at again while a run that waits for it may start its own; then
+    the start is asked for, unless the run has done so."""
+    sensor = Sensor(Rules(deferred=True))
+    in_hand = Wanted("b", in_hand=True)
+    sensor.look(Answer(listed("b~ a+"), history=History(wanted=[in_hand])))
+
+    first = sensor.look(Answer(listed("b+ a+"), history=History(wanted=[in_hand])))
+    second = sensor.look(Answer(listed("b+ a+"), history=History(wanted=[Wanted("b")])))
+
+    assert (list(first.wanted), ids(first.findings)) == ([], [])
+    assert (list(second.wanted), ids(second.findings)) == ([("crm", Wanted("b"))], ["b"])
+
+
 # --- cursor
 
 
