@@ -355,8 +355,10 @@ class RunCanceledError(dg.DagsterError, dg.DagsterExecutionInterruptedError):
     """
 
 
-# By this name the multiprocess executor tells a step that was interrupted from one that failed.
+# By its name (the qualified one on Python 3.13, the plain one before) the multiprocess executor
+# tells a step that was interrupted from one that failed.
 RunCanceledError.__name__ = dg.DagsterExecutionInterruptedError.__name__
+RunCanceledError.__qualname__ = dg.DagsterExecutionInterruptedError.__qualname__
 
 
 def run_in_step(

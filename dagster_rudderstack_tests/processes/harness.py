@@ -28,7 +28,7 @@ LOCATION = "tests"
 ASSET_JOB = "__ASSET_JOB"
 """Dagster's name of the job that has all assets."""
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 120.0
 """For what takes a second or ten: a machine with other things to do shall fail no test."""
 
 _T = TypeVar("_T")

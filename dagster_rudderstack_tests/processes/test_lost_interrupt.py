@@ -23,6 +23,7 @@ def test_canceled_without_an_interrupt(server: LocalRudderStack) -> None:
         api_url=server.url,
         poll_min_interval_seconds=600,
         poll_max_interval_seconds=600,
+        sync_timeout_seconds=60,
     )
 
     # No signal reaches a step outside the main thread.
@@ -37,10 +38,11 @@ def test_canceled_without_an_interrupt(server: LocalRudderStack) -> None:
         wait_for(lambda: server.starts("crm"), "the start")
         [run] = instance.get_runs()
         instance.report_run_canceling(run)
-        result.result(60)
+        result.result(150)
         ended = Run(instance, run.run_id)
 
         assert ended.status == "CANCELED"
         assert ended.step_starts == 1
+        assert "The run was canceled." in ended.reason
         assert "RudderStack was asked to stop it" in ended.reason
     assert len(server.starts("crm")) == len(server.stops("crm")) == 1
