@@ -512,15 +512,27 @@ class RudderStackConnectionComponent(dg.Component, _SyncAttributes):
 # --- where a component is
 
 
+def _place(context: dg.ComponentLoadContext) -> Any:
+    """Return where a component is: a path below `defs`, or something else if the UI has made it."""
+    # Dagster 1.12 knows paths only.
+    return getattr(context, "component_loc", None) or context.component_path
+
+
+def _file_path(context: dg.ComponentLoadContext) -> Path | None:
+    path: Path | None = getattr(_place(context), "file_path", None)
+    return path
+
+
 def _folder_name(context: dg.ComponentLoadContext) -> str:
     """Return the component's place below `defs`, as a part of a name: one for each component."""
-    path = context.component_path
-    try:
-        parts = path.file_path.relative_to(context.defs_module_path).parts
-    except ValueError:
-        parts = ()
-    number = (str(path.instance_key),) if path.instance_key else ()
-    return re.sub(r"\W", "_", "_".join((*parts, *number)), flags=re.ASCII) or "workspace"
+    path = _file_path(context)
+    words: list[str] = []
+    if path is not None and path.is_relative_to(context.defs_module_path):
+        words += path.relative_to(context.defs_module_path).parts
+    # Its number among several in one file, or the id that the UI has given it.
+    if number := _place(context).instance_key:
+        words.append(str(number))
+    return re.sub(r"\W", "_", "_".join(words), flags=re.ASCII) or "workspace"
 
 
 def _workspace_name(resource: RudderStackResource) -> str:
@@ -541,7 +553,7 @@ def _token_name(token: str) -> str:
 
 _loading: ContextVar[bool] = ContextVar("loading", default=False)
 """Whether definitions load, and wait for a refresh that nobody has asked for."""
-_linking: ContextVar[frozenset[Path]] = ContextVar("linking", default=frozenset())
+_linking: ContextVar[frozenset[Path | None]] = ContextVar("linking", default=frozenset())
 """The components whose upstream assets are being looked for."""
 
 
@@ -549,7 +561,7 @@ def _upstream_assets(
     context: dg.ComponentLoadContext, upstream_from: Literal["project"] | Sequence[str]
 ) -> UpstreamAssets:
     """Return the definitions of the other components of the project."""
-    here = context.component_path.file_path
+    here = _file_path(context)
     if here in _linking.get():
         # Another component has asked for our definitions while we ask for its own.
         return []
@@ -564,13 +576,18 @@ def _upstream_assets(
 def _others(context: dg.ComponentLoadContext) -> Iterator[Path]:
     """Yield the places of the project's components that may have tables."""
     root = context.load_structural_component_at_path(context.defs_module_path)
-    here = context.component_path.file_path
-    return (place for place in _leaves(context.defs_module_path, root) if place != here)
+    here = _file_path(context)
+    for place in _leaves(context.defs_module_path, root):
+        if place != here and not isinstance(context.load_component(place), _OURS):
+            yield place
+
+
+_OURS = (RudderStackWorkspaceComponent, RudderStackConnectionComponent)
 
 
 def _leaves(place: Path, component: dg.Component) -> Iterator[Path]:
-    if isinstance(component, DefsFolderComponent):
-        for child_place, child in component.children.items():
-            yield from _leaves(child_place, child)
-    elif not isinstance(component, (RudderStackWorkspaceComponent, RudderStackConnectionComponent)):
+    if not isinstance(component, DefsFolderComponent):
         yield place
+        return
+    for child_place, child in component.children.items():
+        yield from _leaves(child_place, child)

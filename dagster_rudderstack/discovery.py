@@ -240,8 +240,8 @@ class Discovery:
         enabled = [props for props in connections if props.enabled]
         if len(enabled) < len(connections):
             self.log.info(
-                f"{len(connections) - len(enabled)} connections are left out, since they are "
-                "disabled in RudderStack."
+                f"Left out, since they are disabled in RudderStack: "
+                f"{len(connections) - len(enabled)} of {len(connections)} connections."
             )
         return enabled
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import sqlglot
@@ -19,8 +20,12 @@ from dagster_rudderstack.text import one_line
 
 __all__ = ["lineage_of"]
 
-MAX_QUERY_LENGTH = 200_000
-"""A longer query was generated; reading it takes longer than the rest of the workspace."""
+MAX_QUERY_LENGTH = 50_000
+"""A longer query was generated; what reading it takes grows with the square of its length."""
+
+MAX_NESTING = 100
+"""Deeper nesting was generated too. A compiled sqlglot does not raise a RecursionError far beyond
+it: it brings the process down."""
 
 DIALECTS: Mapping[str, str] = {
     "bigquery": "bigquery",
@@ -39,17 +44,30 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
     """Return what a query reads; see `lineage.read_query`."""
     if len(sql) > MAX_QUERY_LENGTH:
         return QueryLineage(problem=f"it is longer than {MAX_QUERY_LENGTH} characters")
+    if _nesting(sql) > MAX_NESTING:
+        return QueryLineage(problem=f"it is nested more than {MAX_NESTING} levels deep")
     dialect = DIALECTS.get((warehouse or "").lower())
     try:
         query = _parsed(sql, dialect)
         tables = _tables(query)
     except Exception as error:  # noqa: BLE001
+        # A parser that trips over a query must not stop the discovery of all others.
         return QueryLineage(problem=_reason(error))
     try:
         columns, star = _columns(query, dialect, tables)
     except Exception as error:  # noqa: BLE001
         return QueryLineage(tables=tables, problem=f"its columns: {_reason(error)}")
     return QueryLineage(tables=tables, columns=columns, star=star)
+
+
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_BRACKET = re.compile(r"(?P<opens>[(\[{]|\bcase\b)|[)\]}]|\bend\b", re.IGNORECASE)
+
+
+def _nesting(sql: str) -> int:
+    """Return how deep a query is nested at most."""
+    steps = (1 if each["opens"] else -1 for each in _BRACKET.finditer(_QUOTED.sub("", sql)))
+    return max(accumulate(steps, lambda depth, step: max(0, depth + step)), default=0)
 
 
 def _reason(error: Exception) -> str:

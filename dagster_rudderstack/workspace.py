@@ -324,8 +324,8 @@ def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, Q
     with_sql = {key: (each, sql) for key, (each, sql) in queries.items() if isinstance(sql, str)}
     if with_sql and not can_read_queries():
         log.warning(
-            f"{len(with_sql)} SQL models have no upstream tables in Dagster, since sqlglot is not "
-            "installed: pip install 'dagster-rudderstack[lineage]', then refresh."
+            "sqlglot is not installed, so SQL models have no upstream tables: pip install "
+            "'dagster-rudderstack[lineage]', then refresh."
         )
         return {}
     found = {}

@@ -18,12 +18,13 @@ from dagster_rudderstack import (
     RudderStackResource,
     TransportError,
     build_rudderstack_assets_definitions,
+    build_rudderstack_polling_sensor,
     fetch_rudderstack_workspace,
     load_rudderstack_asset_specs,
     refresh_rudderstack_snapshot,
     rudderstack_assets,
 )
-from dagster_rudderstack.testing import Fault, LocalRudderStack
+from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.discovery.conftest import fill
 
 CONTACTS = "rudderstack/hubspot/contact/customers"
@@ -551,3 +552,28 @@ def test_decorator_without_a_clear_choice(arguments: dict[str, Any]) -> None:
     """One connection or many: anything else is refused."""
     with pytest.raises(InvalidSettingError, match="either connection_id"):
         rudderstack_assets(**arguments)
+
+
+def test_columns_are_materialized_by_the_sensor(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A sync that somebody else started is reported with the columns of its asset as well."""
+    fill(server)
+    assets = build_rudderstack_assets_definitions(rudderstack)
+    sensor = build_rudderstack_polling_sensor(assets=assets, replay=1)
+    server.start_sync("contacts", script=SyncScript())
+
+    with dg.instance_for_test() as instance:
+        context = dg.build_sensor_context(
+            instance=instance,
+            resources={"rudderstack": rudderstack},
+            definitions=dg.Definitions(
+                assets=assets, sensors=[sensor], resources={"rudderstack": rudderstack}
+            ),
+        )
+        result = sensor(context)
+
+    assert isinstance(result, dg.SensorResult)
+    (told,) = [each for each in result.asset_events if isinstance(each, dg.AssetMaterialization)]
+    assert told.asset_key == dg.AssetKey.from_user_string(CONTACTS)
+    assert {"dagster/column_schema", "dagster/column_lineage"} <= told.metadata.keys()

@@ -141,8 +141,14 @@ PROBLEMS = {
     "two statements": ("select 1 as a; select 2 as b", "it is not one SELECT"),
     "no query": ("delete from crm.people", "it is not one SELECT"),
     "empty": ("", "it is not one SELECT"),
-    "enormous": ("select 1 as a" + " " * 200_000, "longer than 200000 characters"),
-    "nested beyond all reason": ("select " + "(" * 5000 + "1" + ")" * 5000 + " as a", ""),
+    "enormous": ("select 1 as a" + " " * 50_000, "longer than 50000 characters"),
+    "nested in brackets": ("select " + "(" * 5000 + "1" + ")" * 5000 + " as a", "levels deep"),
+    "nested behind quotes": ("select " + "(')'" * 5000 + " as a", "levels deep"),
+    "nested in cases": (
+        "select " + "case when a then " * 2000 + "1" + " end" * 2000,
+        "levels deep",
+    ),
+    "negated beyond all reason": ("select " + "not " * 9000 + "a from t", ""),
 }
 
 

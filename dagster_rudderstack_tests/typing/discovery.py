@@ -1,0 +1,131 @@
+"""The signatures of discovery and components. mypy reads this file; nothing runs it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from typing_extensions import assert_type
+
+from dagster_rudderstack import (
+    Connection,
+    DagsterRudderStackTranslator,
+    RejectedRowsCheck,
+    RudderStackConnectionProps,
+    RudderStackConnectionSelector,
+    RudderStackResource,
+    RudderStackWorkspaceComponent,
+    Upstream,
+    UpstreamTable,
+    WorkspaceSnapshot,
+    build_rudderstack_assets_definitions,
+    fetch_rudderstack_workspace,
+    load_rudderstack_asset_specs,
+    refresh_rudderstack_snapshot,
+    rudderstack_assets,
+)
+
+resource = RudderStackResource(access_token=dg.EnvVar("TOKEN"))
+
+snapshot = fetch_rudderstack_workspace(resource)
+assert_type(snapshot, WorkspaceSnapshot)
+assert_type(snapshot.connections, tuple[Connection, ...])
+assert_type(fetch_rudderstack_workspace(resource, max_retries=0), WorkspaceSnapshot)
+assert_type(refresh_rudderstack_snapshot(resource, Path("x.json")), WorkspaceSnapshot)
+assert_type(WorkspaceSnapshot.loads(snapshot.dumps()), WorkspaceSnapshot)
+
+
+class Translator(DagsterRudderStackTranslator):
+    """A translator as users write it."""
+
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
+        """Return the asset."""
+        assert_type(props.id, str)
+        assert_type(props.name, str)
+        assert_type(props.connection, Connection)
+        assert_type(props.upstreams, tuple[Upstream, ...])
+        assert_type(props.destination_kind, str | None)
+        return super().get_asset_spec(props)
+
+
+selector = RudderStackConnectionSelector(
+    ids=["a"],
+    names=["b"],
+    sources=["c"],
+    destinations=["d"],
+    tags={"e": "f"},
+    predicate=lambda props: props.enabled,
+)
+
+
+def upstream(table: UpstreamTable, candidates: Sequence[dg.AssetKey]) -> str | None:
+    """Say which asset a table is."""
+    return candidates[0].to_user_string() if candidates else table.name.name
+
+
+assert_type(load_rudderstack_asset_specs(resource), list[dg.AssetSpec])
+specs = load_rudderstack_asset_specs(
+    resource,
+    Translator("id"),
+    selector,
+    snapshot="x.json",
+    refresh="always",
+    disabled="mark",
+    upstream_assets=[dg.AssetSpec("a"), dg.Definitions()],
+    upstream_keys=upstream,
+)
+load_rudderstack_asset_specs(resource, upstream_keys={"a.b": "c", "d": None})
+load_rudderstack_asset_specs(resource, refresh="daily")  # type: ignore[arg-type]
+DagsterRudderStackTranslator(key_by="colour")  # type: ignore[arg-type]
+
+assert_type(
+    build_rudderstack_assets_definitions(
+        resource,
+        selector=lambda props: props.object is None,
+        snapshot=snapshot,
+        grouping="destination",
+        name="crm",
+        sync_type="full",
+        on_running_sync="attach",
+        on_disabled="skip",
+        timeout_seconds=60,
+        rejected_rows_check=RejectedRowsCheck(max_failed_rows=1),
+        wait=False,
+        resource_key="crm",
+        retry_policy=dg.RetryPolicy(),
+        pool="crm",
+    ),
+    list[dg.AssetsDefinition],
+)
+build_rudderstack_assets_definitions(resource, grouping="colour")  # type: ignore[arg-type]
+build_rudderstack_assets_definitions(resource, misspelt=1)  # type: ignore[call-arg]
+
+
+@rudderstack_assets(connection_id="a", spec="b", sync_type="incremental")
+def body(
+    context: dg.AssetExecutionContext,
+    rudderstack: RudderStackResource,
+    sync: Callable[[], Iterator[Any]],
+) -> Iterable[Any]:
+    """Stand around the sync."""
+    yield from sync()
+
+
+assert_type(body, dg.AssetsDefinition)
+
+
+class Component(RudderStackWorkspaceComponent):
+    """A component as users write it."""
+
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
+        """Return the asset."""
+        return super().get_asset_spec(props)
+
+    def execute(
+        self,
+        context: dg.AssetExecutionContext,
+        rudderstack: RudderStackResource,
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterable[Any]:
+        """Do the syncs."""
+        yield from super().execute(context, rudderstack, sync)
