@@ -30,7 +30,7 @@ dev: .venv/installed
 test: .venv/installed
 	$(PYTHON) -m pytest $(PYTEST) -m "not processes" $(ARGS)
 
-test-processes: .venv/installed .venv-vendor/installed
+test-processes: .venv/installed .venv-vendor/installed .venv-dbt/installed
 	$(PYTHON) -m pytest $(PYTEST) -m processes $(ARGS)
 
 lint: .venv/installed
@@ -56,4 +56,11 @@ clean:
 .venv-vendor/installed: .ci/make-venv
 	@echo "Installing the vendor's package into .venv-vendor ..."
 	@.ci/make-venv .venv-vendor any 'dagster-rudderstack==1.3.0'
+	@touch $@
+
+# dbt and mypy want different releases of pathspec. From 1.12 on, dbt-core fetches its parser from
+# GitHub while it is installed, so it takes more than the package index.
+.venv-dbt/installed: .ci/make-venv
+	@echo "Installing dbt into .venv-dbt ..."
+	@.ci/make-venv .venv-dbt any 'dbt-core>=1.10,<1.12' dbt-duckdb
 	@touch $@

@@ -228,7 +228,7 @@ def test_run__ended_early(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, or a SIGTERM, in the middle of a run leaves no process."""
     with started([*demo(tmp_path), "run"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        while not process.stdout.readline().startswith("$ dagster"):
+        while not process.stdout.readline().startswith("$ dg launch"):
             assert process.poll() is None
         wait_until(lambda: bool(list((tmp_path / "dagster_home").glob("history/runs/*"))))
         process.send_signal(number)

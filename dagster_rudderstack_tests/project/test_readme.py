@@ -1,6 +1,7 @@
 """Every example and every claim of the README, put to the test."""
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dagster_rudderstack import (
     RejectedRowsCheck,
     RudderStackResource,
     build_rudderstack_sync_asset,
+    build_rudderstack_sync_assets,
 )
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.project import readme
@@ -475,3 +477,17 @@ def test_names_in_prose() -> None:
 
     assert {"Fault", "ScaledClock", "TableSync", "LocalRudderStack"} <= set(testing.__all__)
     assert {"rudderstack_sync_op", "build_rudderstack_sync_op"} <= set(dagster_rudderstack.__all__)
+
+
+def test_more_than_one_connection() -> None:
+    """What the README offers for many connections is exported, and syncs need not be waited for."""
+    offered = {
+        name
+        for row in readme.rows("More than one connection")
+        for name in re.findall(r"`(\w+)`", row[1])
+    }
+
+    assert len(offered) == 4
+    assert offered <= set(dagster_rudderstack.__all__)
+    for factory in (build_rudderstack_sync_asset, build_rudderstack_sync_assets):
+        assert inspect.signature(factory).parameters["wait"].default is True

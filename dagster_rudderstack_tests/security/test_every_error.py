@@ -137,9 +137,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
         assert opened.errors == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance with real storage."""
+    """An instance with real storage, which takes longer to make than a run to fail."""
     with dg.instance_for_test() as made:
         yield made
 

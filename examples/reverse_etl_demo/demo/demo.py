@@ -30,7 +30,7 @@ SYNC_ASSETS = ("crm_contacts", "cart_audience")
 DESTINATION_TABLES = ("contacts", "cart_audience")
 ACCESS_TOKEN = "local-token"  # noqa: S105 - the local RudderStack accepts what it is told to
 
-# Dagster ends its own children on SIGINT; after that long they are killed.
+# How long the processes of Dagster may take to end; then they are killed.
 END_SECONDS = 20
 
 NIGHT = """
@@ -144,9 +144,9 @@ def child(command: Sequence[str | Path], **options: object) -> Iterator[subproce
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a child and whatever it has started."""
+    """End a child and whatever it has started, as Ctrl-C would."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(END_SECONDS)
     with contextlib.suppress(ProcessLookupError):
@@ -167,21 +167,26 @@ def local_rudderstack(home: Home) -> Iterator[str]:
         yield first_line.split()[-1]
 
 
-def dagster(home: Home, rudderstack_url: str, arguments: Sequence[str], log_name: str) -> float:
-    """Run a command of Dagster's CLI to its end and return the seconds that it took."""
-    command = [sys.executable, "-m", "dagster", *arguments, "-m", "reverse_etl_demo.definitions"]
+def dg_command(*arguments: str) -> list[str]:
+    """Return a command of Dagster's CLI, which is installed beside this Python."""
+    return [str(Path(sys.executable).with_name("dg")), *arguments]
+
+
+def launch(home: Home, rudderstack_url: str, arguments: Sequence[str], log_name: str) -> float:
+    """Launch a run of the project, wait for its end and return the seconds that it took."""
     log = home.path / log_name
     begin = time.monotonic()
-    print(f"\n$ dagster {shlex.join(arguments)}")
+    print(f"\n$ dg launch {shlex.join(arguments)}")
+    command = dg_command("launch", *arguments)
     environment = home.environment(rudderstack_url)
     with (
         log.open("w") as output,
-        child(command, cwd=home.path, env=environment, stdout=output, stderr=output) as process,
+        child(command, cwd=PROJECT, env=environment, stdout=output, stderr=output) as process,
     ):
         code = process.wait()
     if code:
         tail = "\n".join(log.read_text().splitlines()[-40:])
-        sys.exit(f"{tail}\n\nDagster ended with exit code {code}; its whole log is {log}.")
+        sys.exit(f"{tail}\n\nThe run failed (exit code {code}); its whole log is {log}.")
     return time.monotonic() - begin
 
 
@@ -193,12 +198,11 @@ def run(home: Home) -> None:
     home.create()
     print("A DuckDB warehouse, a local RudderStack and Dagster, all in", home.path)
     with local_rudderstack(home) as url:
-        everything = ["asset", "materialize", "--select", "*"]
-        took = dagster(home, url, everything, "first-run.log")
+        took = launch(home, url, ["--assets", "*"], "first-run.log")
         show(home, f"The first run built the warehouse and synced all of it ({took:.0f} s):")
         shutil.copy(home.warehouse, home.warehouse_before)
         change_rows(home)
-        took = dagster(home, url, ["job", "execute", "-j", "daily_activation"], "second-run.log")
+        took = launch(home, url, ["--job", "daily_activation"], "second-run.log")
         show(home, f"The second run synced what the night had changed ({took:.0f} s):")
     show_destinations(home)
     print("\nOpen the history in Dagster's UI:  make dev")
@@ -214,11 +218,10 @@ def dev(home: Home, port: int) -> None:
     """Open Dagster's UI on what `run` has left, until somebody ends it."""
     if not home.rudderstack_config.exists():
         sys.exit(f"There is no demo in {home.path} yet:  make demo")
-    command = [sys.executable, "-m", "dagster", "dev", "-p", str(port)]
-    command += ["-m", "reverse_etl_demo.definitions"]
+    command = dg_command("dev", "--port", str(port))
     with (
         local_rudderstack(home) as url,
-        child(command, cwd=home.path, env=home.environment(url)) as process,
+        child(command, cwd=PROJECT, env=home.environment(url)) as process,
     ):
         sys.exit(process.wait())
 
