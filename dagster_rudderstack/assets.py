@@ -25,6 +25,7 @@ from dagster_rudderstack.policies import (
     SyncType,
     checked_choice,
     checked_id,
+    checked_seconds,
     checked_sync_type,
 )
 from dagster_rudderstack.resource import RudderStackResource
@@ -88,7 +89,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
             `skip`, which materializes nothing.
         timeout_seconds: instead of the resource's `sync_timeout_seconds`.
         rejected_rows_check: the check on rejected rows; None: no check.
-        check_specs: further checks that a subclass or a wrapper of the asset yields.
+        check_specs: further checks, whose results `execute` yields.
         wait: False: the step ends as soon as the sync has started, and the sensor of
             `build_rudderstack_polling_sensor` reports how it ends.
         execute: instead of the step's body: a function of Dagster's context, the resource, and
@@ -106,6 +107,12 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
         InvalidSettingError: for an id, a sync type or another choice that cannot be right.
     """
     connection = checked_id(connection_id, "connection_id")
+    if check_specs and execute is None:
+        names = ", ".join(repr(each.name) for each in check_specs)
+        raise InvalidSettingError(
+            f"check_specs has {names}, of which the step would yield no result: give `execute`, "
+            "which yields it. A check that needs no sync is an asset check of its own."
+        )
     asset = _asset_spec(connection, spec, deps, skippable=on_disabled == "skip", wait=wait)
     plan = _Plan(
         specs={connection: asset},
@@ -232,6 +239,11 @@ class _Plan:
         checked_choice(self.on_disabled, OnDisabled, "on_disabled")
         if self.on_running_sync is not None:
             checked_choice(self.on_running_sync, OnRunningSync, "on_running_sync")
+        checked_seconds(self.timeout_seconds, "timeout_seconds")
+        if self.check is not None and not isinstance(self.check, RejectedRowsCheck):
+            raise InvalidSettingError(
+                f"rejected_rows_check {self.check!r}: expected a RejectedRowsCheck, or None."
+            )
 
     @property
     def check_specs(self) -> list[dg.AssetCheckSpec]:

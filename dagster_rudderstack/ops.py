@@ -15,6 +15,7 @@ from dagster_rudderstack.policies import (
     SyncType,
     checked_choice,
     checked_id,
+    checked_seconds,
     checked_sync_type,
 )
 from dagster_rudderstack.resource import RudderStackResource
@@ -143,6 +144,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what Dagster's users expect to
     checked_choice(on_disabled, OnDisabled, "on_disabled")
     if on_running_sync is not None:
         checked_choice(on_running_sync, OnRunningSync, "on_running_sync")
+    checked_seconds(timeout_seconds, "timeout_seconds")
     limits = None
     if max_failed_rows is not None or max_failed_ratio is not None:
         limits = RejectedRows(max_failed_rows, max_failed_ratio)

@@ -101,6 +101,19 @@ def checked_choice(value: object, choices: Any, what: str) -> None:
         raise InvalidSettingError(f"{what} {_shown(value)} is unknown: expected one of {words}.")
 
 
+def checked_seconds(value: object, what: str) -> None:
+    """Check a whole number of seconds, or None.
+
+    Raises:
+        InvalidSettingError: for anything else, and for less than one second.
+    """
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (is_whole and value > 0):  # type: ignore[operator]
+        raise InvalidSettingError(
+            f"{what} {_shown(value)}: expected a whole number of seconds from 1, or None."
+        )
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - one line of a log

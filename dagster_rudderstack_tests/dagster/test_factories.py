@@ -1,6 +1,7 @@
 """What the factories of one connection pass through, and what a run can choose."""
 
 import datetime as dt
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -45,6 +46,7 @@ def test_spec_is_passed_through() -> None:
         spec=spec,
         deps=["orders"],
         check_specs=[check],
+        execute=lambda _context, _rudderstack, sync: sync(),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=dg.RetryPolicy(max_retries=2),
         pool="rudderstack",
@@ -102,6 +104,8 @@ def test_a_fourth_kind_is_not_added() -> None:
         ({"sync_type": "fast"}, "'fast'"),
         ({"on_disabled": "ignore"}, "'ignore'"),
         ({"on_running_sync": "kill"}, "'kill'"),
+        ({"timeout_seconds": 0}, "timeout_seconds 0"),
+        ({"timeout_seconds": 1.5}, "timeout_seconds 1.5"),
     ],
 )
 def test_bad_input(options: dict[str, Any], says: str) -> None:
@@ -109,6 +113,44 @@ def test_bad_input(options: dict[str, Any], says: str) -> None:
     for build in (build_rudderstack_sync_asset, build_rudderstack_sync_op):
         with pytest.raises(InvalidSettingError, match=says):
             build(**{"connection_id": "crm", **options})
+
+
+def test_further_checks(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A body of the user's own yields the results of further checks."""
+    spec = dg.AssetCheckSpec("fresh", asset="contacts")
+
+    def execute(
+        _context: dg.AssetExecutionContext,
+        _rudderstack: RudderStackResource,
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterator[Any]:
+        yield from sync()
+        yield dg.AssetCheckResult(check_name="fresh", asset_key="contacts", passed=True)
+
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", check_specs=[spec], execute=execute
+    )
+    server.add_connection("crm")
+    result = dg.materialize(
+        [asset], instance=instance, resources={"rudderstack": resource_of(server)}
+    )
+
+    assert {each.check_name for each in result.get_asset_check_evaluations()} == {
+        "rejected_rows",
+        "fresh",
+    }
+
+
+def test_checks_that_nobody_would_evaluate() -> None:
+    """Checks without a body that yields their results, and what is no check, are told at once."""
+    spec = dg.AssetCheckSpec("fresh", asset="contacts")
+    with pytest.raises(InvalidSettingError, match="check_specs has 'fresh'"):
+        build_rudderstack_sync_asset(connection_id="crm", spec="contacts", check_specs=[spec])
+    with pytest.raises(InvalidSettingError, match="expected a RejectedRowsCheck"):
+        build_rudderstack_sync_asset(
+            connection_id="crm",
+            rejected_rows_check=True,  # type: ignore[arg-type]
+        )
 
 
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
