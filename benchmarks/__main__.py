@@ -1,9 +1,10 @@
 """Run the benchmarks and write `RESULTS.md`.
 
-    python -m benchmarks [--vendor-python PATH] [--repeats 3] [--only noticing grouping ...] [--long]
+    python -m benchmarks [--vendor-python PATH] [--repeats 3] [--only NAME ...] [--long]
 
-Needs the vendor's package 1.3.0 in an environment of its own; `make bench` sees to that.
-"""  # noqa: E501
+Needs the vendor's package 1.3.0 in an environment of its own; `make bench` sees to that. All
+requests go to servers on this machine.
+"""
 
 import argparse
 import sys
@@ -83,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--long",
         action="store_true",
-        help=f"let the vendor's package run {TOGETHER} syncs two at a time, which takes half an hour",  # noqa: E501
+        help=f"let the vendor's package run {TOGETHER} syncs two at a time: half an hour more",
     )
     return parser.parse_args()
 
@@ -177,9 +178,7 @@ def _grouping(settings: Settings) -> Section:
     one, together, plain = repeat("ours", 1), repeat("ours", TOGETHER), repeat("plain", TOGETHER)
     beyond = _seconds(together).minus(_seconds(plain))
     memory = _megabytes(together).over(_megabytes(one))
-    at_once = grouping.run(
-        "vendor", settings.vendor, TOGETHER, executor="multiprocess", concurrent=TOGETHER
-    )
+    at_once = grouping.run("vendor", settings.vendor, TOGETHER, concurrent=TOGETHER)
     rows = [
         Row(
             f"{TOGETHER} syncs of 20 s in one run, Dagster's default executor: wall time",
@@ -272,12 +271,7 @@ def _sensing(settings: Settings) -> Section:
     }
     loop = sensing.measure("loop", LOOP_SIZE, 1)[0]
     ticks = Numbers([sum(each.ticks) for each in rounds[MANY]])
-    lines = "\n".join(
-        f"| {count:,} | {Numbers([sum(each.ticks) for each in measured]).text(' s')} | "
-        f"{max(len(each.ticks) for each in measured)} | {max(each.cursor for each in measured):,} | "  # noqa: E501
-        f"{max(each.peak_megabytes for each in measured):.0f} MB |"
-        for count, measured in rounds.items()
-    )
+    lines = "\n".join(_sensing_line(count, measured) for count, measured in rounds.items())
     return Section(
         [
             Row(
@@ -291,14 +285,25 @@ def _sensing(settings: Settings) -> Section:
         ],
         f"""## How the cost of the sensor grows
 
-A tick in which nothing has ended, against a server that takes 100 ms per answer, 16 requests at
-once; a second of that is the import and the start of nothing. A plain loop over {LOOP_SIZE} connections, one
-after the other, takes {sum(loop.ticks):.0f} s.
+A round over all connections in which nothing has ended, against a server that takes 100 ms per
+answer, 16 requests at once. A plain loop over {LOOP_SIZE} connections, one after the other, takes
+{sum(loop.ticks):.0f} s.
 
 | connections | seconds for all | ticks | characters of the cursor | memory |
 |---|---|---|---|---|
-{lines}""",  # noqa: E501
+{lines}""",
     )
+
+
+def _sensing_line(count: int, rounds: list[sensing.Round]) -> str:
+    cells = (
+        f"{count:,}",
+        Numbers([sum(each.ticks) for each in rounds]).text(" s"),
+        f"{max(len(each.ticks) for each in rounds)}",
+        f"{max(each.cursor for each in rounds):,}",
+        f"{max(each.peak_megabytes for each in rounds):.0f} MB",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 # --- discovery
@@ -331,7 +336,7 @@ def _discovering(settings: Settings) -> Section:
     )
 
 
-# --- imports  # noqa: ERA001
+# --- what an import costs
 
 
 def _importing(settings: Settings) -> Section:

@@ -32,7 +32,7 @@ def vendor(seed: int, syncs: int, python: Path) -> Counter[str]:
         ids = populate(server, syncs, seed)
         script = Path(__file__).with_name("vendor_chaos.py")
         arguments = [server.url, server.access_token, str(SCALE), str(HANG_SECONDS)]
-        ended = subprocess.run(  # noqa: RUF100, S603
+        ended = subprocess.run(
             [str(python), str(script), *arguments],
             input="\n".join(ids),
             stdout=subprocess.PIPE,
@@ -81,7 +81,7 @@ def main() -> int:
         "ours": run(arguments.seed, arguments.syncs).verdicts,
         "vendor 1.3.0": vendor(arguments.seed, arguments.syncs, arguments.vendor_python),
     }
-    print(table(rows))  # noqa: RUF100, T201
+    print(table(rows))
     return 0
 
 

@@ -11,30 +11,20 @@ SCRIPT = Path(__file__).with_name("steps.py")
 SYNC_SECONDS = 20.0
 
 
-def run(  # noqa: PLR0913
-    peer: str,
-    python: str,
-    count: int,
-    *,
-    executor: str = "multiprocess",
-    concurrent: int = 2,
-    sync_seconds: float = SYNC_SECONDS,
-) -> Watched:
+def run(peer: str, python: str, count: int, *, concurrent: int = 2) -> Watched:
     """Execute one run in a process of its own and watch all processes that it starts.
 
     Args:
         peer: `ours`, `plain` or `vendor`.
         python: of the environment that has the package.
         count: of connections.
-        executor: `multiprocess`, which is Dagster's default, or `in_process`.
         concurrent: how many steps at once; Dagster's default is the number of cores.
-        sync_seconds: the length of each sync.
     """
-    script = SyncScript(duration_seconds=sync_seconds, rows_total=100)
+    script = SyncScript(duration_seconds=SYNC_SECONDS, rows_total=100)
     with LocalRudderStack() as server, tempfile.TemporaryDirectory() as home:
         for number in range(count):
             server.add_connection(f"c{number}", script=script)
-        command = [python, str(SCRIPT), peer, str(count), executor, str(concurrent)]
+        command = [python, str(SCRIPT), peer, str(count), str(concurrent)]
         environment = {"DAGSTER_HOME": home, "PATH": "/usr/bin:/bin", "DO_NOT_TRACK": "1"}
         Path(home, "dagster.yaml").write_text("telemetry: {enabled: false}\n")
         watched = watch(

@@ -12,10 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.2
+PAUSE_FACTOR = 10
+"""How much longer than a sample the pause after it is, at least: a hundred processes take a while
+to look at, and who is measured needs the cores."""
 MEGABYTE = 1024 * 1024
 
 
@@ -59,7 +63,6 @@ class Watched:
     seconds: float = 0.0
     peak_megabytes: float = 0.0
     output: str = ""
-    _processes: int = field(default=0, repr=False)
 
 
 def watch(command: Sequence[str], **options: object) -> Watched:
@@ -88,8 +91,11 @@ def _sampled(root: int, watched: Watched) -> Iterator[None]:
     over = threading.Event()
 
     def sample() -> None:
-        while not over.wait(SAMPLE_SECONDS):
+        pause = SAMPLE_SECONDS
+        while not over.wait(pause):
+            began = time.monotonic()
             watched.peak_megabytes = max(watched.peak_megabytes, _tree_megabytes(root))
+            pause = max(SAMPLE_SECONDS, PAUSE_FACTOR * (time.monotonic() - began))
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
@@ -136,6 +142,13 @@ def machine() -> str:
     """Return what the numbers were measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MEGABYTE / 1024
     return (
-        f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GB, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}"
+        f"{len(os.sched_getaffinity(0))} cores ({_processor()}), {memory:.0f} GB, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"Dagster {version('dagster')}"
     )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "of an unknown make"

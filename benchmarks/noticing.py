@@ -1,5 +1,4 @@
-"""One sync at a time: its end noticed, its requests, its connections; ours and the vendor's
-package."""  # noqa: D205, D209
+"""Waiting for a sync, each package in its turn: its end noticed, its requests, its connections."""
 
 import json
 import sys

@@ -1,11 +1,11 @@
 """Runs of Dagster with many syncs: three code locations to launch, each in a process of its own.
 
-    python steps.py ours|plain|vendor COUNT EXECUTOR CONCURRENT URL TOKEN
+    python steps.py ours|plain|vendor COUNT CONCURRENT URL TOKEN
 
 `ours` is one step for all connections, `plain` the same assets and checks without any sync (what
-Dagster itself costs), `vendor` one op for each connection, as its package offers. Run as a script it
-executes the job on an instance of its own in DAGSTER_HOME, and prints what came of it as JSON.
-"""  # noqa: E501
+Dagster itself costs), `vendor` one op for each connection, as its package offers. Run as a script
+it executes the job on an instance of its own in DAGSTER_HOME, and prints what came of it as JSON.
+"""
 
 import json
 import os
@@ -17,7 +17,6 @@ from typing import Any
 import dagster as dg
 
 COUNT = "BENCHMARK_COUNT"
-EXECUTOR = "BENCHMARK_EXECUTOR"
 CONCURRENT = "BENCHMARK_CONCURRENT"
 URL, TOKEN = "BENCHMARK_URL", "BENCHMARK_TOKEN"
 
@@ -28,9 +27,7 @@ def names() -> list[str]:
 
 
 def executor() -> dg.ExecutorDefinition:
-    """Return the executor: Dagster's default, or everything in one process."""
-    if os.environ[EXECUTOR] == "in_process":
-        return dg.in_process_executor
+    """Return Dagster's default executor, a process for each step, with so many at once."""
     config = {"max_concurrent": int(os.environ[CONCURRENT])}
     configured: dg.ExecutorDefinition = dg.multiprocess_executor.configured(config)
     return configured
@@ -38,7 +35,7 @@ def executor() -> dg.ExecutorDefinition:
 
 def ours() -> dg.JobDefinition:
     """Return the job of one step that syncs all connections."""
-    from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_assets  # noqa: PLC0415
+    from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_assets
 
     step = build_rudderstack_sync_assets(
         connections={name: name for name in names()}, name="activation"
@@ -76,11 +73,11 @@ def _job(step: dg.AssetsDefinition, resources: dict[str, object]) -> dg.JobDefin
 
 def vendor() -> dg.JobDefinition:
     """Return the job with an op for each connection."""
-    from dagster_rudderstack.ops.retl import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from dagster_rudderstack.ops.retl import (  # type: ignore[import-not-found]
         RudderStackRETLOpConfig,
         rudderstack_sync_op,
     )
-    from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-not-found]
         RudderStackRETLResource,
     )
 
@@ -104,10 +101,10 @@ def vendor() -> dg.JobDefinition:
 
 def main() -> None:
     """Execute one job."""
-    peer, os.environ[COUNT], os.environ[EXECUTOR], os.environ[CONCURRENT] = sys.argv[1:5]
-    os.environ[URL], os.environ[TOKEN] = sys.argv[5:7]
+    peer, os.environ[COUNT], os.environ[CONCURRENT] = sys.argv[1:4]
+    os.environ[URL], os.environ[TOKEN] = sys.argv[4:6]
     # Imported by its name, so that the processes of an executor find it too.
-    import steps  # type: ignore[import-not-found]  # noqa: PLC0415
+    import steps  # type: ignore[import-not-found]
 
     job = dg.reconstructable(getattr(steps, peer))
     with dg.DagsterInstance.get() as instance:

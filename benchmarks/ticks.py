@@ -3,13 +3,15 @@
     python ticks.py ours|loop URL TOKEN COUNT
 
 `ours` evaluates the sensor twice round all connections and prints the seconds of each tick of the
-second round, in which nothing has ended, as most of the time. `loop` asks about one connection after
-the other, as a sensor without threads would.
-"""  # noqa: E501
+second round, in which nothing has ended, as most of the time. `loop` asks about one connection
+after the other, as a sensor without threads would.
+"""
 
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import dagster as dg
 
@@ -37,30 +39,29 @@ def _loop(url: str, token: str, count: int) -> dict[str, object]:
 
 def _ours(url: str, token: str, count: int) -> dict[str, object]:
     sensor = build_rudderstack_polling_sensor(connections={name: name for name in _names(count)})
+    # As for a real tick, the resource and its TCP connections are new each time.
+    resource = partial(RudderStackResource, access_token=token, api_url=url)
     with dg.DagsterInstance.ephemeral() as instance:
-        cursor, _ = _round(sensor, instance, None, count, url, token)
-        cursor, seconds = _round(sensor, instance, cursor, count, url, token)
+        cursor, _ = _round(sensor, resource, instance, None, count)
+        cursor, seconds = _round(sensor, resource, instance, cursor, count)
     return {"ticks": seconds, "cursor": len(cursor)}
 
 
-def _round(  # noqa: PLR0913, PLR0917
+def _round(
     sensor: dg.SensorDefinition,
+    resource: Callable[[], RudderStackResource],
     instance: dg.DagsterInstance,
     cursor: str | None,
     count: int,
-    url: str,
-    token: str,
 ) -> tuple[str, list[float]]:
     """Tick until all connections have had their turn."""
     seconds: list[float] = []
     looked = 0
     while looked < count:
         before = _position(cursor)
-        # As for a real tick, the resource and its TCP connections are new each time.
-        resource = RudderStackResource(access_token=token, api_url=url)
         began = time.monotonic()
         with dg.build_sensor_context(
-            instance, cursor=cursor, resources={"rudderstack": resource}
+            instance, cursor=cursor, resources={"rudderstack": resource()}
         ) as context:
             result = sensor(context)
         seconds.append(time.monotonic() - began)

@@ -39,7 +39,7 @@ def main() -> None:
     end = time.monotonic() + give_up_seconds
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    print(json.dumps({each: outcomes.get(each) for each in ids}), flush=True)  # noqa: RUF100, T201
+    print(json.dumps({each: outcomes.get(each) for each in ids}), flush=True)
     # Threads that hang would keep the process.
     os._exit(0)
 

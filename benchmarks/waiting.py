@@ -4,9 +4,9 @@ Run as a script it is one of the two clients, in the environment that has the pa
 
     python waiting.py ours|vendor URL TOKEN SCALE ID...
 
-It syncs all connections side by side, a thread for each, by a clock that runs SCALE times as fast as
-the real one, and prints, as JSON, when each call returned.
-"""  # noqa: E501
+It syncs all connections side by side, a thread for each, by a clock that runs SCALE times as fast
+as the real one, and prints, as JSON, when each call returned.
+"""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _vendor(url: str, token: str, scale: float) -> Callable[[str], object]:
-    from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-not-found]
         RudderStackRETLResource,
     )
 
@@ -42,16 +42,20 @@ def _vendor(url: str, token: str, scale: float) -> Callable[[str], object]:
     # It blocks in time.sleep, and knows no other clock.
     time.sleep = lambda seconds: sleep(float(seconds) / scale)
     resource = RudderStackRETLResource(access_token=token, rs_cloud_url=url)
-    return lambda connection_id: resource.start_and_poll(connection_id)  # noqa: PLW0108
+    start_and_poll: Callable[[str], object] = resource.start_and_poll
+    return start_and_poll
 
 
 def _ours(url: str, token: str, scale: float) -> Callable[[str], object]:
-    from dagster_rudderstack import RudderStackResource  # noqa: PLC0415
-    from dagster_rudderstack.sync import SyncLife, SyncRequest, drive  # noqa: PLC0415
-    from dagster_rudderstack.testing import ScaledClock  # noqa: PLC0415
+    from dagster_rudderstack import RudderStackResource
+    from dagster_rudderstack.sync import SyncLife, SyncRequest, drive
+    from dagster_rudderstack.testing import ScaledClock
 
-    clock = ScaledClock(scale)
     resource = RudderStackResource(access_token=token, api_url=url)
+    if scale == 1:
+        return resource.sync_and_poll
+    # The same with another clock, which the resource does not take.
+    clock = ScaledClock(scale)
 
     def sync(connection_id: str) -> object:
         life = SyncLife(

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -35,6 +35,7 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
+from dagster_rudderstack.masking import Secret, masked_in_logs, silent
 from dagster_rudderstack.models import Connection, Destination, Paging, Source, Sync
 from dagster_rudderstack.policies import (
     MAX_PAGE_SIZE,
@@ -67,8 +68,6 @@ MAX_PAGES = 10_000
 """A list longer than this has no end, even if no page repeats."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
-MIN_SECRET_LENGTH = 8
-"""A shorter token is made up, and could be a word of the answer."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
 """How long a 429 without `Retry-After` holds back this process's other requests."""
 
@@ -177,7 +176,8 @@ class RudderStackClient:
             max_per_second=settings.requests.max_requests_per_second,
         )
         self._http = _http_client(settings)
-        self._close = weakref.finalize(self, self._http.close)
+        self._token = Secret(settings.access_token.strip())
+        self._close = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._token))
 
     def __repr__(self) -> str:
         return f"RudderStackClient({self._settings.base_url!r})"
@@ -367,8 +367,8 @@ class RudderStackClient:
                 response = self._http.send(request, stream=True)
                 content = self._body_of(response)
             except httpx.HTTPError as error:
-                raise self._transport_error(error, method, path) from error
-        content = self._without_token(content)
+                raise self._transport_error(error, method, path) from self._harmless(error)
+        content = self._token.masked(content)
         if response.is_success:
             if len(content) > MAX_BODY_BYTES:
                 raise _unexpected(method, path, f"more than {MAX_BODY_BYTES} bytes")
@@ -466,11 +466,12 @@ class RudderStackClient:
         """Return what a server said as one short line that is safe in a log."""
         text = message_of(content[:MAX_ERROR_BODY_BYTES].decode("utf-8-sig", "replace"))
         # Once more, since JSON and HTML have more ways to spell a token than we know.
-        return one_line(self._without_token(text.encode("utf-8", "replace")).decode())
+        return one_line(self._token.masked(text.encode("utf-8", "replace")).decode())
 
-    def _without_token(self, content: bytes) -> bytes:
-        """Return a body in which a server that repeats our token does not pass it on."""
-        return _spellings(self._settings.access_token.strip()).sub(b"***", content)
+    def _harmless(self, error: httpx.HTTPError) -> httpx.HTTPError | None:
+        """Return an error to show as a cause; None if a line that it quotes has our token in it."""
+        said = [str(cause) for cause in _causes(error)]
+        return error if [self._token.masked_text(text) for text in said] == said else None
 
 
 _NOT_SENT = (
@@ -515,7 +516,7 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
             limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
             verify=verify,
             proxy=proxy,
-            event_hooks={"response": [_forget_location]},
+            event_hooks={"response": [_forget_words]},
             # A proxy from the environment is for the world outside, not for this machine.
             trust_env=not is_loopback(urlsplit(settings.base_url).hostname or ""),
         )
@@ -532,10 +533,18 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
         ) from None
 
 
-def _forget_location(response: httpx.Response) -> None:
+def _end(*ends: Callable[[], None]) -> None:
+    with silent():
+        for end in ends:
+            end()
+
+
+def _forget_words(response: httpx.Response) -> None:
     # httpx builds the request that would follow a redirect, even if it is not to be sent, and lets
     # its error out if the target is not a URL.
     response.headers.pop("location", None)
+    # The server's words beside the status are shown by a repr, and may have our token in them.
+    response.extensions.pop("reason_phrase", None)
 
 
 def _headers(settings: ClientSettings) -> dict[str, str]:
@@ -623,10 +632,7 @@ def _ssl_context(ca_bundle: str | None) -> ssl.SSLContext | bool:
 
 def _certificate_hint(error: BaseException) -> str:
     """Return what to do about a certificate that is not trusted; empty for any other error."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is None:
+    if not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
         return ""
     return (
         " Its certificate is not trusted: if a proxy of your company is in between, set ca_bundle "
@@ -634,13 +640,12 @@ def _certificate_hint(error: BaseException) -> str:
     )
 
 
-def _spellings(token: str) -> re.Pattern[bytes]:
-    """Return what finds a token in an answer, also as JSON and URLs may spell it."""
-    if len(token) < MIN_SECRET_LENGTH:
-        return re.compile(rb"(?!)")
-    spellings = {token, token.replace("/", r"\/"), json.dumps(token)[1:-1], quote(token, safe="")}
-    longest_first = sorted(spellings, key=len, reverse=True)
-    return re.compile(b"|".join(re.escape(each.encode()) for each in longest_first))
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _not_in(ids: set[str], items: list[Any]) -> list[Any]:

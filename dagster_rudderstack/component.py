@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import dagster as dg
 from dagster import get_dagster_logger
@@ -54,7 +54,7 @@ from dagster_rudderstack.workspace import WorkspaceSnapshot
 
 __all__ = ["RudderStackConnectionComponent", "RudderStackWorkspaceComponent"]
 
-TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105
+TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105 - the name, not the token
 
 _LOG = get_dagster_logger("rudderstack")
 
@@ -68,7 +68,7 @@ def _model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type
     Any value may be a template instead.
     """
     given: dict[str, Any] = {
-        field: (Union[kind, str], Field(default=default, description=description))  # noqa: UP007
+        field: (kind | str, Field(default=default, description=description))
         for field, (kind, default, description) in fields.items()
     }
     return create_model(name, __base__=dg.Model, **given)
@@ -212,8 +212,8 @@ class _SyncAttributes(dg.Resolvable, dg.Model):
 
     def execute(
         self,
-        context: dg.AssetExecutionContext,  # noqa: ARG002
-        rudderstack: RudderStackResource,  # noqa: ARG002
+        context: dg.AssetExecutionContext,  # noqa: ARG002 - for those who override it
+        rudderstack: RudderStackResource,  # noqa: ARG002 - for those who override it
         sync: Callable[[], Iterator[Any]],
     ) -> Iterable[Any]:
         """Do the syncs of a step and yield what Dagster is to know; override it to do more.

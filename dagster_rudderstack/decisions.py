@@ -137,7 +137,8 @@ def duration_text(seconds: float) -> str:
     """Return a duration as a person says it: `45 s`, `4 min 5 s`, `6 h`."""
     whole = round(seconds)
     if whole < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s" if seconds < 10 and seconds != whole else f"{whole} s"  # noqa: PLR2004
+        is_short = seconds < 10 and seconds != whole  # noqa: PLR2004 - a tenth counts
+        return f"{seconds:.1f} s" if is_short else f"{whole} s"
     units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
     return " ".join([f"{amount} {unit}" for amount, unit in units if amount][:2])
 

@@ -24,12 +24,19 @@ from dagster_rudderstack.policies import OnDisabled, OnRunningSync, SyncType, ch
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.sync import call_with_retries
+from dagster_rudderstack.text import one_line
 from dagster_rudderstack.translator import (
     DagsterRudderStackTranslator,
     RudderStackConnectionProps,
     key_part,
 )
-from dagster_rudderstack.upstream import UpstreamAssets, UpstreamFinder, UpstreamKeys, tables_of
+from dagster_rudderstack.upstream import (
+    MAX_SHOWN,
+    UpstreamAssets,
+    UpstreamFinder,
+    UpstreamKeys,
+    tables_of,
+)
 from dagster_rudderstack.workspace import WorkspaceSnapshot, fetch_workspace
 
 if TYPE_CHECKING:
@@ -145,11 +152,21 @@ def _snapshot(
     if isinstance(given, WorkspaceSnapshot):
         return given
     if given is None:
-        return fetch_rudderstack_workspace(resource)
+        return _fetched(resource)
     path = Path(given)
     if refresh == "always" or not path.exists():
         return _refreshed(resource, path)
     return _read(path)
+
+
+def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
+    try:
+        return fetch_rudderstack_workspace(resource)
+    except ApiError as error:
+        raise DiscoveryError(
+            f"The RudderStack workspace cannot be read now. {error} Name a file with snapshot=: "
+            "once it is made, definitions load from it without RudderStack."
+        ) from error
 
 
 def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
@@ -247,6 +264,11 @@ class Discovery:
 
     def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset:
         spec = self.translator.get_asset_spec(props)
+        if not isinstance(spec, dg.AssetSpec):
+            raise DiscoveryError(
+                f"get_asset_spec returned {type(spec).__name__} for connection {props.name!r} "
+                f"({props.id}), not an AssetSpec."
+            )
         connection = dg.MetadataValue.text(props.id)
         if spec.metadata.get(MetadataKey.CONNECTION_ID) != connection:
             # Whatever a translator makes of the metadata, sensors find a connection's asset by it.
@@ -282,7 +304,7 @@ def _check_keys(assets: Iterable[DiscoveredAsset]) -> None:
             )
 
 
-def _discovery(  # noqa: PLR0913
+def _discovery(  # noqa: PLR0913 - what both factories let a person choose
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None,
     selector: Selector | None,
@@ -291,6 +313,11 @@ def _discovery(  # noqa: PLR0913
     upstream_assets: UpstreamAssets,
     upstream_keys: UpstreamKeys | None,
 ) -> Discovery:
+    if not isinstance(translator, DagsterRudderStackTranslator | None):
+        raise InvalidSettingError(
+            "translator takes a DagsterRudderStackTranslator, as DagsterRudderStackTranslator(), "
+            f"not {_shown(translator)}."
+        )
     return Discovery(
         translator=translator or DagsterRudderStackTranslator(),
         selector=as_selector(selector),
@@ -305,10 +332,19 @@ def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
     """Return the selector that a user has given; None selects everything."""
     if isinstance(selector, RudderStackConnectionSelector):
         return selector
-    return RudderStackConnectionSelector(predicate=selector)
+    if selector is None or callable(selector):
+        return RudderStackConnectionSelector(predicate=selector)
+    raise InvalidSettingError(
+        "A selector is a RudderStackConnectionSelector or a function of the connection, not "
+        f"{_shown(selector)}."
+    )
 
 
-def load_rudderstack_asset_specs(  # noqa: PLR0913
+def _shown(mistake: object) -> str:
+    return one_line(repr(mistake), MAX_SHOWN)
+
+
+def load_rudderstack_asset_specs(  # noqa: PLR0913 - what a person may choose
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None = None,
     selector: Selector | None = None,
@@ -357,7 +393,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913
     return [each.spec for each in discovery.assets(_snapshot(resource, snapshot, refresh))]
 
 
-def build_rudderstack_assets_definitions(  # noqa: PLR0913
+def build_rudderstack_assets_definitions(  # noqa: PLR0913 - what a person may choose
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None = None,
     selector: Selector | None = None,
@@ -522,7 +558,7 @@ def rudderstack_assets(
         with_body: SyncSettings = {**settings, "execute": body}
         if connections is not None:
             return build_rudderstack_sync_assets(connections=connections, name=step, **with_body)
-        assert connection_id is not None  # noqa: S101
+        assert connection_id is not None  # noqa: S101 - one of the two is given, checked above
         return build_rudderstack_sync_asset(
             connection_id=connection_id, spec=spec, op_name=step, **with_body
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -17,6 +17,13 @@ __all__ = ["EventLog"]
 
 RECORDS_READ = 200
 """How far back we read: a sync leaves about three records, and few of them run at once."""
+
+RECORDS_PER_SYNC = 5
+"""How much further we read for each sync that has ended since the last tick. After a pause of the
+sensor, many may have been reported by runs of Dagster meanwhile."""
+
+MOST_RECORDS = 10_000
+PAGE_SIZE = 200
 
 RETRY_PATIENCE_SECONDS = 3600.0
 """How long a retry that Dagster has promised may take to begin before nobody counts on it."""
@@ -38,17 +45,19 @@ class EventLog:
     instance: dg.DagsterInstance
     _in_hand: dict[str, bool] = field(default_factory=dict, init=False)
 
-    def history(self, connection_id: str, key: dg.AssetKey) -> History:
+    def history(self, connection_id: str, key: dg.AssetKey, ends: int = 0) -> History:
         """Return what is known about the syncs of a connection.
 
         Args:
             connection_id: the connection.
             key: the asset that stands for it. What ops and bodies of the user's own have written
                 down is found, too.
+            ends: how many of its syncs have ended that the sensor has not handled yet.
         """
-        reported = set(self._materialized(connection_id, key))
+        depth = RECORDS_READ + RECORDS_PER_SYNC * ends
+        reported = set(self._materialized(connection_id, key, depth))
         notes: list[Note] = []
-        for record in self._observations(connection_id, key):
+        for record in self._observations(connection_id, key, depth):
             note = note_of(record)
             if note is None:
                 reported.update(_sync_ids(connection_id, record))
@@ -75,14 +84,16 @@ class EventLog:
             ],
         )
 
-    def _materialized(self, connection_id: str, key: dg.AssetKey) -> Iterator[str]:
-        for record in self.instance.fetch_materializations(key, limit=RECORDS_READ).records:
+    def _materialized(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
+        for record in _newest(self.instance.fetch_materializations, key, depth):
             yield from _sync_ids(connection_id, record)
 
-    def _observations(self, connection_id: str, key: dg.AssetKey) -> Iterator[dg.EventLogRecord]:
+    def _observations(
+        self, connection_id: str, key: dg.AssetKey, depth: int
+    ) -> Iterator[dg.EventLogRecord]:
         # The second one is `SyncStep.default_key`.
         for each in dict.fromkeys((key, dg.AssetKey(["rudderstack", connection_id]))):
-            yield from self.instance.fetch_observations(each, limit=RECORDS_READ).records
+            yield from _newest(self.instance.fetch_observations, each, depth)
 
     def _ours(self, note: Note) -> Ours:
         is_deferred = note.deadline is not None
@@ -115,6 +126,36 @@ class EventLog:
         root = run.root_run_id or run_id
         retries = dg.RunsFilter(tags={ROOT_RUN_TAG: root}, statuses=UNFINISHED)
         return bool(self.instance.get_run_records(retries, limit=1))
+
+
+def _newest(
+    fetch: Callable[..., dg.EventRecordsResult], key: dg.AssetKey, depth: int
+) -> Iterator[dg.EventLogRecord]:
+    """Yield so many events of an asset, newest first; those in a row about one sync count as one.
+
+    A sync of many partitions leaves a materialization for each of them.
+    """
+    before: str | None = None
+    for record in _pages(fetch, key):
+        event = record.asset_materialization or record.asset_observation
+        sync_id = text_of(event.metadata.get(MetadataKey.SYNC_ID)) if event else None
+        depth -= sync_id is None or sync_id != before
+        if depth < 0:
+            return
+        before = sync_id
+        yield record
+
+
+def _pages(
+    fetch: Callable[..., dg.EventRecordsResult], key: dg.AssetKey
+) -> Iterator[dg.EventLogRecord]:
+    cursor: str | None = None
+    for _ in range(MOST_RECORDS // PAGE_SIZE):
+        result = fetch(key, limit=PAGE_SIZE, cursor=cursor)
+        yield from result.records
+        if not result.has_more:
+            return
+        cursor = result.cursor
 
 
 def _sync_ids(connection_id: str, record: dg.EventLogRecord) -> Iterator[str]:

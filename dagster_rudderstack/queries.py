@@ -50,12 +50,11 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
     try:
         query = _parsed(sql, dialect)
         tables = _tables(query)
-    except Exception as error:  # noqa: BLE001
-        # A parser that trips over a query must not stop the discovery of all others.
+    except Exception as error:  # noqa: BLE001 - one odd query must not stop the discovery of all
         return QueryLineage(problem=_reason(error))
     try:
         columns, star = _columns(query, dialect, tables)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - as above, and the tables are known
         return QueryLineage(tables=tables, problem=f"its columns: {_reason(error)}")
     return QueryLineage(tables=tables, columns=columns, star=star)
 

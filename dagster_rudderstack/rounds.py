@@ -88,7 +88,8 @@ class Round:
         api: the client.
         rules: by connection id, for all connections.
         cursor: of the round before.
-        history: reads what Dagster knows of a connection.
+        history: reads what Dagster knows of a connection, of which so many syncs have ended since
+            the last round.
         threads: how many are asked at once.
         seconds: when no more requests are begun.
         now: epoch seconds of Dagster's clock.
@@ -97,7 +98,7 @@ class Round:
     api: ListApi
     rules: Mapping[str, Rules]
     cursor: Cursor
-    history: Callable[[str], History]
+    history: Callable[[str, int], History]
     threads: int
     seconds: float
     now: float
@@ -140,9 +141,10 @@ class Round:
             # Not tried again: the next round is soon enough, and must be able to bear it anyway.
             self._note_error(error)
             raise
+        ends = count_ended(rules, mark, answer)
         if needs_history(rules, mark, answer, self.now):
-            answer = replace(answer, history=self.history(connection_id))
-        self._note_answer(count_ended(rules, mark, answer))
+            answer = replace(answer, history=self.history(connection_id, ends))
+        self._note_answer(ends)
         return answer
         yield  # What a crew drives are generators, though this one never waits.
 

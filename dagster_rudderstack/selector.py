@@ -23,7 +23,8 @@ class RudderStackConnectionSelector:
 
         RudderStackConnectionSelector(destinations=["HubSpot"], sources=["customers*"])
 
-    Names are compared without regard to case, and may hold the wildcards `*` and `?`.
+    Names are compared without regard to case, and may hold the wildcards `*` and `?`. One value may
+    stand without a list.
 
     Attributes:
         ids: of connections.
@@ -54,6 +55,7 @@ class RudderStackConnectionSelector:
         for criterion in _CRITERIA:
             values = getattr(self, criterion.setting)
             if values:
+                values = (values,) if isinstance(values, str) else values
                 wanted = criterion.wanted(values, everything)
                 selected = [props for props in selected if wanted & criterion.words_of(props)]
         if self.predicate is not None:

@@ -4,6 +4,7 @@ Those are the syncs that RudderStack's schedule or a person in its dashboard sta
 assets that were built with `wait=False`.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -214,6 +215,15 @@ def _evaluate(settings: _Settings, context: dg.SensorEvaluationContext) -> dg.Se
             next one begins where this one did.
     """
     rudderstack: RudderStackResource = getattr(context.resources, settings.resource_key)
+    # The process that ticks lives on: what a tick has opened shall not wait for the garbage
+    # collector.
+    with contextlib.closing(rudderstack):
+        return _tick(settings, context, rudderstack)
+
+
+def _tick(
+    settings: _Settings, context: dg.SensorEvaluationContext, rudderstack: RudderStackResource
+) -> dg.SensorResult:
     cursor, now, began = Cursor.from_text(context.cursor), time.time(), time.monotonic()
     asked = _ask(settings, context, rudderstack, cursor, now)
     if asked.outage is not None:
@@ -253,7 +263,7 @@ def _ask(
         rudderstack.get_client(),
         settings.rules,
         cursor,
-        lambda connection_id: event_log.history(connection_id, settings.watches[connection_id].key),
+        lambda id_, ends: event_log.history(id_, settings.watches[id_].key, ends),
         threads=rudderstack.max_concurrent_requests,
         seconds=settings.tick_seconds,
         now=now,

@@ -8,6 +8,7 @@ retries or re-executes it, reads it back; any other run does not see it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,12 +174,20 @@ class SyncStep:
     ) -> Unfinished | None:
         """Return what an earlier attempt of this step left behind; None: nothing.
 
-        A sync whose result was reported already, and one of another sync type, do not count.
+        A sync whose result was reported already, and one of another sync type, do not count. Nor
+        does one that began before a later attempt rebuilt what it reads: it may miss rows.
         """
         record = self.last_record(key, connection_id, sync_type)
         if record is None or record.asset_observation is None:
             return None
-        return self._left_by(key, record, record.asset_observation.metadata)
+        left = self._left_by(key, record, record.asset_observation.metadata)
+        if left is not None and self._was_rebuilt(key, record):
+            self.context.log.info(
+                f"The sync of an earlier attempt of connection {connection_id} is not taken up: an "
+                "asset that it reads was materialized again since."
+            )
+            return None
+        return left
 
     def last_record(
         self, key: dg.AssetKey, connection_id: str, sync_type: str | None
@@ -213,15 +222,37 @@ class SyncStep:
 
     def _was_reported(self, key: dg.AssetKey, since: dg.EventLogRecord, sync_id: str) -> bool:
         """Whether a materialization tells the result of the sync already."""
-        for record in self.materializations(key):
-            if record.storage_id < since.storage_id:
-                return False
-            materialization = record.asset_materialization
-            if materialization is not None and sync_id == _shown(
-                materialization.metadata.get(MetadataKey.SYNC_ID)
-            ):
-                return True
-        return False
+        return any(
+            record.asset_materialization is not None
+            and sync_id == _shown(record.asset_materialization.metadata.get(MetadataKey.SYNC_ID))
+            for record in self._materialized_since(key, since)
+        )
+
+    def _was_rebuilt(self, key: dg.AssetKey, since: dg.EventLogRecord) -> bool:
+        """Whether a later attempt has materialized an asset upstream of the step.
+
+        Only a run that repeats another one, upstream assets included, does that.
+        """
+        return len(self.attempts()) > 1 and any(
+            record.run_id in self.attempts()
+            for upstream in self._upstream(key)
+            for record in self._materialized_since(upstream, since)
+        )
+
+    def _upstream(self, key: dg.AssetKey) -> frozenset[dg.AssetKey]:
+        if not self.context.has_assets_def:
+            return frozenset()
+        definition = self.context.assets_def
+        deps = definition.asset_deps
+        of_step = frozenset[dg.AssetKey]().union(*deps.values())
+        return frozenset(deps.get(key, of_step)) - definition.keys
+
+    def _materialized_since(
+        self, key: dg.AssetKey, since: dg.EventLogRecord
+    ) -> Iterator[dg.EventLogRecord]:
+        return itertools.takewhile(
+            lambda record: record.storage_id > since.storage_id, self.materializations(key)
+        )
 
     def materializations(self, key: dg.AssetKey) -> Iterator[dg.EventLogRecord]:
         """Yield the materializations of an asset since the first attempt began, newest first."""

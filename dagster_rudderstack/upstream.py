@@ -16,26 +16,26 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.lineage import QueryLineage, TableName
 from dagster_rudderstack.models import Source
+from dagster_rudderstack.text import one_line
 
 __all__ = ["Upstream", "UpstreamAssets", "UpstreamFinder", "UpstreamKeys", "UpstreamTable"]
 
 CoercibleToKey = dg.AssetKey | str | Sequence[str]
 
-UpstreamAssets = Iterable[
-    dg.AssetsDefinition
-    | dg.AssetSpec
-    | dg.SourceAsset
-    | dg.Definitions
-    | Iterable[dg.AssetsDefinition | dg.AssetSpec | dg.SourceAsset]
-]
-"""The assets that may be upstream: definitions, specs, or whole `Definitions`."""
+_Asset = dg.AssetsDefinition | dg.AssetSpec | dg.SourceAsset
+UpstreamAssets = _Asset | dg.Definitions | Iterable[_Asset | dg.Definitions | Iterable[_Asset]]
+"""The assets that may be upstream: definitions, specs, whole `Definitions`, and lists of them."""
 
 TABLE_NAME = "dagster/table_name"
 STORAGE_KIND = "dagster/storage_kind"
 COLUMN_SCHEMA = "dagster/column_schema"
 URI = "dagster/uri"
+
+MAX_SHOWN = 100
+"""Characters of a mistaken value that its error shows."""
 
 
 @dataclass(frozen=True)
@@ -217,18 +217,25 @@ def _with_deps(specs: Iterable[dg.AssetSpec]) -> Mapping[dg.AssetKey, dg.AssetSp
     return known
 
 
-def _specs(assets: UpstreamAssets) -> Iterator[dg.AssetSpec]:
-    for each in assets:
-        if isinstance(each, dg.AssetSpec):
-            yield each
-        elif isinstance(each, dg.AssetsDefinition):
-            yield from each.specs
-        elif isinstance(each, dg.SourceAsset):
-            yield dg.AssetSpec(each.key, metadata=each.metadata)
-        elif isinstance(each, dg.Definitions):
-            yield from _specs(each.assets or ())  # type: ignore[arg-type]  # cacheable ones, below
-        elif isinstance(each, Iterable):
+def _specs(assets: object) -> Iterator[dg.AssetSpec]:
+    if isinstance(assets, dg.AssetSpec):
+        yield assets
+    elif isinstance(assets, dg.AssetsDefinition):
+        yield from assets.specs
+    elif isinstance(assets, dg.SourceAsset):
+        yield dg.AssetSpec(assets.key, metadata=assets.metadata)
+    elif isinstance(assets, dg.Definitions):
+        # Those that Dagster has yet to load tell nothing here.
+        yield from _specs([each for each in assets.assets or () if isinstance(each, _Asset)])
+    elif isinstance(assets, Iterable) and not isinstance(assets, str | dg.AssetKey):
+        for each in assets:
             yield from _specs(each)
+    else:
+        raise InvalidSettingError(
+            "upstream_assets takes assets, specs, Definitions, and lists of them, not "
+            f"{one_line(repr(assets), MAX_SHOWN)}. Say which asset a table is with upstream_keys: "
+            '{"schema.table": "key"}.'
+        )
 
 
 Parts = tuple[str, ...]

@@ -46,7 +46,7 @@ class Project:
     sandbox: DefsFolderSandbox
     environment: pytest.MonkeyPatch
 
-    def write(self, place: str, content: str) -> None:  # noqa: D102
+    def write(self, place: str, content: str) -> None:  # noqa: D102 - its name says it
         path = self.sandbox.defs_folder_path / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
@@ -63,7 +63,7 @@ class Project:
         else:
             self.environment.delenv("DAGSTER_IS_DEV_CLI", raising=False)
 
-    def definitions(self) -> AbstractContextManager[dg.Definitions]:  # noqa: D102
+    def definitions(self) -> AbstractContextManager[dg.Definitions]:  # noqa: D102 - its name says it
         return self.sandbox.build_all_defs()
 
     def load(self) -> dg.Definitions:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from dagster_rudderstack_tests.discovery.conftest import fill
 pytestmark = pytest.mark.processes
 
 PROGRAMS = Path(sys.executable).parent
+PAGE = Path(__file__).parents[2] / "docs" / "components.md"
 
 
 @dataclass
@@ -141,6 +144,25 @@ def test_launch(project: DgProject, server: LocalRudderStack) -> None:
 
     assert len(server.starts("contacts")) == 1
     assert len(server.starts()) == 1
+
+
+def test_launch_as_the_page_says(project: DgProject, server: LocalRudderStack) -> None:
+    """The command on the page on components syncs all connections."""
+    (command,) = re.findall(r"^dg (launch .+)$", PAGE.read_text(), re.MULTILINE)
+    server.clear_requests()
+
+    project.dg(*shlex.split(command))
+
+    assert len(server.starts("contacts")) == len(server.starts("audience")) == 1
+
+
+def test_refresh_that_fails(project: DgProject) -> None:
+    """`dg utils refresh-defs-state` fails if the workspace cannot be read, and says why."""
+    refused = replace(project, environment={**project.environment, TOKEN: "wrong"})
+
+    told = refused.dg("utils", "refresh-defs-state", succeeds=False)
+
+    assert "The access token was not accepted" in told
 
 
 def test_refresh(project: DgProject, server: LocalRudderStack) -> None:

@@ -166,6 +166,7 @@ def test_post_processing(project: Project, workspace: dict[str, Any]) -> None:
 
 CHOICES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "selector": ({"connection_selector": {"destinations": ["hubspot"]}}, {CONTACTS}),
+    "selector without a list": ({"connection_selector": {"destinations": "hubspot"}}, {CONTACTS}),
     "selector by id": ({"connection_selector": {"ids": ["audience"]}}, {AUDIENCE}),
     "selector by tag": (
         {"connection_selector": {"tags": {"rudderstack/destination_type": "braze"}}},
@@ -336,7 +337,7 @@ def test_wrong_attributes(project: Project, attributes: dict[str, Any], words: s
     """An attribute that cannot be right is named, before anything is asked."""
     project.component("crm", WORKSPACE, attributes)
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
         project.load()
 
     assert words in causes(caught.value)
@@ -350,7 +351,7 @@ def test_selector_that_means_nothing(project: Project, workspace: dict[str, Any]
         {"workspace": workspace, "connection_selector": {"sources": ["Custmers"]}},
     )
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
         project.load()
 
     assert "Did you mean 'Customers'?" in causes(caught.value)
@@ -417,7 +418,7 @@ def test_no_state(
     project.in_development(in_development)
     project.component("crm", WORKSPACE, {"workspace": workspace})
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
         project.load()
 
     told = causes(caught.value)
@@ -433,7 +434,7 @@ def test_damaged_state(project: Project, workspace: dict[str, Any]) -> None:
     state.write_text('{"version": 0}')
     project.in_development(yes=False)
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
         project.load()
 
     assert "dg utils refresh-defs-state" in causes(caught.value)

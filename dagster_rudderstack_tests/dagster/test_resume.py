@@ -27,6 +27,7 @@ def origins(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> list[o
     return [
         event.materialization.metadata[MetadataKey.ORIGIN].value
         for event in result.get_asset_materialization_events()
+        if MetadataKey.ORIGIN in event.materialization.metadata
     ]
 
 
@@ -268,8 +269,12 @@ def test_reported_sync_is_not_reported_again(
 
 
 def reexecutable() -> dg.JobDefinition:
-    """Return the job of `test_reexecution_from_failure`; its server is told by variables."""
-    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+    """Return the job of the tests of re-execution; its server is told by variables."""
+
+    @dg.asset
+    def customers() -> None: ...
+
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", deps=[customers])
     resource = RudderStackResource(
         access_token=dg.EnvVar("TEST_TOKEN"),
         api_url=dg.EnvVar("TEST_URL"),
@@ -277,10 +282,12 @@ def reexecutable() -> dg.JobDefinition:
         poll_min_interval_seconds=0.05,
         poll_max_interval_seconds=0.05,
     )
-    job = dg.define_asset_job("activate", [asset.key])
-    return dg.Definitions([asset], jobs=[job], resources={"rudderstack": resource}).resolve_job_def(
-        "activate"
+    definitions = dg.Definitions(
+        [customers, asset],
+        jobs=[dg.define_asset_job("activate", [customers.key, asset.key])],
+        resources={"rudderstack": resource},
     )
+    return definitions.resolve_job_def("activate")
 
 
 def run_job(
@@ -321,6 +328,28 @@ def test_reexecution_from_failure_resumes(
         assert origins(again) == ["resumed"]
 
     assert len(job_server.starts("crm")) == 1
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.0])
+def test_reexecution_of_all_steps_starts_anew(
+    job_server: LocalRudderStack,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
+    """A sync, over or not, that began before this run rebuilt its tables may miss their rows."""
+    job_server.set_script("crm", SyncScript(duration_seconds=seconds))
+    monkeypatch.setenv("TEST_TOLERANCE", "0")
+    job_server.add_fault(OUTAGE)
+    with run_job(instance) as failed:
+        assert not failed.success
+    monkeypatch.setenv("TEST_TOLERANCE", "60")
+
+    with run_job(instance, parent=failed.run_id) as again:
+        assert origins(again) == ["started"]
+
+    first, second = job_server.syncs("crm")
+    assert second.started_at >= (first.finished_at or float("inf"))
 
 
 def test_reexecution_of_a_grandparent_resumes(

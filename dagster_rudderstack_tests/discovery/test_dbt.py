@@ -4,7 +4,6 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -19,25 +18,20 @@ from dagster_rudderstack import (
     build_rudderstack_assets_definitions,
 )
 from dagster_rudderstack.testing import LocalRudderStack, TableSync
+from dagster_rudderstack_tests.discovery.dbt_program import DBT, needs_dbt
 
 dagster_dbt = pytest.importorskip("dagster_dbt")
 
-# dbt wants other versions of what our tools want, so it may live apart: `make` installs it there.
-DBT_PLACES = (
-    Path(__file__).parents[2] / ".venv-dbt" / "bin" / "dbt",
-    Path(sys.executable).with_name("dbt"),
-)
-DBT = next((path for path in DBT_PLACES if path.exists()), None)
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.skipif(DBT is None, reason="needs dbt: make test-processes installs it"),
+    needs_dbt,
     pytest.mark.filterwarnings(
         # dagster-dbt's own.
         "ignore:AssetExecutionContext.op is deprecated:DeprecationWarning"
     ),
 ]
 
-PROJECT = Path(__file__).with_name("dbt_project")
+PROJECT = Path(__file__).parents[2] / "examples" / "dbt_discovery" / "shop"
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +39,13 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The DuckDB file that dbt builds; dbt calls its database `shop`, after the file."""
     path = tmp_path_factory.mktemp("warehouse") / "shop.duckdb"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHOP_WAREHOUSE", str(path))
+        patch.setenv("WAREHOUSE_PATH", str(path))
         yield path
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, warehouse: Path) -> Any:
-    """A copy of the dbt project, with its manifest."""
+    """A copy of the example's dbt project, with its manifest."""
     folder = tmp_path_factory.mktemp("dbt") / "project"
     shutil.copytree(PROJECT, folder)
     subprocess.run([str(DBT), "parse"], cwd=folder, check=True, capture_output=True, timeout=120)

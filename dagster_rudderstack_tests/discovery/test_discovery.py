@@ -145,6 +145,37 @@ def test_translator(server: LocalRudderStack, rudderstack: RudderStackResource) 
     }
 
 
+def test_translator_that_returns_nothing(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A translator that forgets to return is told for which connection."""
+    fill(server)
+
+    class Translator(DagsterRudderStackTranslator):
+        def get_asset_spec(self, props: RudderStackConnectionProps) -> Any:
+            super().get_asset_spec(props)
+
+    with pytest.raises(DiscoveryError, match=r"returned NoneType for connection .* \(contacts\)"):
+        load_rudderstack_asset_specs(rudderstack, Translator())
+
+
+MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "a class for a translator": (
+        {"translator": DagsterRudderStackTranslator},
+        r"as DagsterRudderStackTranslator\(\)",
+    ),
+    "a name for a selector": ({"selector": "HubSpot"}, "A selector is .* not 'HubSpot'"),
+    "a dict for a selector": ({"selector": {"ids": ["a"]}}, "A selector is a RudderStackConn"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKEN.values(), ids=MISTAKEN.keys())
+def test_mistaken_argument(arguments: dict[str, Any], words: str) -> None:
+    """What is no translator or no selector is refused before anything is asked."""
+    with pytest.raises(InvalidSettingError, match=words):
+        load_rudderstack_asset_specs(NOBODY, **arguments)
+
+
 def test_one_key_for_two(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """Two connections with one key stop the load, naming both and the ways to mend it."""
     fill(server)
@@ -234,6 +265,14 @@ def test_no_snapshot_and_out_of_reach(tmp_path: Path) -> None:
         load_rudderstack_asset_specs(NOBODY, snapshot=path)
 
     assert f"refresh_rudderstack_snapshot(resource, {str(path)!r})" in caught.value.message
+    assert isinstance(caught.value.__cause__, TransportError)
+
+
+def test_out_of_reach_and_no_snapshot_asked_for() -> None:
+    """Who asks for no snapshot is told, when RudderStack is out of reach, to ask for one."""
+    with pytest.raises(DiscoveryError, match="snapshot=") as caught:
+        load_rudderstack_asset_specs(NOBODY)
+
     assert isinstance(caught.value.__cause__, TransportError)
 
 

@@ -40,6 +40,7 @@ SELECTED: dict[str, tuple[dict[str, Any], str]] = {
     "source's id": ({"sources": ["s-Customers"]}, "c1 c2"),
     "destination": ({"destinations": ["HubSpot"]}, "c1 c3"),
     "destinations": ({"destinations": ["HubSpot", "Braze [EU]"]}, "c1 c2 c3"),
+    "destination without a list": ({"destinations": "HubSpot"}, "c1 c3"),
     "wildcard": ({"destinations": ["hub*"]}, "c1 c3"),
     "wildcard beside a bracket": ({"destinations": ["Braze [e?]"]}, "c2"),
     "both source and destination": (

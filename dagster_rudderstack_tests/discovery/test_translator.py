@@ -47,8 +47,8 @@ def upstream(spec: dg.AssetSpec | None = CUSTOMERS, name: str = "customers") -> 
 
 
 def props(
-    source: Source | None = source(),  # noqa: B008
-    destination: Destination | None = destination(),  # noqa: B008
+    source: Source | None = source(),  # noqa: B008 - immutable
+    destination: Destination | None = destination(),  # noqa: B008 - immutable
     upstreams: tuple[Upstream, ...] = (),
     sql: str | None = None,
     **wire: Any,
@@ -177,12 +177,12 @@ def test_disabled(disabled: RudderStackConnectionProps) -> None:
 DESCRIPTIONS = {
     "table": (
         props(upstreams=(upstream(),), object="Contact"),
-        "Reverse ETL sync of Customers (table analytics.customers in snowflake) to HubSpot (HS), "  # noqa: ISC004
+        "Reverse ETL sync of Customers (table analytics.customers in snowflake) to HubSpot (HS), "  # noqa: ISC004 - one text
         "object Contact.",
     ),
     "model": (
         props(source(sourceType="model"), upstreams=(upstream(), upstream(name="orders"))),
-        "Reverse ETL sync of Customers (SQL model on analytics.customers, analytics.orders in "  # noqa: ISC004
+        "Reverse ETL sync of Customers (SQL model on analytics.customers, analytics.orders in "  # noqa: ISC004 - one text
         "snowflake) to HubSpot (HS).",
     ),
     "interval": (

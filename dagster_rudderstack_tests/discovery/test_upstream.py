@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import Upstream, UpstreamTable
+from dagster_rudderstack import InvalidSettingError, Upstream, UpstreamTable
 from dagster_rudderstack.lineage import QueryLineage, TableName
 from dagster_rudderstack.models import Source
 from dagster_rudderstack.upstream import UpstreamFinder, tables_of
@@ -113,6 +113,25 @@ def test_every_kind_of_definition_is_searched() -> None:
     for name in "abcdef":
         finder = UpstreamFinder(assets, None, LOG)  # type: ignore[arg-type]
         assert finder.find(table(f"crm.{name}")).spec is not None, name
+
+
+def test_one_definition_without_a_list() -> None:
+    """A definition, a spec or `Definitions` may stand without a list."""
+
+    @dg.asset(key=["crm", "people"])
+    def defined() -> None: ...
+
+    for assets in (defined, asset("crm/people"), dg.Definitions(assets=[defined])):
+        assert UpstreamFinder(assets, None, LOG).find(table("crm.people")).spec is not None
+
+
+@pytest.mark.parametrize(
+    "mistake", ["people", dg.AssetKey("people"), None], ids=["name", "key", "nothing"]
+)
+def test_what_is_no_asset(mistake: object) -> None:
+    """What is no asset is refused, with the way to name an asset by its key."""
+    with pytest.raises(InvalidSettingError, match=r"upstream_assets .*upstream_keys"):
+        find("crm.people", asset("crm/people"), mistake)
 
 
 def test_tables_that_assets_depend_on_are_searched() -> None:

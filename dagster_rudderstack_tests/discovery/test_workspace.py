@@ -67,7 +67,7 @@ class Pages:
         self._cursor = cursor
         self._lock = threading.Lock()
 
-    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102
+    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - the protocol tells it
         number = int(query.get(self._cursor, "1").lstrip("after"))
         with self._lock:
             self.asked.append((listing.path, number))
@@ -364,7 +364,7 @@ def test_queries_without_sqlglot(
 ) -> None:
     """Without sqlglot one warning tells how to get the tables behind SQL models."""
     fill(server)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005 - it is called so
 
     with caplog.at_level(logging.WARNING):
         snapshot = fetch_rudderstack_workspace(rudderstack)

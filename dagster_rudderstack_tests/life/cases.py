@@ -4,7 +4,7 @@ The table is a test (`test_cases.py`) and a page of the documentation (`docs/fau
 `python -m dagster_rudderstack_tests.life.page`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dagster_rudderstack import errors
@@ -37,6 +37,7 @@ class Case:
         outcome: `succeeded`, or the error that comes out.
         says: words of the error's message.
         logged: words of a line in the log.
+        reported: what the report has, by attribute.
         origin: how we came by the sync.
         starts: how many starts took effect.
         sent: how many starts were sent; None: as many as took effect.
@@ -50,6 +51,7 @@ class Case:
     outcome: str | type[errors.RudderStackError] = "succeeded"
     says: str = ""
     logged: str = ""
+    reported: Mapping[str, object] = field(default_factory=dict)
     origin: str = "started"
     starts: int = 1
     sent: int | None = None
@@ -427,18 +429,21 @@ _ENDS = [
         "The sync succeeds, and its metrics are null.",
         "The sync succeeds; the counts are unknown, not 0.",
         connection(SyncScript(duration_seconds=20, metrics="null")),
+        reported={"rows_total": None, "rows_succeeded": None, "rows_failed": None},
     ),
     Case(
         "partial_metrics",
         "The sync succeeds, and some of its metrics are missing.",
         "The sync succeeds; the missing counts are unknown, not 0.",
-        connection(SyncScript(duration_seconds=20, metrics="partial")),
+        connection(SyncScript(duration_seconds=20, rows_total=100, metrics="partial")),
+        reported={"rows_succeeded": 100, "rows_failed": None},
     ),
     Case(
         "null_timestamps",
         "The sync succeeds, and its timestamps are null.",
         "The sync succeeds; its duration is unknown.",
         connection(SyncScript(duration_seconds=20, null_timestamps=True)),
+        reported={"duration_seconds": None},
     ),
 ]
 
@@ -553,7 +558,7 @@ _CONNECTIONS = [
     ),
     Case(
         "unchecked",
-        "The same, and `check_connection` is off.",
+        "Reading the connection gets 500, for good, and `check_connection` is off.",
         "The sync succeeds, without a look at the connection.",
         connection(GOOD, Fault("status", operation="get_connection", status=500, times=None)),
         policy=SyncPolicy(check_connection=False),

@@ -400,6 +400,20 @@ def test_concurrency_is_settable(stored_instance: dg.DagsterInstance) -> None:
         assert server.tcp_connections <= 3
 
 
+def test_rate_is_settable(stored_instance: dg.DagsterInstance) -> None:
+    """No more requests per second are sent than the resource admits, for all syncs together."""
+    names = [f"c{number}" for number in range(10)]
+    with LocalRudderStack() as server:
+        add(server, *names)
+
+        run([group(*names)], resource_of(server, max_requests_per_second=25), stored_instance)
+
+        times = [request.monotonic for request in server.requests]
+    assert len(times) >= 3 * len(names)
+    # A bit less: what a request takes to arrive varies.
+    assert times[-1] - times[0] > (len(times) - 1) / 25 - 0.2
+
+
 def test_log(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:

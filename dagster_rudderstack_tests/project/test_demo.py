@@ -139,6 +139,25 @@ def test_audience__both_runs(
     assert 0 < second["succeeded"] < first["succeeded"]
 
 
+def test_newsletter(
+    home: Path, instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """The sync that no run waits for is reported once, by the sensor; its readers are there."""
+    (record,) = instance.fetch_materializations(dg.AssetKey("newsletter"), limit=10).records
+    (counts,) = counts_told_by_dagster(instance, "newsletter")
+    customers = "FROM before.analytics.customer_360"
+
+    assert record.run_id == ""
+    assert counts == counts_told_by_sql(
+        warehouse, rows=f"SELECT count(*) {customers}", to_send=customers, valid=CONTACT_IS_VALID
+    )
+    assert rows_of_destination(home, "SELECT customer_id, email, name FROM readers ORDER BY 1") == (
+        warehouse.sql(
+            f"SELECT customer_id, email, first_name {customers} WHERE {CONTACT_IS_VALID} ORDER BY 1"
+        ).fetchall()
+    )
+
+
 def test_contacts__destination(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
     """The CRM holds exactly the valid rows, value by value."""
     wanted = warehouse.sql(

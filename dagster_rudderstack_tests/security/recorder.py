@@ -35,9 +35,9 @@ def recorder() -> Iterator[Recorder]:
             self.end_headers()
             self.wfile.write(b"{}")
 
-        do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = do_CONNECT = record  # noqa: N815
+        do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = do_CONNECT = record  # noqa: N815 - names that http.server asks for
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - http.server's name
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -247,7 +247,7 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize(("name", "filter"), [("failed", "step:crm_quick"), ("troubled", MARK)])
-def test_page(aftermath: Aftermath, name: str, filter: str, tmp_path: Path) -> None:  # noqa: A002
+def test_page(aftermath: Aftermath, name: str, filter: str, tmp_path: Path) -> None:  # noqa: A002 - as in the URL
     """A browser shows the words of the server as words: nothing is run or loaded."""
     run: Run = getattr(aftermath, name)
     page = browse(f"{aftermath.dagster.url}/runs/{run.run_id}?logs={filter}", tmp_path)

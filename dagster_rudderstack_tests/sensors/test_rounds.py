@@ -35,7 +35,7 @@ def ask(
     *,
     seconds: float = 30,
     threads: int = 4,
-    history: Callable[[str], History] = lambda _: History(),
+    history: Callable[[str, int], History] = lambda _, __: History(),
 ) -> Asked:
     with client_of(server) as client:
         return Round(

@@ -1,5 +1,6 @@
 """The sensor in Dagster: syncs that were started elsewhere, next to those of Dagster's own runs."""
 
+import gc
 import threading
 
 import dagster as dg
@@ -17,6 +18,7 @@ from dagster_rudderstack import (
     build_rudderstack_sync_assets,
     rudderstack_sync_op,
 )
+from dagster_rudderstack.client import RudderStackClient
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.many.world import resource_of, when
 from dagster_rudderstack_tests.sensors.world import (
@@ -140,6 +142,24 @@ def test_nothing_is_missed_after_a_long_pause(
     assert sync_ids(instance, "contacts") == started
 
 
+def test_a_tick_leaves_no_connection_open(scene: World) -> None:
+    """The process that ticks lives on: a tick closes its client, and not the garbage collector."""
+
+    def open_clients() -> set[int]:
+        found = (each for each in gc.get_objects() if isinstance(each, RudderStackClient))
+        return {id(client) for client in found if not client._http.is_closed}
+
+    before = open_clients()
+    gc.disable()
+    try:
+        scene.tick()
+        left = open_clients() - before
+    finally:
+        gc.enable()
+
+    assert left == set()
+
+
 @pytest.mark.parametrize("skew_seconds", [-7200, 7200])
 def test_clock_skew(instance: dg.DagsterInstance, clock: ManualClock, skew_seconds: float) -> None:
     """A server whose clock is hours off, and is set right between two ticks, makes no
@@ -179,6 +199,37 @@ def test_what_a_run_reported_is_not_reported_again(
 
     assert told(scene.tick()) == []
     assert len(sync_ids(instance, "contacts")) == 1
+
+
+@pytest.mark.parametrize("partitions", [None, ("p0", "p5")], ids=["whole", "range"])
+def test_what_many_runs_reported_while_the_sensor_was_off(
+    server: LocalRudderStack,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    partitions: tuple[str, str] | None,
+) -> None:
+    """However many syncs runs have materialized while the sensor was off, in however many
+    partitions each, it repeats none."""
+    monkeypatch.setattr("dagster_rudderstack.history.RECORDS_READ", 1)
+    monkeypatch.setattr("dagster_rudderstack.history.PAGE_SIZE", 2)
+    connect(server, "crm", script=SyncScript())
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm",
+        spec="contacts",
+        partitions_def=dg.StaticPartitionsDefinition([f"p{number}" for number in range(6)])
+        if partitions
+        else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    bounds = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    scene = world(instance, resource_of(server), asset)
+    scene.tick()
+    tags = dict(zip(bounds, partitions, strict=True)) if partitions else {}
+    for _ in range(4):
+        assert scene.run(tags=tags).success
+
+    assert told(scene.tick()) == []
+    assert len(sync_ids(instance, "contacts")) == 4 * (6 if partitions else 1)
 
 
 def test_what_a_run_waits_for_is_left_to_it(

@@ -12,6 +12,7 @@ import pytest
 from dagster_rudderstack import MetadataKey
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from reverse_etl_demo.definitions import defs
+from reverse_etl_demo.defs.deferred import unwaited_syncs
 
 DEFINITIONS = defs()
 
@@ -97,6 +98,25 @@ def test_cart_audience__follows_its_model(instance: dg.DagsterInstance) -> None:
 
     assert (before.total_requested, after.total_requested) == (0, 1)
     assert after.get_num_requested(dg.AssetKey("cart_audience")) == 1
+
+
+def test_newsletter__no_step_waits(
+    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
+) -> None:
+    """The run only starts the sync; the sensor materializes the asset when the sync is over."""
+    for connection_id in ("newsletter", "crm-contacts", "cart-audience"):
+        local_rudderstack.add_connection(connection_id)
+
+    result = materialize(instance, "newsletter")
+    with dg.build_sensor_context(instance, resources=DEFINITIONS.resources) as context:
+        events = unwaited_syncs.evaluate_tick(context).asset_events
+
+    assert result.success
+    assert result.asset_materializations_for_node("newsletter") == []
+    (materialization, *checks) = events
+    assert isinstance(materialization, dg.AssetMaterialization)
+    assert materialization.asset_key == dg.AssetKey("newsletter")
+    assert len(checks) == 2
 
 
 def test_every_morning() -> None:

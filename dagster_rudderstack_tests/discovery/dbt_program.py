@@ -1,0 +1,14 @@
+"""Where dbt is. It wants other versions of what our tools want, so `make` installs it apart."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+PLACES = (
+    Path(__file__).parents[2] / ".venv-dbt" / "bin" / "dbt",
+    Path(sys.executable).with_name("dbt"),
+)
+DBT = next((path for path in PLACES if path.exists()), None)
+
+needs_dbt = pytest.mark.skipif(DBT is None, reason="needs dbt: make test-processes installs it")

@@ -1,0 +1,1 @@
+"""dbt models, and the RudderStack connections that read them."""

@@ -1,0 +1,1 @@
+"""What Dagster runs: the dbt project, and the connections of the workspace."""
