@@ -1,5 +1,6 @@
 """A server that repeats our token where httpx and httpcore meet it before we do."""
 
+import gc
 import io
 import logging
 import pickle
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asset
+from dagster_rudderstack.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import ApiError
 from dagster_rudderstack.masking import LOGGERS
 from dagster_rudderstack_tests.unit.raw_server import Cut, RawServer, client_of, exchange, http
@@ -138,3 +140,18 @@ def test_loggers() -> None:
 
     assert known
     assert known <= set(LOGGERS)
+
+
+def test_a_collected_client_is_silent(logged: io.StringIO) -> None:
+    """Closing a client that is collected as garbage logs nothing: a log handler, inside of which
+    that may happen, must not be called by its own thread."""
+    with RawServer(lambda _: http(200, "{}")) as server:
+        client = RudderStackClient(ClientSettings(base_url=server.url, access_token=TOKEN))
+        client.stop_sync("crm")
+        assert "send_request_headers" in logged.getvalue()
+        before = logged.getvalue()
+
+        del client
+        gc.collect()
+
+        assert logged.getvalue() == before
