@@ -43,9 +43,11 @@ from dagster_rudderstack.policies import (
     RequestPolicy,
     api_base_url,
     checked_choice,
+    checked_headers,
     checked_id,
     checked_proxy_url,
     checked_sync_type,
+    checked_token,
     is_loopback,
     quoted_id,
 )
@@ -555,64 +557,6 @@ def _headers(settings: ClientSettings) -> dict[str, str]:
         "Accept": "application/json",
         "User-Agent": f"dagster-rudderstack/{__version__} {settings.user_agent}".strip(),
     }
-
-
-def checked_token(value: object) -> str:
-    """Return the access token, or say what is wrong with it without showing it.
-
-    Raises:
-        InvalidSettingError: if it is empty, blank, or cannot be sent in a header.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidSettingError(
-            "access_token is empty. Set the environment variable that it is read from to a service "
-            "access token of the RudderStack workspace."
-        )
-    token = value.strip()
-    if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise InvalidSettingError(
-            "access_token holds blanks, line breaks or characters that are not ASCII: copy it "
-            "again, without a 'Bearer ' in front."
-        )
-    return token
-
-
-_RESERVED_HEADERS = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-    }
-)
-
-
-def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return extra headers, or say which one cannot be sent, without showing its value.
-
-    Raises:
-        InvalidSettingError: for a name that is not one, a value with line breaks, or a header that
-            is ours to set.
-    """
-    for name, value in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise InvalidSettingError(f"extra_headers has {name!r}, which is not a header's name.")
-        if name.lower() in _RESERVED_HEADERS:
-            raise InvalidSettingError(f"extra_headers may not set {name!r}: it is set for you.")
-        if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
-            raise InvalidSettingError(
-                f"The value of {name!r} in extra_headers has a line break or is not ASCII text."
-            )
-    return {name: value.strip() for name, value in headers.items()}
 
 
 def _ssl_context(ca_bundle: str | None) -> ssl.SSLContext | bool:

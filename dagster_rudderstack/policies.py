@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dagster_rudderstack.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    import httpx
 
 OnRunningSync = Literal["wait", "attach", "fail"]
 OnDisabled = Literal["fail", "skip"]
@@ -167,8 +170,8 @@ def _checked_url(api_url: str) -> str:
         )
     expected = "expected https://host[:port][/prefix]"
     try:
-        url = httpx.URL(api_url.strip())
-    except (httpx.InvalidURL, ValueError) as error:
+        url = _parsed(api_url.strip())
+    except ValueError as error:
         raise InvalidSettingError(
             f"api_url {_shown(api_url)} is not a URL ({error}): {expected}."
         ) from None
@@ -185,6 +188,17 @@ def _checked_url(api_url: str) -> str:
         )
     base = str(url).rstrip("/")
     return base if base.endswith(f"/{API_VERSION}") else f"{base}/{API_VERSION}"
+
+
+def _parsed(url: str) -> httpx.URL:
+    """Return a URL as it will be asked for; a ValueError says why it is none."""
+    # Importing httpx takes twice the time of the rest, which whoever only loads definitions saves.
+    import httpx  # noqa: PLC0415 - see above
+
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from None
 
 
 def _is_address(url: httpx.URL) -> bool:
@@ -210,9 +224,9 @@ def checked_proxy_url(proxy_url: str) -> str:
         InvalidSettingError: if it is not one.
     """
     try:
-        url = httpx.URL(proxy_url.strip())
+        url = _parsed(proxy_url.strip())
         usable = url.scheme in ("http", "https", "socks5", "socks5h") and _is_address(url)
-    except (httpx.InvalidURL, ValueError):
+    except ValueError:
         usable = False
     if not usable:
         # Neither the URL nor the error is shown: a proxy's URL may hold a password.
@@ -221,6 +235,64 @@ def checked_proxy_url(proxy_url: str) -> str:
             "socks5://host:port."
         )
     return proxy_url.strip()
+
+
+def checked_token(value: object) -> str:
+    """Return the access token, or say what is wrong with it without showing it.
+
+    Raises:
+        InvalidSettingError: if it is empty, blank, or cannot be sent in a header.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidSettingError(
+            "access_token is empty. Set the environment variable that it is read from to a service "
+            "access token of the RudderStack workspace."
+        )
+    token = value.strip()
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise InvalidSettingError(
+            "access_token holds blanks, line breaks or characters that are not ASCII: copy it "
+            "again, without a 'Bearer ' in front."
+        )
+    return token
+
+
+_RESERVED_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return extra headers, or say which one cannot be sent, without showing its value.
+
+    Raises:
+        InvalidSettingError: for a name that is not one, a value with line breaks, or a header that
+            is ours to set.
+    """
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise InvalidSettingError(f"extra_headers has {name!r}, which is not a header's name.")
+        if name.lower() in _RESERVED_HEADERS:
+            raise InvalidSettingError(f"extra_headers may not set {name!r}: it is set for you.")
+        if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
+            raise InvalidSettingError(
+                f"The value of {name!r} in extra_headers has a line break or is not ASCII text."
+            )
+    return {name: value.strip() for name, value in headers.items()}
 
 
 def checked_dashboard_url(template: str) -> str:
@@ -241,8 +313,8 @@ def checked_dashboard_url(template: str) -> str:
 def is_loopback_url(url: object) -> bool:
     """Whether a URL, if it is one, leads to this machine."""
     try:
-        return isinstance(url, str) and is_loopback(httpx.URL(str.__str__(url)).host)
-    except (httpx.InvalidURL, ValueError):
+        return isinstance(url, str) and is_loopback(_parsed(str.__str__(url)).host)
+    except ValueError:
         return False
 
 

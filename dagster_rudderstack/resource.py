@@ -12,12 +12,6 @@ from dagster import get_dagster_logger
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from dagster_rudderstack.client import (
-    ClientSettings,
-    RudderStackClient,
-    checked_headers,
-    checked_token,
-)
 from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     InvalidSettingError,
@@ -37,8 +31,10 @@ from dagster_rudderstack.policies import (
     api_base_url,
     check_one_address,
     checked_dashboard_url,
+    checked_headers,
     checked_proxy_url,
     checked_sync_type,
+    checked_token,
     is_loopback_url,
 )
 from dagster_rudderstack.step import AnyContext, SyncStep, current_step, run_in_step
@@ -53,6 +49,8 @@ from dagster_rudderstack.throttle import shared_throttle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from dagster_rudderstack.client import RudderStackClient
 
 __all__ = ["RudderStackResource"]
 
@@ -234,7 +232,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         ),
     )
 
-    _client: Optional[RudderStackClient] = PrivateAttr(default=None)  # noqa: UP045
+    _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _warned: bool = PrivateAttr(default=False)
     _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
@@ -278,14 +276,20 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
     # --- the client
 
-    def get_client(self) -> RudderStackClient:
+    def get_client(self) -> "RudderStackClient":
         """Return the client of the API, one per use of the resource; its calls are not retried."""
         with self._lock:
             if self._client is None:
                 self._client = self._new_client()
             return self._client
 
-    def _new_client(self) -> RudderStackClient:
+    def _new_client(self) -> "RudderStackClient":
+        # httpx comes along, whose import takes longer than all else; definitions load without it.
+        from dagster_rudderstack.client import (  # noqa: PLC0415 - see above
+            ClientSettings,
+            RudderStackClient,
+        )
+
         resolved = _resolved(self)
         base_url = api_base_url(resolved.region, resolved.api_url)
         requests = _policy(RequestPolicy, resolved.__dict__)
@@ -398,7 +402,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             )
         )
 
-    def _retried(self, call: Callable[[RudderStackClient], _T]) -> _T:
+    def _retried(self, call: Callable[["RudderStackClient"], _T]) -> _T:
         client = self.get_client()
         return call_with_retries(lambda: call(client), self.sync_policy(None, None), _LOG)
 
