@@ -196,6 +196,11 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
         InvalidSettingError: for an id, a sync type or another choice that cannot be right, for two
             connections with one key, and for no connection at all.
     """
+    if not isinstance(connections, Mapping):
+        raise InvalidSettingError(
+            f"connections must be a mapping of connection ids to assets, got "
+            f"{type(connections).__name__}."
+        )
     plan = _Plan(
         specs=_specs(connections, skippable=on_disabled == "skip", wait=wait),
         sync_type=checked_sync_type(sync_type),
@@ -348,7 +353,10 @@ class _Plan:
         if self.check is not None and self._is_selected(context, key):
             # Apart from the materialization: where an asset is called directly, in a user's test,
             # Dagster does not find the results of checks in it.
-            yield self.check.result_of_metadata(key, metadata)
+            result = self.check.result_of_metadata(key, metadata)
+            if not result.passed:
+                context.log.warning(f"{key.to_user_string()}: {result.description}.")
+            yield result
 
     def _is_selected(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> bool:
         return self.check is not None and (

@@ -114,14 +114,14 @@ def failure_of(sync: Sync, connection_id: str) -> SyncError | None:
     if sync.state is SyncState.ABORTED:
         return SyncAbortedError(
             f"{what} was stopped{took} (status {sync.status!r}).{says} If that was not meant, "
-            "materialize the asset again.",
+            "sync again.",
             connection_id=connection_id,
             sync=sync,
         )
     if sync.state is SyncState.FAILED:
         return SyncFailedError(
             f"{what} failed{took}.{says or ' RudderStack gives no reason.'} Mend the cause in the "
-            "source or the destination, then materialize the asset again.",
+            "source or the destination, then sync again.",
             connection_id=connection_id,
             sync=sync,
         )

@@ -256,7 +256,10 @@ class Group:
             except RudderStackError as error:
                 return self._failed(member, life, error)
             else:
-                life.log.info(f"Sync {sync_id} runs; the polling sensor reports how it ends.")
+                life.log.info(
+                    f"Sync {sync_id} runs; the polling sensor that watches this asset reports how "
+                    "it ends."
+                )
                 return Outcome(member, "started")
             unfinished = None
         return Outcome(
@@ -278,8 +281,8 @@ class Group:
         if not is_over:
             life.log.info(
                 f"Sync {running_sync_id} of connection {member.connection_id} is running. It may "
-                "have begun before the upstream tables were rebuilt: the polling sensor requests "
-                "a run that starts ours when it is over."
+                "have begun before the upstream tables were rebuilt: when it is over, the polling "
+                "sensor that watches this asset, if it is on, requests a run that starts ours."
             )
         return not is_over
 

@@ -101,6 +101,8 @@ def sync_metadata(
 ) -> Metadata:
     """Return the metadata of a sync; `sync` None: only the connection is known."""
     facts: dict[str, dg.MetadataValue | None] = {
+        # The first entry is what the UI shows of a failure that a RetryPolicy has wrapped.
+        MetadataKey.ERROR: _text(one_line(sync.error, 2000) if sync and sync.error else None),
         MetadataKey.CONNECTION_ID: dg.MetadataValue.text(connection_id),
         MetadataKey.SYNC_TYPE: _text(sync_type),
         MetadataKey.ORIGIN: _text(origin),
@@ -140,7 +142,6 @@ def _facts_of(sync: Sync) -> dict[str, dg.MetadataValue | None]:
         MetadataKey.NOTHING_CHANGED: dg.MetadataValue.bool(True)
         if succeeded and sync.rows_changed == 0 and not any(sent)
         else None,
-        MetadataKey.ERROR: _text(one_line(sync.error, 2000) if sync.error else None),
     }
 
 
@@ -184,7 +185,7 @@ class RejectedRowsCheck:
     Attributes:
         max_failed_rows: rows that may be rejected; None sets no limit.
         max_failed_ratio: of the rows sent, 0.0 to 1.0; None sets no limit.
-        severity: `WARN` or `ERROR`.
+        severity: `WARN` or `ERROR`, or Dagster's `AssetCheckSeverity`.
         blocking: whether a failure with severity ERROR fails the step and holds back the assets
             downstream.
         name: of the check.
@@ -192,12 +193,14 @@ class RejectedRowsCheck:
 
     max_failed_rows: int | None = None
     max_failed_ratio: float | None = None
-    severity: str = "WARN"
+    severity: str | dg.AssetCheckSeverity = "WARN"
     blocking: bool = False
     name: str = "rejected_rows"
     _limits: RejectedRows = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.severity, dg.AssetCheckSeverity):
+            object.__setattr__(self, "severity", self.severity.value)
         if self.severity not in ("WARN", "ERROR"):
             raise InvalidSettingError(
                 f"severity {self.severity!r} of a rejected-rows check: expected 'WARN' or 'ERROR'."
@@ -258,7 +261,7 @@ class RejectedRowsCheck:
             asset_key=asset,
             check_name=self.name,
             passed=reason is None,
-            severity=dg.AssetCheckSeverity[self.severity],
+            severity=dg.AssetCheckSeverity(self.severity),
             description=reason or _passed_text(failed),
             metadata={key: value for key, value in counts.items() if value is not None},
         )

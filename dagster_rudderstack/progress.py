@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dagster_rudderstack.decisions import duration_text, percent_done
 from dagster_rudderstack.models import Sync, SyncState
+from dagster_rudderstack.text import sentence
 
 if TYPE_CHECKING:
     from dagster_rudderstack.sync import Log
@@ -42,8 +43,13 @@ class Progress:
                 f"Sync {sync.id} has the status {sync.status!r}, which is not documented; it is "
                 f"not taken for a success. ({_rows_text(sync)}{elapsed})"
             )
+            return
+        line = f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})"
+        if sync.is_over and sync.state is not SyncState.SUCCEEDED:
+            says = f". RudderStack says: {sentence(sync.error)}" if sync.error else ""
+            self._log.warning(f"{line}{says}")
         else:
-            self._log.info(f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})")
+            self._log.info(line)
 
 
 def _rows_text(sync: Sync) -> str:

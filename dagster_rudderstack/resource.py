@@ -1,9 +1,10 @@
 """`RudderStackResource`: Dagster's config in, typed syncs out."""
 
 import contextlib
+import difflib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
@@ -249,6 +250,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         if isinstance(data, cls):
             return build(data)
         given = data if isinstance(data, Mapping) else {}
+        _check_names(given, cls.model_fields)
         if given.get("access_token") is None:
             raise InvalidSettingError(
                 "access_token is missing: expected EnvVar('…') with the name of the environment "
@@ -553,6 +555,27 @@ def _logger(step: SyncStep | None) -> logging.Logger:
     return step.context.log if step else _LOG
 
 
+_RENAMED = {
+    "rs_cloud_url": "region or api_url",
+    "request_timeout": "connect_timeout_seconds and read_timeout_seconds",
+    "request_retry_delay": "nothing: the waits grow by themselves",
+    "poll_interval": "poll_min_interval_seconds and poll_max_interval_seconds",
+    "poll_timeout": "sync_timeout_seconds",
+}
+"""What the settings of RudderStack's own package 1.3.0 are now."""
+
+
+def _check_names(given: Iterable[str], known: Collection[str]) -> None:
+    for name in given:
+        if name in known:
+            continue
+        nearest = difflib.get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        if name in _RENAMED:
+            hint = f" It was one of RudderStack's own package; here it is {_RENAMED[name]}."
+        raise InvalidSettingError(f"There is no setting {name!r}.{hint}")
+
+
 def _check(known: dict[str, Any]) -> None:
     """Check settings: all of them, or those whose values are known already."""
     for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
@@ -642,7 +665,7 @@ def _policy(policy: type[_P], settings: dict[str, Any]) -> _P:
             f"{names.get(str(problem['loc'][0]), '') if problem['loc'] else ''} "
             f"{problem['input']!r}: {problem['msg']}"
             if problem["loc"]
-            else problem["msg"]
+            else problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_url=False)
         ]
         raise InvalidSettingError("; ".join(problems).strip() + ".") from None

@@ -174,6 +174,11 @@ def _watches_of(
         connection_id = _connection_of(asset)
         columns = column_metadata(asset.metadata)
         return [Watch(connection_id, asset.key, check, columns=columns)] if connection_id else []
+    if not isinstance(asset, dg.AssetsDefinition):
+        raise InvalidSettingError(
+            f"assets has {asset!r}: expected definitions or specs. Give a key as `connections="
+            "{connection id: key}`."
+        )
     own_checks = {
         spec.asset_key: own
         for spec in asset.check_specs

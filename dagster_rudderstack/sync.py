@@ -365,7 +365,7 @@ class SyncLife:
         if not connection.enabled and self._unanswered_since is None:
             raise ConnectionDisabledError(
                 f"Connection {self.connection_id} is disabled in RudderStack and does not sync. "
-                "Enable it in the dashboard, or set on_disabled to 'skip'.",
+                "Enable it in the dashboard. (Assets and ops with on_disabled='skip' skip it.)",
                 connection_id=self.connection_id,
             )
         schedule = connection.schedule

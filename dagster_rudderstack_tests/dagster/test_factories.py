@@ -153,6 +153,25 @@ def test_checks_that_nobody_would_evaluate() -> None:
         )
 
 
+def test_rejected_rows_are_in_the_log(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """A check that fails warns in the run's log, with the count; its severity may be Dagster's."""
+    server.add_connection("crm", script=ROWS)
+    check = RejectedRowsCheck(max_failed_rows=2, severity=dg.AssetCheckSeverity.ERROR)
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", rejected_rows_check=check
+    )
+
+    result = dg.materialize(
+        [asset], instance=instance, resources={"rudderstack": resource_of(server)}
+    )
+
+    assert check == RejectedRowsCheck(max_failed_rows=2, severity="ERROR")
+    lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert "contacts: 3 rows were rejected, at most 2 are accepted." in lines
+
+
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
     """The metadata of a materialization: ids, status, times, counts as numbers, origin, link."""
     server.add_connection("crm", script=ROWS)

@@ -1,5 +1,6 @@
 """What a failing sync looks like in Dagster, for the asset and for the op."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,32 @@ import pytest
 from dagster_rudderstack import MetadataKey, build_rudderstack_sync_asset, build_rudderstack_sync_op
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.dagster.conftest import resource_of
+
+
+def test_reason_comes_first(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A RetryPolicy puts words of its own over ours. So RudderStack's reason is a warning in the
+    log of each attempt, and the first entry of the failure's metadata."""
+    server.add_connection("crm", script=SyncScript(status="failed", error="no such table"))
+    asset = build_rudderstack_sync_asset(connection_id="crm", retry_policy=ONCE)
+
+    result = dg.materialize(
+        [asset],
+        instance=instance,
+        resources={"rudderstack": resource_of(server)},
+        raise_on_error=False,
+    )
+
+    warnings = [
+        entry.user_message
+        for entry in instance.all_logs(result.run_id)
+        if entry.level == logging.WARNING
+    ]
+    assert [line for line in warnings if "RudderStack says: no such table" in line] == warnings
+    assert len(warnings) == 2
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    data = failed.step_failure_data.user_failure_data
+    assert data is not None
+    assert next(iter(data.metadata)) == MetadataKey.ERROR
 
 
 @dataclass(frozen=True)
