@@ -381,7 +381,8 @@ class PollPolicy(Policy):
     """
 
     min_interval_seconds: float = Field(default=1.0, gt=0, le=DAY)
-    max_interval_seconds: float = Field(default=30.0, gt=0, le=DAY)
+    # So that an end is noticed within half a minute, the request that tells it included.
+    max_interval_seconds: float = Field(default=29.0, gt=0, le=DAY)
     growth: float = Field(default=0.05, ge=0, le=10)
     """The wait as a fraction of the time since the sync was started; 0 polls at the minimum."""
     jitter: float = Field(default=0.1, ge=0, le=1)
