@@ -1,6 +1,12 @@
 """A small run of the chaos; the large ones are run by `.ci/run`."""
 
-from dagster_rudderstack_tests.life.chaos import SHARE_OF_FAULTS, run
+import pytest
+
+from dagster_rudderstack.errors import ApiError
+from dagster_rudderstack.policies import RetryPolicy, SyncPolicy
+from dagster_rudderstack.testing import Fault
+from dagster_rudderstack_tests.life.chaos import BEYOND_TOLERANCE, SHARE_OF_FAULTS, judge, run
+from dagster_rudderstack_tests.life.world import CONNECTION, world
 
 
 def test_every_report_is_right() -> None:
@@ -9,3 +15,17 @@ def test_every_report_is_right() -> None:
 
     assert dict(chaos.verdicts) == {"right reports": 60}
     assert chaos.faulty / chaos.requests > SHARE_OF_FAULTS / 2
+
+
+@pytest.mark.parametrize(("retries", "verdict"), [(6, BEYOND_TOLERANCE), (5, "false failures")])
+def test_judge__never_started(retries: int, verdict: str) -> None:
+    """Giving up before the start is right only after all retries that a user gets by default."""
+    with world() as here:
+        here.server.add_connection(CONNECTION)
+        here.server.add_fault(
+            Fault("status", operation="get_connection", status=503, probability=1.0)
+        )
+        with pytest.raises(ApiError) as caught:
+            here.sync(SyncPolicy(retry=RetryPolicy(max_retries=retries)))
+
+        assert judge(here, CONNECTION, caught.value) == verdict
