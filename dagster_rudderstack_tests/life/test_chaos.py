@@ -22,9 +22,7 @@ def test_judge__never_started(retries: int, verdict: str) -> None:
     """Giving up before the start is right only after all retries that a user gets by default."""
     with world() as here:
         here.server.add_connection(CONNECTION)
-        here.server.add_fault(
-            Fault("status", operation="get_connection", status=503, probability=1.0)
-        )
+        here.server.add_fault(Fault("status", operation="get_connection", times=None))
         with pytest.raises(ApiError) as caught:
             here.sync(SyncPolicy(retry=RetryPolicy(max_retries=retries)))
 
