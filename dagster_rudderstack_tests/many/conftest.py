@@ -1,8 +1,7 @@
-"""A Dagster instance and a local RudderStack for each test."""
+"""A local RudderStack for each test."""
 
 from collections.abc import Iterator
 
-import dagster as dg
 import pytest
 
 from dagster_rudderstack import RudderStackResource
@@ -22,17 +21,3 @@ def server() -> Iterator[LocalRudderStack]:
 def rudderstack(server: LocalRudderStack) -> RudderStackResource:
     """The resource of the local RudderStack, quick to look."""
     return resource_of(server)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance in memory."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def stored_instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance with real (SQLite) storage."""
-    with dg.instance_for_test() as instance:
-        yield instance

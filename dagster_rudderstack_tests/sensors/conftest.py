@@ -1,8 +1,7 @@
-"""A Dagster instance and a local RudderStack for each test."""
+"""A local RudderStack for each test."""
 
 from collections.abc import Iterator
 
-import dagster as dg
 import pytest
 
 from dagster_rudderstack import RudderStackResource
@@ -28,10 +27,3 @@ def server(clock: ManualClock) -> Iterator[LocalRudderStack]:
 def rudderstack(server: LocalRudderStack) -> RudderStackResource:
     """The resource of the local RudderStack, quick to look."""
     return resource_of(server)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance in memory."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance

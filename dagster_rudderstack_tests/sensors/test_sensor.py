@@ -40,6 +40,20 @@ def scene(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> World:
     """A connection with one asset, whose sensor has looked once."""
+    return watched(server, rudderstack, instance)
+
+
+@pytest.fixture
+def stored_scene(
+    server: LocalRudderStack, rudderstack: RudderStackResource, stored_instance: dg.DagsterInstance
+) -> World:
+    """The same, for a test that looks from another thread while a run writes."""
+    return watched(server, rudderstack, stored_instance)
+
+
+def watched(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> World:
     connect(server, "crm")
     made = world(instance, rudderstack, CRM)
     made.tick()
@@ -233,7 +247,7 @@ def test_what_many_runs_reported_while_the_sensor_was_off(
 
 
 def test_what_a_run_waits_for_is_left_to_it(
-    scene: World, server: LocalRudderStack, clock: ManualClock
+    stored_scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
     """A sync is not reported while the run that started it has not done so, though it is over."""
     rudderstack = resource_of(server, poll_min_interval_seconds=3, poll_max_interval_seconds=3)
@@ -241,30 +255,32 @@ def test_what_a_run_waits_for_is_left_to_it(
 
     def look() -> None:
         clock.advance(60)
-        ticks.append(scene.tick())
+        ticks.append(stored_scene.tick())
 
-    with when(lambda: len(_observations(scene, "contacts")) == 2, look):
-        dg.materialize([CRM], instance=scene.instance, resources={"rudderstack": rudderstack})
-    ticks.append(scene.tick())
+    with when(lambda: len(_observations(stored_scene, "contacts")) == 2, look):
+        dg.materialize(
+            [CRM], instance=stored_scene.instance, resources={"rudderstack": rudderstack}
+        )
+    ticks.append(stored_scene.tick())
 
     assert [told(tick) for tick in ticks] == [[], []]
-    assert len(sync_ids(scene.instance, "contacts")) == 1
+    assert len(sync_ids(stored_scene.instance, "contacts")) == 1
 
 
 def test_what_a_run_is_about_to_write_down(
-    scene: World, server: LocalRudderStack, clock: ManualClock
+    stored_scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
     """A sync that is over before its run could write it down is left to that run."""
     server.set_script("crm", SyncScript())
     server.add_fault(Fault("slow", operation="start", seconds=1.5, effect=True))
     ticks: list[dg.SensorResult] = []
 
-    with when(lambda: bool(server.syncs("crm")), lambda: ticks.append(scene.tick())):
-        scene.run()
-    ticks.append(scene.tick())
+    with when(lambda: bool(server.syncs("crm")), lambda: ticks.append(stored_scene.tick())):
+        stored_scene.run()
+    ticks.append(stored_scene.tick())
 
     assert [told(tick) for tick in ticks] == [[], []]
-    assert len(sync_ids(scene.instance, "contacts")) == 1
+    assert len(sync_ids(stored_scene.instance, "contacts")) == 1
 
 
 def test_a_group_is_left_to_its_run(
@@ -425,7 +441,9 @@ def test_a_tick_whose_result_was_lost(
     assert sync_ids(instance, "contacts") == [sync_id]
 
 
-def test_two_ticks_at_once(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
+def test_two_ticks_at_once(
+    stored_scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
     """Ticks share nothing but the cursor: two of them side by side find the same."""
     server.start_sync("crm")
     clock.advance(60)
@@ -433,9 +451,11 @@ def test_two_ticks_at_once(scene: World, server: LocalRudderStack, clock: Manual
 
     def evaluate() -> None:
         with dg.build_sensor_context(
-            scene.instance, cursor=scene.cursor, resources={"rudderstack": resource_of(server)}
+            stored_scene.instance,
+            cursor=stored_scene.cursor,
+            resources={"rudderstack": resource_of(server)},
         ) as context:
-            result = scene.sensor(context)
+            result = stored_scene.sensor(context)
         assert isinstance(result, dg.SensorResult)
         found.append(told(result))
 
