@@ -115,7 +115,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
         )
     asset = _asset_spec(connection, spec, deps, skippable=on_disabled == "skip", wait=wait)
     plan = _Plan(
-        specs={connection: asset},
+        keys={connection: asset.key},
         sync_type=checked_sync_type(sync_type),
         on_running_sync=on_running_sync,
         on_disabled=on_disabled,
@@ -127,6 +127,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
     )
     return _definition(
         plan,
+        [asset],
         plan.sync_one if wait else plan.launch,
         check_specs=check_specs,
         # Optional outputs, those of checks included, are what lets a step yield nothing.
@@ -201,8 +202,9 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
             f"connections must be a mapping of connection ids to assets, got "
             f"{type(connections).__name__}."
         )
+    specs = _specs(connections, skippable=on_disabled == "skip", wait=wait)
     plan = _Plan(
-        specs=_specs(connections, skippable=on_disabled == "skip", wait=wait),
+        keys={connection: spec.key for connection, spec in specs.items()},
         sync_type=checked_sync_type(sync_type),
         on_running_sync=on_running_sync,
         on_disabled=on_disabled,
@@ -214,6 +216,7 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
     )
     return _definition(
         plan,
+        list(specs.values()),
         plan.sync_many if wait else plan.launch,
         check_specs=(),
         can_subset=True,
@@ -228,9 +231,9 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a step is to do; `specs` by connection id."""
+    """What a step is to do; `keys` by connection id."""
 
-    specs: Mapping[str, dg.AssetSpec]
+    keys: Mapping[str, dg.AssetKey]
     sync_type: SyncType | None
     on_running_sync: OnRunningSync | None
     on_disabled: OnDisabled
@@ -252,7 +255,7 @@ class _Plan:
 
     @property
     def check_specs(self) -> list[dg.AssetCheckSpec]:
-        keys = [spec.key for spec in self.specs.values()]
+        keys = self.keys.values()
         rejected = [self.check.spec(key) for key in keys] if self.check else []
         return rejected if self.wait else [*rejected, *(_succeeded_spec(key) for key in keys)]
 
@@ -266,7 +269,7 @@ class _Plan:
     ) -> Iterator[Any]:
         """Do what is selected: assets are synced, checks without their assets are not."""
         yield from self._rechecked(context)
-        if not any(spec.key in context.selected_asset_keys for spec in self.specs.values()):
+        if context.selected_asset_keys.isdisjoint(self.keys.values()):
             return
         if self.execute is None:
             yield from sync(context, config)
@@ -284,13 +287,13 @@ class _Plan:
         self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
     ) -> Iterator[Any]:
         """Sync the only connection and wait."""
-        (connection, spec), *_ = self.specs.items()
+        (connection, key), *_ = self.keys.items()
         rudderstack = self._rudderstack(context)
         report = rudderstack.run_sync(
             context,
             connection,
             config.sync_type_or(self.sync_type),
-            record_key=spec.key,
+            record_key=key,
             on_running_sync=config.on_running_sync_or(self.on_running_sync),
             on_disabled=self.on_disabled,
             timeout_seconds=self.timeout_seconds,
@@ -298,7 +301,7 @@ class _Plan:
         )
         if report is not None:
             metadata = report_metadata(report, rudderstack.dashboard_url)
-            yield from self._results(context, spec.key, metadata)
+            yield from self._results(context, key, metadata)
 
     def sync_many(
         self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
@@ -326,9 +329,9 @@ class _Plan:
             rudderstack,
             context,
             [
-                Member(spec.key, SyncRequest(connection, sync_type))
-                for connection, spec in self.specs.items()
-                if spec.key in context.selected_asset_keys
+                Member(key, SyncRequest(connection, sync_type))
+                for connection, key in self.keys.items()
+                if key in context.selected_asset_keys
             ],
             rudderstack.sync_policy(
                 config.on_running_sync_or(self.on_running_sync), self.timeout_seconds
@@ -365,10 +368,10 @@ class _Plan:
 
     def _rechecked(self, context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
         """Yield the checks that were selected without their assets: no sync is started for them."""
-        for spec in self.specs.values():
-            is_alone = spec.key not in context.selected_asset_keys
-            if self.check is not None and is_alone and self._is_selected(context, spec.key):
-                yield recheck(context, spec.key, self.check)
+        for key in self.keys.values():
+            is_alone = key not in context.selected_asset_keys
+            if self.check is not None and is_alone and self._is_selected(context, key):
+                yield recheck(context, key, self.check)
 
 
 def _launched(
@@ -397,6 +400,7 @@ def recheck(
 
 def _definition(  # noqa: PLR0913 - what @multi_asset takes
     plan: _Plan,
+    specs: Sequence[dg.AssetSpec],
     sync: Callable[[dg.AssetExecutionContext, Any], Iterator[Any]],
     *,
     check_specs: Sequence[dg.AssetCheckSpec],
@@ -410,7 +414,7 @@ def _definition(  # noqa: PLR0913 - what @multi_asset takes
 ) -> dg.AssetsDefinition:
     config = RudderStackSyncConfig if plan.wait else RudderStackDeferredSyncConfig
     define = dg.multi_asset(
-        specs=list(plan.specs.values()),
+        specs=specs,
         check_specs=[*plan.check_specs, *check_specs],
         name=name,
         can_subset=can_subset,

@@ -197,6 +197,8 @@ class RejectedRowsCheck:
     blocking: bool = False
     name: str = "rejected_rows"
     _limits: RejectedRows = field(init=False, repr=False, compare=False)
+    _description: str = field(init=False, repr=False, compare=False)
+    _metadata: Metadata = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.severity, dg.AssetCheckSeverity):
@@ -207,15 +209,20 @@ class RejectedRowsCheck:
             )
         limits = RejectedRows(self.max_failed_rows, self.max_failed_ratio)
         object.__setattr__(self, "_limits", limits)
+        # Made once: a workspace has the check a thousand times.
+        description = f"Rows that the destination rejected: {limits.description}."
+        object.__setattr__(self, "_description", description)
+        metadata = {MetadataKey.LIMITS: dg.MetadataValue.json(self._limits_json())}
+        object.__setattr__(self, "_metadata", metadata)
 
     def spec(self, asset: dg.AssetKey) -> dg.AssetCheckSpec:
         """Return the definition of the check on an asset."""
         return dg.AssetCheckSpec(
             name=self.name,
             asset=asset,
-            description=f"Rows that the destination rejected: {self._limits.description}.",
+            description=self._description,
             blocking=self.blocking,
-            metadata={MetadataKey.LIMITS: dg.MetadataValue.json(self._limits_json())},
+            metadata=self._metadata,
         )
 
     def _limits_json(self) -> dict[str, object]:

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -28,7 +29,6 @@ from dagster_rudderstack.text import one_line, well_formed
 
 __all__ = [
     "Connection",
-    "Count",
     "Destination",
     "Mapping",
     "Paging",
@@ -83,6 +83,15 @@ def _whole_number(value: object) -> int | None:
     return int(value) if 0 <= value <= MAX_COUNT else None
 
 
+def _rows(value: object) -> int | None:
+    """Return a count of rows, which the wire wraps in an object; None: unknown."""
+    return _whole_number(value.get("total")) if isinstance(value, dict) else None
+
+
+def _rows_on_the_wire(rows: int | None) -> dict[str, int | None]:
+    return {"total": rows}
+
+
 def _flag(value: object) -> bool:
     """Return a flag; what is neither true nor false counts as true, like a flag that is missing."""
     try:
@@ -131,6 +140,7 @@ Text = Annotated[str | None, BeforeValidator(_text_or_none)]
 RequiredText = Annotated[str, BeforeValidator(_text)]
 Timestamp = Annotated[datetime | None, BeforeValidator(_timestamp)]
 WholeNumber = Annotated[int | None, BeforeValidator(_whole_number)]
+Rows = Annotated[int | None, BeforeValidator(_rows), PlainSerializer(_rows_on_the_wire)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 OrNone = Annotated[_T | None, WrapValidator(_or_none)]
 Objects = Annotated[tuple[_T, ...], WrapValidator(_usable)]
@@ -144,18 +154,15 @@ class ApiModel(BaseModel):
     )
 
 
-class Count(ApiModel):
-    """How many rows; `total` is None if RudderStack does not say."""
-
-    total: WholeNumber = None
-
-
 class SyncMetrics(ApiModel):
-    """Rows of a sync: rows so far while it runs, final rows once it is over."""
+    """Rows of a sync: rows so far while it runs, final rows once it is over; None: unknown.
 
-    succeeded: OrNone[Count] = None
-    failed: OrNone[Count] = None
-    changed: OrNone[Count] = None
+    On the wire, all but the total are objects of one field, `{"total": 3}`.
+    """
+
+    succeeded: Rows = None
+    failed: Rows = None
+    changed: Rows = None
     total: WholeNumber = None
 
 
@@ -229,17 +236,17 @@ class Sync(ApiModel):
     @property
     def rows_changed(self) -> int | None:
         """Rows that were new or changed since the last sync; None if unknown."""
-        return _total(self.metrics.changed if self.metrics else None)
+        return self.metrics.changed if self.metrics else None
 
     @property
     def rows_succeeded(self) -> int | None:
         """Rows that the destination took; None if unknown."""
-        return _total(self.metrics.succeeded if self.metrics else None)
+        return self.metrics.succeeded if self.metrics else None
 
     @property
     def rows_failed(self) -> int | None:
         """Rows that the destination rejected; None if unknown."""
-        return _total(self.metrics.failed if self.metrics else None)
+        return self.metrics.failed if self.metrics else None
 
     @property
     def success_ratio(self) -> float | None:
@@ -255,10 +262,6 @@ class Sync(ApiModel):
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
-
-
-def _total(count: Count | None) -> int | None:
-    return count.total if count else None
 
 
 class Mapping(ApiModel):

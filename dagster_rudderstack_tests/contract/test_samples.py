@@ -69,6 +69,14 @@ def test_sync() -> None:
     assert sync.error is None
 
 
+def test_sync_goes_round() -> None:
+    """A sync that a user has written as JSON is read again as it was."""
+    sync = Sync.model_validate(sample("Sync"))
+
+    assert Sync.model_validate_json(sync.model_dump_json()) == sync
+    assert sync.model_dump(mode="json", by_alias=True)["metrics"] == sample("Sync")["metrics"]
+
+
 def test_connection() -> None:
     """A connection says what it maps to what."""
     connection = Connection.model_validate(sample("Connection"))
