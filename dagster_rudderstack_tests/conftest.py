@@ -5,11 +5,16 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from hypothesis import settings
 
 # A shell starts what it puts into the background with Ctrl-C ignored. Tests that press it, and the
 # processes that they start, want it to work.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What fails fails again, and a busy machine is no failure.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
 
 
 @pytest.fixture

@@ -27,8 +27,6 @@ from dagster_rudderstack_tests.unit.raw_server import RawServer, client_of, http
 CONNECTION = "/retl-connections/{connectionId}"
 many = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )

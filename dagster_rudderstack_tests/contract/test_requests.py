@@ -123,7 +123,7 @@ def test_request__any_filter() -> None:
     moments = st.none() | st.datetimes(*TIMES) | st.datetimes(*TIMES, timezones=st.timezones())
     with RawServer(answer) as server, client_of(server.url) as client:
 
-        @settings(max_examples=100, deadline=None, derandomize=True)
+        @settings(max_examples=100)
         @given(
             status=st.sampled_from([None, "running", "succeeded", "failed"]),
             started_after=moments,

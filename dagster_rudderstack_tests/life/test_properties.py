@@ -9,9 +9,7 @@ from dagster_rudderstack.testing import Fault, SyncScript
 from dagster_rudderstack_tests.life.world import CONNECTION, RecordingJournal, World, run_until
 from dagster_rudderstack_tests.life.world import world as open_world
 
-lives = settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+lives = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 BROKEN_ANSWERS: st.SearchStrategy[dict[str, object]] = st.sampled_from(
     [

@@ -175,7 +175,7 @@ def test_replay() -> None:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_end_is_reported_once(data: st.DataObject) -> None:
     """Whatever starts and ends between ticks, each sync that ends after the first look is reported
     exactly once, and none that ended before."""

@@ -24,7 +24,7 @@ def make_api() -> Iterator[ApiMaker]:
             headers={"authorization": f"Bearer {server.access_token}"},
             event_hooks=hooks,
             trust_env=False,
-            timeout=10,
+            timeout=60,
         )
         clients.append(client)
         return client

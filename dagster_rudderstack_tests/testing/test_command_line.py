@@ -45,7 +45,7 @@ class Process:
     def end(self, number: int) -> tuple[int, str, str]:
         """Send a signal; returns the exit code and what else was printed."""
         self.popen.send_signal(number)
-        out, err = self.popen.communicate(timeout=10)
+        out, err = self.popen.communicate(timeout=60)
         return self.popen.returncode, out, err
 
 

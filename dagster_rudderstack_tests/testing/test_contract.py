@@ -33,8 +33,6 @@ else:
 
 few_examples = settings(
     max_examples=15,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
 

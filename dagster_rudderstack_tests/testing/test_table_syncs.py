@@ -33,6 +33,7 @@ SELECT id AS customer_id, 'Name ' || id AS name,
 FROM range(1, 101) AS ids(id);
 """
 EMAIL = {"email": r"[^@\s]+@[^@\s]+"}
+PATIENCE_SECONDS = 120.0
 
 
 class Playground:
@@ -82,7 +83,7 @@ class Playground:
 
     def wait(self) -> SimulatedSync:
         """Wait for the end of the newest sync."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.server.syncs("crm")[-1].running:
             assert time.monotonic() < deadline, "the sync does not end"
             time.sleep(0.002)

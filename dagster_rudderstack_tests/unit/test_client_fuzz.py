@@ -74,7 +74,7 @@ def test_any_answer() -> None:
         client_of(server.url, read_timeout_seconds=2) as client,
     ):
 
-        @settings(max_examples=150, deadline=None, derandomize=True)
+        @settings(max_examples=150)
         @given(ANSWERS)
         def holds(answer: Cut) -> None:
             server.answer = lambda _: answer

@@ -284,7 +284,7 @@ def test_with__twice(resource: RudderStackResource) -> None:
 def test_threads(resource: RudderStackResource) -> None:
     """Threads that share a resource share one client."""
     clients = []
-    barrier = threading.Barrier(8, timeout=10)
+    barrier = threading.Barrier(8, timeout=60)
 
     def use() -> None:
         barrier.wait()

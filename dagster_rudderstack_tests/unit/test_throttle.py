@@ -22,7 +22,7 @@ def test_concurrency() -> None:
     """Never more requests are under way than allowed, and all of them get their turn."""
     throttle = Throttle(max_concurrent=3, max_per_second=None)
     lock, inside, most = threading.Lock(), 0, 0
-    full = threading.Barrier(3, timeout=10)
+    full = threading.Barrier(3, timeout=60)
 
     def request(_: int) -> None:
         nonlocal inside, most
