@@ -43,6 +43,7 @@ from dagster_rudderstack.sync import (
     SyncLife,
     SyncReport,
     SyncRequest,
+    Unfinished,
     call_with_retries,
     drive,
 )
@@ -236,6 +237,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _warned: bool = PrivateAttr(default=False)
+    _started: set[str] = PrivateAttr(default_factory=set)
     _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
 
     # --- settings
@@ -343,6 +345,9 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
         """Start a sync and return its id; does not wait, and is never sent twice.
 
+        Nobody knows of the sync but the caller: a retry of the step starts another one. What
+        `sync_and_poll` starts is found again.
+
         Args:
             connection_id: the connection.
             sync_type: `incremental`, `full`, or None: RudderStack decides.
@@ -352,7 +357,9 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             RudderStackError: otherwise. The sync may have been started all the same if no answer
                 came; `sync_and_poll` finds that out.
         """
-        return self.get_client().start_sync(connection_id, sync_type)
+        sync_id = self.get_client().start_sync(connection_id, sync_type)
+        self._started.add(sync_id)
+        return sync_id
 
     def stop_sync(self, connection_id: str) -> None:
         """Ask RudderStack to stop whatever sync of the connection runs; does not wait."""
@@ -446,22 +453,48 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         assert report is not None  # noqa: S101 - None is for on_disabled="skip" only
         return report
 
-    def poll_sync(self, connection_id: str, sync_id: str) -> SyncReport:
+    def poll_sync(
+        self,
+        connection_id: str,
+        sync_id: str,
+        *,
+        context: AnyContext | None = None,
+        timeout_seconds: int | None = None,
+    ) -> SyncReport:
         """Wait for the end of a sync that runs, and return it.
+
+        If this resource's `start_sync` has started it, it is stopped as `sync_and_poll` would stop
+        it: when somebody cancels the run, and when it takes too long. Else it is left alone.
+
+        Args:
+            connection_id: the connection.
+            sync_id: the sync.
+            context: as in `sync_and_poll`.
+            timeout_seconds: instead of the resource's.
 
         Raises:
             dagster.Failure: in a Dagster step, if the sync did not succeed.
             RudderStackError: outside Dagster.
         """
-        step = current_step()
-        with self._failures(connection_id, in_dagster=step is not None):
+        step = current_step(context)
+        owned = sync_id in self._started
+        with self._failures(connection_id, in_dagster=bool(step or context)):
             request = SyncRequest(connection_id)
-            policy = self.sync_policy(None, None)
-            life = SyncLife(self.get_client(), request, policy, log=_logger(step))
+            policy = self.sync_policy(None, timeout_seconds)
+            life = SyncLife(
+                self.get_client(),
+                request,
+                policy,
+                unfinished=Unfinished(sync_id, owned=owned),
+                log=_logger(step),
+            )
             if step is None:
-                return drive(life.attach(sync_id))
+                return drive(life.attach(sync_id, owned=owned))
             return run_in_step(
-                step, lambda: life, policy.stop_on_termination, lambda life: life.attach(sync_id)
+                step,
+                lambda: life,
+                policy.stop_on_termination,
+                lambda life: life.attach(sync_id, owned=owned),
             )
 
     def run_sync(  # noqa: PLR0913 - what the factories let a definition choose

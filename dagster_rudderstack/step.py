@@ -31,7 +31,7 @@ from dagster_rudderstack.sync import (
 
 __all__ = ["AssetJournal", "SyncStep", "current_step", "run_in_step"]
 
-AnyContext = dg.AssetExecutionContext | dg.OpExecutionContext
+AnyContext = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
 PAGE_SIZE = 200
 MAX_PAGES = 25
@@ -67,7 +67,7 @@ def current_step(context: AnyContext | None = None) -> SyncStep | None:
         run = context.run
     except dg.DagsterError:
         return None
-    if isinstance(context, dg.AssetExecutionContext):
+    if not isinstance(context, dg.OpExecutionContext):
         context = context.op_execution_context
     return SyncStep(context, run)
 
@@ -97,6 +97,17 @@ class SyncStep:
             keys = self.context.partition_key_range
             return f"{keys.start}...{keys.end}"
         return None
+
+    def partition_of(self, key: dg.AssetKey) -> str | None:
+        """Return the partition that an event of this step about an asset is about; None: none.
+
+        In a run with a partition, assets without partitions are as they are elsewhere.
+        """
+        if not self.context.has_partition_key:
+            return None
+        specs = self.context.assets_def.specs_by_key if self.context.has_assets_def else {}
+        is_partitioned = key not in specs or specs[key].partitions_def is not None
+        return self.context.partition_key if is_partitioned else None
 
     def default_key(self, connection_id: str) -> dg.AssetKey:
         """Return the asset that a sync in a body of the user's own is recorded with.
@@ -358,7 +369,7 @@ class AssetJournal:
         context.log_event(
             dg.AssetObservation(
                 asset_key=self.key,
-                partition=context.partition_key if context.has_partition_key else None,
+                partition=self.step.partition_of(self.key),
                 description=description,
                 metadata={
                     MetadataKey.STEP_STATE: dg.MetadataValue.text(state),
@@ -546,10 +557,8 @@ class _Settlement:
     def _leave(self, lives: Sequence[SyncLife]) -> None:
         for life in lives:
             name = f"Sync {life.sync_id}" if life.sync_id else "The sync that was being started"
-            self._tell(
-                f"{name} of connection {life.connection_id} is left running: a retry of this run "
-                "takes it up again."
-            )
+            fate = ": a retry of this run takes it up again" if life.is_resumable else ""
+            self._tell(f"{name} of connection {life.connection_id} is left running{fate}.")
 
     def _tell(self, sentence: str) -> None:
         self.told.append(sentence)

@@ -237,6 +237,11 @@ class SyncLife:
         return not self._over and (self._flight is not None or self._unanswered_since is not None)
 
     @property
+    def is_resumable(self) -> bool:
+        """Whether the next attempt can know of the sync."""
+        return not isinstance(self.journal, NoJournal)
+
+    @property
     def sync_id(self) -> str | None:
         """The sync that is waited for; None until there is one."""
         return self._flight.sync_id if self._flight else None
@@ -286,15 +291,16 @@ class SyncLife:
             flight = yield from self._begin()
         return flight.sync_id
 
-    def attach(self, sync_id: str) -> Steps[SyncReport]:
-        """Wait for the end of a sync that somebody else started."""
+    def attach(self, sync_id: str, *, owned: bool = False) -> Steps[SyncReport]:
+        """Wait for the end of a sync that was started already; `owned` if we did that."""
         self._deadline = self.monotonic() + self.policy.timeout_seconds
         checked_id(sync_id, "sync_id")
-        # Asked for before anything is tolerated: a wrong id or token is told at once.
-        self._last = yield from self._ask(
-            lambda: self.api.get_sync(self.connection_id, sync_id), in_flight=False
-        )
-        flight = self._take(sync_id, "attached", owned=False)
+        if not owned:
+            # Asked for before anything is tolerated: a wrong id or token is told at once.
+            self._last = yield from self._ask(
+                lambda: self.api.get_sync(self.connection_id, sync_id), in_flight=False
+            )
+        flight = self._take(sync_id, "started" if owned else "attached", owned=owned)
         sync = yield from self._watch(sync_id, flight.since)
         self._over = True
         return self._report(sync, flight)
@@ -564,10 +570,10 @@ class SyncLife:
         if lasted < self.policy.outage_tolerance_seconds:
             return
         name = f"Sync {self.sync_id}" if self.sync_id else "A sync"
+        fate = ": a retry of this step takes it up again" if self.is_resumable else ""
         raise SyncLostError(
             f"{name} of connection {self.connection_id} may be running, but RudderStack could not "
-            f"be asked for {duration_text(lasted)}. It was left alone: a retry of this step takes "
-            f"it up again. Last trouble: {error}",
+            f"be asked for {duration_text(lasted)}. It was left alone{fate}. Last trouble: {error}",
             connection_id=self.connection_id,
             sync=self._last,
         ) from error
