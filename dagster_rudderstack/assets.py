@@ -1,6 +1,7 @@
 """Asset factories: a connection's sync as an asset downstream of the warehouse's assets."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,6 +32,7 @@ from dagster_rudderstack.policies import (
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.step import current_step
 from dagster_rudderstack.sync import SyncRequest
+from dagster_rudderstack.text import identifier
 
 __all__ = ["build_rudderstack_sync_asset", "build_rudderstack_sync_assets"]
 
@@ -62,6 +64,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
     wait: bool = True,
     execute: Execute | None = None,
     resource_key: str = RESOURCE_KEY,
+    required_resource_keys: AbstractSet[str] = frozenset(),
     op_name: str | None = None,
     partitions_def: dg.PartitionsDefinition[str] | None = None,
     backfill_policy: dg.BackfillPolicy | None = None,
@@ -81,7 +84,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
     Args:
         connection_id: the connection, from the RudderStack dashboard.
         spec: the asset: an `AssetSpec` with everything that Dagster lets it carry, or a key; None:
-            the key is `rudderstack/<connection_id>`.
+            the key is `rudderstack/<connection_id>`, with `_` for what a name cannot have.
         deps: assets upstream, in addition to those of the spec: the tables that the source reads.
         sync_type: `incremental`, `full`, or None: RudderStack decides. A run can override it.
         on_running_sync: instead of the resource's. A run can override it.
@@ -96,6 +99,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
             `sync`, which does what the body would and yields what Dagster is to know. It yields
             that, and may yield more. Not called for a check alone. None: the body.
         resource_key: where the definitions have the `RudderStackResource`.
+        required_resource_keys: further resources, which `execute` takes from its context.
         op_name: name of the step; None: made from the key.
         partitions_def: as in `@asset`; None: the spec's.
         backfill_policy: as in `@asset`.
@@ -132,6 +136,7 @@ def build_rudderstack_sync_asset(  # noqa: PLR0913 - what Dagster's users expect
         check_specs=check_specs,
         # Optional outputs, those of checks included, are what lets a step yield nothing.
         can_subset=on_disabled == "skip" or not wait,
+        required_resource_keys=required_resource_keys,
         name=op_name or asset.key.to_python_identifier(),
         partitions_def=partitions_def,
         backfill_policy=backfill_policy,
@@ -153,6 +158,7 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
     wait: bool = True,
     execute: Execute | None = None,
     resource_key: str = RESOURCE_KEY,
+    required_resource_keys: AbstractSet[str] = frozenset(),
     partitions_def: dg.PartitionsDefinition[str] | None = None,
     backfill_policy: dg.BackfillPolicy | None = None,
     retry_policy: dg.RetryPolicy | None = None,
@@ -187,6 +193,7 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
         wait: as there.
         execute: as there; `sync` syncs what is selected.
         resource_key: as there.
+        required_resource_keys: as there.
         partitions_def: as in `@multi_asset`.
         backfill_policy: as in `@multi_asset`.
         retry_policy: of the step.
@@ -220,6 +227,7 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
         plan.sync_many if wait else plan.launch,
         check_specs=(),
         can_subset=True,
+        required_resource_keys=required_resource_keys,
         name=name,
         partitions_def=partitions_def,
         backfill_policy=backfill_policy,
@@ -231,7 +239,7 @@ def build_rudderstack_sync_assets(  # noqa: PLR0913 - what Dagster's users expec
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a step is to do; `keys` by connection id."""
+    """What a step is to do; `keys` by connection id, as they were when the asset was built."""
 
     keys: Mapping[str, dg.AssetKey]
     sync_type: SyncType | None
@@ -259,6 +267,18 @@ class _Plan:
         rejected = [self.check.spec(key) for key in keys] if self.check else []
         return rejected if self.wait else [*rejected, *(_succeeded_spec(key) for key in keys)]
 
+    def keys_in(self, context: dg.AssetExecutionContext) -> dict[str, dg.AssetKey]:
+        """Return the keys by connection id, selected or not, as the definitions have them.
+
+        They may have got a prefix since the asset was built (`load_assets_from_modules`); the names
+        of the step's outputs stay what they were.
+        """
+        current = context.assets_def.node_keys_by_output_name
+        return {
+            connection: current.get(key.to_python_identifier(), key)
+            for connection, key in self.keys.items()
+        }
+
     # --- the bodies of steps
 
     def body(
@@ -269,25 +289,45 @@ class _Plan:
     ) -> Iterator[Any]:
         """Do what is selected: assets are synced, checks without their assets are not."""
         yield from self._rechecked(context)
-        if context.selected_asset_keys.isdisjoint(self.keys.values()):
+        if context.selected_asset_keys.isdisjoint(self.keys_in(context).values()):
             return
         if self.execute is None:
             yield from sync(context, config)
             return
-        rudderstack = self._rudderstack(context)
-        events = self.execute(context, rudderstack, lambda: sync(context, config))
+        yield from self._executed(context, self.execute, lambda: sync(context, config))
+
+    def _executed(
+        self,
+        context: dg.AssetExecutionContext,
+        execute: Execute,
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterator[Any]:
+        """Yield what a body of the user's own yields, unless that is not enough."""
+        step = context.op_execution_context.op.name
+        events = execute(context, self._rudderstack(context), sync)
         if not isinstance(events, Iterable):
             raise InvalidSettingError(
-                f"The body of step {context.op_execution_context.op.name!r} returned {events!r}: "
-                "expected it to yield what sync() yields (yield from sync())."
+                f"The body of step {step!r} returned {events!r}: expected it to yield what sync() "
+                "yields (yield from sync())."
             )
-        yield from events
+        is_told = False
+        for event in events:
+            is_told = True
+            yield event
+        # Dagster takes an asset whose step yields nothing for materialized, unless it may be left
+        # out.
+        outputs = context.op_execution_context.op_def.output_defs
+        if not is_told and any(output.is_required for output in outputs):
+            raise InvalidSettingError(
+                f"The body of step {step!r} ended without a sync: expected it to yield what "
+                "sync() yields (yield from sync())."
+            )
 
     def sync_one(
         self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
     ) -> Iterator[Any]:
         """Sync the only connection and wait."""
-        (connection, key), *_ = self.keys.items()
+        (connection, key), *_ = self.keys_in(context).items()
         rudderstack = self._rudderstack(context)
         report = rudderstack.run_sync(
             context,
@@ -330,7 +370,7 @@ class _Plan:
             context,
             [
                 Member(key, SyncRequest(connection, sync_type))
-                for connection, key in self.keys.items()
+                for connection, key in self.keys_in(context).items()
                 if key in context.selected_asset_keys
             ],
             rudderstack.sync_policy(
@@ -368,7 +408,7 @@ class _Plan:
 
     def _rechecked(self, context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
         """Yield the checks that were selected without their assets: no sync is started for them."""
-        for key in self.keys.values():
+        for key in self.keys_in(context).values():
             is_alone = key not in context.selected_asset_keys
             if self.check is not None and is_alone and self._is_selected(context, key):
                 yield recheck(context, key, self.check)
@@ -405,6 +445,7 @@ def _definition(  # noqa: PLR0913 - what @multi_asset takes
     *,
     check_specs: Sequence[dg.AssetCheckSpec],
     can_subset: bool,
+    required_resource_keys: AbstractSet[str],
     name: str,
     partitions_def: dg.PartitionsDefinition[str] | None,
     backfill_policy: dg.BackfillPolicy | None,
@@ -418,7 +459,7 @@ def _definition(  # noqa: PLR0913 - what @multi_asset takes
         check_specs=[*plan.check_specs, *check_specs],
         name=name,
         can_subset=can_subset,
-        required_resource_keys={plan.resource_key},
+        required_resource_keys={plan.resource_key, *required_resource_keys},
         config_schema=_fields(config),
         partitions_def=partitions_def,
         backfill_policy=backfill_policy,
@@ -474,7 +515,7 @@ def _asset_spec(
     wait: bool,
 ) -> dg.AssetSpec:
     if spec is None:
-        spec = ["rudderstack", connection_id]
+        spec = ["rudderstack", identifier(connection_id)]
     if not isinstance(spec, dg.AssetSpec):
         spec = dg.AssetSpec(spec)
     if deps is not None:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -24,7 +25,7 @@ from dagster_rudderstack.policies import OnDisabled, OnRunningSync, SyncType, ch
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.sync import call_with_retries
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import identifier, one_line
 from dagster_rudderstack.translator import (
     DagsterRudderStackTranslator,
     RudderStackConnectionProps,
@@ -75,6 +76,7 @@ class SyncSettings(TypedDict, total=False):
     rejected_rows_check: RejectedRowsCheck | None
     wait: bool
     resource_key: str
+    required_resource_keys: AbstractSet[str]
     execute: Execute | None
     partitions_def: dg.PartitionsDefinition[str] | None
     backfill_policy: dg.BackfillPolicy | None
@@ -504,16 +506,12 @@ def _for(props: RudderStackConnectionProps, settings: SyncSettings) -> SyncSetti
 
 def _step_names(names: Mapping[str, str]) -> dict[str, str]:
     """Return names that Dagster takes for steps, each once, by the ids that tell them apart."""
-    clean = {key: _identifier(name) for key, name in names.items()}
+    clean = {key: identifier(name) for key, name in names.items()}
     taken = Counter(clean.values())
     return {
-        key: name if taken[name] == 1 else f"{name}_{_identifier(key)}"
+        key: name if taken[name] == 1 else f"{name}_{identifier(key)}"
         for key, name in clean.items()
     }
-
-
-def _identifier(text: str) -> str:
-    return "".join(char if char.isascii() and char.isalnum() else "_" for char in text)
 
 
 # --- a body of the user's own

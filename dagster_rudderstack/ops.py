@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.config import RudderStackSyncConfig, RudderStackSyncOpConfig
-from dagster_rudderstack.errors import RowsRejectedError
+from dagster_rudderstack.errors import InvalidSettingError, RowsRejectedError
 from dagster_rudderstack.metadata import failure_from, report_metadata
 from dagster_rudderstack.policies import (
     OnDisabled,
@@ -20,6 +20,7 @@ from dagster_rudderstack.policies import (
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sync import SyncReport
+from dagster_rudderstack.text import identifier
 
 __all__ = ["build_rudderstack_sync_op", "rudderstack_sync_op"]
 
@@ -54,7 +55,8 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
     reason = limits.exceeded(report.rows_failed, report.rows_succeeded) if limits else None
     if asset_key is not None:
         # Rows have moved, so the asset has changed, whether or not too many were rejected.
-        yield dg.AssetMaterialization(asset_key=asset_key, metadata=metadata)
+        partition = context.partition_key if context.has_partition_key else None
+        yield dg.AssetMaterialization(asset_key=asset_key, partition=partition, metadata=metadata)
     if reason is not None:
         error = RowsRejectedError(
             f"Sync {report.id} of connection {report.connection_id} succeeded, but {reason}. Look "
@@ -86,9 +88,6 @@ def rudderstack_sync_op(
         def activate():
             rudderstack_sync_op(start_after=build_tables())
     """
-    limits = None
-    if config.max_failed_rows is not None or config.max_failed_ratio is not None:
-        limits = RejectedRows(config.max_failed_rows, config.max_failed_ratio)
     yield from _sync_in_op(
         context,
         context.resources.rudderstack,
@@ -98,8 +97,17 @@ def rudderstack_sync_op(
         on_disabled=config.on_disabled,
         timeout_seconds=None,
         asset_key=dg.AssetKey(config.asset_key) if config.asset_key else None,
-        limits=limits,
+        limits=_limits_of(config),
     )
+
+
+def _limits_of(config: RudderStackSyncOpConfig) -> RejectedRows | None:
+    if config.max_failed_rows is None and config.max_failed_ratio is None:
+        return None
+    try:
+        return RejectedRows(config.max_failed_rows, config.max_failed_ratio)
+    except InvalidSettingError as error:
+        raise failure_from(error) from error
 
 
 def build_rudderstack_sync_op(  # noqa: PLR0913 - what Dagster's users expect to pass through
@@ -151,7 +159,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what Dagster's users expect to
     key = None if asset_key is None else dg.AssetSpec(asset_key).key
 
     @dg.op(
-        name=name or f"rudderstack_sync_{_identifier(connection)}",
+        name=name or f"rudderstack_sync_{identifier(connection)}",
         description=f"Sync connection {connection} of RudderStack and wait for its end.",
         ins={"start_after": dg.In(dg.Nothing)},
         out=dg.Out(SyncReport, is_required=on_disabled != "skip", description=_OUT_DESCRIPTION),
@@ -174,8 +182,3 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what Dagster's users expect to
         )
 
     return sync_op
-
-
-def _identifier(text: str) -> str:
-    """Return a text as Dagster takes names of ops: letters, digits and underscores."""
-    return "".join(char if char.isascii() and char.isalnum() else "_" for char in text)

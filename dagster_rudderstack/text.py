@@ -21,6 +21,11 @@ def one_line(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def identifier(text: str) -> str:
+    """Return a text as Dagster takes names of steps: letters, digits and underscores."""
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in text)
+
+
 def sentence(text: str) -> str:
     """Return one line that ends like a sentence, so that another can follow it."""
     line = one_line(text)
