@@ -207,6 +207,11 @@ class RejectedRowsCheck:
             raise InvalidSettingError(
                 f"severity {self.severity!r} of a rejected-rows check: expected 'WARN' or 'ERROR'."
             )
+        if self.blocking and self.severity == "WARN":
+            raise InvalidSettingError(
+                "blocking True of a rejected-rows check with the severity 'WARN', which holds back "
+                "nothing: expected severity='ERROR'."
+            )
         limits = RejectedRows(self.max_failed_rows, self.max_failed_ratio)
         object.__setattr__(self, "_limits", limits)
         # Made once: a workspace has the check a thousand times.

@@ -1,0 +1,338 @@
+"""Steps whose surroundings are not those of the example: other keys, partitions, bodies."""
+
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import (
+    InvalidSettingError,
+    MetadataKey,
+    RejectedRowsCheck,
+    RudderStackResource,
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_assets,
+    build_rudderstack_sync_op,
+    rudderstack_sync_op,
+)
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+
+Body = Callable[[dg.AssetExecutionContext, RudderStackResource], object]
+
+
+@pytest.fixture(autouse=True)
+def _crm(server: LocalRudderStack) -> None:
+    server.add_connection("crm", script=SyncScript(rows_total=10, rows_failed=1))
+
+
+# --- keys that are not those that the asset was built with
+
+
+def in_a_module(asset: dg.AssetsDefinition, **changes: object) -> list[Any]:
+    """Load an asset as most projects do, with something changed on the way."""
+    module = types.ModuleType("activation")
+    module.asset = asset  # type: ignore[attr-defined]
+    return list(dg.load_assets_from_modules([module], **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rejected_rows_check": None},
+        {"on_disabled": "skip"},
+        {"execute": lambda _context, _rudderstack, sync: sync()},
+    ],
+)
+@pytest.mark.parametrize("many", [False, True])
+def test_a_key_that_got_a_prefix(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    options: dict[str, Any],
+    many: bool,
+) -> None:
+    """An asset that is loaded with a prefix is synced, and all that is told is told of that key."""
+    asset = (
+        build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all", **options)
+        if many
+        else build_rudderstack_sync_asset(connection_id="crm", spec="contacts", **options)
+    )
+    assets = in_a_module(asset, key_prefix="prod")
+
+    result = dg.materialize(assets, resources={"rudderstack": rudderstack})
+
+    key = dg.AssetKey(["prod", "contacts"])
+    (event,) = result.get_asset_materialization_events()
+    assert event.asset_key == key
+    assert event.materialization.metadata[MetadataKey.SYNC_ID].value == server.syncs("crm")[0].id
+    assert {check.asset_key for check in result.get_asset_check_evaluations()} <= {key}
+    assert {seen.asset_key for seen in result.get_asset_observation_events()} == {key}
+    assert len(server.starts("crm")) == 1
+
+
+def test_a_deferred_sync_whose_key_got_a_prefix(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """The same where the step does not wait."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", wait=False)
+    assets = in_a_module(asset, key_prefix="prod")
+
+    result = dg.materialize(assets, resources={"rudderstack": rudderstack})
+
+    assert result.success
+    assert len(server.starts("crm")) == 1
+
+
+def test_a_check_alone_whose_key_got_a_prefix(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A check that is selected without its asset looks at the last sync of the asset."""
+    asset = build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all")
+    assets = in_a_module(asset, key_prefix="prod")
+    resources = {"rudderstack": rudderstack}
+    dg.materialize(assets, resources=resources, instance=instance)
+    checks = dg.AssetSelection.checks(
+        dg.AssetCheckKey(dg.AssetKey(["prod", "contacts"]), "rejected_rows")
+    )
+
+    result = dg.materialize(assets, resources=resources, instance=instance, selection=checks)
+
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert len(server.starts("crm")) == 1
+
+
+def test_an_id_that_is_no_name(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The key and the step that are made from an id are names that Dagster takes."""
+    server.add_connection("prod:crm~1", script=SyncScript())
+    asset = build_rudderstack_sync_asset(connection_id="prod:crm~1")
+
+    assert asset.key == dg.AssetKey(["rudderstack", "prod_crm_1"])
+    assert dg.materialize([asset], resources={"rudderstack": rudderstack}).success
+    assert len(server.starts("prod:crm~1")) == 1
+
+
+# --- bodies of a user's own
+
+
+def _nothing(*_: object) -> list[object]:
+    return []
+
+
+def _never_taken(_: object, __: object, sync: Callable[[], Iterator[Any]]) -> list[object]:
+    sync()
+    return []
+
+
+@pytest.mark.parametrize("execute", [_nothing, _never_taken])
+def test_a_body_that_does_nothing(
+    server: LocalRudderStack, rudderstack: RudderStackResource, execute: Any
+) -> None:
+    """An asset whose body has synced nothing does not come out as materialized."""
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", rejected_rows_check=None, execute=execute
+    )
+
+    result = dg.materialize([asset], resources={"rudderstack": rudderstack}, raise_on_error=False)
+
+    assert not result.success
+    assert result.get_asset_materialization_events() == []
+    (failure,) = (event for event in result.all_events if event.is_step_failure)
+    assert "ended without a sync" in str(failure.step_failure_data.error)
+    assert server.starts("crm") == []
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_body_with_another_resource(
+    server: LocalRudderStack, rudderstack: RudderStackResource, many: bool
+) -> None:
+    """A body of the user's own may use further resources."""
+    seen = []
+
+    def execute(
+        context: dg.AssetExecutionContext, _: object, sync: Callable[[], Iterator[Any]]
+    ) -> Iterator[Any]:
+        seen.append(context.resources.pager)
+        yield from sync()
+
+    options: dict[str, Any] = {"execute": execute, "required_resource_keys": {"pager"}}
+    asset = (
+        build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all", **options)
+        if many
+        else build_rudderstack_sync_asset(connection_id="crm", spec="contacts", **options)
+    )
+
+    assert dg.materialize([asset], resources={"rudderstack": rudderstack, "pager": "beep"}).success
+    assert seen == ["beep"]
+
+
+def test_a_sync_in_a_check(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """An asset check may sync, and hand its context on."""
+
+    @dg.asset_check(asset="orders", required_resource_keys={"rudderstack"})
+    def reaches_the_crm(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        report = context.resources.rudderstack.sync_and_poll("crm", context=context)
+        return dg.AssetCheckResult(passed=report.rows_succeeded == 9)
+
+    result = dg.materialize(
+        [dg.asset(name="orders")(lambda: None), reaches_the_crm],
+        resources={"rudderstack": rudderstack},
+    )
+
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
+    assert len(server.starts("crm")) == 1
+
+
+# --- partitions
+
+
+DAYS = dg.StaticPartitionsDefinition(["monday", "tuesday"])
+
+
+def test_the_materialization_of_an_op_has_the_partition(
+    rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """An op in a partitioned job materializes the partition of the run."""
+    op = build_rudderstack_sync_op(connection_id="crm", asset_key="contacts")
+
+    @dg.job(partitions_def=DAYS, resource_defs={"rudderstack": rudderstack})
+    def activate() -> None:
+        op()
+
+    activate.execute_in_process(partition_key="monday", instance=instance)
+
+    assert instance.get_materialized_partitions(dg.AssetKey("contacts")) == {"monday"}
+
+
+def test_an_asset_without_partitions_in_a_run_with_one(
+    rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """What is recorded of it is of no partition, as its materialization is."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", deps=["orders"])
+
+    @dg.asset(partitions_def=DAYS)
+    def orders() -> None: ...
+
+    dg.materialize(
+        [orders, asset],
+        resources={"rudderstack": rudderstack},
+        instance=instance,
+        partition_key="monday",
+    )
+
+    observed = instance.fetch_observations(dg.AssetKey("contacts"), limit=10).records
+    made = instance.fetch_materializations(dg.AssetKey("contacts"), limit=10).records
+    assert {record.partition_key for record in [*observed, *made]} == {None}
+
+
+def test_an_asset_with_partitions(
+    rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """What is recorded of it is of the partition, as its materialization is."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", partitions_def=DAYS)
+
+    dg.materialize(
+        [asset],
+        resources={"rudderstack": rudderstack},
+        instance=instance,
+        partition_key="monday",
+    )
+
+    observed = instance.fetch_observations(dg.AssetKey("contacts"), limit=10).records
+    made = instance.fetch_materializations(dg.AssetKey("contacts"), limit=10).records
+    assert {record.partition_key for record in [*observed, *made]} == {"monday"}
+
+
+# --- what cannot be right
+
+
+def test_a_limit_of_an_op_that_cannot_be_right(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """It fails once, before anything is sent, with a reason and without a retry."""
+
+    @dg.job(
+        resource_defs={"rudderstack": rudderstack}, op_retry_policy=dg.RetryPolicy(max_retries=2)
+    )
+    def activate() -> None:
+        rudderstack_sync_op()
+
+    config = {"connection_id": "crm", "max_failed_rows": -1}
+    result = activate.execute_in_process(
+        run_config={"ops": {"rudderstack_sync_op": {"config": config}}}, raise_on_error=False
+    )
+
+    (failure,) = (event for event in result.all_events if event.is_step_failure)
+    told = failure.step_failure_data.user_failure_data
+    assert told is not None
+    assert told.description == "max_failed_rows -1: expected a whole number from 0."
+    assert not any(event.is_step_up_for_retry for event in result.all_events)
+    assert server.requests == []
+
+
+def test_a_check_that_would_hold_back_nothing() -> None:
+    """Dagster holds assets back for an error, not for a warning."""
+    with pytest.raises(InvalidSettingError, match="severity='ERROR'"):
+        RejectedRowsCheck(blocking=True)
+
+
+# --- start_sync and poll_sync, one after the other
+
+
+def run_body(body: Body, rudderstack: RudderStackResource) -> dg.ExecuteInProcessResult:
+    """Materialize an asset that has this body."""
+
+    @dg.asset(required_resource_keys={"rudderstack"})
+    def contacts(context: dg.AssetExecutionContext) -> None:
+        body(context, context.resources.rudderstack)
+
+    return dg.materialize([contacts], resources={"rudderstack": rudderstack}, raise_on_error=False)
+
+
+def test_poll_sync__started_by_us(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A sync that the resource has started is reported as started, and not as somebody else's."""
+    with rudderstack as opened:
+        report = opened.poll_sync("crm", opened.start_sync("crm"))
+
+    assert (report.origin, report.rows_succeeded) == ("started", 9)
+
+
+def test_poll_sync__too_long(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """One that takes too long is stopped if the resource has started it, and only then."""
+    for name in ("crm", "ads"):
+        server.add_connection(name, script=SyncScript(duration_seconds=3600))
+
+    def ours(_: object, opened: RudderStackResource) -> None:
+        opened.poll_sync("crm", opened.start_sync("crm"), timeout_seconds=1)
+
+    def somebody_elses(_: object, opened: RudderStackResource) -> None:
+        opened.poll_sync("ads", server.start_sync("ads"), timeout_seconds=1)
+
+    assert "RudderStack was asked to stop it" in failure_of(run_body(ours, rudderstack))
+    assert "it was left running" in failure_of(run_body(somebody_elses, rudderstack))
+    assert [request.connection_id for request in server.stops()] == ["crm"]
+
+
+def test_poll_sync__canceled(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """If somebody cancels the run, the sync that it has started is stopped."""
+    server.set_script("crm", SyncScript(duration_seconds=3600))
+
+    def body(context: dg.AssetExecutionContext, opened: RudderStackResource) -> None:
+        sync_id = opened.start_sync("crm")
+        context.instance.report_run_canceling(context.run)
+        opened.poll_sync("crm", sync_id)
+
+    result = run_body(body, rudderstack)
+
+    assert not result.success
+    assert len(server.stops("crm")) == 1
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    data = event.step_failure_data.user_failure_data
+    return (data.description or "") if data else ""
