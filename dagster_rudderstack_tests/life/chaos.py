@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from dagster_rudderstack.decisions import failure_of
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.models import Sync
-from dagster_rudderstack.policies import SyncPolicy
 from dagster_rudderstack.sync import SyncReport
 from dagster_rudderstack.testing import (
     Fault,
@@ -55,6 +54,11 @@ MUST_BE_ZERO = (
     "hangs",
 )
 BEYOND_TOLERANCE = "not started, retries used up"
+RETRIES = 6
+"""What the README promises, whatever the code says."""
+MAX_BEYOND_TOLERANCE = 1
+"""Of the lives of a seed: in one seed of thirty, seven faults in a row hit a life before its start,
+and in one of two thousand that happens twice."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,12 @@ class Chaos:
     def right(self) -> int:
         """Lives whose report is what the server knows."""
         return self.verdicts["right reports"]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every report is right, but for what is beyond all tolerance."""
+        beyond = self.verdicts[BEYOND_TOLERANCE]
+        return beyond <= MAX_BEYOND_TOLERANCE and self.right + beyond == self.verdicts.total()
 
 
 def faults() -> Iterator[Fault]:
@@ -215,7 +225,8 @@ def judge(world: World, connection_id: str, end: SyncReport | RudderStackError |
             return "lost or orphaned"
         return BEYOND_TOLERANCE if _retries_used_up(world, connection_id) else "false failures"
     known = syncs.get(reported.id)
-    if known is None or (ours and ours[0].id != reported.id):
+    # With `wait`, the policy of all these lives, somebody else's sync is never the one to report.
+    if known is None or known not in ours:
         return "lost or orphaned"
     return _judge_status(end, known)
 
@@ -223,9 +234,9 @@ def judge(world: World, connection_id: str, end: SyncReport | RudderStackError |
 def _retries_used_up(world: World, connection_id: str) -> bool:
     """Whether a request, and each of its retries, was the last that was seen, and was faulty."""
     seen = [each for each in world.server.requests if each.connection_id == connection_id]
-    last = seen[-(SyncPolicy().retry.max_retries + 1) :]
+    last = seen[-(RETRIES + 1) :]
     return (
-        len(last) == SyncPolicy().retry.max_retries + 1
+        len(last) == RETRIES + 1
         and all(each.fault is not None for each in last)
         and len({each.operation for each in last}) == 1
     )
@@ -291,7 +302,7 @@ def main() -> int:
     print(table(results))  # noqa: T201 - the output of a command
     for result in results:
         print(*result.wrongs, sep="\n", end="\n" if result.wrongs else "")  # noqa: T201
-    return int(any(result.verdicts[name] for result in results for name in MUST_BE_ZERO))
+    return int(not all(result.is_good for result in results))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,20 @@
 """A small run of the chaos; the large ones are run by `.ci/run`."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from dagster_rudderstack.errors import ApiError
 from dagster_rudderstack.policies import RetryPolicy, SyncPolicy
-from dagster_rudderstack.testing import Fault
-from dagster_rudderstack_tests.life.chaos import BEYOND_TOLERANCE, SHARE_OF_FAULTS, judge, run
+from dagster_rudderstack.testing import Fault, SyncScript
+from dagster_rudderstack_tests.life.chaos import (
+    BEYOND_TOLERANCE,
+    SHARE_OF_FAULTS,
+    Chaos,
+    judge,
+    run,
+)
 from dagster_rudderstack_tests.life.world import CONNECTION, world
 
 
@@ -15,6 +24,25 @@ def test_every_report_is_right() -> None:
 
     assert dict(chaos.verdicts) == {"right reports": 60}
     assert chaos.faulty / chaos.requests > SHARE_OF_FAULTS / 2
+
+
+def test_judge__somebody_elses() -> None:
+    """Whoever reports a sync that he did not start, and starts none, has lost his own."""
+    with world() as here:
+        here.server.add_connection(CONNECTION)
+        here.server.start_sync(CONNECTION, "schedule", script=SyncScript(duration_seconds=60))
+        report = here.sync(SyncPolicy(on_running_sync="attach"))
+
+        assert judge(here, CONNECTION, report) == "lost or orphaned"
+
+
+def test_verdict_of_a_seed() -> None:
+    """One life that gave up before its start may be chance, two are not, nor is any other wrong."""
+    right = Chaos(1, Counter({"right reports": 9, BEYOND_TOLERANCE: 1}), [], 1, 0, 1.0, 1.0)
+
+    assert right.is_good
+    assert not replace(right, verdicts=Counter({"right reports": 8, BEYOND_TOLERANCE: 2})).is_good
+    assert not replace(right, verdicts=Counter({"right reports": 9, "hangs": 1})).is_good
 
 
 @pytest.mark.parametrize(("retries", "verdict"), [(6, BEYOND_TOLERANCE), (5, "false failures")])
