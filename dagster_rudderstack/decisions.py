@@ -6,6 +6,7 @@ Nothing here waits, sends or remembers.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from enum import Enum
 
 from dagster_rudderstack.errors import (
@@ -23,6 +24,7 @@ from dagster_rudderstack.models import Sync, SyncState
 from dagster_rudderstack.text import sentence
 
 __all__ = [
+    "ADOPTION_SECONDS",
     "StartAnswer",
     "began_since",
     "duration_text",
@@ -84,10 +86,29 @@ def is_passing(error: ApiError) -> bool:
     )
 
 
-def began_since(listed: Sequence[Sync], known_sync_ids: Collection[str]) -> Sync | None:
-    """Return the first sync that began after the known ones; `listed` is newest first."""
-    new = [sync for sync in listed if sync.id not in known_sync_ids]
-    return new[-1] if new else None
+ADOPTION_SECONDS = 3600.0
+"""How far the start of a sync may lie from an old note about it, clocks that differ included. What
+lies beyond that is not what the attempt that left the note has started."""
+
+
+def began_since(
+    listed: Sequence[Sync], known_sync_ids: Collection[str], noted_at: datetime | None = None
+) -> list[Sync]:
+    """Return the syncs that began after the known ones, and thus may be ours, oldest first.
+
+    Args:
+        listed: newest first.
+        known_sync_ids: the syncs that were there before.
+        noted_at: when an earlier attempt wrote these down, if that is long ago; None: it is not.
+    """
+    new = [sync for sync in reversed(listed) if sync.id not in known_sync_ids]
+    return [sync for sync in new if noted_at is None or _is_near(sync, noted_at)]
+
+
+def _is_near(sync: Sync, noted_at: datetime) -> bool:
+    if sync.started_at is None:
+        return True
+    return abs((sync.started_at - noted_at).total_seconds()) <= ADOPTION_SECONDS
 
 
 def running_among(listed: Sequence[Sync]) -> list[Sync]:

@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import NoReturn, TypeVar
 
 import dagster as dg
 
+from dagster_rudderstack.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.many import Crew
 from dagster_rudderstack.metadata import Metadata, MetadataKey
 from dagster_rudderstack.policies import StopOnTermination
@@ -40,6 +42,8 @@ STOPPING_THREADS = 16
 """How many syncs are stopped at once."""
 LOOK_UP_SECONDS = 10.0
 """How often a waiting step looks whether its run was canceled, should the interrupt be lost."""
+STATUS_LOOKS, STATUS_PAUSE_SECONDS = 4, 1.0
+"""How often, and after what pauses, an interrupted step asks whether its run was canceled."""
 MAX_TOLD = 5
 """The end of a step with a thousand syncs does not name each of them; the log does."""
 MAX_ATTEMPTS = 100
@@ -222,7 +226,10 @@ class SyncStep:
         if state == STARTING:
             known = metadata.get(MetadataKey.KNOWN_SYNC_IDS)
             ids = known.data if isinstance(known, dg.JsonMetadataValue) else []
-            return Unfinished(known_sync_ids=frozenset(ids if isinstance(ids, list) else []))
+            return Unfinished(
+                known_sync_ids=frozenset(ids if isinstance(ids, list) else []),
+                noted_at=_time_of_old(record),
+            )
         sync_id = _shown(metadata.get(MetadataKey.SYNC_ID))
         if state != IN_FLIGHT or sync_id is None or self._was_reported(key, record, sync_id):
             return None
@@ -296,6 +303,13 @@ def _identity(step: SyncStep, connection_id: str, sync_type: str | None) -> dict
         MetadataKey.SYNC_TYPE: sync_type,
         MetadataKey.PARTITION: step.partition,
     }
+
+
+def _time_of_old(record: dg.EventLogRecord) -> datetime | None:
+    """Return when an old note was made; None for a new one, for which clocks need not agree."""
+    if time.time() - record.timestamp <= ADOPTION_SECONDS:
+        return None
+    return datetime.fromtimestamp(record.timestamp, timezone.utc)
 
 
 def _shown(value: dg.MetadataValue | None) -> str | None:
@@ -517,7 +531,7 @@ class _Settlement:
 
     def settle(self) -> bool:
         """Stop the syncs or leave them, and return whether that has come to its end."""
-        self.canceled = self.step.somebody_canceled()
+        self.canceled = self._ask_whether_canceled()
         for life in self.lives:
             life.recall()
         running = [life for life in self.lives if life.may_be_running]
@@ -541,6 +555,16 @@ class _Settlement:
         return self.stop_on_termination == "always" or (
             self.canceled and self.stop_on_termination == "run_canceled"
         )
+
+    def _ask_whether_canceled(self) -> bool:
+        """Ask Dagster's database, again if it does not answer just now."""
+        for _ in range(STATUS_LOOKS - 1):
+            try:
+                return self.step.somebody_canceled()
+            except Exception as error:  # noqa: BLE001 - a database can fail in many ways
+                self.step.context.log.warning(f"The status of the run cannot be read: {error}")
+                time.sleep(STATUS_PAUSE_SECONDS)
+        return self.step.somebody_canceled()
 
     def _stop(self, lives: Sequence[SyncLife]) -> None:
         stops = {number: self._stop_one(life) for number, life in enumerate(lives)}

@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Literal, Protocol, TypeVar
 
@@ -130,11 +131,13 @@ class Unfinished:
         sync_id: the sync that it waited for; None if it was about to start one.
         owned: whether it had started that sync.
         known_sync_ids: the syncs that were there before it started one.
+        noted_at: when it wrote that down, if that is long ago; None: it is not.
     """
 
     sync_id: str | None = None
     owned: bool = True
     known_sync_ids: frozenset[str] = frozenset()
+    noted_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,10 @@ class StopOutcome(Enum):
         "it was left running, since other syncs of the connection run too and a stop would end all"
     )
     NOTHING_STARTED = "no sync had been started"
+    NOT_SEEN = (
+        "it was being started, and no sync has shown up so far: should one run, stop it in the "
+        "dashboard"
+    )
     UNKNOWN = "it could not be stopped, since RudderStack did not answer: look in the dashboard"
 
 
@@ -219,6 +226,9 @@ class SyncLife:
     _known: frozenset[str] | None = field(default=None, init=False)
     _unanswered_since: float | None = field(default=None, init=False)
     """When a start was sent whose answer we do not have; None: there is none."""
+    _is_earlier_start: bool = field(default=False, init=False)
+    """Whether it was an earlier attempt that sent that start, if anybody did."""
+    _disabled: ConnectionDisabledError | None = field(default=None, init=False)
     _over: bool = field(default=False, init=False)
 
     @property
@@ -256,6 +266,7 @@ class SyncLife:
         else:
             self._known = left.known_sync_ids
             self._unanswered_since = self.monotonic()
+            self._is_earlier_start = True
 
     def run(self) -> Steps[SyncReport]:
         """Start or resume the sync and wait for its end.
@@ -297,9 +308,7 @@ class SyncLife:
         checked_id(sync_id, "sync_id")
         if not owned:
             # Asked for before anything is tolerated: a wrong id or token is told at once.
-            self._last = yield from self._ask(
-                lambda: self.api.get_sync(self.connection_id, sync_id), in_flight=False
-            )
+            self._last = yield from self._ask(lambda: self._get(sync_id), in_flight=False)
         flight = self._take(sync_id, "started" if owned else "attached", owned=owned)
         sync = yield from self._watch(sync_id, flight.since)
         self._over = True
@@ -342,38 +351,60 @@ class SyncLife:
         return self._take(left.sync_id, "resumed", owned=left.owned)
 
     def _recall(self, sync_id: str) -> Steps[Sync | None]:
-        """Return a sync of an earlier attempt; None if RudderStack goes on not knowing it."""
+        """Return a sync of an earlier attempt; None if RudderStack goes on not knowing it.
+
+        The list of syncs has the last word: what it shows is there, though its details are not.
+        """
         give_up_at = self.monotonic() + self.policy.settling_seconds
 
         def look() -> Sync | None:
             try:
-                return self.api.get_sync(self.connection_id, sync_id)
+                return self._get(sync_id)
             except NotFoundError:
                 # A sync can be unknown for its first seconds.
                 if self.monotonic() >= give_up_at:
                     return None
                 raise
 
-        return (yield from self._ask(look, in_flight=True))
+        sync = yield from self._ask(look, in_flight=True)
+        if sync is not None:
+            return sync
+        listed = yield from self._ask(self._list, in_flight=True)
+        return next((each for each in listed if each.id == sync_id), None)
+
+    def _get(self, sync_id: str) -> Sync:
+        sync = self.api.get_sync(self.connection_id, sync_id)
+        if sync.id == sync_id.strip():
+            return sync
+        # A gateway's mistake, and borne as such: what it says of another sync is not ours to tell.
+        path = f"/retl-connections/{self.connection_id}/syncs/{sync_id}"
+        raise UnexpectedResponseError(
+            f"RudderStack's answer to GET {path} is about another sync, {sync.id!r}.",
+            method="GET",
+            path=path,
+        )
+
+    def _list(self) -> list[Sync]:
+        return self.api.list_syncs(self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)
 
     def _check_connection(self) -> Steps[None]:
         """Read the connection: whether it is enabled, and has a schedule of its own too."""
         if not self.policy.check_connection:
             return
-        try:
-            connection = yield from self._ask(
-                lambda: self.api.get_connection(self.connection_id),
-                in_flight=self._unanswered_since is not None,
-            )
-        except PermissionDeniedError as error:
-            self.log.warning(f"The connection is not checked before its sync. {error}")
+        connection = yield from self._ask(
+            self._get_connection, in_flight=self._unanswered_since is not None
+        )
+        if connection is None:
             return
-        if not connection.enabled and self._unanswered_since is None:
-            raise ConnectionDisabledError(
+        if not connection.enabled:
+            self._disabled = ConnectionDisabledError(
                 f"Connection {self.connection_id} is disabled in RudderStack and does not sync. "
                 "Enable it in the dashboard. (Assets and ops with on_disabled='skip' skip it.)",
                 connection_id=self.connection_id,
             )
+            # What an earlier attempt may have started is looked for all the same.
+            if self._unanswered_since is None:
+                raise self._disabled
         schedule = connection.schedule
         if schedule is not None and schedule.type.lower() != "manual":
             self.log.warning(
@@ -381,6 +412,14 @@ class SyncLife:
                 f"is {one_line(schedule.type, 40)!r}). Set the schedule to Manual in the "
                 "dashboard, so that Dagster alone decides when it syncs."
             )
+
+    def _get_connection(self) -> Connection | None:
+        """Return the connection; None, with a warning, if the token may not read it."""
+        try:
+            return self.api.get_connection(self.connection_id)
+        except PermissionDeniedError as error:
+            self.log.warning(f"The connection is not checked before its sync. {error}")
+            return None
 
     # --- the start
 
@@ -392,6 +431,9 @@ class SyncLife:
             taken = yield from self._look_around()
             if taken is not None:
                 return taken
+            if self._disabled is not None:
+                self.journal.nothing_started()
+                raise self._disabled
             if failure is not None and failures > self.policy.retry.max_retries:
                 self.journal.nothing_started()
                 raise failure
@@ -410,41 +452,65 @@ class SyncLife:
         """List the newest syncs: return the one to wait for, or None when the way is clear."""
         looks = 0
         while True:
-            listed = yield from self._ask(
-                lambda: self.api.list_syncs(
-                    self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS
-                ),
-                in_flight=self._unanswered_since is not None,
-            )
+            listed = yield from self._ask(self._list, in_flight=self._unanswered_since is not None)
             if self._unanswered_since is not None:
                 looks += 1
-                found = began_since(listed, self._known or ())
-                if found is not None:
-                    self.log.info(
-                        f"Sync {found.id} began after our start, whose answer was lost: it is "
-                        "taken for ours."
-                    )
-                    return self._take(found.id, "adopted", owned=True)
-                settled_in = (
-                    self._unanswered_since + self.policy.settling_seconds - self.monotonic()
-                )
-                if settled_in > 0:
+                found = self._candidates(listed)
+                if found and not self._has_failed_before(found):
+                    return self._adopt(found)
+                settled_in = self._settled_in(self._unanswered_since)
+                if settled_in > 0 and not found:
                     delay = self.policy.retry.delay_seconds(looks, None, self.jitter())
                     yield from self._pause(min(delay, settled_in))
                     continue
-                self.log.info("No sync has shown up since the lost start.")
+                if found:
+                    self.log.info(
+                        f"Sync {found[0].id} of an earlier attempt failed: starting anew."
+                    )
+                    self._unanswered_since = None
+                else:
+                    self.log.info("No sync has shown up since the lost start.")
             running = running_among(listed)
             if running:
                 taken = yield from self._meet_running(running[0])
                 if taken is not None:
                     return taken
                 continue
-            if self._unanswered_since is None:
+            if self._unanswered_since is None or self._is_earlier_start:
                 self._announce(frozenset(sync.id for sync in listed))
             return None
 
+    def _settled_in(self, unanswered_since: float) -> float:
+        return unanswered_since + self.policy.settling_seconds - self.monotonic()
+
+    def _candidates(self, listed: Sequence[Sync]) -> list[Sync]:
+        """Return the syncs that the start whose answer we do not have may have started."""
+        noted_at = self.unfinished.noted_at if self.unfinished and self._is_earlier_start else None
+        return began_since(listed, self._known or (), noted_at)
+
+    def _has_failed_before(self, found: Sequence[Sync]) -> bool:
+        """Whether all that an earlier attempt may have started failed: it is started anew."""
+        return self._is_earlier_start and all(
+            sync.is_over and failure_of(sync, self.connection_id) for sync in found
+        )
+
+    def _adopt(self, found: Sequence[Sync]) -> _Flight:
+        """Take the first sync that began after our start; of several, nobody knows whose it is."""
+        ours, *others = found
+        self.log.info(
+            f"Sync {ours.id} began after our start, whose answer was lost: it is taken for ours."
+        )
+        if others:
+            names = ", ".join(each.id for each in others)
+            self.log.warning(
+                f"More syncs began since ({names}), so {ours.id} may be somebody else's: it is "
+                "waited for, and never stopped."
+            )
+        return self._take(ours.id, "adopted", owned=not others)
+
     def _announce(self, known: frozenset[str]) -> None:
-        if known != self._known:
+        # A later attempt goes by the time of the note, so this attempt makes one of its own.
+        if known != self._known or self._is_earlier_start:
             self._known = known
             self.journal.starting(sorted(known))
 
@@ -482,11 +548,22 @@ class SyncLife:
         except ApiError as error:
             if judge_start(error) is not StartAnswer.LOST:
                 self._unanswered_since = before
+                if before is None:
+                    self._withdraw()
+            else:
+                self._is_earlier_start = False
             raise
+
+    def _withdraw(self) -> None:
+        """Write down that the start that was announced has had no effect.
+
+        Else the next attempt would take for ours what somebody else starts until then.
+        """
+        self._known = None
+        self.journal.nothing_started()
 
     def _meet_conflict(self, error: ApiError, conflicts: int) -> Steps[None]:
         if self.policy.on_running_sync == "fail" and self._unanswered_since is None:
-            self.journal.nothing_started()
             raise self._already_running(None) from error
         self.log.info(f"RudderStack says that a sync is already running: looking for it. {error}")
         # The list may show the other sync a little later than the start does.
@@ -500,9 +577,12 @@ class SyncLife:
                 f"may have been started or not: looking for it. {error}"
             )
             return
-        if answer is StartAnswer.REFUSED and self._unanswered_since is None:
-            self.journal.nothing_started()
-            raise error
+        if answer is StartAnswer.REFUSED:
+            if self._unanswered_since is None:
+                raise error
+            if self._settled_in(self._unanswered_since) <= 0:
+                self._withdraw()
+                raise error
         delay = self._delay_after(error, failures)
         self.log.warning(f"{error} Trying again in {duration_text(delay)}.")
         yield from self._pause(delay)
@@ -523,9 +603,7 @@ class SyncLife:
         if self._flight is not None and self._flight.origin == "started":
             yield from self._pause(self._interval(since))
         while True:
-            sync = yield from self._ask(
-                lambda: self.api.get_sync(self.connection_id, sync_id), in_flight=True
-            )
+            sync = yield from self._ask(lambda: self._get(sync_id), in_flight=True)
             self._last = sync
             progress.tell(sync)
             if sync.is_over:
@@ -629,37 +707,42 @@ class SyncLife:
         `/stop` acts on the connection, not on a sync, so each try looks first at what runs.
         """
         give_up_at = self.monotonic() + grace_seconds
-        failures = 0
+        looks = 0
         while True:
+            looks += 1
             try:
-                return self._stop_once(last_look=failures > 0)
+                outcome = self._stop_once()
+                delay = min(self.policy.retry.delay_seconds(looks, None, self.jitter()), 2.0)
             except ApiError as error:
-                failures += 1
-                delay = min(self._delay_after(error, failures), 2.0)
+                outcome = StopOutcome.UNKNOWN
+                delay = min(self._delay_after(error, looks), 2.0)
                 if self.monotonic() + delay > give_up_at:
                     self.log.warning(f"The sync could not be stopped. {error}")
-                    return StopOutcome.UNKNOWN
-                yield delay
+            may_change = outcome in (StopOutcome.UNKNOWN, StopOutcome.NOT_SEEN)
+            if not may_change or self.monotonic() + delay > give_up_at:
+                return outcome
+            yield delay
 
-    def _stop_once(self, *, last_look: bool) -> StopOutcome:
+    def _stop_once(self) -> StopOutcome:
         if self._flight is None and self._unanswered_since is None:
             return StopOutcome.NOTHING_STARTED
-        listed = self.api.list_syncs(self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)
+        listed = self._list()
         if self._flight is None:
-            found = began_since(listed, self._known or ())
-            if found is None:
-                if last_look:
-                    return StopOutcome.NOTHING_STARTED
-                # The start may have been cut off by the interrupt: give its sync a second to show.
-                raise _not_yet(self.connection_id)
-            self._take(found.id, "adopted", owned=True)
+            found = self._candidates(listed)
+            if not found:
+                # The start may have been cut off by the interrupt, and its sync not show yet.
+                is_settled = self._settled_in(self._unanswered_since or 0.0) <= 0
+                return StopOutcome.NOTHING_STARTED if is_settled else StopOutcome.NOT_SEEN
+            self._adopt(found)
         flight = self._flight
         assert flight is not None  # noqa: S101 - taken just above
         if not flight.owned:
             return StopOutcome.NOT_OURS
-        if self.api.get_sync(self.connection_id, flight.sync_id).is_over:
+        if self._get(flight.sync_id).is_over:
             return StopOutcome.OVER
-        if any(sync.id != flight.sync_id for sync in running_among(listed)):
+        # Here a status that we do not know counts as running wherever it stands: a sync too many is
+        # left running rather than somebody else's stopped.
+        if any(sync.id != flight.sync_id and not sync.is_over for sync in listed):
             return StopOutcome.OTHERS_RUNNING
         self.api.stop_sync(self.connection_id)
         self._write_down(lambda: self.journal.stop_requested(flight.sync_id))
@@ -674,14 +757,6 @@ class SyncLife:
                 f"Sync {self.sync_id} could not be written down, so a retry may not know what "
                 f"became of it: {error}"
             )
-
-
-def _not_yet(connection_id: str) -> ApiError:
-    return UnexpectedResponseError(
-        "The sync whose start was interrupted does not show yet.",
-        method="GET",
-        path=f"/retl-connections/{connection_id}/syncs",
-    )
 
 
 def drive(steps: Steps[_T], sleep: Callable[[float], object] = time.sleep) -> _T:

@@ -142,9 +142,9 @@ def test_running_among(listed: list[Sync], running: list[str]) -> None:
 )
 def test_began_since(listed: list[str], known: set[str], found: str | None) -> None:
     """Of the syncs that are new, the first one began right after our request."""
-    first = began_since([sync(name=name) for name in listed], known)
+    began = began_since([sync(name=name) for name in listed], known)
 
-    assert (first.id if first else None) == found
+    assert (began[0].id if began else None) == found
 
 
 @pytest.mark.parametrize(
