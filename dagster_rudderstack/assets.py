@@ -385,17 +385,25 @@ class _Plan:
         self, context: dg.AssetExecutionContext, outcomes: Iterator[Outcome]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         for outcome in outcomes:
-            if outcome.metadata is not None:
-                yield from self._results(context, outcome.member.key, outcome.metadata)
+            key, metadata = outcome.member.key, outcome.metadata
+            if metadata is not None and outcome.is_reported:
+                yield from self._checked(context, key, metadata)
+            elif metadata is not None:
+                yield from self._results(context, key, metadata)
 
     def _results(
         self, context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Metadata
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         columns = column_metadata(context.assets_def.specs_by_key[key].metadata)
         yield dg.MaterializeResult(asset_key=key, metadata={**columns, **metadata})
+        # Apart from the materialization: where an asset is called directly, in a user's test,
+        # Dagster does not find the results of checks in it.
+        yield from self._checked(context, key, metadata)
+
+    def _checked(
+        self, context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Metadata
+    ) -> Iterator[dg.AssetCheckResult]:
         if self.check is not None and self._is_selected(context, key):
-            # Apart from the materialization: where an asset is called directly, in a user's test,
-            # Dagster does not find the results of checks in it.
             result = self.check.result_of_metadata(key, metadata)
             if not result.passed:
                 context.log.warning(f"{key.to_user_string()}: {result.description}.")

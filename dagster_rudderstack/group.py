@@ -393,7 +393,8 @@ class Group:
         if record is not None and record.asset_materialization is not None:
             metadata = dict(record.asset_materialization.metadata)
             if record.run_id == self._step.run.run_id:
-                return Outcome(member, "done before")
+                # Dagster judges a step by the checks of its last attempt only.
+                return Outcome(member, "done before", metadata=metadata, is_reported=True)
             if not self._is_blocked(member, metadata):
                 # What is downstream in this run waits for it.
                 return Outcome(member, "done before", metadata=metadata)

@@ -48,6 +48,7 @@ class Outcome:
         member: the asset and its connection.
         status: a word or two for a table.
         metadata: of the materialization to report; None: there is none to report.
+        is_reported: whether that materialization is there already, so that only its check is told.
         sync: the last state seen; None if no sync was seen.
         error: why it failed; None: it did not.
         reason: what the error says; empty: there is none.
@@ -57,6 +58,7 @@ class Outcome:
     member: Member
     status: str
     metadata: Metadata | None = None
+    is_reported: bool = False
     sync: Sync | None = None
     error: BaseException | None = None
     reason: str = ""

@@ -316,6 +316,60 @@ def test_step_retry_runs_what_is_not_done(
     assert ran == ["after_a"]
 
 
+def test_step_retry_does_not_forget_a_blocking_check(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A retry that another sync asked for tells again, without a sync or a materialization, that a
+    blocking check has failed: what is downstream is held back."""
+    add(server, "bad", script=SyncScript(rows_total=10, rows_failed=5))
+    add(server, "b")
+    server.script_next("b", BROKEN)
+    ran: list[str] = []
+
+    @dg.asset(deps=["bad"])
+    def after_bad() -> None:
+        ran.append("after_bad")
+
+    check = RejectedRowsCheck(severity="ERROR", blocking=True)
+    step = group("bad", "b", rejected_rows_check=check, retry_policy=RETRY)
+    result = run([step, after_bad], rudderstack, instance)
+
+    assert not result.success
+    assert ran == []
+    assert starts(server) == {"bad": 1, "b": 2}
+    assert sorted(materialized(result)) == ["b", "bad"]
+    assert checks(result) == {"b": True, "bad": False}
+
+
+def test_step_retry_evaluates_the_check_that_was_cut_off(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """If a step ends between a materialization and its check, the retry evaluates the check."""
+    add(server, "bad", script=SyncScript(rows_total=10, rows_failed=5))
+    attempts: list[int] = []
+
+    def cut_off(
+        context: dg.AssetExecutionContext,
+        _: RudderStackResource,
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterator[Any]:
+        attempts.append(context.op_execution_context.retry_number)
+        for event in sync():
+            yield event
+            if attempts == [0]:
+                raise RuntimeError("The end of the worker.")
+
+    check = RejectedRowsCheck(severity="ERROR", blocking=True)
+    step = group("bad", rejected_rows_check=check, retry_policy=RETRY, execute=cut_off)
+    result = run([step], rudderstack, instance)
+
+    assert attempts == [0, 1]
+    assert not result.success
+    assert starts(server) == {"bad": 1}
+    assert materialized(result) == ["bad"]
+    assert checks(result) == {"bad": False}
+
+
 def test_step_retry_resumes_what_runs(
     server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
