@@ -140,7 +140,8 @@ class Group:
             dagster.Failure: at the end, naming those that did not succeed.
         """
         yield from self._drive(lambda member: self._tell(member, sync_ids))
-        self._raise_failures()
+        # The syncs are over: another attempt would only tell the same, later.
+        self._raise_failures(may_retry=False)
 
     # --- driving
 
@@ -453,15 +454,18 @@ class Group:
 
     # --- the end
 
-    def _raise_failures(self) -> None:
+    def _raise_failures(self, *, may_retry: bool = True) -> None:
         failed = [line for line in self._lines if line.reason]
         if not failed:
             return
         first = next((line.error for line in failed if line.error), None)
         if len(self.members) == 1 and isinstance(first, RudderStackError):
             link = self.rudderstack.dashboard_url
-            raise failure_from(first, failed[0].connection_id, link) from first
-        raise failure_of_many(failed, len(self.members)) from first
+            failure = failure_from(first, failed[0].connection_id, link)
+        else:
+            failure = failure_of_many(failed, len(self.members))
+        failure.allow_retries = failure.allow_retries and may_retry
+        raise failure from first
 
     def _tell_summary(self) -> None:
         if self._step is not None and len(self.members) > 1:

@@ -318,6 +318,33 @@ def test_a_failed_sync_fails_a_run(
     assert sync_ids(instance, "contacts") == []
 
 
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_a_failed_sync_is_told_at_once(
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    names: list[str],
+) -> None:
+    """The run that tells of failed syncs fails without the retries of the step: they would tell the
+    same, later."""
+    connect(server, *names, script=FAILING)
+    group = build_rudderstack_sync_assets(
+        connections={name: name for name in names},
+        name="group",
+        wait=False,
+        retry_policy=dg.RetryPolicy(max_retries=2),
+    )
+    scene = world(instance, rudderstack, group)
+    scene.run()
+    clock.advance(60)
+
+    (run,) = scene.launch(scene.tick())
+
+    assert "no such table" in failure(run)
+    assert [event for event in run.all_events if event.is_step_up_for_retry] == []
+
+
 def test_failures_of_a_group_fail_one_run(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
