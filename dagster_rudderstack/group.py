@@ -35,7 +35,7 @@ from dagster_rudderstack.metadata import (
     sync_metadata,
 )
 from dagster_rudderstack.models import Sync
-from dagster_rudderstack.notes import Note, note_of, text_of
+from dagster_rudderstack.notes import Note, in_flight_among, note_of, text_of
 from dagster_rudderstack.outcomes import Line, Member, Outcome, failure_of_many, summary_text
 from dagster_rudderstack.policies import OnDisabled, SyncPolicy
 from dagster_rudderstack.resource import RudderStackResource
@@ -441,16 +441,18 @@ class Group:
 
     def _deferred_note(self, member: Member) -> Note | None:
         """Return what the last run that deferred a sync of the member wrote; None: nothing."""
+        deferred = [note for note in self._notes(member) if note.deadline is not None]
+        last = next((note.sync_id for note in deferred if note.state == IN_FLIGHT), None)
+        return in_flight_among(deferred).get(last) if last is not None else None
+
+    def _notes(self, member: Member) -> list[Note]:
+        """Return what steps, in whatever run, wrote about the syncs of the member, newest first."""
         if self._step is None:
-            return None
+            return []
         instance = self._step.context.instance
-        for record in instance.fetch_observations(member.key, limit=NOTES_SEARCHED).records:
-            note = note_of(record)
-            if note is None or note.connection_id != member.connection_id:
-                continue
-            if note.state == IN_FLIGHT and note.deadline is not None:
-                return note
-        return None
+        records = instance.fetch_observations(member.key, limit=NOTES_SEARCHED).records
+        notes = [note for record in records if (note := note_of(record)) is not None]
+        return [note for note in notes if note.connection_id == member.connection_id]
 
     # --- the end
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.notes import Note, note_of, text_of
+from dagster_rudderstack.notes import Note, in_flight_among, note_of, text_of
 from dagster_rudderstack.observing import History, Ours, Wanted
 from dagster_rudderstack.step import CLOSED, FAILED, IN_FLIGHT, QUEUED, STARTING
 
@@ -67,7 +67,7 @@ class EventLog:
         reported.update(sync_id for sync_id in told if sync_id is not None)
         return History(
             reported=frozenset(reported),
-            ours={note.sync_id or "": self._ours(note) for note in _of_state(notes, IN_FLIGHT)},
+            ours={id_: self._ours(note) for id_, note in in_flight_among(notes).items()},
             may_have_started=any(
                 self._is_in_hand(note.run_id)
                 for note in _last_of_each_step(notes)
@@ -167,11 +167,6 @@ def _sync_ids(connection_id: str, record: dg.EventLogRecord) -> Iterator[str]:
     # What carries a deadline tells that a sync takes too long, and not how it ended.
     if sync_id is not None and MetadataKey.DEADLINE not in event.metadata:
         yield sync_id
-
-
-def _of_state(notes: Sequence[Note], state: str) -> Iterator[Note]:
-    """Yield the notes of a state, oldest first: the last word on a sync comes last."""
-    return (note for note in reversed(notes) if note.state == state)
 
 
 def _last_of_each_step(notes: Sequence[Note]) -> list[Note]:

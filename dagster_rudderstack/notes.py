@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from dagster_rudderstack.metadata import Metadata, MetadataKey
+from dagster_rudderstack.step import IN_FLIGHT
 
-__all__ = ["Note", "bool_of", "note_of", "text_of"]
+__all__ = ["Note", "bool_of", "in_flight_among", "note_of", "text_of"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,25 @@ def note_of(record: dg.EventLogRecord) -> Note | None:
         retryable=bool_of(metadata.get(MetadataKey.RETRYABLE), default=True),
         text=observation.description or "",
     )
+
+
+def in_flight_among(notes: Sequence[Note]) -> dict[str, Note]:
+    """Return the last word on each sync, by its id; `notes` is newest first."""
+    words: dict[str, Note] = {}
+    for note in reversed(notes):
+        if note.state == IN_FLIGHT and note.sync_id is not None:
+            words[note.sync_id] = _after(words.get(note.sync_id), note)
+    return words
+
+
+def _after(before: Note | None, note: Note) -> Note:
+    """Return a later note; a deferred sync stays ours when another run attaches to it.
+
+    A sync that a step waits for does not become one that the sensor may stop.
+    """
+    if before is None or not before.owned or (before.deadline is None) != (note.deadline is None):
+        return note
+    return replace(note, owned=True, sync_type=before.sync_type)
 
 
 def text_of(value: dg.MetadataValue | None) -> str | None:

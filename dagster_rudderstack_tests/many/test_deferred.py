@@ -291,6 +291,22 @@ def test_other_choices_about_a_running_sync(
     assert sync_ids(instance, "contacts") == [running]
 
 
+def test_attaching_to_our_own_sync(
+    scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A deferred sync to which a later run attaches is still what it was: started by us, as it was
+    asked for."""
+    scene.run(run_config=config(sync_type="full"))
+    scene.run(run_config=config(on_running_sync="attach"))
+    clock.advance(60)
+
+    (materialization,) = materializations(scene.tick())
+
+    assert len(server.starts("crm")) == 1
+    assert materialization.metadata[MetadataKey.ORIGIN].value == "started"
+    assert materialization.metadata[MetadataKey.SYNC_TYPE].value == "full"
+
+
 # --- failures
 
 
@@ -460,6 +476,16 @@ def test_stop_leaves_what_is_not_ours(scene: World, server: LocalRudderStack) ->
     assert server.stops("crm") == []
 
 
+def test_stop_after_a_run_that_attached(scene: World, server: LocalRudderStack) -> None:
+    """A deferred sync of ours to which a later run has attached is stopped all the same."""
+    scene.run()
+    scene.run(run_config=config(on_running_sync="attach"))
+
+    scene.run(run_config=config(action="stop"))
+
+    assert len(server.stops("crm")) == 1
+
+
 def test_stop_that_is_not_answered(
     server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -507,6 +533,20 @@ def test_timeout(
     server.clock.advance(30)  # type: ignore[attr-defined]
     (run,) = scene.launch(scene.tick())
     assert not run.success
+
+
+def test_timeout_after_a_run_that_attached(
+    scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeout stops a deferred sync of ours, though a later run has attached to it."""
+    scene.run()
+    scene.run(run_config=config(on_running_sync="attach"))
+    later(monkeypatch, 121)
+
+    events = scene.tick().asset_events
+
+    assert "RudderStack was asked to stop it" in (events[0].description or "")
+    assert len(server.stops("crm")) == 1
 
 
 def test_timeout_without_a_stop(
