@@ -35,7 +35,7 @@ from dagster_rudderstack.metadata import (
     sync_metadata,
 )
 from dagster_rudderstack.models import Sync
-from dagster_rudderstack.notes import Note, in_flight_among, note_of, text_of
+from dagster_rudderstack.notes import Note, in_flight_among, note_of, still_wanted, text_of
 from dagster_rudderstack.outcomes import Line, Member, Outcome, failure_of_many, summary_text
 from dagster_rudderstack.policies import OnDisabled, SyncPolicy
 from dagster_rudderstack.resource import RudderStackResource
@@ -122,7 +122,7 @@ class Group:
         self._raise_failures()
 
     def stop(self) -> Iterator[Outcome]:
-        """Stop the deferred syncs of all, if they are ours and run.
+        """Stop the deferred syncs of all, if they are ours and run; withdraw those not started yet.
 
         Raises:
             dagster.Failure: at the end, naming those that could not be stopped.
@@ -288,15 +288,25 @@ class Group:
         return not is_over
 
     def _stop(self, member: Member) -> Steps[Outcome]:
+        withdrawn = self._withdraw(member)
         note = self._deferred_note(member)
         life = self._life(member, _unfinished_of(note) if note else None, recorded=False)
         life.recall()
         outcome = yield from life.stop(STOP_GRACE_SECONDS)
-        text = f"Asked to stop. {outcome.value[0].upper()}{outcome.value[1:]}."
+        text = f"Asked to stop. {outcome.value[0].upper()}{outcome.value[1:]}.{withdrawn}"
         life.log.info(text)
         if outcome is StopOutcome.UNKNOWN:
             return Outcome(member, "failed", reason=text)
         return Outcome(member, "stopped")
+
+    def _withdraw(self, member: Member) -> str:
+        """Write down that what is queued is not wanted any more, and return what to say of it."""
+        partition = self._step.partition if self._step else None
+        queued = still_wanted(self._notes(member))
+        if self._step is None or all(partition not in (None, each.partition) for each in queued):
+            return ""
+        self._journal(self._step, member).withdrawn()
+        return " The sync that was queued is withdrawn."
 
     def _tell(self, member: Member, sync_ids: Mapping[str, str]) -> Steps[Outcome]:
         sync_id = sync_ids.get(member.connection_id)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.notes import Note, in_flight_among, note_of, text_of
+from dagster_rudderstack.notes import Note, in_flight_among, note_of, still_wanted, text_of
 from dagster_rudderstack.observing import History, Ours, Wanted
-from dagster_rudderstack.step import CLOSED, FAILED, IN_FLIGHT, QUEUED, STARTING
+from dagster_rudderstack.step import CLOSED, FAILED, STARTING
 
 __all__ = ["EventLog"]
 
@@ -80,7 +80,7 @@ class EventLog:
                     note.partition,
                     in_hand=self._is_in_hand(note.run_id),
                 )
-                for note in _still_wanted(notes)
+                for note in still_wanted(notes)
             ],
         )
 
@@ -175,14 +175,3 @@ def _last_of_each_step(notes: Sequence[Note]) -> list[Note]:
     for note in notes:
         last.setdefault((note.run_id, note.step, note.partition), note)
     return list(last.values())
-
-
-def _still_wanted(notes: Sequence[Note]) -> Iterator[Note]:
-    """Yield the deferred starts that no later start has made good; `notes` is newest first."""
-    started: set[str | None] = set()
-    for note in notes:
-        if note.state in (STARTING, IN_FLIGHT):
-            started.add(note.partition)
-        elif note.state == QUEUED and note.partition not in started:
-            started.add(note.partition)
-            yield note

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from dagster_rudderstack.metadata import Metadata, MetadataKey
-from dagster_rudderstack.step import IN_FLIGHT
+from dagster_rudderstack.step import IN_FLIGHT, QUEUED, STARTING, WITHDRAWN
 
-__all__ = ["Note", "bool_of", "in_flight_among", "note_of", "text_of"]
+__all__ = ["Note", "bool_of", "in_flight_among", "note_of", "still_wanted", "text_of"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Note:
     """One record of a sync.
 
     Attributes:
-        state: one of `step.STARTING`, `IN_FLIGHT`, `QUEUED`, `CLOSED`, `FAILED`.
+        state: one of `step.STARTING`, `IN_FLIGHT`, `QUEUED`, `CLOSED`, `FAILED`, `WITHDRAWN`.
         run_id: the run whose step wrote it.
         step: which of its steps.
         connection_id: the connection.
@@ -88,6 +88,22 @@ def _after(before: Note | None, note: Note) -> Note:
     if before is None or not before.owned or (before.deadline is None) != (note.deadline is None):
         return note
     return replace(note, owned=True, sync_type=before.sync_type)
+
+
+def still_wanted(notes: Sequence[Note]) -> Iterator[Note]:
+    """Yield the deferred starts that no later start or stop has settled; `notes` is newest first.
+
+    What is withdrawn without a partition is all that was queued until then.
+    """
+    settled: set[str | None] = set()
+    for note in notes:
+        if note.state == WITHDRAWN and note.partition is None:
+            return
+        if note.state in (STARTING, IN_FLIGHT, WITHDRAWN):
+            settled.add(note.partition)
+        elif note.state == QUEUED and note.partition not in settled:
+            settled.add(note.partition)
+            yield note
 
 
 def text_of(value: dg.MetadataValue | None) -> str | None:

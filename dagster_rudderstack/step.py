@@ -50,7 +50,7 @@ MAX_ATTEMPTS = 100
 """How many runs we follow from a retried run to the run that it retries."""
 
 STARTING, IN_FLIGHT, QUEUED = "starting", "in flight", "queued"
-CLOSED, FAILED = "closed", "failed"
+CLOSED, FAILED, WITHDRAWN = "closed", "failed", "withdrawn"
 """What a record says of a sync (`MetadataKey.STEP_STATE`)."""
 
 _T = TypeVar("_T")
@@ -369,6 +369,10 @@ class AssetJournal:
             f"Sync {running_sync_id} is running: ours is started when it is over.",
             {MetadataKey.SYNC_ID: dg.MetadataValue.text(running_sync_id)},
         )
+
+    def withdrawn(self) -> None:
+        """What was queued until now is not wanted any more."""
+        self._write(WITHDRAWN, "The sync that was queued is not wanted any more.", {})
 
     def failed(self, reason: str, *, retryable: bool, facts: Metadata) -> None:
         """The sync is over, or was not started, and this is why."""

@@ -15,7 +15,13 @@ from dagster_rudderstack import (
     build_rudderstack_sync_assets,
 )
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
-from dagster_rudderstack_tests.many.world import failure, failure_metadata, resource_of, when
+from dagster_rudderstack_tests.many.world import (
+    failure,
+    failure_metadata,
+    log_lines,
+    resource_of,
+    when,
+)
 from dagster_rudderstack_tests.sensors.world import (
     FAILING,
     World,
@@ -484,6 +490,53 @@ def test_stop_after_a_run_that_attached(scene: World, server: LocalRudderStack) 
     scene.run(run_config=config(action="stop"))
 
     assert len(server.stops("crm")) == 1
+
+
+def test_stop_withdraws_what_is_queued(
+    scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
+) -> None:
+    """A start that waits for the end of another sync is not requested after a stop; one that is
+    wanted later is."""
+    server.start_sync("crm")
+    scene.tick()
+    scene.run()
+    stopped = scene.run(run_config=config(action="stop"))
+    clock.advance(60)
+    assert scene.launch(scene.tick()) == []
+
+    server.start_sync("crm")
+    scene.run()
+    clock.advance(60)
+    runs = scene.launch(scene.tick())
+
+    assert any("queued" in line for line in log_lines(instance, stopped.run_id))
+    assert len(server.stops("crm")) == 0
+    assert [run.success for run in runs] == [True]
+    assert len(server.starts("crm")) == 1
+
+
+def test_stop_of_one_partition(
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    server: LocalRudderStack,
+    clock: ManualClock,
+) -> None:
+    """A stop for a partition leaves alone what is queued for the others."""
+    days = dg.StaticPartitionsDefinition(["monday", "tuesday"])
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", wait=False, partitions_def=days
+    )
+    scene = world(instance, rudderstack, asset)
+    server.start_sync("crm")
+    scene.tick()
+    scene.run(partition_key="monday")
+    scene.run(partition_key="tuesday")
+    scene.run(partition_key="monday", run_config=config(action="stop"))
+    clock.advance(60)
+
+    result = scene.tick()
+
+    assert [request.partition_key for request in result.run_requests or ()] == ["tuesday"]
 
 
 def test_stop_that_is_not_answered(
