@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -11,6 +11,8 @@ from dagster_rudderstack.metadata import Metadata, MetadataKey
 from dagster_rudderstack.step import IN_FLIGHT, QUEUED, STARTING, WITHDRAWN
 
 __all__ = ["Note", "bool_of", "in_flight_among", "note_of", "still_wanted", "text_of"]
+
+FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -90,20 +92,34 @@ def _after(before: Note | None, note: Note) -> Note:
     return replace(note, owned=True, sync_type=before.sync_type)
 
 
-def still_wanted(notes: Sequence[Note]) -> Iterator[Note]:
-    """Yield the deferred starts that no later start or stop has settled; `notes` is newest first.
+def still_wanted(notes: Sequence[Note]) -> list[Note]:
+    """Return the deferred starts that no later start or stop has settled, one for each partition.
 
-    What is withdrawn without a partition is all that was queued until then.
+    A full sync brings what an incremental one brings, and not the other way round: who wants one is
+    not served by less. What is withdrawn without a partition is all that was queued until then.
+
+    Args:
+        notes: newest first.
     """
-    settled: set[str | None] = set()
+    settled: dict[str | None, set[str | None]] = {}
+    wanted: dict[str | None, Note] = {}
     for note in notes:
         if note.state == WITHDRAWN and note.partition is None:
-            return
-        if note.state in (STARTING, IN_FLIGHT, WITHDRAWN):
-            settled.add(note.partition)
-        elif note.state == QUEUED and note.partition not in settled:
-            settled.add(note.partition)
-            yield note
+            break
+        if note.state in (STARTING, IN_FLIGHT):
+            settled.setdefault(note.partition, set()).add(note.sync_type)
+        elif note.state == WITHDRAWN:
+            settled.setdefault(note.partition, set()).add(FULL)
+        elif note.state == QUEUED and not _is_served(note, settled.get(note.partition)):
+            newest = wanted.setdefault(note.partition, note)
+            if note.sync_type == FULL:
+                wanted[note.partition] = replace(newest, sync_type=FULL)
+    return list(wanted.values())
+
+
+def _is_served(note: Note, started: Collection[str | None] | None) -> bool:
+    """Whether one of the sync types that were started later brings what a queued start wants."""
+    return bool(started) and (note.sync_type != FULL or FULL in (started or ()))
 
 
 def text_of(value: dg.MetadataValue | None) -> str | None:

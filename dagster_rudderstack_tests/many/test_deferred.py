@@ -241,6 +241,39 @@ def test_the_wanted_sync_has_the_type_and_partition_of_its_run(
     assert server.syncs("crm")[-1].sync_type == "full"
 
 
+def test_a_wanted_full_sync_is_not_dropped(
+    scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """Of several runs that want a sync when another one is over, one that wants all rows wins."""
+    server.start_sync("crm")
+    scene.tick()
+    scene.run(run_config=config(sync_type="full"))
+    scene.run(run_config=config(sync_type="incremental"))
+    clock.advance(60)
+
+    runs = scene.launch(scene.tick())
+
+    assert [run.success for run in runs] == [True]
+    assert [request.sync_type for request in server.syncs("crm")][1:] == ["full"]
+
+
+@pytest.mark.parametrize(("started", "wanted"), [("incremental", ["full"]), ("full", [])])
+def test_a_wanted_full_sync_is_made_good_by_a_full_one(
+    scene: World, server: LocalRudderStack, clock: ManualClock, started: str, wanted: list[str]
+) -> None:
+    """A start of an incremental sync does not stand for the full one that another run wants."""
+    server.start_sync("crm")
+    scene.tick()
+    scene.run(run_config=config(sync_type="full"))
+    clock.advance(60)
+    scene.run(run_config=config(sync_type=started))
+
+    requests = scene.tick().run_requests or ()
+
+    configs = [request.run_config["ops"]["contacts"]["config"] for request in requests]
+    assert [each["sync_type"] for each in configs] == wanted
+
+
 def test_a_sync_that_ends_while_ours_is_queued(
     scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
