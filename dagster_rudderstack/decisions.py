@@ -17,6 +17,7 @@ from dagster_rudderstack.errors import (
     SyncAbortedError,
     SyncError,
     SyncFailedError,
+    SyncTimedOutError,
     TransportError,
     UnexpectedResponseError,
 )
@@ -25,10 +26,12 @@ from dagster_rudderstack.text import sentence
 
 __all__ = [
     "ADOPTION_SECONDS",
+    "BY_TIMEOUT",
     "StartAnswer",
     "began_since",
     "duration_text",
     "failure_of",
+    "failure_of_deferred",
     "is_passing",
     "judge_start",
     "percent_done",
@@ -129,9 +132,7 @@ def failure_of(sync: Sync, connection_id: str) -> SyncError | None:
     """Return the error of a sync that is over; None if it succeeded."""
     if sync.state is SyncState.SUCCEEDED:
         return None
-    what = f"Sync {sync.id} of connection {connection_id}"
-    took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
-    says = f" RudderStack says: {sentence(sync.error)}" if sync.error else ""
+    what, took, says = _words(sync, connection_id)
     if sync.state is SyncState.ABORTED:
         return SyncAbortedError(
             f"{what} was stopped{took} (status {sync.status!r}).{says} If that was not meant, "
@@ -152,6 +153,47 @@ def failure_of(sync: Sync, connection_id: str) -> SyncError | None:
         connection_id=connection_id,
         sync=sync,
     )
+
+
+def _words(sync: Sync, connection_id: str) -> tuple[str, str, str]:
+    """Return which sync it is, how long it took and what RudderStack says of it."""
+    took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
+    says = f" RudderStack says: {sentence(sync.error)}" if sync.error else ""
+    return f"Sync {sync.id} of connection {connection_id}", took, says
+
+
+BY_TIMEOUT = "timeout"
+"""What stands for the run that had a deferred sync stopped, if that was its timeout."""
+
+
+def failure_of_deferred(sync: Sync, connection_id: str, stopped_by: str | None) -> SyncError | None:
+    """Return the error of a sync that no step waited for; None if it succeeded.
+
+    RudderStack says of a sync that was stopped that it failed; who stopped it is known to Dagster.
+
+    Args:
+        sync: it is over.
+        connection_id: its connection.
+        stopped_by: the run that had it stopped, or `BY_TIMEOUT`; None: neither.
+    """
+    failure = failure_of(sync, connection_id)
+    if failure is None or stopped_by is None:
+        return failure
+    what, took, says = _words(sync, connection_id)
+    if stopped_by != BY_TIMEOUT:
+        return SyncAbortedError(
+            f"{what} was stopped{took}, as asked by run {stopped_by}.{says}",
+            connection_id=connection_id,
+            sync=sync,
+        )
+    error = SyncTimedOutError(
+        f"{what} was not over within its timeout and was stopped{took}.{says} Raise the timeout if "
+        "the sync is slow, or look at it in RudderStack's dashboard.",
+        connection_id=connection_id,
+        sync=sync,
+    )
+    error.stop_requested = True
+    return error
 
 
 def duration_text(seconds: float) -> str:

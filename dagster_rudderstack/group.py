@@ -16,12 +16,15 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_rudderstack.decisions import failure_of_deferred
 from dagster_rudderstack.errors import (
     ApiError,
     ConnectionDisabledError,
     RudderStackError,
+    SyncAbortedError,
     SyncAlreadyRunningError,
     SyncError,
+    SyncFailedError,
     SyncLostError,
 )
 from dagster_rudderstack.lookout import Lookout
@@ -35,7 +38,14 @@ from dagster_rudderstack.metadata import (
     sync_metadata,
 )
 from dagster_rudderstack.models import Sync
-from dagster_rudderstack.notes import Note, in_flight_among, note_of, still_wanted, text_of
+from dagster_rudderstack.notes import (
+    Note,
+    in_flight_among,
+    note_of,
+    still_wanted,
+    stops_among,
+    text_of,
+)
 from dagster_rudderstack.outcomes import Line, Member, Outcome, failure_of_many, summary_text
 from dagster_rudderstack.policies import OnDisabled, SyncPolicy
 from dagster_rudderstack.resource import RudderStackResource
@@ -45,6 +55,7 @@ from dagster_rudderstack.step import (
     INTERRUPTS,
     LOOK_UP_SECONDS,
     AnyContext,
+    AssetJournal,
     SyncStep,
     current_step,
     end_interrupted,
@@ -53,6 +64,7 @@ from dagster_rudderstack.step import (
 )
 from dagster_rudderstack.sync import (
     STOP_GRACE_SECONDS,
+    Journal,
     NoJournal,
     Steps,
     StopOutcome,
@@ -290,7 +302,8 @@ class Group:
     def _stop(self, member: Member) -> Steps[Outcome]:
         withdrawn = self._withdraw(member)
         note = self._deferred_note(member)
-        life = self._life(member, _unfinished_of(note) if note else None, recorded=False)
+        journal = _StopJournal(self._journal(self._step, member)) if self._step else NoJournal()
+        life = self._life(member, _unfinished_of(note) if note else None, journal)
         life.recall()
         outcome = yield from life.stop(STOP_GRACE_SECONDS)
         text = f"Asked to stop. {outcome.value[0].upper()}{outcome.value[1:]}.{withdrawn}"
@@ -313,14 +326,21 @@ class Group:
         if sync_id is None:
             reason = "'report' needs the id of the sync in sync_ids: it is for the polling sensor."
             return Outcome(member, "failed", reason=reason, retryable=False)
-        life = self._life(member, None, recorded=False)
+        life = self._life(member, None, NoJournal())
         try:
             report = yield from life.attach(sync_id)
         except RudderStackError as error:
-            return Outcome(
-                member, "failed", error=error, reason=error.message, retryable=error.retryable
-            )
+            why = self._why(member, error)
+            return Outcome(member, "failed", error=why, reason=why.message, retryable=why.retryable)
         return Outcome(member, report.status, sync=report)
+
+    def _why(self, member: Member, error: RudderStackError) -> RudderStackError:
+        """Return an error of a deferred sync; if that was stopped, it says by whom."""
+        if not isinstance(error, (SyncFailedError, SyncAbortedError)) or error.sync is None:
+            return error
+        stopped_by = stops_among(self._observations(member), member.connection_id)
+        why = failure_of_deferred(error.sync, member.connection_id, stopped_by.get(error.sync.id))
+        return why or error
 
     def _failed(self, member: Member, life: SyncLife, error: RudderStackError) -> Outcome:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
@@ -358,21 +378,23 @@ class Group:
             )
 
     def _life(
-        self, member: Member, unfinished: Unfinished | None, *, recorded: bool = True
+        self, member: Member, unfinished: Unfinished | None, journal: Journal | None = None
     ) -> SyncLife:
         log: Any = self._step.context.log if self._step else dg.get_dagster_logger("rudderstack")
+        if journal is None:
+            journal = self._journal(self._step, member) if self._step else NoJournal()
         life = SyncLife(
             self._client,
             member.request,
             self.policy,
-            journal=self._journal(self._step, member) if self._step and recorded else NoJournal(),
+            journal=journal,
             unfinished=unfinished,
             log=log if len(self.members) == 1 else _Named(log, member.name),
         )
         self._lives[member.key] = life
         return life
 
-    def _journal(self, step: SyncStep, member: Member) -> Any:
+    def _journal(self, step: SyncStep, member: Member) -> AssetJournal:
         request = member.request
         facts: Metadata = {}
         if self.deferred:
@@ -457,12 +479,15 @@ class Group:
 
     def _notes(self, member: Member) -> list[Note]:
         """Return what steps, in whatever run, wrote about the syncs of the member, newest first."""
+        records = self._observations(member)
+        notes = [note for record in records if (note := note_of(record)) is not None]
+        return [note for note in notes if note.connection_id == member.connection_id]
+
+    def _observations(self, member: Member) -> Sequence[dg.EventLogRecord]:
         if self._step is None:
             return []
         instance = self._step.context.instance
-        records = instance.fetch_observations(member.key, limit=NOTES_SEARCHED).records
-        notes = [note for record in records if (note := note_of(record)) is not None]
-        return [note for note in notes if note.connection_id == member.connection_id]
+        return instance.fetch_observations(member.key, limit=NOTES_SEARCHED).records
 
     # --- the end
 
@@ -490,6 +515,17 @@ NOTES_SEARCHED = 200
 
 def _unfinished_of(note: Note) -> Unfinished:
     return Unfinished(sync_id=note.sync_id, owned=note.owned)
+
+
+@dataclass(frozen=True)
+class _StopJournal(NoJournal):
+    """Writes down that a deferred sync was asked to stop. How it ends is for the sensor to tell."""
+
+    journal: AssetJournal
+
+    def stop_requested(self, sync_id: str) -> None:
+        """Write down the stop."""
+        self.journal.deferred_stopped(sync_id)
 
 
 @dataclass(frozen=True)

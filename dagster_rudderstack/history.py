@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.notes import Note, in_flight_among, note_of, still_wanted, text_of
+from dagster_rudderstack.notes import (
+    Note,
+    in_flight_among,
+    note_of,
+    still_wanted,
+    stops_among,
+    text_of,
+)
 from dagster_rudderstack.observing import History, Ours, Wanted
 from dagster_rudderstack.step import CLOSED, FAILED, STARTING
 
@@ -57,7 +64,8 @@ class EventLog:
         depth = RECORDS_READ + RECORDS_PER_SYNC * ends
         reported = set(self._materialized(connection_id, key, depth))
         notes: list[Note] = []
-        for record in self._observations(connection_id, key, depth):
+        records = list(self._observations(connection_id, key, depth))
+        for record in records:
             note = note_of(record)
             if note is None:
                 reported.update(_sync_ids(connection_id, record))
@@ -65,9 +73,13 @@ class EventLog:
                 notes.append(note)
         told = {note.sync_id for note in notes if note.state in (CLOSED, FAILED)}
         reported.update(sync_id for sync_id in told if sync_id is not None)
+        stops = stops_among(records, connection_id)
         return History(
             reported=frozenset(reported),
-            ours={id_: self._ours(note) for id_, note in in_flight_among(notes).items()},
+            ours={
+                id_: self._ours(note, stops.get(id_))
+                for id_, note in in_flight_among(notes).items()
+            },
             may_have_started=any(
                 self._is_in_hand(note.run_id)
                 for note in _last_of_each_step(notes)
@@ -95,7 +107,7 @@ class EventLog:
         for each in dict.fromkeys((key, dg.AssetKey(["rudderstack", connection_id]))):
             yield from _newest(self.instance.fetch_observations, each, depth)
 
-    def _ours(self, note: Note) -> Ours:
+    def _ours(self, note: Note, stopped_by: str | None) -> Ours:
         is_deferred = note.deadline is not None
         return Ours(
             in_hand=not is_deferred and self._is_in_hand(note.run_id),
@@ -104,6 +116,7 @@ class EventLog:
             sync_type=note.sync_type,
             partition=note.partition,
             deadline=note.deadline,
+            stopped_by=stopped_by,
         )
 
     def _is_in_hand(self, run_id: str) -> bool:

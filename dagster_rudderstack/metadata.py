@@ -66,6 +66,9 @@ class MetadataKey:
     RETRYABLE = "rudderstack/retryable"
     DEADLINE = "rudderstack/deadline"
     """When the timeout of a deferred sync passes."""
+    STOPPED_BY = "rudderstack/stopped_by"
+    """What had RudderStack stop a deferred sync: `timeout`, or the id of the run that a person
+    launched for it."""
     # In definitions, so that a polling sensor knows what to do.
     DEFERRED = "rudderstack/deferred"
     LIMITS = "rudderstack/limits"

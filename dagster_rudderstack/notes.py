@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -10,7 +10,15 @@ import dagster as dg
 from dagster_rudderstack.metadata import Metadata, MetadataKey
 from dagster_rudderstack.step import IN_FLIGHT, QUEUED, STARTING, WITHDRAWN
 
-__all__ = ["Note", "bool_of", "in_flight_among", "note_of", "still_wanted", "text_of"]
+__all__ = [
+    "Note",
+    "bool_of",
+    "in_flight_among",
+    "note_of",
+    "still_wanted",
+    "stops_among",
+    "text_of",
+]
 
 FULL = "full"
 
@@ -20,7 +28,8 @@ class Note:
     """One record of a sync.
 
     Attributes:
-        state: one of `step.STARTING`, `IN_FLIGHT`, `QUEUED`, `CLOSED`, `FAILED`, `WITHDRAWN`.
+        state: one of `step.STARTING`, `IN_FLIGHT`, `QUEUED`, `CLOSED`, `FAILED`, `STOPPED`,
+            `WITHDRAWN`.
         run_id: the run whose step wrote it.
         step: which of its steps.
         connection_id: the connection.
@@ -120,6 +129,27 @@ def still_wanted(notes: Sequence[Note]) -> list[Note]:
 def _is_served(note: Note, started: Collection[str | None] | None) -> bool:
     """Whether one of the sync types that were started later brings what a queued start wants."""
     return bool(started) and (note.sync_type != FULL or FULL in (started or ()))
+
+
+def stops_among(records: Iterable[dg.EventLogRecord], connection_id: str) -> dict[str, str]:
+    """Return what had deferred syncs stopped, by the sync's id: a run's id, or `BY_TIMEOUT`.
+
+    Steps and sensors write it. What came first counts.
+
+    Args:
+        records: observations, newest first.
+        connection_id: whose syncs.
+    """
+    stops: dict[str, str] = {}
+    for record in records:
+        metadata = record.asset_observation.metadata if record.asset_observation else {}
+        stopped_by, sync_id, connection = (
+            text_of(metadata.get(key))
+            for key in (MetadataKey.STOPPED_BY, MetadataKey.SYNC_ID, MetadataKey.CONNECTION_ID)
+        )
+        if stopped_by and sync_id and connection == connection_id:
+            stops[sync_id] = stopped_by
+    return stops
 
 
 def text_of(value: dg.MetadataValue | None) -> str | None:

@@ -154,6 +154,7 @@ class Ours:
         sync_type: what was asked for; None: RudderStack decided.
         partition: of the asset; None: not partitioned.
         deadline: of a deferred sync: epoch seconds; None: not deferred.
+        stopped_by: the run that had it stopped, or `BY_TIMEOUT`; None: neither.
     """
 
     in_hand: bool = False
@@ -162,6 +163,7 @@ class Ours:
     sync_type: str | None = None
     partition: str | None = None
     deadline: float | None = None
+    stopped_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.decisions import failure_of
+from dagster_rudderstack.decisions import BY_TIMEOUT, failure_of_deferred
+from dagster_rudderstack.errors import SyncError
 from dagster_rudderstack.metadata import (
     SUCCEEDED_CHECK,
     Metadata,
@@ -51,8 +52,9 @@ def events_of(finding: Finding, watch: Watch, link_template: str | None = None) 
     """Return what tells how a sync has ended."""
     metadata = _metadata(finding, link_template)
     partitions = _partitions(finding, watch)
-    failure = failure_of(finding.sync, finding.connection_id)
+    failure = _failure(finding)
     if failure is not None:
+        metadata |= _stopped_by(finding)
         observations = _observations(watch, partitions, failure.message, metadata)
         return [*observations, *_succeeded(watch, failure.message, passed=False)]
     text = f"Sync {finding.sync.id}, {_ORIGIN_TEXTS[_origin(finding)]}."
@@ -65,6 +67,20 @@ def events_of(finding: Finding, watch: Watch, link_template: str | None = None) 
         *([_evaluation(watch.check.result(watch.key, finding.sync))] if watch.check else []),
         *_succeeded(watch, text, passed=True),
     ]
+
+
+def _failure(finding: Finding) -> SyncError | None:
+    stopped_by = finding.ours.stopped_by if finding.ours else None
+    return failure_of_deferred(finding.sync, finding.connection_id, stopped_by)
+
+
+def _stopped_by(finding: Finding) -> Metadata:
+    stopped_by = finding.ours.stopped_by if finding.ours else None
+    return {MetadataKey.STOPPED_BY: dg.MetadataValue.text(stopped_by)} if stopped_by else {}
+
+
+def _is_stopped_as_asked(finding: Finding) -> bool:
+    return finding.ours is not None and finding.ours.stopped_by not in (None, BY_TIMEOUT)
 
 
 def overdue_events(
@@ -86,6 +102,8 @@ def overdue_events(
     metadata = _metadata(finding, link_template)
     deadline = finding.ours.deadline if finding.ours else None
     metadata[MetadataKey.DEADLINE] = dg.MetadataValue.timestamp(deadline or 0.0)
+    if outcome is StopOutcome.REQUESTED:
+        metadata[MetadataKey.STOPPED_BY] = dg.MetadataValue.text(BY_TIMEOUT)
     observations = _observations(watch, _partitions(finding, watch), text, metadata)
     return [*observations, *_succeeded(watch, text, passed=False)]
 
@@ -170,11 +188,15 @@ def start_request(watch: Watch, wanted: Wanted) -> dg.RunRequest:
 
 
 def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRequest]:
-    """Return the runs that fail for deferred syncs which have failed, one for each step."""
+    """Return the runs that fail for deferred syncs which have failed, one for each step.
+
+    What a person has had stopped alerts nobody.
+    """
     groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
     for finding, watch in findings:
-        is_failed = not finding.overdue and failure_of(finding.sync, finding.connection_id)
-        if is_failed and finding.ours is not None and finding.ours.deferred:
+        is_failed = not finding.overdue and _failure(finding) is not None
+        is_alerting = is_failed and not _is_stopped_as_asked(finding)
+        if is_alerting and finding.ours is not None and finding.ours.deferred:
             groups.setdefault((watch.op_name, finding.ours.partition), []).append((finding, watch))
     return [_failure_request(group, partition) for (_, partition), group in groups.items()]
 

@@ -284,7 +284,9 @@ def _events(
     watch, link = settings.watches[finding.connection_id], rudderstack.dashboard_url
     if not finding.overdue:
         return events_of(finding, watch, link)
-    return [] if finding.told else overdue_events(finding, watch, stopped, link)
+    # What an earlier tick could not stop is told again, so that the reason of its end is known.
+    is_news = stopped is StopOutcome.REQUESTED and not (finding.ours and finding.ours.stopped_by)
+    return overdue_events(finding, watch, stopped, link) if is_news or not finding.told else []
 
 
 def _stop(

@@ -50,7 +50,7 @@ MAX_ATTEMPTS = 100
 """How many runs we follow from a retried run to the run that it retries."""
 
 STARTING, IN_FLIGHT, QUEUED = "starting", "in flight", "queued"
-CLOSED, FAILED, WITHDRAWN = "closed", "failed", "withdrawn"
+CLOSED, FAILED, STOPPED, WITHDRAWN = "closed", "failed", "stopped", "withdrawn"
 """What a record says of a sync (`MetadataKey.STEP_STATE`)."""
 
 _T = TypeVar("_T")
@@ -352,6 +352,18 @@ class AssetJournal:
             CLOSED,
             f"Sync {sync_id} was asked to stop.",
             {MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)},
+        )
+
+    def deferred_stopped(self, sync_id: str) -> None:
+        """RudderStack was asked to stop a deferred sync, whose end the sensor tells."""
+        run_id = self.step.run.run_id
+        self._write(
+            STOPPED,
+            f"Sync {sync_id} was asked to stop, by run {run_id}.",
+            {
+                MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id),
+                MetadataKey.STOPPED_BY: dg.MetadataValue.text(run_id),
+            },
         )
 
     def closed(self, sync_id: str) -> None:

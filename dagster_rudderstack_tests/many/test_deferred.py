@@ -503,6 +503,45 @@ def test_stop(scene: World, server: LocalRudderStack, clock: ManualClock) -> Non
     assert told(scene.tick())[0] == ("observed", "contacts")
 
 
+def test_a_stop_is_told_as_asked(
+    scene: World, server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """The end of a sync that a run has stopped is told as that, and fails no run: nobody needs to
+    be alerted on it, and nothing is to be mended."""
+    scene.run()
+    stopped = scene.run(run_config=config(action="stop"))
+
+    result = scene.tick()
+
+    (sync,) = server.syncs("crm")
+    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    for event in result.asset_events:
+        text = event.description or ""
+        assert text.startswith(f"Sync {sync.id} of connection crm was stopped")
+        assert f"as asked by run {stopped.run_id}." in text
+        assert "Mend" not in text
+    assert result.run_requests == []
+    assert told(scene.tick()) == []
+    (record,) = instance.fetch_observations(dg.AssetKey("contacts"), limit=1).records
+    assert record.asset_observation is not None
+    by = record.asset_observation.metadata[MetadataKey.STOPPED_BY]
+    assert by == dg.MetadataValue.text(stopped.run_id)
+
+
+def test_a_stop_that_came_too_late(
+    scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A sync that succeeds though it was asked to stop is materialized."""
+    server.update_connection("crm", stop_delay_seconds=100)
+    scene.run()
+    scene.run(run_config=config(action="stop"))
+    clock.advance(60)
+
+    (materialization,) = materializations(scene.tick())
+
+    assert MetadataKey.STOPPED_BY not in materialization.metadata
+
+
 def test_stop_leaves_what_is_not_ours(scene: World, server: LocalRudderStack) -> None:
     """A sync that somebody else started is not stopped, nor is anything if nothing was deferred."""
     server.start_sync("crm", origin="dashboard")
@@ -619,6 +658,47 @@ def test_timeout(
     server.clock.advance(30)  # type: ignore[attr-defined]
     (run,) = scene.launch(scene.tick())
     assert not run.success
+
+
+def test_timeout_is_the_reason(
+    scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a sync that its timeout has stopped, the sensor and the run that fails tell just that."""
+    scene.run()
+    later(monkeypatch, 121)
+    scene.tick()
+
+    result = scene.tick()
+    (run,) = scene.launch(result)
+
+    (sync,) = server.syncs("crm")
+    reason = f"Sync {sync.id} of connection crm was not over within its timeout and was stopped"
+    assert [(event.description or "").startswith(reason) for event in result.asset_events] == [
+        True,
+        True,
+    ]
+    assert failure(run).startswith(reason)
+    assert "Raise the timeout" in failure(run)
+    assert "Mend" not in failure(run)
+
+
+def test_timeout_whose_stop_was_refused_at_first(
+    scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only a later tick can stop a sync that is late, that is told, and is the reason too."""
+    server.update_connection("crm", stop_delay_seconds=30)
+    server.add_fault(Fault("status", operation="stop", status=500))
+    scene.run()
+    later(monkeypatch, 121)
+
+    first, second, third = (scene.tick().asset_events for _ in range(3))
+    server.clock.advance(30)  # type: ignore[attr-defined]
+    (run,) = scene.launch(scene.tick())
+
+    assert "it could not be stopped" in (first[0].description or "")
+    assert "RudderStack was asked to stop it" in (second[0].description or "")
+    assert third == []
+    assert "was not over within its timeout and was stopped" in failure(run)
 
 
 def test_timeout_after_a_run_that_attached(
