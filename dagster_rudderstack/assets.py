@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.config import RudderStackDeferredSyncConfig, RudderStackSyncConfig
-from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.group import Group
 from dagster_rudderstack.metadata import (
     SUCCEEDED_CHECK,
@@ -17,6 +17,7 @@ from dagster_rudderstack.metadata import (
     MetadataKey,
     RejectedRowsCheck,
     column_metadata,
+    failure_from,
     report_metadata,
 )
 from dagster_rudderstack.outcomes import Member, Outcome
@@ -363,6 +364,12 @@ class _Plan:
         return rudderstack
 
     def _group(self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig) -> Group:
+        try:
+            return self._new_group(context, config)
+        except RudderStackError as error:
+            raise failure_from(error) from error
+
+    def _new_group(self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig) -> Group:
         rudderstack = self._rudderstack(context)
         sync_type = config.sync_type_or(self.sync_type)
         return Group(

@@ -351,6 +351,8 @@ class Group:
             error, SyncAlreadyRunningError
         )
         sync = error.sync if isinstance(error, SyncError) and is_about_ours else None
+        if sync is not None and sync.id != life.sync_id:
+            sync = None
         # A sync that may still run is left as it is written down: the next attempt takes it up.
         if self._step is not None and not life.may_be_running:
             self._note_failure(self._step, member, error, sync)
@@ -454,8 +456,13 @@ class Group:
                 and text_of(materialization.metadata.get(MetadataKey.CONNECTION_ID))
                 == member.connection_id
             ):
-                return record
+                return None if self._is_outdated(step, member, record) else record
         return None
+
+    def _is_outdated(self, step: SyncStep, member: Member, record: dg.EventLogRecord) -> bool:
+        """Whether what an earlier run synced was rebuilt since, so that it may lack rows."""
+        is_earlier = record.run_id != step.run.run_id
+        return is_earlier and step.was_rebuilt(member.key, record)
 
     def _last_note(self, step: SyncStep, member: Member) -> Note | None:
         request = member.request

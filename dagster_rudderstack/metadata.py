@@ -64,6 +64,8 @@ class MetadataKey:
     OWNED = "rudderstack/owned"
     KNOWN_SYNC_IDS = "rudderstack/known_sync_ids"
     RETRYABLE = "rudderstack/retryable"
+    RETRY_NUMBER = "rudderstack/retry_number"
+    """The attempt of the step, counted from 0, that the body of the step told the result to."""
     DEADLINE = "rudderstack/deadline"
     """When the timeout of a deferred sync passes."""
     STOPPED_BY = "rudderstack/stopped_by"

@@ -196,7 +196,7 @@ class SyncStep:
         if record is None or record.asset_observation is None:
             return None
         left = self._left_by(key, record, record.asset_observation.metadata)
-        if left is not None and self._was_rebuilt(key, record):
+        if left is not None and self.was_rebuilt(key, record):
             self.context.log.info(
                 f"The sync of an earlier attempt of connection {connection_id} is not taken up: an "
                 "asset that it reads was materialized again since."
@@ -231,11 +231,29 @@ class SyncStep:
                 noted_at=_time_of_old(record),
             )
         sync_id = _shown(metadata.get(MetadataKey.SYNC_ID))
+        if state == CLOSED and sync_id is not None and self._has_failed_since(record, metadata):
+            return Unfinished(sync_id=sync_id, owned=False)
         if state != IN_FLIGHT or sync_id is None or self._was_reported(key, record, sync_id):
             return None
         owned = metadata.get(MetadataKey.OWNED)
         return Unfinished(
             sync_id=sync_id, owned=isinstance(owned, dg.BoolMetadataValue) and bool(owned.value)
+        )
+
+    def _has_failed_since(
+        self, record: dg.EventLogRecord, metadata: Mapping[str, dg.MetadataValue]
+    ) -> bool:
+        """Whether the body of the step got the result, and the step has failed all the same.
+
+        It failed at something else, such as what it does with the result: a retry tells the result
+        again. Within one attempt, whoever syncs twice wants two syncs.
+        """
+        told_to = metadata.get(MetadataKey.RETRY_NUMBER)
+        return (
+            record.run_id == self.run.run_id
+            and isinstance(told_to, dg.IntMetadataValue)
+            and told_to.value is not None
+            and told_to.value < self.context.retry_number
         )
 
     def _was_reported(self, key: dg.AssetKey, since: dg.EventLogRecord, sync_id: str) -> bool:
@@ -246,7 +264,7 @@ class SyncStep:
             for record in self._materialized_since(key, since)
         )
 
-    def _was_rebuilt(self, key: dg.AssetKey, since: dg.EventLogRecord) -> bool:
+    def was_rebuilt(self, key: dg.AssetKey, since: dg.EventLogRecord) -> bool:
         """Whether a later attempt has materialized an asset upstream of the step.
 
         Only a run that repeats another one, upstream assets included, does that.
@@ -367,11 +385,14 @@ class AssetJournal:
         )
 
     def closed(self, sync_id: str) -> None:
-        """The result of the sync is reported; a later attempt starts a new one."""
+        """The body of the step has got the result; the next sync of this attempt is a new one."""
         self._write(
             CLOSED,
             f"Sync {sync_id} is over and reported.",
-            {MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)},
+            {
+                MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id),
+                MetadataKey.RETRY_NUMBER: dg.MetadataValue.int(self.step.context.retry_number),
+            },
         )
 
     def queued(self, running_sync_id: str) -> None:

@@ -201,6 +201,76 @@ def test_partitions_do_not_mix_up(
     assert len(set(ids)) == len(server.starts("crm")) == 2
 
 
+def test_a_step_does_not_resume_another(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """A step whose run has lost the sync of another one, of the same connection, starts its own."""
+    server.add_connection("crm", script=BRIEF)
+    server.add_fault(OUTAGE)
+    op = build_rudderstack_sync_op(connection_id="crm", name="sync")
+
+    @dg.op(out=dg.Out(dg.Nothing))
+    def loses_sight(rudderstack: RudderStackResource) -> None:
+        with pytest.raises(dg.Failure):
+            rudderstack.sync_and_poll("crm")
+
+    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    def activate() -> None:
+        op(start_after=loses_sight())
+
+    result = activate.execute_in_process(instance=instance)
+
+    assert result.output_for_node("sync").origin == "started"
+    assert len(server.starts("crm")) == 2
+
+
+def test_a_result_that_could_not_be_stored_is_told_again(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """If the output of an op cannot be stored, a retry of the step stores it, without a sync."""
+    server.add_connection("crm", script=BRIEF)
+    troubles = [OSError("the disk is full")]
+
+    class Storage(dg.IOManager):
+        def handle_output(self, *_: object) -> None:
+            if troubles:
+                raise troubles.pop()
+
+        def load_input(self, *_: object) -> None: ...
+
+    op = build_rudderstack_sync_op(connection_id="crm", name="sync", retry_policy=RETRY)
+
+    @dg.job(resource_defs={"rudderstack": rudderstack, "io_manager": Storage()})
+    def activate() -> None:
+        op()
+
+    assert activate.execute_in_process(instance=instance).success
+    assert len(server.starts("crm")) == 1
+
+
+def test_a_body_that_fails_after_a_sync(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A retry of a step whose body failed between two syncs starts the second one only. Two syncs
+    of one connection in one body are two."""
+    for name in ("crm", "ads"):
+        server.add_connection(name, script=BRIEF)
+    troubles = [OSError("the disk is full")]
+
+    @dg.asset(retry_policy=RETRY)
+    def activation(rudderstack: RudderStackResource) -> None:
+        rudderstack.sync_and_poll("crm")
+        if troubles:
+            raise troubles.pop()
+        rudderstack.sync_and_poll("ads")
+        rudderstack.sync_and_poll("ads")
+
+    result = dg.materialize([activation], resources={"rudderstack": rudderstack}, instance=instance)
+
+    assert result.success
+    assert (len(server.starts("crm")), len(server.starts("ads"))) == (1, 2)
+
+
 def test_a_body_of_the_users_own_resumes(
     server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:

@@ -219,6 +219,20 @@ class _Confused:
         return self._api.get_sync(connection_id, self._sync_id)  # type: ignore[attr-defined]
 
 
+def test_a_sync_that_the_timeout_stopped(world: World) -> None:
+    """The next attempt waits for its end and starts a new one, rather than taking it up."""
+    world.server.add_connection(CONNECTION)
+    world.server.script_next(CONNECTION, SyncScript(duration_seconds=3600))
+    journal = RecordingJournal()
+    with pytest.raises(SyncTimedOutError):
+        world.sync(SyncPolicy(timeout_seconds=60), journal=journal)
+
+    report = world.sync(unfinished=journal.left, journal=journal)
+
+    assert report.origin == "started"
+    assert starts(world) == 2
+
+
 # --- stopping
 
 

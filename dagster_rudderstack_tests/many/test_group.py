@@ -500,6 +500,20 @@ def test_log(
     assert table[3].split()[:6] == ["crm", "crm", syncs["crm"], "succeeded", "1,230", "4"]
 
 
+def test_a_setting_that_cannot_be_right_is_not_retried(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """What the step finds out before it syncs fails it once."""
+    add(server, "crm")
+    step = group("crm", retry_policy=dg.RetryPolicy(max_retries=2))
+
+    result = run([step], resource_of(server, ca_bundle="/no/such/file"), instance)
+
+    assert "/no/such/file" in failure(result)
+    assert not any(event.is_step_up_for_retry for event in result.all_events)
+    assert server.requests == []
+
+
 # --- re-execution
 
 
