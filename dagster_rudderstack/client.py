@@ -42,6 +42,7 @@ from dagster_rudderstack.policies import (
     MAX_RETRY_AFTER_SECONDS,
     RequestPolicy,
     api_base_url,
+    check_proxy_is_near,
     checked_choice,
     checked_headers,
     checked_id,
@@ -506,7 +507,7 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
     limits = settings.requests
     headers = _headers(settings)
     verify = _ssl_context(settings.ca_bundle)
-    proxy = None if settings.proxy_url is None else checked_proxy_url(settings.proxy_url)
+    proxy = _proxy(settings)
     try:
         return httpx.Client(
             headers=headers,
@@ -533,6 +534,14 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
             "The proxy that proxy_url or a variable such as HTTPS_PROXY sets is not usable: "
             "expected http://host:port."
         ) from None
+
+
+def _proxy(settings: ClientSettings) -> str | None:
+    if settings.proxy_url is None:
+        return None
+    proxy_url = checked_proxy_url(settings.proxy_url)
+    check_proxy_is_near(settings.base_url, proxy_url)
+    return proxy_url
 
 
 def _end(*ends: Callable[[], None]) -> None:

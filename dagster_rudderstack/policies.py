@@ -237,6 +237,22 @@ def checked_proxy_url(proxy_url: str) -> str:
     return proxy_url.strip()
 
 
+def check_proxy_is_near(base_url: str, proxy_url: str) -> None:
+    """Check that no other machine would read the token on its way.
+
+    Over https a proxy sees the name of the host only. A request over http, which is meant for this
+    machine, it reads as a whole.
+
+    Raises:
+        InvalidSettingError: for an http URL by way of a proxy that is not on this machine.
+    """
+    if _parsed(base_url).scheme == "http" and not is_loopback_url(proxy_url.strip()):
+        raise InvalidSettingError(
+            "proxy_url would be sent the access token unencrypted, since api_url is plain http: "
+            "leave proxy_url out, or use https in api_url."
+        )
+
+
 def checked_token(value: object) -> str:
     """Return the access token, or say what is wrong with it without showing it.
 

@@ -31,6 +31,7 @@ from dagster_rudderstack.policies import (
     SyncPolicy,
     api_base_url,
     check_one_address,
+    check_proxy_is_near,
     checked_dashboard_url,
     checked_headers,
     checked_proxy_url,
@@ -618,9 +619,9 @@ def _check(known: dict[str, Any]) -> None:
             )
     if "access_token" in known:
         checked_token(known["access_token"])
-    api_base_url(known.get("region"), known.get("api_url"))
+    base_url = api_base_url(known.get("region"), known.get("api_url"))
     if known.get("proxy_url") is not None:
-        checked_proxy_url(known["proxy_url"])
+        check_proxy_is_near(base_url, checked_proxy_url(known["proxy_url"]))
     if known.get("dashboard_url") is not None:
         checked_dashboard_url(known["dashboard_url"])
     checked_headers(known["extra_headers"])

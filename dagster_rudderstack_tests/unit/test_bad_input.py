@@ -235,6 +235,10 @@ def test_sync_type__in_the_launchpad(
         ({"stop_on_termination": "maybe"}, "Input should be 'run_canceled', 'always' or 'never'"),
         ({"dashboard_url": "https://app"}, "{connection_id} or {sync_id} in it"),
         ({"proxy_url": "proxy:3128"}, "expected http://host:port"),
+        (
+            {"api_url": "http://localhost:8085", "proxy_url": "http://proxy:3128"},
+            "proxy_url would be sent the access token unencrypted",
+        ),
         ({"extra_headers": {"Authorization": "x"}}, "may not set 'Authorization'"),
         ({"extra_headers": {"X-A": 7}}, "extra_headers"),
         ({"acces_token": "x"}, "no setting 'acces_token'. Did you mean 'access_token'?"),

@@ -138,6 +138,15 @@ def test_proxy(tls_server: RawServer, ca_bundle: Path) -> None:
     assert [seen.headers["host"] for seen in tls_server.seen] == [API_HOST] * 3
 
 
+def test_proxy__another_machine_and_http() -> None:
+    """A client does not hand its token to another machine, however it is made."""
+    with (
+        pytest.raises(InvalidSettingError, match="unencrypted"),
+        client_of("http://localhost:8085", proxy_url="http://proxy.example:3128"),
+    ):
+        pass
+
+
 def test_proxy__of_the_environment(
     tls_server: RawServer, ca_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

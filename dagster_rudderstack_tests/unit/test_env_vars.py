@@ -167,6 +167,19 @@ def test_region_and_api_url() -> None:
             RudderStackResource(access_token=dg.EnvVar("TOKEN"), **settings)
 
 
+@everywhere
+@pytest.mark.parametrize("variable_of", ["api_url", "proxy_url"])
+def test_http_by_proxy(variable_of: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a proxy of another machine would read the token is seen when the variable is read."""
+    way = {"api_url": "http://localhost:8085", "proxy_url": "http://proxy.example:3128"}
+    monkeypatch.setenv(VARIABLE, way[variable_of])
+    settings: dict[str, Any] = {**way, variable_of: dg.EnvVar(VARIABLE)}
+    resource = RudderStackResource(access_token="token-in-code", **settings)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match="unencrypted"):
+        read(resource, "proxy_url")
+
+
 # --- in use
 
 

@@ -17,6 +17,7 @@ from dagster_rudderstack.policies import (
     RetryPolicy,
     SyncPolicy,
     api_base_url,
+    check_proxy_is_near,
     checked_choice,
     checked_dashboard_url,
     checked_id,
@@ -272,6 +273,33 @@ def test_proxy_url__refused(url: str) -> None:
     """A proxy's address may hold a password, so it is refused without being shown."""
     with pytest.raises(InvalidSettingError, match="proxy_url is not usable") as caught:
         checked_proxy_url(url)
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxy_url"),
+    [
+        ("https://api.rudderstack.com/v2", "http://proxy:3128"),
+        ("https://localhost:8085/v2", "socks5://proxy:1080"),
+        ("http://localhost:8085/v2", "http://127.0.0.1:3128"),
+        ("http://127.0.0.1:8085/v2", "http://me:pw@localhost:3128"),
+        ("http://[::1]:8085/v2", "socks5h://[::1]:1080"),
+    ],
+)
+def test_proxy_is_near(base_url: str, proxy_url: str) -> None:
+    """Any proxy may pass https on; http only one of this machine."""
+    check_proxy_is_near(base_url, proxy_url)
+
+
+@pytest.mark.parametrize(
+    "proxy_url",
+    ["http://me:hush@proxy:3128", "https://proxy", "socks5://10.0.0.1", "http://localhost@proxy:1"],
+)
+def test_proxy_is_near__refused(proxy_url: str) -> None:
+    """A proxy of another machine would read the token of an http request."""
+    with pytest.raises(InvalidSettingError, match=r"proxy_url would .* unencrypted") as caught:
+        check_proxy_is_near("http://localhost:8085/v2", proxy_url)
 
     assert "hush" not in str(caught.value)
 

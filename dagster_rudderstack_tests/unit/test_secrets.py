@@ -168,7 +168,7 @@ defs = dg.Definitions(
         "in_code": RudderStackResource(
             access_token="literal-token-in-code",
             api_url="http://localhost:1",
-            proxy_url="http://me:literal-token-in-code@proxy:1",
+            proxy_url="http://me:literal-token-in-code@localhost:1",
         ),
     },
 )
