@@ -617,6 +617,12 @@ def _check(known: dict[str, Any]) -> None:
             raise InvalidSettingError(
                 f"{name} is empty: leave it out, or set the variable that it is read from."
             )
+    for name, value in checked_headers(known["extra_headers"]).items():
+        if not value:
+            raise InvalidSettingError(
+                f"The value of {name!r} in extra_headers is empty: leave the header out, or set "
+                "the variable that it is read from."
+            )
     if "access_token" in known:
         checked_token(known["access_token"])
     base_url = api_base_url(known.get("region"), known.get("api_url"))
@@ -624,7 +630,6 @@ def _check(known: dict[str, Any]) -> None:
         check_proxy_is_near(base_url, checked_proxy_url(known["proxy_url"]))
     if known.get("dashboard_url") is not None:
         checked_dashboard_url(known["dashboard_url"])
-    checked_headers(known["extra_headers"])
     for policy in (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy):
         _policy(policy, known)
 

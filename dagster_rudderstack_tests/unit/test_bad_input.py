@@ -241,6 +241,8 @@ def test_sync_type__in_the_launchpad(
         ),
         ({"extra_headers": {"Authorization": "x"}}, "may not set 'Authorization'"),
         ({"extra_headers": {"X-A": 7}}, "extra_headers"),
+        ({"extra_headers": {"X-A": ""}}, "The value of 'X-A' in extra_headers is empty"),
+        ({"extra_headers": {"X-A": " "}}, "The value of 'X-A' in extra_headers is empty"),
         ({"acces_token": "x"}, "no setting 'acces_token'. Did you mean 'access_token'?"),
         ({"pol_growth": 0.1}, "no setting 'pol_growth'. Did you mean 'poll_growth'?"),
         ({"rs_cloud_url": "https://x"}, "here it is region or api_url"),

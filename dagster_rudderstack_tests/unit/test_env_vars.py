@@ -168,6 +168,19 @@ def test_region_and_api_url() -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("value", ["", "  ", "two\nlines"])
+def test_bad_header(value: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header is named whose variable has nothing to send in it, or what cannot be sent."""
+    monkeypatch.setenv(VARIABLE, value)
+    headers = {"X-Fixed": "1", "X-Key": dg.EnvVar(VARIABLE)}
+    resource = RudderStackResource(access_token="token-in-code", extra_headers=headers)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError)) as caught:
+        read(resource, "extra_headers")
+    assert "'X-Key'" in str(caught.value) or VARIABLE in str(caught.value)
+
+
+@everywhere
 @pytest.mark.parametrize("variable_of", ["api_url", "proxy_url"])
 def test_http_by_proxy(variable_of: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
     """That a proxy of another machine would read the token is seen when the variable is read."""
