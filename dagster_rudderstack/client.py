@@ -244,15 +244,19 @@ class RudderStackClient:
             started_before: only those; aware, or taken as UTC.
             per_page: 1 to 100.
             limit: return at most so many; None: all.
+
+        Raises:
+            InvalidSettingError: before a request, for a filter or a limit that cannot be right.
+            ApiError: otherwise.
         """
         if status is not None:
             checked_choice(status, SyncFilter, "status")
         path = f"{_connection_path(connection_id)}/syncs"
         query = {
             "status": status,
-            "started_after": _utc_text(started_after),
-            "started_before": _utc_text(started_before),
-            "per_page": _checked_page_size(per_page, limit),
+            "started_after": _utc_text(started_after, "started_after"),
+            "started_before": _utc_text(started_before, "started_before"),
+            "per_page": _page_size(per_page, limit),
         }
         return self._list(Listing(path, "syncs", Sync), query, limit)
 
@@ -618,15 +622,33 @@ def _connection_path(connection_id: str) -> str:
     return f"/retl-connections/{quoted_id(connection_id, 'connection_id')}"
 
 
-def _checked_page_size(per_page: int, limit: int | None) -> int:
-    if not 1 <= per_page <= MAX_PAGE_SIZE:
-        raise InvalidSettingError(f"per_page {per_page!r}: expected 1 to {MAX_PAGE_SIZE}.")
-    return per_page if limit is None else max(1, min(per_page, limit))
+def _page_size(per_page: int, limit: int | None) -> int:
+    if not (_is_whole(per_page) and 1 <= per_page <= MAX_PAGE_SIZE):
+        raise InvalidSettingError(
+            f"per_page {per_page!r}: expected a whole number from 1 to {MAX_PAGE_SIZE}."
+        )
+    if limit is None:
+        return per_page
+    if not (_is_whole(limit) and limit >= 0):
+        raise InvalidSettingError(
+            f"limit {limit!r}: expected a whole number from 0, or None for all."
+        )
+    return max(1, min(per_page, limit))
 
 
-def _utc_text(moment: datetime | None) -> str | None:
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _utc_text(moment: datetime | None, what: str) -> str | None:
     if moment is None:
         return None
+    # A date does not say in which zone its day begins, and a text may mean anything.
+    if not isinstance(moment, datetime):
+        raise InvalidSettingError(
+            f"{what} {moment!r}: expected a datetime, as in "
+            "datetime(2026, 1, 31, tzinfo=timezone.utc)."
+        )
     aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     text = aware.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")

@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -282,6 +282,35 @@ def test_bad_arguments(call: Call) -> None:
     """Every method checks what goes into a URL or a body, and sends nothing if it is wrong."""
     with exchange(in_json({})) as (server, client), pytest.raises(InvalidSettingError):
         call(client)
+
+    assert server.seen == []
+
+
+DATETIME = r"expected a datetime, as in datetime\(2026"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"started_after": "2024-01-01"}, f"started_after '2024-01-01': {DATETIME}"),
+        ({"started_before": "yesterday"}, f"started_before 'yesterday': {DATETIME}"),
+        ({"started_after": date(2024, 1, 2)}, rf"started_after datetime.date\(.*: {DATETIME}"),
+        ({"started_before": 1767571200}, f"started_before 1767571200: {DATETIME}"),
+        ({"limit": "x"}, "limit 'x': expected a whole number from 0, or None"),
+        ({"limit": 1.5}, "limit 1.5: expected a whole number from 0"),
+        ({"limit": -1}, "limit -1: expected a whole number from 0"),
+        ({"limit": True}, "limit True: expected a whole number from 0"),
+        ({"per_page": "10"}, "per_page '10': expected a whole number from 1 to 100"),
+        ({"status": 7}, "status 7 is unknown: expected one of 'running'"),
+    ],
+)
+def test_list_syncs__bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    """What cannot be a filter or a limit is named, with what would be right; nothing is sent."""
+    with (
+        exchange(in_json({})) as (server, client),
+        pytest.raises(InvalidSettingError, match=message),
+    ):
+        client.list_syncs("crm", **arguments)
 
     assert server.seen == []
 
