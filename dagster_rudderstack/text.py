@@ -58,7 +58,9 @@ def _message_in(answer: Any) -> str:
     error = answer.get("error")
     if isinstance(error, dict):
         error = error.get("message") or error
-    parts = (_words(part) for part in (error, answer.get("message")) if part)
+    # Some bodies have {"error": true} beside the message, which says no more than the status.
+    said_by = (part for part in (error, answer.get("message")) if not isinstance(part, bool))
+    parts = (_words(part) for part in said_by if part)
     said = list(dict.fromkeys(parts))
     if answer.get("code"):
         said.append(f"(code {_words(answer['code'])})")
