@@ -52,8 +52,8 @@ def checked_id(value: object, what: str) -> str:
     if hasattr(value, "env_var_name"):
         # Dagster's EnvVar is a string whose text is the variable's name: it would pass for an id.
         raise InvalidSettingError(
-            f"{what} cannot be an EnvVar: it is needed while definitions load. Read the variable "
-            f"yourself, as in os.environ[{value.env_var_name!r}]."
+            f"{what} cannot be an EnvVar: Dagster reads those in the settings of resources only. "
+            f"Read the variable yourself, as in os.environ[{value.env_var_name!r}]."
         )
     if not isinstance(value, str):
         raise InvalidSettingError(f"{what} must be a string, got {type(value).__name__}.")

@@ -93,6 +93,17 @@ def test_checked_id__no_id_at_all(bad: object, message: str) -> None:
         checked_id(bad, "connection_id")
 
 
+def test_checked_id__env_var() -> None:
+    """The words fit a definition as well as a call in a run."""
+    with pytest.raises(InvalidSettingError) as caught:
+        checked_id(dg.EnvVar("CRM"), "connection_id")
+
+    assert str(caught.value) == (
+        "connection_id cannot be an EnvVar: Dagster reads those in the settings of resources only. "
+        "Read the variable yourself, as in os.environ['CRM']."
+    )
+
+
 @given(st.text())
 def test_quoted_id__is_one_segment(text: str) -> None:
     """Whatever passes is one segment of a path, and means itself."""
