@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_SECONDS = 75
 _START_TIMEOUT_SECONDS = 30
 _MANUAL = {"type": "manual"}
+_LARGEST_PORT = 65535
 
 
 class LocalRudderStack:
@@ -49,6 +50,9 @@ class LocalRudderStack:
 
     Closing and starting it again, on the same port and with all its state, is an outage in which
     clients cannot connect.
+
+    Raises:
+        ValueError: for a port or a latency that there cannot be.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class LocalRudderStack:
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
     ) -> None:
+        if not 0 <= port <= _LARGEST_PORT:
+            raise ValueError(f"port must be 0 to {_LARGEST_PORT}, not {port!r}")
         self._simulator = Simulator(
             access_token=access_token,
             clock=clock or ScaledClock(),

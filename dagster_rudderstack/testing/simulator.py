@@ -41,6 +41,17 @@ class Simulator:
         self._config = config or WorkspaceConfig()
         self._apply_config()
 
+    @property
+    def latency_seconds(self) -> float:
+        """Real seconds before each answer."""
+        return self._latency_seconds
+
+    @latency_seconds.setter
+    def latency_seconds(self, seconds: float) -> None:
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"latency_seconds must be 0 or more, not {seconds!r}")
+        self._latency_seconds = seconds
+
     def _start_work(self, sync: Sync, connection: Connection) -> Work:
         return self.workers.start(sync, connection)
 

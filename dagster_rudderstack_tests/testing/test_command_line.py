@@ -121,6 +121,32 @@ def test_wrong_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err.startswith("error: connections[0].name is unknown. Known: id")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--time-scale", "0", "scale must be a positive number"),
+        ("--time-scale", "-1", "scale must be a positive number"),
+        ("--time-scale", "nan", "scale must be a positive number"),
+        ("--time-scale", "inf", "scale must be a positive number"),
+        ("--port", "99999", "port must be 0 to 65535, not 99999"),
+        ("--port", "-1", "port must be 0 to 65535, not -1"),
+        ("--latency-seconds", "-1", "latency_seconds must be 0 or more, not -1.0"),
+        ("--latency-seconds", "nan", "latency_seconds must be 0 or more, not nan"),
+        ("--latency-seconds", "inf", "latency_seconds must be 0 or more, not inf"),
+        ("--host", "no host", "cannot listen on no host:"),
+    ],
+)
+def test_wrong_option(
+    option: str, value: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option that makes no sense is told in one line."""
+    assert main(["--port", "0", option, value]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {complaint}")
+    assert said.count("\n") == 1
+
+
 def test_wrong_time_scale(capsys: pytest.CaptureFixture[str]) -> None:
     """A setting that makes no sense is told in one line."""
     assert main(["--time-scale", "0"]) == 2

@@ -177,6 +177,15 @@ def test_compressed_time(make_api: ApiMaker) -> None:
     assert sync["status"] == "succeeded"
 
 
+def test_latency__wrong(server: LocalRudderStack) -> None:
+    """A latency that there cannot be is refused, and leaves the one that there was."""
+    server.latency_seconds = 0.25
+    with pytest.raises(ValueError, match="latency_seconds must be 0 or more, not -1"):
+        server.latency_seconds = -1
+
+    assert server.latency_seconds == 0.25
+
+
 def test_latency(server: LocalRudderStack, make_api: ApiMaker) -> None:
     """Requests wait for their answers side by side."""
     server.latency_seconds = 0.4
