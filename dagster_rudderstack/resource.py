@@ -248,20 +248,24 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     def _checked(cls, data: Any, build: ModelWrapValidatorHandler["Self"]) -> "Self":
         """Check every setting whose value is known; an EnvVar's is checked when it is read.
 
-        Of an EnvVar the model sees its name (0 for EnvVar.int): only what comes in tells.
+        Of an EnvVar that is given the model sees its name (0 for EnvVar.int): only what comes in
+        tells. One that is a default, as a subclass may have it, comes out as it is.
         """
         if isinstance(data, cls):
             return build(data)
         given = data if isinstance(data, Mapping) else {}
         _check_names(given, cls.model_fields)
-        if given.get("access_token") is None:
+        # A subclass may have a default, which counts as given.
+        has_default = not cls.model_fields["access_token"].is_required()
+        if given.get("access_token", "" if has_default else None) is None:
             raise InvalidSettingError(
                 "access_token is missing: expected EnvVar('…') with the name of the environment "
                 "variable that holds it."
             )
         resource = build(data)
         values = resource.__dict__
-        _check({name: values[name] for name in values if not _is_env_var(given.get(name))})
+        unread = {name for name in values if _is_env_var(given.get(name, values[name]))}
+        _check({name: values[name] for name in values if name not in unread})
         check_one_address(values["region"], values["api_url"])
         return resource
 

@@ -193,6 +193,105 @@ def test_http_by_proxy(variable_of: str, read: Reading, monkeypatch: pytest.Monk
         read(resource, "proxy_url")
 
 
+# --- defaults of a subclass
+
+
+class CompanyResource(RudderStackResource):
+    """A resource as a company may have one: the workspace is a matter of its variables."""
+
+    access_token: str = dg.EnvVar("COMPANY_TOKEN")
+    api_url: Optional[str] = dg.EnvVar("COMPANY_URL")  # noqa: UP045
+    read_timeout_seconds: int = dg.EnvVar.int("COMPANY_TIMEOUT")
+
+
+@pytest.fixture
+def company(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of the company."""
+    variables = {
+        "COMPANY_TOKEN": "token-of-the-company",
+        "COMPANY_URL": "http://localhost:8085",
+        "COMPANY_TIMEOUT": "7",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@everywhere
+@pytest.mark.usefixtures("company")
+def test_default(read: Reading) -> None:
+    """A default of a subclass may be an EnvVar, and counts as given."""
+    resource = CompanyResource()
+
+    assert read(resource, "access_token") == "token-of-the-company"
+    assert read(resource, "api_url") == "http://localhost:8085"
+    assert read(resource, "read_timeout_seconds") == 7
+
+
+@everywhere
+@pytest.mark.usefixtures("company")
+def test_default__of_other_settings(read: Reading) -> None:
+    """What is given instead of a default holds."""
+    resource = CompanyResource(access_token="token-in-code", read_timeout_seconds=8)
+
+    assert read(resource, "access_token") == "token-in-code"
+    assert read(resource, "read_timeout_seconds") == 8
+
+
+@everywhere
+@pytest.mark.usefixtures("company")
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("COMPANY_TOKEN", "two words", "access_token"),
+        ("COMPANY_TOKEN", None, "COMPANY_TOKEN"),
+        ("COMPANY_URL", "http://api.rudderstack.com", "unencrypted"),
+        ("COMPANY_TIMEOUT", "-1", "read_timeout_seconds"),
+    ],
+)
+def test_default__bad_value(
+    variable: str,
+    value: str | None,
+    message: str,
+    read: Reading,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is checked when it is read."""
+    monkeypatch.delenv(variable) if value is None else monkeypatch.setenv(variable, value)
+
+    with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match=message):
+        read(CompanyResource(), "access_token")
+
+
+def test_default__wrong() -> None:
+    """A default that cannot be right is refused, and so is the lack of a token."""
+
+    class Wrong(RudderStackResource):
+        access_token: str = "token-in-code"
+        region: Optional[str] = "mars"  # noqa: UP045
+
+    with pytest.raises(ValueError, match="region 'mars' is unknown"):
+        Wrong()
+    with pytest.raises(ValueError, match="access_token is missing"):
+        Wrong(access_token=None, region="us")  # type: ignore[arg-type]
+
+
+def test_default__both_addresses() -> None:
+    """A default counts where settings exclude each other."""
+    with pytest.raises(ValueError, match="Both region and api_url"):
+        CompanyResource(region="eu")
+
+
+def test_default__stored() -> None:
+    """Dagster stores the names of the variables; nothing says that the token is in code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COMPANY_TOKEN", "token-of-the-company")
+        resource = CompanyResource()
+        schema = str(resource.get_resource_definition().config_schema.config_type)
+
+    assert resource._warned is False
+    assert "token-of-the-company" not in schema
+
+
 # --- in use
 
 
