@@ -567,10 +567,9 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         try:
             return drive(life.run())
         except KeyboardInterrupt:
-            if policy.stop_on_termination == "always":
-                _LOG.info(f"Interrupted. Sync {life.sync_id}: {drive(life.stop()).value}.")
-            elif life.sync_id is not None:
-                _LOG.info(f"Interrupted. Sync {life.sync_id} is left running.")
+            if life.may_be_running:
+                # Outside Dagster nobody has set up a log, and Python then shows warnings only.
+                _LOG.warning(_after_interrupt(life, stop=policy.stop_on_termination == "always"))
             raise
 
     @contextlib.contextmanager
@@ -587,6 +586,20 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
 
 _LOG = get_dagster_logger("rudderstack")
+
+
+def _after_interrupt(life: SyncLife, *, stop: bool) -> str:
+    """Stop the sync if it is to be stopped, and return what becomes of it."""
+    fate = drive(life.stop()).value if stop else "it is left running"
+    of_connection = f"of connection {life.connection_id}"
+    if life.sync_id is not None:
+        return f"Interrupted. Sync {life.sync_id} {of_connection}: {fate}."
+    if stop:
+        return f"Interrupted. The sync {of_connection}: {fate}."
+    return (
+        f"Interrupted before RudderStack had answered the start: a sync {of_connection} may be "
+        "running. Look in RudderStack's dashboard."
+    )
 
 
 def _logger(step: SyncStep | None) -> logging.Logger:

@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+import logging
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any, get_type_hints
 
@@ -33,7 +34,7 @@ from dagster_rudderstack.errors import (
     SyncFailedError,
 )
 from dagster_rudderstack.policies import PollPolicy, RequestPolicy, RetryPolicy, SyncPolicy
-from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 
 SCRIPT = SyncScript(rows_total=5, rows_failed=1)
 LINK = "https://app.example/{connection_id}/{sync_id}"
@@ -321,28 +322,102 @@ def test_event_loop__materialize(resource: RudderStackResource) -> None:
     gc.collect()
 
 
-@pytest.mark.parametrize(
-    ("stop_on_termination", "stops"), [("run_canceled", 0), ("always", 1), ("never", 0)]
-)
-def test_interrupt(stop_on_termination: str, stops: int, server: LocalRudderStack) -> None:
-    """Ctrl-C in a notebook ends the wait; the sync is stopped only if that was asked for."""
-    server.set_script("crm", SyncScript(never_ends=True))
-    settings = {"stop_on_termination": stop_on_termination, "poll_min_interval_seconds": 0.05}
+@pytest.fixture
+def ctrl_c(server: LocalRudderStack) -> Iterator[Callable[[str], None]]:
+    """Presses Ctrl-C as soon as the server has had a request of this operation."""
     main = threading.main_thread().ident
     assert main is not None
+    pressers = []
 
-    def press_ctrl_c() -> None:
-        while not any(request.operation == "get_sync" for request in server.requests):
+    def press(operation: str) -> None:
+        while not any(request.operation == operation for request in server.requests):
             time.sleep(0.01)
         signal.pthread_kill(main, signal.SIGINT)
 
-    presser = threading.Thread(target=press_ctrl_c)
-    presser.start()
+    def begin(operation: str) -> None:
+        pressers.append(threading.Thread(target=press, args=(operation,), daemon=True))
+        pressers[0].start()
+
+    yield begin
+    for presser in pressers:
+        presser.join(60)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What Python shows where nobody has set up a log."""
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("stop_on_termination", "stops", "fate"),
+    [
+        ("run_canceled", 0, "it is left running"),
+        ("always", 1, "RudderStack was asked to stop it"),
+        ("never", 0, "it is left running"),
+    ],
+)
+def test_interrupt(
+    stop_on_termination: str,
+    stops: int,
+    fate: str,
+    server: LocalRudderStack,
+    ctrl_c: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ctrl-C in a notebook ends the wait; the sync is stopped only if that was asked for."""
+    server.set_script("crm", SyncScript(never_ends=True))
+    settings = {"stop_on_termination": stop_on_termination, "poll_min_interval_seconds": 0.05}
+
+    ctrl_c("get_sync")
     with resource_for(server, **settings) as rudderstack, pytest.raises(KeyboardInterrupt):
         rudderstack.sync_and_poll("crm")
-    presser.join()
 
     assert len(server.stops("crm")) == stops
+    sync_id = server.syncs("crm")[0].id
+    assert warnings_in(caplog) == [f"Interrupted. Sync {sync_id} of connection crm: {fate}."]
+
+
+@pytest.mark.parametrize(("stop_on_termination", "stops"), [("run_canceled", 0), ("always", 1)])
+def test_interrupt__of_the_start(
+    stop_on_termination: str,
+    stops: int,
+    server: LocalRudderStack,
+    ctrl_c: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An interrupt before the answer to the start came says what may be running."""
+    server.set_script("crm", SyncScript(never_ends=True))
+    server.add_fault(Fault("slow", operation="start", seconds=60, effect=True))
+
+    ctrl_c("start")
+    settings = {"stop_on_termination": stop_on_termination}
+    with resource_for(server, **settings) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.sync_and_poll("crm")
+
+    assert len(server.stops("crm")) == stops
+    if stops:
+        sync_id = server.syncs("crm")[0].id
+        said = f"Interrupted. Sync {sync_id} of connection crm: RudderStack was asked to stop it."
+    else:
+        said = (
+            "Interrupted before RudderStack had answered the start: a sync of connection crm may "
+            "be running. Look in RudderStack's dashboard."
+        )
+    assert warnings_in(caplog) == [said]
+
+
+def test_interrupt__before_the_start(
+    server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing was started, there is nothing to say."""
+    server.add_fault(Fault("slow", operation="get_connection", seconds=60))
+
+    ctrl_c("get_connection")
+    with resource_for(server) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.sync_and_poll("crm")
+
+    assert server.starts() == []
+    assert warnings_in(caplog) == []
 
 
 def test_pickle(resource: RudderStackResource) -> None:
