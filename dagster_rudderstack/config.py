@@ -1,17 +1,20 @@
 """Run config of a sync: what a person may change in the launchpad for one run."""
 
-from typing import Literal, Optional
+from collections.abc import Mapping
+from typing import Any, Literal, Optional
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
-from dagster_rudderstack.policies import OnRunningSync, SyncType
+from dagster_rudderstack.policies import OnRunningSync, SyncType, check_names
 
 __all__ = ["RudderStackDeferredSyncConfig", "RudderStackSyncConfig", "RudderStackSyncOpConfig"]
 
 
 class RudderStackSyncConfig(dg.Config):
     """How one run syncs; every setting has a default, so a run needs no config at all."""
+
+    model_config = ConfigDict(extra="forbid")
 
     sync_type: Literal["default", "incremental", "full"] = Field(
         default="default",
@@ -27,6 +30,14 @@ class RudderStackSyncConfig(dg.Config):
             "'attach' to it and report it, 'fail'; 'default': as the definition says."
         ),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_checked(cls, data: Any) -> Any:
+        # Before pydantic does, which has no hint at a near name; a subclass may allow any.
+        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
+            check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
+        return data
 
     def sync_type_or(self, default: SyncType | None) -> SyncType | None:
         """Return the sync type of this run."""

@@ -5,9 +5,10 @@ All durations are in seconds. Values are checked here, where they are given, and
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
@@ -102,6 +103,29 @@ def checked_choice(value: object, choices: Any, what: str) -> None:
     if value not in allowed:
         words = ", ".join(repr(choice) for choice in allowed)
         raise InvalidSettingError(f"{what} {_shown(value)} is unknown: expected one of {words}.")
+
+
+def check_names(
+    given: Iterable[str], known: Collection[str], renamed: Mapping[str, str] | None = None
+) -> None:
+    """Check that all settings exist.
+
+    Args:
+        given: the names.
+        known: those that there are.
+        renamed: what a setting of RudderStack's own package is now.
+
+    Raises:
+        InvalidSettingError: naming the one that does not, and the one that may be meant.
+    """
+    for name in given:
+        if name in known:
+            continue
+        nearest = difflib.get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        if renamed and name in renamed:
+            hint = f" It was one of RudderStack's own package; here it is {renamed[name]}."
+        raise InvalidSettingError(f"There is no setting {name!r}.{hint}")
 
 
 def checked_seconds(value: object, what: str) -> None:

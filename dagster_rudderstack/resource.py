@@ -1,10 +1,9 @@
 """`RudderStackResource`: Dagster's config in, typed syncs out."""
 
 import contextlib
-import difflib
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
@@ -30,6 +29,7 @@ from dagster_rudderstack.policies import (
     StopOnTermination,
     SyncPolicy,
     api_base_url,
+    check_names,
     check_one_address,
     check_proxy_is_near,
     checked_dashboard_url,
@@ -254,7 +254,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         if isinstance(data, cls):
             return build(data)
         given = data if isinstance(data, Mapping) else {}
-        _check_names(given, cls.model_fields)
+        check_names(given, cls.model_fields, _RENAMED)
         # A subclass may have a default, which counts as given.
         has_default = not cls.model_fields["access_token"].is_required()
         if given.get("access_token", "" if has_default else None) is None:
@@ -614,17 +614,6 @@ _RENAMED = {
     "poll_timeout": "sync_timeout_seconds",
 }
 """What the settings of RudderStack's own package 1.3.0 are now."""
-
-
-def _check_names(given: Iterable[str], known: Collection[str]) -> None:
-    for name in given:
-        if name in known:
-            continue
-        nearest = difflib.get_close_matches(str(name), known, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        if name in _RENAMED:
-            hint = f" It was one of RudderStack's own package; here it is {_RENAMED[name]}."
-        raise InvalidSettingError(f"There is no setting {name!r}.{hint}")
 
 
 def _check(known: dict[str, Any]) -> None:

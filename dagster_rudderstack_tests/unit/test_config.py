@@ -1,0 +1,130 @@
+"""The config of a run: what a person may change, in Python and in the launchpad."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from pydantic import ConfigDict, Field, ValidationError
+
+from dagster_rudderstack import (
+    RudderStackDeferredSyncConfig,
+    RudderStackResource,
+    RudderStackSyncConfig,
+    RudderStackSyncOpConfig,
+    build_rudderstack_sync_asset,
+    rudderstack_sync_op,
+)
+from dagster_rudderstack.testing import LocalRudderStack
+
+CONFIGS = [RudderStackSyncConfig, RudderStackDeferredSyncConfig, RudderStackSyncOpConfig]
+
+
+class OwnConfig(RudderStackSyncConfig):
+    """A config with a setting of its own, as a user may write one."""
+
+    tag: str = "none"
+    note: str = Field(default="", alias="Note")
+
+
+class OpenConfig(RudderStackSyncConfig):
+    """A config that takes any setting."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "message"),
+    [
+        (RudderStackSyncConfig, {"sync_typ": "full"}, "Did you mean 'sync_type'?"),
+        (RudderStackDeferredSyncConfig, {"acton": "stop"}, "Did you mean 'action'?"),
+        (
+            RudderStackSyncOpConfig,
+            {"connection_id": "a", "max_failed": 3},
+            "There is no setting 'max_failed'. Did you mean 'max_failed_rows'?",
+        ),
+        (RudderStackSyncOpConfig, {"conection_id": "a"}, "Did you mean 'connection_id'?"),
+        (OwnConfig, {"tagg": "x"}, "Did you mean 'tag'?"),
+        (RudderStackSyncConfig, {"colour": "red"}, "There is no setting 'colour'."),
+        (RudderStackSyncConfig, {"sync_type": "mirror"}, "'default', 'incremental' or 'full'"),
+    ],
+)
+def test_wrong_setting(
+    config: type[RudderStackSyncConfig], settings: dict[str, Any], message: str
+) -> None:
+    """A setting that does not exist, or cannot be, is refused where it is given."""
+    with pytest.raises(ValidationError) as caught:
+        config(**settings)
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_fields(config: type[RudderStackSyncConfig]) -> None:
+    """Dagster makes a field of each setting, and of nothing else."""
+    assert set(config.to_fields_dict()) == set(config.model_fields)
+
+
+def test_own_config() -> None:
+    """A subclass may have settings of its own, under a name of its own, or take any."""
+    own: dict[str, Any] = {"tag": "x", "Note": "y", "sync_type": "full"}
+    unknown: dict[str, Any] = {"sync_typ": "full"}
+    anything: Any = OpenConfig(**unknown)
+
+    assert OwnConfig(**own).model_dump(by_alias=True) == {**own, "on_running_sync": "default"}
+    assert (anything.sync_type, anything.sync_typ) == ("default", "full")
+
+
+def test_required() -> None:
+    """What has no default is asked for."""
+    with pytest.raises(ValidationError, match="connection_id"):
+        RudderStackSyncOpConfig()  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def resource(local_rudderstack: LocalRudderStack) -> RudderStackResource:
+    """A resource for a RudderStack with one connection."""
+    local_rudderstack.add_connection("crm")
+    return RudderStackResource(
+        access_token=local_rudderstack.access_token,
+        api_url=local_rudderstack.url,
+        poll_min_interval_seconds=0.01,
+    )
+
+
+def test_run__asset(resource: RudderStackResource, local_rudderstack: LocalRudderStack) -> None:
+    """The config of an asset arrives from Python and from the launchpad, which knows the names."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
+    resources = {"rudderstack": resource}
+    configs: list[Any] = [
+        dg.RunConfig(ops={"crm": RudderStackSyncConfig(sync_type="full")}),
+        {"ops": {"crm": {"config": {"sync_type": "full"}}}},
+    ]
+    for config in configs:
+        assert dg.materialize(
+            [asset], run_config=config, resources={"rudderstack": resource}
+        ).success
+    with pytest.raises(dg.DagsterInvalidConfigError, match="sync_typ"):
+        dg.materialize(
+            [asset],
+            resources=resources,
+            run_config={"ops": {"crm": {"config": {"sync_typ": "full"}}}},
+        )
+
+    assert [sync.sync_type for sync in local_rudderstack.syncs("crm")] == ["full", "full"]
+
+
+def test_run__op(resource: RudderStackResource, local_rudderstack: LocalRudderStack) -> None:
+    """So does the config of the op."""
+
+    @dg.job(resource_defs={"rudderstack": resource})
+    def activate() -> None:
+        rudderstack_sync_op()
+
+    configs: list[Any] = [
+        dg.RunConfig(ops={"rudderstack_sync_op": RudderStackSyncOpConfig(connection_id="crm")}),
+        {"ops": {"rudderstack_sync_op": {"config": {"connection_id": "crm"}}}},
+    ]
+    for config in configs:
+        assert activate.execute_in_process(run_config=config).success
+
+    assert len(local_rudderstack.starts("crm")) == 2
