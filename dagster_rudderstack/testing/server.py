@@ -155,6 +155,7 @@ class LocalRudderStack:
         """Add a Reverse ETL source, or replace the one of the same id.
 
         `definition` is the kind of warehouse. `wire_fields` are shown as they are: `accountId="a"`.
+        Raises ValueError for one that looks like something else misspelt.
         """
         self._workspace.add_source(
             Source(id, name, source_type, definition, config or {}, enabled, wire_fields)
@@ -170,7 +171,10 @@ class LocalRudderStack:
         enabled: bool = True,
         **wire_fields: Any,
     ) -> None:
-        """Add a destination, or replace the one of the same id."""
+        """Add a destination, or replace the one of the same id.
+
+        `wire_fields` as in `add_source`.
+        """
         self._workspace.add_destination(
             Destination(id, name, type, config or {}, enabled, wire_fields)
         )
@@ -202,7 +206,8 @@ class LocalRudderStack:
         `script` says how its syncs go; `table` lets them move real rows. `parallel_syncs` accepts a
         start while a sync runs. A stop takes effect `stop_delay_seconds` later, and the sync then
         has `stopped_status`. `deny`: every request for it gets 403 with this text.
-        `wire_fields` are shown as they are: `externalId="a"`.
+        `wire_fields` are shown as they are: `externalId="a"`. Raises ValueError for one that looks
+        like something else misspelt, and TypeError for a schedule, script or table that is none.
         """
         self._workspace.add_connection(
             Connection(
@@ -211,7 +216,7 @@ class LocalRudderStack:
                 destination_id,
                 enabled=enabled,
                 schedule=schedule,
-                script=script or SyncScript(),
+                script=SyncScript() if script is None else script,
                 table=table,
                 sync_behaviour=sync_behaviour,
                 identifiers=identifiers,

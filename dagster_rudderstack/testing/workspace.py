@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from dagster_rudderstack.testing.clock import Clock, to_milliseconds
-from dagster_rudderstack.testing.objects import Connection, Destination, Source, source_of
+from dagster_rudderstack.testing.objects import (
+    Connection,
+    Destination,
+    Source,
+    check_script,
+    source_of,
+)
 from dagster_rudderstack.testing.operations import operation_name
 from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.syncs import (
@@ -184,9 +190,12 @@ class Workspace:
 
     def script_next(self, connection_id: str, scripts: Iterable[SyncScript]) -> None:
         """Say how the next syncs of the connection go, one script for each."""
+        queued = list(scripts)
+        for script in queued:
+            check_script(script)
         with self._lock:
             self.connection(connection_id)
-            self._next_scripts[connection_id].extend(scripts)
+            self._next_scripts[connection_id].extend(queued)
 
     def _next_script(self, connection: Connection) -> SyncScript:
         queue = self._next_scripts[connection.id]
@@ -225,6 +234,8 @@ class Workspace:
         Raises UnknownIdError, or RefusedError if the connection is disabled or has a sync running
         (and may have but one).
         """
+        if script is not None:
+            check_script(script)
         with self._lock:
             connection = self.connection(connection_id)
             self._check_startable(connection)

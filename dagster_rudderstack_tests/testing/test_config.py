@@ -89,6 +89,11 @@ def wrong(**changes: Any) -> dict[str, Any]:
         (wrong(script={"duration_seconds": -1}), r"script: duration_seconds must be 0 or more"),
         (wrong(script={"rows_total": 1.5}), r"rows_total must be .* whole number .* not 1.5"),
         (wrong(script={"rows_total": "all"}), r"rows_total must be .*'auto'.* not 'all'"),
+        (
+            wrong(wire_fields={"enabld": False}),
+            r"connections\[0\]: A connection has no field 'enabld'. Did you mean 'enabled'",
+        ),
+        (wrong(schedule="manual"), r"connections\[0\].schedule must be an object"),
         (wrong(script=[]), r"script must be an object, not \[\]"),
         (wrong(table={"warehouse": "w"}), r"connections\[0\].table: Give either table or sql"),
         (wrong(table={"table": "t"}), r"table.warehouse is missing"),
