@@ -125,9 +125,16 @@ def _columns(
     for name in (output.alias_or_name for output in query.selects if not output.is_star):
         # A column that cannot be followed, as one without a name, takes no other with it.
         with contextlib.suppress(SqlglotError):
+            # Quoted, since qualifying has folded the name already, if it is one to be folded.
             # Neither copied nor trimmed: labels for people, which cost more than all the rest.
             node = lineage(
-                name, query, {}, dialect=dialect, scope=scope, trim_selects=False, copy=False
+                exp.column(exp.to_identifier(name, quoted=True)),
+                query,
+                {},
+                dialect=dialect,
+                scope=scope,
+                trim_selects=False,
+                copy=False,
             )
             origins = places.origins(node)
             if origins is not None:

@@ -116,6 +116,24 @@ def test_origins(sql: str, origins: dict[str, set[str]]) -> None:
     assert described(read_query(sql, "postgres"), *origins) == origins
 
 
+QUOTED = {
+    "snowflake": 'select email as "email", "Id" as "Id", Age from crm.people',
+    "postgres": 'select email as "email", "Id" as "Id", Age from crm.people',
+    "bigquery": "select email as `email`, `Id` as `Id`, Age from crm.people",
+    "mysql": "select email as `email`, `Id` as `Id`, Age from crm.people",
+}
+
+
+@pytest.mark.parametrize(("warehouse", "sql"), QUOTED.items(), ids=QUOTED.keys())
+def test_quoted(warehouse: str, sql: str) -> None:
+    """An output column keeps its origins however it is quoted, and whatever case it is in."""
+    assert described(read_query(sql, warehouse), "email", "id", "age") == {
+        "email": {"crm.people.email"},
+        "id": {"crm.people.Id"},
+        "age": {"crm.people.Age"},
+    }
+
+
 DIALECTS = {
     "bigquery": ("select Email from `my-project.crm.people`", "my-project.crm.people"),
     "snowflake": ("select v.value:email::string as e from crm.people p, lateral flatten(p.x) v",),
