@@ -33,6 +33,11 @@ class TableName(_Frozen):
         known = (self.catalog, self.schema_name, self.name)
         return tuple(part for part in known if part)
 
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """`parts` in lower case: what tells two tables of one query apart."""
+        return tuple(part.lower() for part in self.parts)
+
 
 class ColumnOrigin(_Frozen):
     """A column of a table: `table` is the table's place in `QueryLineage.tables`."""
@@ -47,7 +52,8 @@ class QueryLineage(_Frozen):
     Attributes:
         tables: each once, in the order in which the query names them.
         columns: output column, in lower case -> the columns that it is made of; without those that
-            nobody can tell without the warehouse's schema, and empty for one made of none.
+            nobody can tell without the warehouse's schema, and empty for one made of none. Beside
+            `star`, also empty for those that nobody can tell, and that do not pass through.
         star: the table whose columns pass through by `select *`; None: there is no such table, or
             there are several.
         problem: why the query could not be read, or not its columns; None if it could.

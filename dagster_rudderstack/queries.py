@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope, traverse_scope
 
+from dagster_rudderstack.columns import ColumnFinder, Origins, Places, table_name
 from dagster_rudderstack.lineage import ColumnOrigin, QueryLineage, TableName
 from dagster_rudderstack.text import one_line
 
@@ -93,122 +91,45 @@ def _tables(query: exp.Query) -> tuple[TableName, ...]:
     found: dict[tuple[str, ...], TableName] = {}
     for scope in traverse_scope(query):
         for source in scope.sources.values():
-            table = _table_name(source)
+            table = table_name(source)
             if table is not None:
-                found.setdefault(_folded(table), table)
+                found.setdefault(table.folded, table)
     return tuple(found.values())
-
-
-def _table_name(source: object) -> TableName | None:
-    """Return the name of a table; None for a subquery, and for a function that makes a table."""
-    if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier):
-        return None
-    return TableName(
-        name=source.name, schema_name=source.db or None, catalog=source.catalog or None
-    )
-
-
-def _folded(table: TableName) -> tuple[str, ...]:
-    return tuple(part.lower() for part in table.parts)
 
 
 def _columns(
     query: exp.Query, dialect: str | None, tables: tuple[TableName, ...]
 ) -> tuple[dict[str, tuple[ColumnOrigin, ...]], int | None]:
     """Return the origins of each output column, and the table that `*` passes through."""
-    places = _Places(query, tables)
+    finder = ColumnFinder(Places(query, tables))
+    _refuse_renamed_stars(query)
     query = qualify(
         query, dialect=dialect, schema={}, validate_qualify_columns=False, identify=False
     )
     scope = build_scope(query)
+    if scope is None:
+        return {}, None
+    star = finder.star(scope)
     columns: dict[str, tuple[ColumnOrigin, ...]] = {}
-    for name in (output.alias_or_name for output in query.selects if not output.is_star):
-        # A column that cannot be followed, as one without a name, takes no other with it.
-        with contextlib.suppress(SqlglotError):
-            # Quoted, since qualifying has folded the name already, if it is one to be folded.
-            # Neither copied nor trimmed: labels for people, which cost more than all the rest.
-            node = lineage(
-                exp.column(exp.to_identifier(name, quoted=True)),
-                query,
-                {},
-                dialect=dialect,
-                scope=scope,
-                trim_selects=False,
-                copy=False,
-            )
-            origins = places.origins(node)
-            if origins is not None:
-                columns[name.lower()] = origins
-    return columns, places.star(scope)
+    outputs = finder.outputs(scope)
+    spellings = Counter(name.lower() for name in outputs)
+    for name, origins in outputs.items():
+        # A column is asked for without regard to case: nobody can tell "Id" from ID.
+        if origins is not None and spellings[name.lower()] == 1:
+            columns[name.lower()] = _sorted(origins)
+        elif star is not None:
+            # Or it would be taken for one that passes through.
+            columns[name.lower()] = ()
+    return columns, star
 
 
-class _Places:
-    """Finds the tables and columns of a query in what sqlglot made of it."""
-
-    def __init__(self, query: exp.Query, tables: tuple[TableName, ...]) -> None:
-        self._places = {_folded(table): place for place, table in enumerate(tables)}
-        # As they are written: qualifying folds unquoted names as the warehouse does.
-        self._spelling = {each.name.lower(): each.name for each in query.find_all(exp.Column)}
-
-    def of(self, source: object) -> int | None:
-        """Return the place of a table; None for what is not a table."""
-        table = _table_name(source)
-        return None if table is None else self._places.get(_folded(table))
-
-    def origins(self, node: Node) -> tuple[ColumnOrigin, ...] | None:
-        """Return the columns at the far end of a lineage; None if one of them is nobody's."""
-        found: set[ColumnOrigin] = set()
-        for parent, leaf in _leaves(node):
-            place = self.of(leaf.source)
-            if place is not None:
-                column = _last_part(parent.name if leaf.name == "*" else leaf.name)
-                column = self._spelling.get(column.lower(), column)
-                found.add(ColumnOrigin(table=place, column=column))
-            elif _is_unknown(leaf):
-                return None
-        return tuple(sorted(found, key=lambda origin: (origin.table, origin.column)))
-
-    def star(self, scope: Any) -> int | None:
-        """Return the table whose columns pass through a scope; None: none, or several."""
-        if not isinstance(scope.expression, exp.Select):
-            return None
-        stars = [each for each in scope.expression.selects if each.is_star]
-        sources = [source for each in stars for source in _sources_of_star(scope, each)]
-        if len(sources) != 1:
-            return None
-        (source,) = sources
-        return self.of(source) if isinstance(source, exp.Table) else self.star(source)
+def _refuse_renamed_stars(query: exp.Query) -> None:
+    """Refuse `t (a, b) as (select * ...)`: sqlglot drops the names, which would pass for others."""
+    for alias in query.find_all(exp.TableAlias):
+        named = alias.parent.this if alias.columns and alias.parent else None
+        if isinstance(named, exp.Query) and named.is_star:
+            raise ValueError(f"{alias.name} gives other names to the columns of *")
 
 
-def _leaves(node: Node) -> Iterator[tuple[Node, Node]]:
-    """Yield the far ends of a lineage, each with the node that leads to it."""
-    for parent in node.walk():
-        if not parent.downstream:
-            if parent is node:
-                yield node, node
-            continue
-        yield from ((parent, leaf) for leaf in parent.downstream if not leaf.downstream)
-
-
-def _is_unknown(leaf: Node) -> bool:
-    """Whether a leaf is a column without a table, so that nobody can tell whose it is."""
-    return isinstance(leaf.source, exp.Placeholder) or leaf.name == "*"
-
-
-_LAST_PART = re.compile(r'"(?P<quoted>(?:[^"]|"")*)"\Z|(?P<plain>[^."]*)\Z')
-
-
-def _last_part(name: str) -> str:
-    """Return the column of `table.column`, either of them quoted or not."""
-    found = _LAST_PART.search(name)
-    quoted = found["quoted"] if found else None
-    if quoted is not None:
-        return quoted.replace('""', '"')
-    return found["plain"] if found else name
-
-
-def _sources_of_star(scope: Any, star: object) -> list[Any]:
-    """Return the tables and subqueries that `*` or `table.*` stands for."""
-    if isinstance(star, exp.Column):
-        return [scope.sources[star.table]]
-    return [source for _, source in scope.selected_sources.values()]
+def _sorted(origins: Origins) -> tuple[ColumnOrigin, ...]:
+    return tuple(sorted(origins, key=lambda origin: (origin.table, origin.column)))

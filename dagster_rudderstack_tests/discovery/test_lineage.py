@@ -116,6 +116,137 @@ def test_origins(sql: str, origins: dict[str, set[str]]) -> None:
     assert described(read_query(sql, "postgres"), *origins) == origins
 
 
+JOINED = "from crm.people p join shop.orders o on o.id = p.id"
+
+THROUGH_STAR: dict[str, tuple[str, dict[str, set[str]]]] = {
+    "beside a computed column of a subquery": (
+        "with p as (select * from crm.people), "  # noqa: ISC004 - one query
+        "o as (select person, sum(amount) as ltv from shop.orders group by 1), "
+        "final as (select p.*, o.ltv from p left join o on o.person = p.id) select * from final",
+        {"ltv": {"shop.orders.amount"}, "email": {"crm.people.email"}},
+    ),
+    "beside computed columns of the table": (
+        "with t as (select *, row_number() over (partition by id order by at) as n, "  # noqa: ISC004 - one query
+        "first || last as full_name, 3 as three from crm.people) select * from t where n = 1",
+        {
+            "n": {"crm.people.id", "crm.people.at"},
+            "full_name": {"crm.people.first", "crm.people.last"},
+            "three": set(),
+            "email": {"crm.people.email"},
+        },
+    ),
+    "beside what nobody can tell": (
+        f"with t as (select p.*, total as sum {JOINED}) select * from t",
+        {"sum": set(), "email": {"crm.people.email"}},
+    ),
+    "through brackets": (
+        "select * from (select id, * from crm.people) t",
+        {"email": {"crm.people.email"}},
+    ),
+    "in two steps": (
+        "with p as (select * from crm.people), q as (select * from p) select email as mail from q",
+        {"mail": {"crm.people.email"}},
+    ),
+    "of one side": (
+        f"with t as (select p.*, o.total {JOINED}) select id, total, email as mail from t",
+        {"id": {"crm.people.id"}, "total": {"shop.orders.total"}, "mail": {"crm.people.email"}},
+    ),
+    "of both sides": (
+        f"with t as (select * {JOINED}) select email as mail, id from t",
+        {"mail": set(), "id": set()},
+    ),
+    "of each side by name": (
+        f"with t as (select p.*, o.* {JOINED}) select email as mail from t",
+        {"mail": set()},
+    ),
+    "of a side whose columns are known": (
+        "with o as (select person, total from shop.orders), t as "  # noqa: ISC004 - one query
+        "(select * from crm.people p join o on o.person = p.id) select * from t",
+        {"email": {"crm.people.email"}, "total": set()},
+    ),
+    "of a union": (
+        "with t as (select * from crm.people union all select * from crm.leads) "  # noqa: ISC004 - one query
+        "select email as mail from t",
+        {"mail": {"crm.people.email", "crm.leads.email"}},
+    ),
+    "of a union beside a column": (
+        "with t as (select 'p' as kind, id, * from crm.people "  # noqa: ISC004 - one query
+        "union all select 'l', lead, * from crm.leads) select id, kind, email from t",
+        {"id": {"crm.people.id", "crm.leads.lead"}, "kind": set(), "email": set()},
+    ),
+    "of one branch of a union": (
+        "with t as (select * from crm.people union all select id, mail from crm.leads) "  # noqa: ISC004 - one query
+        "select email as e from t",
+        {"e": set()},
+    ),
+    "without a column": (
+        "with t as (select * exclude (email), lower(mail) as mail from crm.people) select * from t",
+        {"email": set(), "mail": {"crm.people.mail"}, "name": {"crm.people.name"}},
+    ),
+    "without a column that another brings": (
+        "select * exclude (email), lower(mail) as email from crm.people",
+        {"email": {"crm.people.mail"}, "name": {"crm.people.name"}},
+    ),
+    "with a column replaced": (
+        "select * replace (first || last as name) from crm.people",
+        {"name": {"crm.people.first", "crm.people.last"}, "id": {"crm.people.id"}},
+    ),
+    "with a column replaced in a subquery": (
+        "with t as (select * replace (first || last as name) from crm.people) select * from t",
+        {"name": {"crm.people.first", "crm.people.last"}, "id": {"crm.people.id"}},
+    ),
+    "with a column renamed": (
+        "select * rename (email as mail) from crm.people",
+        {"mail": {"crm.people.email"}, "email": set(), "id": {"crm.people.id"}},
+    ),
+    "with a column of nobody knows whom renamed": (
+        f"select * rename (email as mail) {JOINED}",
+        {"mail": set(), "email": set(), "id": set()},
+    ),
+    "behind a pivot": (
+        "select * from crm.people pivot (sum(v) for m in ('x', 'y')) p",
+        {"x": set(), "id": set()},
+    ),
+    "of a subquery behind a pivot": (
+        "with t as (select id, m, v from crm.people) "  # noqa: ISC004 - one query
+        "select * from t pivot (sum(v) for m in ('x', 'y')) as p",
+        {"x": set(), "v": set()},
+    ),
+    "of a table whose columns are given names": (
+        "select a as x, * from crm.people as p (a, b)",
+        {"x": set(), "a": set(), "email": set()},
+    ),
+    "of a subquery whose columns are given names": (
+        "with t (a, b) as (select * from crm.people) select a from t",
+        {"a": set()},
+    ),
+    "within a function": ("select hash(*) as h, id from crm.people", {"h": set()}),
+    "counted": ("select count(*) as n, count(p.*) as m from crm.people p", {"n": set()}),
+    "where rows exist": (
+        "select id, exists (select * from shop.orders o where o.id = p.id) as b from crm.people p",
+        {"b": set(), "id": {"crm.people.id"}},
+    ),
+    "beside its own column": (
+        "select *, lower(email) as email from crm.people",
+        {"email": {"crm.people.email"}},
+    ),
+    "named twice": ("select p.id, o.id " + JOINED, {"id": set()}),
+}
+
+
+@pytest.mark.parametrize(("sql", "origins"), THROUGH_STAR.values(), ids=THROUGH_STAR.keys())
+def test_star(sql: str, origins: dict[str, set[str]]) -> None:
+    """A column comes through `*` from the one table that must have it, and never as a guess."""
+    assert described(read_query(sql, "snowflake"), *origins) == origins
+
+
+def test_star_of_fields() -> None:
+    """`*` behind a column stands for its fields, whose names nobody can tell."""
+    lineage = read_query("select t.address.*, t.id from crm.people t", "bigquery")
+
+    assert described(lineage, "city", "id") == {"city": set(), "id": {"crm.people.id"}}
+
+
 QUOTED = {
     "snowflake": 'select email as "email", "Id" as "Id", Age from crm.people',
     "postgres": 'select email as "email", "Id" as "Id", Age from crm.people',
@@ -132,6 +263,13 @@ def test_quoted(warehouse: str, sql: str) -> None:
         "id": {"crm.people.Id"},
         "age": {"crm.people.Age"},
     }
+
+
+def test_quoted_in_two_cases() -> None:
+    """Two outputs that only their case tells apart have no origins."""
+    lineage = read_query('select a as "Id", b as id, c from crm.people', "snowflake")
+
+    assert described(lineage, "id", "c") == {"id": set(), "c": {"crm.people.c"}}
 
 
 DIALECTS = {

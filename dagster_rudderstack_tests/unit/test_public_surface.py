@@ -20,7 +20,7 @@ from dagster_rudderstack import errors
 
 FOLDER = Path(dagster_rudderstack.__file__).parent
 EXPORTED = dagster_rudderstack.__all__
-NEEDS = {"queries": "sqlglot"}
+NEEDS = {"columns": "sqlglot", "queries": "sqlglot"}
 BEHIND_THE_RESOURCE = {"RudderStackClient"}
 
 
