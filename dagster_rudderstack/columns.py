@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlglot import exp
-from sqlglot.optimizer.scope import Scope, find_all_in_scope
+from sqlglot.optimizer.scope import Scope, find_all_in_scope, traverse_scope
 
 from dagster_rudderstack.lineage import ColumnOrigin, TableName
 
-__all__ = ["ColumnFinder", "Origins", "Places", "table_name"]
+__all__ = ["ColumnFinder", "Origins", "Places", "hide_uncertain", "table_name"]
 
 Origins = frozenset[ColumnOrigin]
 
@@ -27,6 +27,10 @@ STAR = "*"
 T = TypeVar("T", bound=exp.Expression)
 
 
+WITHOUT_ALIAS_REFERENCES = frozenset({"bigquery", "mysql", "postgres", "trino"})
+"""Dialects in which one output of a SELECT cannot be made of another by its name."""
+
+
 def table_name(source: object) -> TableName | None:
     """Return the name of a table; None for a subquery, and for a function that makes a table."""
     if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier):
@@ -34,6 +38,40 @@ def table_name(source: object) -> TableName | None:
     return TableName(
         name=source.name, schema_name=source.db or None, catalog=source.catalog or None
     )
+
+
+def hide_uncertain(query: exp.Query, dialect: str | None) -> None:
+    """Put a placeholder for each column without a table that may be something else.
+
+    In a subquery, it may be a column of the query around; elsewhere, another output. Depending on
+    its release, sqlglot guesses, or gives up the whole query. The finder looks at each of them.
+    """
+    for scope in traverse_scope(query):
+        if scope.can_be_correlated:
+            _hide(_all(scope.expression, exp.Column))
+    if dialect not in WITHOUT_ALIAS_REFERENCES:
+        for select in query.find_all(exp.Select):
+            _hide(_alias_references(select))
+
+
+def _alias_references(select: exp.Select) -> Iterator[exp.Column]:
+    """Yield the columns of a SELECT that are called like an output before them."""
+    before: set[str] = set()
+    for output in select.selects:
+        columns = [] if output.is_star else list(_all(output, exp.Column))
+        yield from (each for each in columns if each.name.lower() in before)
+        # One that reads a column of its own name proves that there is one, and the column wins.
+        if output.alias_or_name.lower() not in {each.name.lower() for each in columns}:
+            before.add(output.alias_or_name.lower())
+
+
+def _hide(columns: Iterable[exp.Column]) -> None:
+    for column in list(columns):
+        if column.table or column.name == STAR or column.find_ancestor(exp.Pivot, exp.Star):
+            continue
+        hidden = exp.Placeholder(this=column.this.copy())
+        named = isinstance(column.parent, exp.Select)
+        column.replace(exp.alias_(hidden, column.this.copy()) if named else hidden)
 
 
 class Places:
@@ -96,7 +134,7 @@ class ColumnFinder:
         """Return the table whose columns pass through a scope; None: none, or several."""
         sources = [each.source for each in _stars(_unwrapped(scope))]
         # Those of a subquery that lists its columns are known one by one.
-        sources = [each for each in sources if not isinstance(each, Scope) or STAR in _layout(each)]
+        sources = [each for each in sources if STAR in _layout_of(each)]
         if len(sources) != 1:
             return None
         (source,) = sources
@@ -149,6 +187,7 @@ class ColumnFinder:
         return _together(
             [
                 *(self._of_column(scope, each) for each in columns),
+                *(self._of_hidden(scope, each) for each in _all(expression, exp.Placeholder)),
                 *(self._of_subquery(scope, each) for each in _subqueries(expression)),
             ]
         )
@@ -159,6 +198,20 @@ class ColumnFinder:
         if not column.table:
             return self._column(_only_source(scope), column.name)
         return self._column(_source(scope, column.table), column.name)
+
+    def _of_hidden(self, scope: Scope, hidden: exp.Placeholder) -> Origins | None:
+        """Return the origins of a column of `hide_uncertain`, which may be known by now."""
+        if not isinstance(hidden.this, exp.Identifier):
+            return NONE
+        if isinstance(scope.expression, exp.UDTF):
+            return self._column(_only_source(scope), hidden.this.name)
+        sources = [source for _, source in scope.selected_sources.values()]
+        if _changed_sources(scope) or any(STAR in _layout_of(each) for each in sources):
+            return None
+        owners = [each for each in sources if hidden.this.name in _layout_of(each)]
+        if not owners and not scope.can_be_correlated:
+            return self.of(scope, hidden.this.name)
+        return self._column(owners[0], hidden.this.name) if len(owners) == 1 else None
 
     def _column(self, source: exp.Table | Scope | None, name: str) -> Origins | None:
         """Return a column of a table or of a subquery; none of a function that makes a table."""
@@ -229,6 +282,11 @@ def _layout(scope: Scope) -> list[str]:
     if not isinstance(scope.expression, exp.Select):
         return [STAR]
     return [STAR if each.is_star else each.alias_or_name for each in _selected(scope)]
+
+
+def _layout_of(source: exp.Table | Scope | None) -> list[str]:
+    """Return `_layout`, or that nobody knows it."""
+    return _layout(source) if isinstance(source, Scope) else [STAR]
 
 
 def _names_in_place(layouts: list[list[str]], name: str) -> list[str] | None:
@@ -322,9 +380,7 @@ def _passed(scope: Scope, name: str, output: exp.Expr) -> exp.Table | Scope | No
 
 
 def _may_have(source: exp.Table | Scope | None, name: str) -> bool:
-    if not isinstance(source, Scope):
-        return True
-    layout = _layout(source)
+    layout = _layout_of(source)
     return name in layout or STAR in layout
 
 

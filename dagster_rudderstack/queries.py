@@ -12,7 +12,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope, traverse_scope
 
-from dagster_rudderstack.columns import ColumnFinder, Origins, Places, table_name
+from dagster_rudderstack.columns import ColumnFinder, Origins, Places, hide_uncertain, table_name
 from dagster_rudderstack.lineage import ColumnOrigin, QueryLineage, TableName
 from dagster_rudderstack.text import one_line
 
@@ -97,14 +97,35 @@ def _tables(query: exp.Query) -> tuple[TableName, ...]:
     return tuple(found.values())
 
 
+_CONDITIONS = (
+    "where",
+    "having",
+    "qualify",
+    "group",
+    "order",
+    "sort",
+    "cluster",
+    "distribute",
+    "on",
+)
+"""The parts of a query, and of a join, that choose and order rows; `using` also makes columns."""
+
+
 def _columns(
     query: exp.Query, dialect: str | None, tables: tuple[TableName, ...]
 ) -> tuple[dict[str, tuple[ColumnOrigin, ...]], int | None]:
     """Return the origins of each output column, and the table that `*` passes through."""
     finder = ColumnFinder(Places(query, tables))
     _refuse_renamed_stars(query)
+    _drop_conditions(query)
+    hide_uncertain(query, dialect)
     query = qualify(
-        query, dialect=dialect, schema={}, validate_qualify_columns=False, identify=False
+        query,
+        dialect=dialect,
+        schema={},
+        expand_alias_refs=False,
+        validate_qualify_columns=False,
+        identify=False,
     )
     scope = build_scope(query)
     if scope is None:
@@ -121,6 +142,18 @@ def _columns(
             # Or it would be taken for one that passes through.
             columns[name.lower()] = ()
     return columns, star
+
+
+def _drop_conditions(query: exp.Query) -> None:
+    """Drop what chooses and orders rows, of which no output column is made.
+
+    Its columns are the ones that sqlglot most often cannot tell without the warehouse's schema, and
+    it gives up the whole query for one of them.
+    """
+    for part in list(query.find_all(exp.Select, exp.SetOperation, exp.Join)):
+        for clause in _CONDITIONS:
+            if clause in part.args:
+                part.set(clause, None)
 
 
 def _refuse_renamed_stars(query: exp.Query) -> None:
