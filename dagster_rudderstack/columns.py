@@ -108,20 +108,27 @@ class _Star:
 
 
 class ColumnFinder:
-    """Finds the origins of the outputs of a query and of its parts."""
+    """Finds the origins of the outputs of a query."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, root: Scope) -> None:
         self._places = places
+        self._root = root
+        self._scopes = {id(scope.expression): scope for scope in root.traverse()}
         self._found: dict[tuple[int, str], Origins | None] = {}
 
-    def outputs(self, scope: Scope) -> dict[str, Origins | None]:
-        """Return the origins of each output with a name; None: nobody can tell.
+    def outputs(self) -> dict[str, Origins | None]:
+        """Return the origins of each output of the query with a name; None: nobody can tell.
 
         Those that `*` does not let through stand among them, and nobody can tell theirs.
         """
-        return {name: self.of(scope, name) for name in dict.fromkeys(_names(scope)) if name}
+        names = dict.fromkeys(_names(self._root))
+        return {name: self._of(self._root, name) for name in names if name}
 
-    def of(self, scope: Scope, name: str) -> Origins | None:
+    def star(self) -> int | None:
+        """Return the table whose columns pass through the query; None: none, or several."""
+        return self._star(self._root)
+
+    def _of(self, scope: Scope, name: str) -> Origins | None:
         """Return the origins of one output of a query or a part of it; None: nobody can tell."""
         key = (id(scope), name)
         if key not in self._found:
@@ -130,15 +137,14 @@ class ColumnFinder:
             self._found[key] = self._find(scope, name)
         return self._found[key]
 
-    def star(self, scope: Scope) -> int | None:
-        """Return the table whose columns pass through a scope; None: none, or several."""
+    def _star(self, scope: Scope) -> int | None:
         sources = [each.source for each in _stars(_unwrapped(scope))]
         # Those of a subquery that lists its columns are known one by one.
         sources = [each for each in sources if STAR in _layout_of(each)]
         if len(sources) != 1:
             return None
         (source,) = sources
-        return self.star(source) if isinstance(source, Scope) else self._places.of(source)
+        return self._star(source) if isinstance(source, Scope) else self._places.of(source)
 
     def _find(self, scope: Scope, name: str) -> Origins | None:
         scope = _unwrapped(scope)
@@ -161,14 +167,14 @@ class ColumnFinder:
         if names is None or scope.expression.args.get("by_name"):
             return None
         return _together(
-            self.of(branch, each) for branch, each in zip(branches, names, strict=True)
+            self._of(branch, each) for branch, each in zip(branches, names, strict=True)
         )
 
     def _of_function(self, scope: Scope, name: str) -> Origins | None:
         """Return what a function that makes rows reads, or the column of a lateral subquery."""
         if isinstance(scope.expression, exp.Lateral) and scope.subquery_scopes:
             renamed = scope.expression.alias_column_names
-            return None if renamed else self.of(scope.subquery_scopes[0], name)
+            return None if renamed else self._of(scope.subquery_scopes[0], name)
         return self._read_by(scope, scope.expression)
 
     def _through_star(self, scope: Scope, name: str) -> Origins | None:
@@ -210,13 +216,15 @@ class ColumnFinder:
             return None
         owners = [each for each in sources if hidden.this.name in _layout_of(each)]
         if not owners and not scope.can_be_correlated:
-            return self.of(scope, hidden.this.name)
+            return self._of(scope, hidden.this.name)
         return self._column(owners[0], hidden.this.name) if len(owners) == 1 else None
 
     def _column(self, source: exp.Table | Scope | None, name: str) -> Origins | None:
         """Return a column of a table or of a subquery; none of a function that makes a table."""
-        if source is None or isinstance(source, Scope):
-            return None if source is None else self.of(source, name)
+        if source is None:
+            return None
+        if isinstance(source, Scope):
+            return self._of(self._whole(source), name)
         if source.alias_column_names:
             return None
         place = self._places.of(source)
@@ -224,11 +232,16 @@ class ColumnFinder:
             return NONE
         return frozenset({ColumnOrigin(table=place, column=self._places.spelled(name))})
 
+    def _whole(self, scope: Scope) -> Scope:
+        """Return the whole of a recursion, where sqlglot puts a copy of its first branch."""
+        known = self._scopes.get(id(scope.expression), scope)
+        return scope if known is scope else self._scopes.get(id(scope.expression.parent), known)
+
     def _of_subquery(self, scope: Scope, query: exp.Expr) -> Origins | None:
         inner = next((each for each in scope.subquery_scopes if each.expression is query), None)
         if inner is None:
             return None
-        return _together(self.of(inner, name) for name in _layout(inner))
+        return _together(self._of(inner, name) for name in _layout(inner))
 
 
 def _together(parts: Iterable[Origins | None]) -> Origins | None:

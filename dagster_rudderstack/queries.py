@@ -84,7 +84,10 @@ def _parsed(sql: str, dialect: str | None) -> exp.Query:
     statements = [each for each in parsed if each and not isinstance(each, exp.Semicolon)]
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("it is not one SELECT")
-    return statements[0]
+    query = statements[0]
+    while isinstance(query, exp.Subquery) and query.is_wrapper:
+        query = query.this.pop()
+    return query
 
 
 def _tables(query: exp.Query) -> tuple[TableName, ...]:
@@ -115,7 +118,7 @@ def _columns(
     query: exp.Query, dialect: str | None, tables: tuple[TableName, ...]
 ) -> tuple[dict[str, tuple[ColumnOrigin, ...]], int | None]:
     """Return the origins of each output column, and the table that `*` passes through."""
-    finder = ColumnFinder(Places(query, tables))
+    places = Places(query, tables)
     _refuse_renamed_stars(query)
     _drop_conditions(query)
     hide_uncertain(query, dialect)
@@ -130,9 +133,10 @@ def _columns(
     scope = build_scope(query)
     if scope is None:
         return {}, None
-    star = finder.star(scope)
+    finder = ColumnFinder(places, scope)
+    star = finder.star()
     columns: dict[str, tuple[ColumnOrigin, ...]] = {}
-    outputs = finder.outputs(scope)
+    outputs = finder.outputs()
     spellings = Counter(name.lower() for name in outputs)
     for name, origins in outputs.items():
         # A column is asked for without regard to case: nobody can tell "Id" from ID.

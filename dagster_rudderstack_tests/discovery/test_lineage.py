@@ -106,6 +106,20 @@ ORIGINS: dict[str, tuple[str, dict[str, set[str]]]] = {
     ),
     "spelled in another case": ("select Id from crm.people", {"ID": {"crm.people.Id"}}),
     "no column of the query": ("select id from crm.people", {"email": set()}),
+    "in brackets": ("((select id from crm.people))", {"id": {"crm.people.id"}}),
+    "in brackets behind a common table expression": (
+        "with p as (select id as i from crm.people) (select i from p)",
+        {"i": {"crm.people.id"}},
+    ),
+    "of each side of a union in brackets": (
+        "(select id from crm.people) union (select lead from crm.leads) order by 1 limit 5",
+        {"id": {"crm.leads.lead", "crm.people.id"}},
+    ),
+    "in a recursion": (
+        "with recursive t as (select id, boss from crm.people union all "  # noqa: ISC004 - one query
+        "select p.id, t.boss from crm.people p join t on t.id = p.boss) select id, boss from t",
+        {"id": {"crm.people.id"}, "boss": {"crm.people.boss"}},
+    ),
     "an unnamed neighbour": ("select id, a + b from crm.people", {"id": {"crm.people.id"}}),
 }
 
