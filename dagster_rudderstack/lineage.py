@@ -56,7 +56,8 @@ class QueryLineage(_Frozen):
             `star`, also empty for those that nobody can tell, and that do not pass through.
         star: the table whose columns pass through by `select *`; None: there is no such table, or
             there are several.
-        problem: why the query could not be read, or not its columns; None if it could.
+        problem: why the query could not be read or, if it has `tables`, why its columns could not
+            be followed; None if they could.
     """
 
     tables: tuple[TableName, ...] = ()

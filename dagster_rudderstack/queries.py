@@ -53,7 +53,7 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
     try:
         columns, star = _columns(query, dialect, tables)
     except Exception as error:  # noqa: BLE001 - as above, and the tables are known
-        return QueryLineage(tables=tables, problem=f"its columns: {_reason(error)}")
+        return QueryLineage(tables=tables, problem=_reason(error))
     return QueryLineage(tables=tables, columns=columns, star=star)
 
 

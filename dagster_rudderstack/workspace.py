@@ -319,6 +319,15 @@ def _without_secrets(source: Source) -> Source:
     return source.model_copy(update={"config": config})
 
 
+def _cannot(query: QueryLineage, source: str) -> str:
+    if not query.tables:
+        return f"The SQL of source {source} cannot be read"
+    return (
+        f"The tables that the SQL of source {source} reads are known, but its columns cannot be "
+        "followed to theirs"
+    )
+
+
 def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, QueryLineage]:
     queries = {source.id: (source, source.config.get("sql")) for source in sources}
     with_sql = {key: (each, sql) for key, (each, sql) in queries.items() if isinstance(sql, str)}
@@ -332,8 +341,6 @@ def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, Q
     for source_id, (source, sql) in with_sql.items():
         found[source_id] = read_query(sql, source.source_definition_name)
         if problem := found[source_id].problem:
-            log.warning(
-                f"The SQL of source {one_line(source.name, 100)!r} ({source_id}) cannot be read: "
-                f"{problem}."
-            )
+            name = f"{one_line(source.name, 100)!r} ({source_id})"
+            log.warning(f"{_cannot(found[source_id], name)}: {problem}.")
     return found

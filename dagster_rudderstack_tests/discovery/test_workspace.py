@@ -388,6 +388,25 @@ def test_query_that_cannot_be_read(
     assert "'Odd one' (odd)" in caplog.text
 
 
+def test_query_whose_columns_cannot_be_followed(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning of a SQL model whose tables are known says that only its columns are not."""
+    sql = "with t (a) as (select * from crm.people) select a from t"
+    server.add_source("odd", name="Odd one", source_type="model", config={"sql": sql})
+    server.add_connection("c", "odd", "d")
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert [str(table) for table in snapshot.queries["odd"].tables] == ["crm.people"]
+    (told,) = [message for message in caplog.messages if "SQL" in message]
+    assert told == (
+        "The tables that the SQL of source 'Odd one' (odd) reads are known, but its columns cannot "
+        "be followed to theirs: t gives other names to the columns of *."
+    )
+
+
 DAMAGED = {
     "no JSON": "{",
     "no object": "[]",
