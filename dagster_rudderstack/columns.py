@@ -107,6 +107,14 @@ class _Star:
     removed: frozenset[str]
 
 
+@dataclass(frozen=True)
+class _Select:
+    """What a SELECT puts out: see `_named` and `_stars`."""
+
+    named: Mapping[str, exp.Expr | None]
+    stars: list[_Star]
+
+
 class ColumnFinder:
     """Finds the origins of the outputs of a query."""
 
@@ -115,6 +123,7 @@ class ColumnFinder:
         self._root = root
         self._scopes = {id(scope.expression): scope for scope in root.traverse()}
         self._found: dict[tuple[int, str], Origins | None] = {}
+        self._selects: dict[int, _Select] = {}
 
     def outputs(self) -> dict[str, Origins | None]:
         """Return the origins of each output of the query with a name; None: nobody can tell.
@@ -154,10 +163,13 @@ class ColumnFinder:
             return self._of_function(scope, name)
         if not isinstance(scope.expression, exp.Select):
             return None
-        named = _named(scope)
-        if name not in named:
-            return self._through_star(scope, name)
-        expression = named[name]
+        # Read once for all its columns: a SELECT may have hundreds.
+        if id(scope) not in self._selects:
+            self._selects[id(scope)] = _Select(_named(scope), _stars(scope))
+        select = self._selects[id(scope)]
+        if name not in select.named:
+            return self._through_star(select, name)
+        expression = select.named[name]
         return None if expression is None else self._read_by(scope, expression)
 
     def _of_union(self, scope: Scope, name: str) -> Origins | None:
@@ -177,10 +189,10 @@ class ColumnFinder:
             return None if renamed else self._of(scope.subquery_scopes[0], name)
         return self._read_by(scope, scope.expression)
 
-    def _through_star(self, scope: Scope, name: str) -> Origins | None:
+    def _through_star(self, select: _Select, name: str) -> Origins | None:
         stars = [
             each
-            for each in _stars(scope)
+            for each in select.stars
             if name not in each.removed and _may_have(each.source, name)
         ]
         return self._column(stars[0].source, name) if len(stars) == 1 else None
