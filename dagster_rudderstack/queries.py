@@ -93,9 +93,11 @@ def _parsed(sql: str, dialect: str | None) -> exp.Query:
 def _tables(query: exp.Query) -> tuple[TableName, ...]:
     found: dict[tuple[str, ...], TableName] = {}
     for scope in traverse_scope(query):
+        subqueries = {name.lower() for name in scope.cte_sources}
         for source in scope.sources.values():
             table = table_name(source)
-            if table is not None:
+            # sqlglot takes a WITH for a table behind a pivot, or if it is spelled in another case.
+            if table is not None and (len(table.parts) > 1 or table.name.lower() not in subqueries):
                 found.setdefault(table.folded, table)
     return tuple(found.values())
 

@@ -32,6 +32,18 @@ TABLES = {
         "with p as (select id from crm.people) select id from p",
         ["crm.people"],
     ),
+    "in a common table expression of another case": (
+        "with People as (select id from crm.people) select id from PEOPLE",
+        ["crm.people"],
+    ),
+    "in a common table expression behind a pivot": (
+        "with p as (select * from crm.people) select * from p pivot (sum(v) for m in ('x')) q",
+        ["crm.people"],
+    ),
+    "called like its common table expression": (
+        "with people as (select id from People) select id from people",
+        ["People"],
+    ),
     "in a union": (
         "select id from crm.people union all select id from crm.leads",
         ["crm.leads", "crm.people"],
