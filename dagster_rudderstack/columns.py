@@ -294,7 +294,7 @@ def _selected(scope: Scope) -> list[exp.Expr]:
 
 
 def _branches(scope: Scope) -> list[Scope]:
-    # The name changed in sqlglot 30.
+    # The name changed in the course of sqlglot 30.
     name = "set_operation_scopes" if hasattr(scope, "set_operation_scopes") else "union_scopes"
     return list(getattr(scope, name))
 
