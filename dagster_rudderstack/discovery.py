@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -230,13 +230,24 @@ class Discovery:
         Raises:
             DiscoveryError: for two assets with one key, and for a selector that means nothing.
         """
-        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
         selected = self._without_disabled(self.selector.select(self._joined(snapshot)))
-        assets = [self._asset(_with_upstreams(props, finder)) for props in selected]
-        kept = {spec.key for spec in self.selector.select_tagged([each.spec for each in assets])}
-        assets = [each for each in assets if each.spec.key in kept]
+        assets, finder = self._linked(selected, ())
+        keys = {each.spec.key for each in assets}
+        if finder.finds_among(keys):
+            # Only now is it known that some of what tables were looked for among is our own.
+            assets, finder = self._linked(selected, keys)
+        finder.tell_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
         _check_keys(assets)
         return assets
+
+    def _linked(
+        self, selected: Sequence[RudderStackConnectionProps], downstream: Collection[dg.AssetKey]
+    ) -> tuple[list[DiscoveredAsset], UpstreamFinder]:
+        """Return the assets of connections, and what has found the tables that they read."""
+        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log, downstream)
+        assets = [self._asset(_with_upstreams(props, finder)) for props in selected]
+        kept = {spec.key for spec in self.selector.select_tagged([each.spec for each in assets])}
+        return [each for each in assets if each.spec.key in kept], finder
 
     def _joined(self, snapshot: WorkspaceSnapshot) -> Iterable[RudderStackConnectionProps]:
         sources = {source.id: source for source in snapshot.sources}

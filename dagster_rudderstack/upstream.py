@@ -11,7 +11,7 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -75,11 +75,13 @@ class Upstream:
         table: the table.
         key: the asset to depend on; None: the user left the table out.
         spec: of that asset; None if it was not among the assets given.
+        candidates: the assets that match equally well, where nobody can tell which it is.
     """
 
     table: UpstreamTable
     key: dg.AssetKey | None
     spec: dg.AssetSpec | None = None
+    candidates: tuple[dg.AssetKey, ...] = ()
 
     def column(self, name: str) -> dg.TableColumn:
         """Return a column, with the spelling and the type that the asset tells if it does."""
@@ -132,22 +134,47 @@ class UpstreamFinder:
         assets: the assets of the project.
         keys: what the user says about tables, before all rules.
         log: where ambiguous tables are told.
+        downstream: keys of the connections themselves, which no rule takes for a table: what an
+            asset depends on is searched as well, and that may be a connection.
     """
 
     def __init__(
-        self, assets: UpstreamAssets, keys: UpstreamKeys | None, log: logging.Logger
+        self,
+        assets: UpstreamAssets,
+        keys: UpstreamKeys | None,
+        log: logging.Logger,
+        downstream: Collection[dg.AssetKey] = (),
     ) -> None:
-        self._index = _Index(_specs(assets))
+        self._index = _Index(_specs(assets), downstream)
         self._said = None if keys is None or callable(keys) else _KeyMapping(keys)
         self._hook = keys if callable(keys) else None
         self._log = log
         self._found: dict[UpstreamTable, Upstream] = {}
+        self._told: set[UpstreamTable] = set()
+
+    def finds_among(self, keys: Collection[dg.AssetKey]) -> bool:
+        """Whether one of these keys is among the assets, or was found."""
+        found = {upstream.key for upstream in self._found.values()}
+        return any(key in self._index.specs or key in found for key in keys)
 
     def find(self, table: UpstreamTable) -> Upstream:
         """Return the asset that a table is."""
         if table not in self._found:
             self._found[table] = self._find(table)
         return self._found[table]
+
+    def tell_ambiguous(self, upstreams: Iterable[Upstream]) -> None:
+        """Warn of each of these tables that may be one of several assets, once."""
+        for upstream in upstreams:
+            table, key = upstream.table, upstream.key
+            if not upstream.candidates or key is None or table in self._told:
+                continue
+            self._told.add(table)
+            self._log.warning(
+                f"Table {table} may be any of the assets {_listed(upstream.candidates)}. It is "
+                f"shown as {key.to_user_string()!r}; say which it is with upstream_keys: "
+                f"{{{str(table.name)!r}: …}}."
+            )
 
     def _find(self, table: UpstreamTable) -> Upstream:
         if self._said is not None and (said := self._said.entry(table.name)) is not None:
@@ -158,14 +185,7 @@ class UpstreamFinder:
             return self._upstream(table, _key(chosen))
         if len(candidates) == 1:
             return self._upstream(table, candidates[0])
-        key = self._index.free_key(table)
-        if candidates:
-            self._log.warning(
-                f"Table {table} may be any of the assets {_listed(candidates)}. It is shown as "
-                f"{key.to_user_string()!r}; say which it is with upstream_keys: "
-                f"{{{str(table.name)!r}: …}}."
-            )
-        return self._upstream(table, key)
+        return Upstream(table, self._index.free_key(table), candidates=tuple(candidates))
 
     def _upstream(self, table: UpstreamTable, key: dg.AssetKey | None) -> Upstream:
         return Upstream(table, key, self._index.specs.get(key) if key else None)
@@ -258,8 +278,12 @@ def agreement(one: Parts, other: Parts) -> int:
 class _Index:
     """The assets of a project, by the last part of the names under which a table may be known."""
 
-    def __init__(self, specs: Iterable[dg.AssetSpec]) -> None:
-        self.specs = _with_deps(specs)
+    def __init__(
+        self, specs: Iterable[dg.AssetSpec], downstream: Collection[dg.AssetKey] = ()
+    ) -> None:
+        known = _with_deps(specs)
+        self.specs = {key: spec for key, spec in known.items() if key not in downstream}
+        self._taken = {*known, *downstream}
         self._by_table: dict[str, list[tuple[Parts, dg.AssetSpec]]] = defaultdict(list)
         self._by_key: dict[str, list[tuple[Parts, dg.AssetSpec]]] = defaultdict(list)
         self._by_uri: dict[str, list[dg.AssetSpec]] = defaultdict(list)
@@ -278,7 +302,7 @@ class _Index:
     def free_key(self, table: UpstreamTable) -> dg.AssetKey:
         """Return a key for a table that is no asset; not that of an asset that is another table."""
         key = external_key(table)
-        if key not in self.specs:
+        if key not in self._taken:
             return key
         return dg.AssetKey([table.warehouse or "warehouse", *key.path])
 

@@ -91,6 +91,47 @@ def test_upstream_assets(server: LocalRudderStack, rudderstack: RudderStackResou
     }
 
 
+def test_connection_is_not_its_own_upstream(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that the project depends on is not taken for the table of the same name."""
+    server.add_source("s1", name="Customers", definition="mysql", config={"table": "customers"})
+    server.add_source("s2", name="Leads", definition="mysql", config={"table": "customers"})
+    server.add_destination("d", name="HubSpot", type="HS")
+    server.add_connection("c1", "s1", "d", object="Contact")
+    server.add_connection("c2", "s2", "d", object="Contact")
+
+    @dg.asset(deps=[dg.AssetKey.from_user_string(CONTACTS), ["shop", "customers"]])
+    def crm_report() -> None: ...
+
+    assets = build_rudderstack_assets_definitions(rudderstack, upstream_assets=[crm_report])
+
+    specs = [spec for each in assets for spec in each.specs]
+    assert set().union(*deps_of(specs).values()) == {"shop/customers"}
+    assert "may be any of" not in caplog.text
+    dg.Definitions.validate_loadable(
+        dg.Definitions(assets=[crm_report, *assets], resources={"rudderstack": rudderstack})
+    )
+
+
+def test_connection_with_the_name_of_its_table(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A connection whose key is the name of its own table depends on the table, not on itself."""
+    fill(server)
+
+    class Translator(DagsterRudderStackTranslator):
+        def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
+            spec = super().get_asset_spec(props)
+            return spec.replace_attributes(key=["analytics", props.source_name.lower()])
+
+    selector = RudderStackConnectionSelector(ids=["contacts"])
+
+    assert deps_of(load_rudderstack_asset_specs(rudderstack, Translator(), selector)) == {
+        "analytics/customers": {"snowflake/analytics/customers"}
+    }
+
+
 def test_upstream_keys(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """A mapping says which asset a table is, and leaves one out."""
     fill(server)

@@ -147,12 +147,25 @@ def test_ambiguous_table_is_told(caplog: pytest.LogCaptureFixture) -> None:
     finder = UpstreamFinder(assets, None, LOG)
 
     with caplog.at_level(logging.WARNING):
-        finder.find(table("crm.people"))
-        finder.find(table("crm.people"))
+        finder.tell_ambiguous([finder.find(table("crm.people"))])
+        finder.tell_ambiguous([finder.find(table("crm.people"))])
 
     (told,) = caplog.messages
     assert "'a', 'b'" in told
     assert "upstream_keys: {'crm.people': …}" in told
+
+
+def test_connections_are_no_tables() -> None:
+    """A key of the connections themselves is never a table, nor the key of one that is no asset."""
+    report = dg.AssetSpec("report", deps=[["crm", "people"]])
+
+    def find_beside(*downstream: str) -> dg.AssetKey | None:
+        keys = {dg.AssetKey.from_user_string(key) for key in downstream}
+        return UpstreamFinder([report], None, LOG, keys).find(table("people")).key
+
+    assert find_beside() == dg.AssetKey(["crm", "people"])
+    assert find_beside("crm/people") == dg.AssetKey(["people"])
+    assert find_beside("crm/people", "people") == dg.AssetKey(["snowflake", "people"])
 
 
 SAID = {
