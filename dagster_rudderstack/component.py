@@ -38,7 +38,7 @@ from dagster_rudderstack.discovery import (
     fetch_rudderstack_workspace,
     write_snapshot,
 )
-from dagster_rudderstack.errors import DiscoveryError, RudderStackError
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import RejectedRowsCheck
 from dagster_rudderstack.policies import OnDisabled, OnRunningSync, SyncType
 from dagster_rudderstack.resource import RudderStackResource
@@ -96,7 +96,11 @@ def _given(model: BaseModel) -> dict[str, Any]:
     return {name: getattr(model, name) for name in model.model_fields_set}
 
 
-_ENV = re.compile(r"\{\{\s*env\.(?P<name>\w+)\s*\}\}")
+_ENV = re.compile(
+    r"""\{\{-?\s*env(?:\.(?P<name>\w+)|\(\s*(?P<quote>['"])(?P<called>\w+)(?P=quote)\s*\))\s*-?\}\}"""
+)
+"""The two spellings of a variable in a template: `{{ env.X }}` and `{{ env('X') }}`."""
+_READS_ENV = re.compile(r"\{[{%].*\benv\b", re.DOTALL)
 
 
 def _resource_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
@@ -104,12 +108,33 @@ def _resource_value(context: dg.ResolutionContext, name: str, value: Any) -> Any
 
     Dagster stores what a resource is given, so a token must stay the name of a variable.
     """
-    variable = _ENV.fullmatch(value.strip()) if isinstance(value, str) else None
-    kind = RudderStackResource.model_fields[name].annotation
-    if variable and kind is int:
-        return dg.EnvVar.int(variable["name"])
-    if variable and (kind is str or str in get_args(kind)):
-        return dg.EnvVar(variable["name"])
+    field = RudderStackResource.model_fields[name]
+    if isinstance(value, Mapping):
+        return {key: _text_value(context, name, each) for key, each in value.items()}
+    if field.annotation is str or str in get_args(field.annotation):
+        return _text_value(context, name, value)
+    variable = _variable(value)
+    if variable and field.annotation is int:
+        return dg.EnvVar.int(variable)
+    return context.resolve_value(value)
+
+
+def _variable(value: object) -> str | None:
+    """Return the name of the variable that a template is, and nothing else."""
+    found = _ENV.fullmatch(value.strip()) if isinstance(value, str) else None
+    return (found["name"] or found["called"]) if found else None
+
+
+def _text_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
+    if variable := _variable(value):
+        return dg.EnvVar(variable)
+    is_secret = not RudderStackResource.model_fields[name].repr
+    if is_secret and isinstance(value, str) and _READS_ENV.search(value):
+        raise InvalidSettingError(
+            f"{name} reads a variable in a template that would be filled in while definitions "
+            "load, and Dagster would store the secret. Write {{ env.NAME }} and nothing else, and "
+            "keep the whole value in that variable."
+        )
     return context.resolve_value(value)
 
 

@@ -294,6 +294,58 @@ def test_token_stays_a_variable(
     assert TOKEN in component.defs_state_config.key
 
 
+@pytest.mark.parametrize(
+    "template",
+    ["{{ env('SECRET') }}", '{{ env("SECRET") }}', "{{env.SECRET}}", "{{- env.SECRET -}}"],
+)
+def test_variable_in_any_spelling(
+    project: Project, workspace: dict[str, Any], monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    """However a variable is spelled, its name is kept and not its value, in headers as well."""
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    given = {
+        **workspace,
+        "access_token": template,
+        "proxy_url": template,
+        "extra_headers": {"X-Key": template, "X-Plain": "plain"},
+    }
+
+    resource = component_of(project, given).workspace
+
+    for value in (resource.access_token, resource.proxy_url, resource.extra_headers["X-Key"]):
+        assert isinstance(value, dg.EnvVar)
+        assert value.env_var_name == "SECRET"
+    assert resource.extra_headers["X-Plain"] == "plain"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"access_token": "{{ env.SECRET | trim }}"},
+        {"access_token": "{{ env('SECRET', 'none') }}"},
+        {"proxy_url": "http://{{ env.SECRET }}@proxy:8080"},
+        {"extra_headers": {"X-Key": "Bearer {{ env.SECRET }}"}},
+    ],
+    ids=["filter", "default", "in a text", "in a header"],
+)
+def test_secret_that_would_be_stored(
+    project: Project,
+    workspace: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+) -> None:
+    """A secret that a template would read while definitions load is refused, and not shown."""
+    monkeypatch.setenv("SECRET", "s3cr3t")
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+        component_of(project, {**workspace, **settings})
+
+    told = causes(caught.value)
+    assert f"{next(iter(settings))} reads a variable" in told
+    assert "Write {{ env.NAME }} and nothing else" in told
+    assert "s3cr3t" not in told
+
+
 def test_setting_that_no_variable_can_be(
     project: Project, workspace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
