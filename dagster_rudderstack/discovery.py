@@ -3,9 +3,10 @@
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from uuid import uuid4
@@ -428,12 +429,14 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - what a person may c
         selector: as there.
         snapshot: as there.
         refresh: as there.
-        disabled: as there; a step skips connections that are marked.
+        disabled: as there; a connection that is marked has a step of its own, which skips it. If
+            only its source or its destination is disabled, it does so until the snapshot is
+            refreshed.
         upstream_assets: as there.
         upstream_keys: as there.
         grouping: which connections share a step and its process: none (`connection`, the default:
             retries and assets downstream stay exact), those of a `source`, those of a
-            `destination`, or `all`.
+            `destination`, or `all`; those that are marked always have their own.
         name: what the names of steps with many connections begin with; one for each workspace.
         settings: as in `build_rudderstack_sync_assets`.
 
@@ -465,11 +468,15 @@ def assets_definitions(
         return _one_by_one(assets, settings)
     groups: dict[str, list[DiscoveredAsset]] = defaultdict(list)
     for asset in assets:
-        groups[_GROUP_IDS[grouping](asset.props)].append(asset)
+        if asset.props.enabled:
+            groups[_GROUP_IDS[grouping](asset.props)].append(asset)
     names = _step_names(
         {key: f"{name}_{_GROUP_NAMES[grouping](group[0].props)}" for key, group in groups.items()}
     )
-    return [_together(group, names[key], settings) for key, group in groups.items()]
+    together = [_together(group, names[key], settings) for key, group in groups.items()]
+    # What is skipped is so alone: in a group, `on_disabled` would be that of all.
+    marked = [asset for asset in assets if not asset.props.enabled]
+    return [*together, *_one_by_one(marked, settings)]
 
 
 _GROUP_IDS: Mapping[str, Callable[[RudderStackConnectionProps], str]] = {
@@ -502,17 +509,36 @@ def _one_by_one(
 def _together(
     assets: Sequence[DiscoveredAsset], name: str, settings: SyncSettings
 ) -> dg.AssetsDefinition:
-    skipping = [_for(each.props, settings) for each in assets if not each.props.enabled]
     return build_rudderstack_sync_assets(
-        connections={each.props.id: each.spec for each in assets},
-        name=name,
-        **(skipping[0] if skipping else settings),
+        connections={each.props.id: each.spec for each in assets}, name=name, **settings
     )
 
 
 def _for(props: RudderStackConnectionProps, settings: SyncSettings) -> SyncSettings:
     """Return the settings of a connection's step, which skips one that is marked as disabled."""
-    return settings if props.enabled else {**settings, "on_disabled": "skip"}
+    if props.enabled:
+        return settings
+    skipping: SyncSettings = {**settings, "on_disabled": "skip"}
+    # Before a sync only the connection is read, so of its ends the snapshot alone can tell.
+    ends = [end for end in (props.source, props.destination) if end and not end.enabled]
+    if not ends:
+        return skipping
+    which = "source" if ends[0] is props.source else "destination"
+    return {**skipping, "execute": partial(_skip, f"Its {which} {one_line(ends[0].name)!r}")}
+
+
+def _skip(
+    what: str,
+    context: dg.AssetExecutionContext,
+    _rudderstack: RudderStackResource,
+    _sync: Callable[[], Iterator[Any]],
+) -> Iterable[Any]:
+    """Do what the step of a connection does whose source or destination is disabled: nothing."""
+    context.log.info(
+        f"Skipped. {what} was disabled in RudderStack when the snapshot of "
+        "the workspace was made. If it no longer is, refresh the snapshot."
+    )
+    return ()
 
 
 def _step_names(names: Mapping[str, str]) -> dict[str, str]:

@@ -421,9 +421,9 @@ STEPS = {
         "rudderstack__braze_eu__big_spenders",
         "rudderstack__braze_eu__customers",
     },
-    "source": {"eu_from_customers", "eu_from_big_spenders"},
-    "destination": {"eu_to_hubspot", "eu_to_braze_eu"},
-    "all": {"eu_syncs"},
+    "source": {"eu_from_customers", "eu_from_big_spenders", "rudderstack__braze_eu__customers"},
+    "destination": {"eu_to_hubspot", "eu_to_braze_eu", "rudderstack__braze_eu__customers"},
+    "all": {"eu_syncs", "rudderstack__braze_eu__customers"},
 }
 
 
@@ -431,7 +431,7 @@ STEPS = {
 def test_steps(
     server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any, names: set[str]
 ) -> None:
-    """Steps are called after what their connections have in common."""
+    """Steps are called after what their connections have in common; a marked one has its own."""
     fill(server)
     assets = build_rudderstack_assets_definitions(
         rudderstack, grouping=grouping, disabled="mark", name="eu"
@@ -490,6 +490,51 @@ def test_marked_connection_is_skipped(
         if event.asset_key
     }
     assert materialized == {CONTACTS, AUDIENCE}
+
+
+@pytest.mark.parametrize("grouping", ["connection", "all"])
+@pytest.mark.parametrize("end", ["source", "destination"])
+def test_marked_for_its_source_or_destination_is_skipped(
+    server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any, end: str
+) -> None:
+    """A connection is not synced while its source or destination is disabled."""
+    fill(server)
+    server.add_source("off-src", name="Off", enabled=end != "source")
+    server.add_destination("off", name="Off", type="HS", enabled=end != "destination")
+    server.add_connection("off", "off-src", "off")
+    assets = build_rudderstack_assets_definitions(rudderstack, disabled="mark", grouping=grouping)
+
+    result = materialize(rudderstack, assets)
+
+    assert result.success
+    assert server.starts("off") == []
+    assert len(server.starts()) == 2
+
+
+@pytest.mark.parametrize("grouping", ["connection", "destination", "all"])
+def test_others_fail_beside_a_marked_connection(
+    server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any
+) -> None:
+    """A connection that is disabled later fails its step, though another one is marked."""
+    fill(server)
+    assets = build_rudderstack_assets_definitions(rudderstack, disabled="mark", grouping=grouping)
+    server.update_connection("audience", enabled=False)
+
+    result = materialize(rudderstack, assets, raise_on_error=False)
+
+    assert not result.success
+
+
+def test_marked_connection_that_is_enabled_again(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A marked connection that has been enabled meanwhile is synced."""
+    fill(server)
+    assets = build_rudderstack_assets_definitions(rudderstack, disabled="mark", grouping="all")
+    server.update_connection("paused", enabled=True)
+
+    assert materialize(rudderstack, assets).success
+    assert len(server.starts("paused")) == 1
 
 
 def test_settings_are_handed_on(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
