@@ -231,7 +231,7 @@ class Discovery:
         Raises:
             DiscoveryError: for two assets with one key, and for a selector that means nothing.
         """
-        selected = self._without_disabled(self.selector.select(self._joined(snapshot)))
+        selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
         assets, finder = self._linked(selected, ())
         keys = {each.spec.key for each in assets}
         if finder.finds_among(keys):
@@ -246,7 +246,8 @@ class Discovery:
     ) -> tuple[list[DiscoveredAsset], UpstreamFinder]:
         """Return the assets of connections, and what has found the tables that they read."""
         finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log, downstream)
-        assets = [self._asset(_with_upstreams(props, finder)) for props in selected]
+        linked = (_with_upstreams(props, finder) for props in selected)
+        assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
         kept = {spec.key for spec in self.selector.select_tagged([each.spec for each in assets])}
         return [each for each in assets if each.spec.key in kept], finder
 

@@ -32,7 +32,7 @@ class RudderStackConnectionSelector:
         sources: names or ids of sources.
         destinations: names or ids of destinations.
         tags: tags of the assets, as the translator makes them, with their values.
-        predicate: a function of the connection.
+        predicate: a function of the connection, which knows its upstream tables.
 
     Raises:
         DiscoveryError: when it is applied, for a value that nothing in the workspace has; names
@@ -50,6 +50,12 @@ class RudderStackConnectionSelector:
         self, connections: Iterable[RudderStackConnectionProps]
     ) -> list[RudderStackConnectionProps]:
         """Return those that meet all criteria but the tags."""
+        return self.select_by_predicate(self.select_by_name(connections))
+
+    def select_by_name(
+        self, connections: Iterable[RudderStackConnectionProps]
+    ) -> list[RudderStackConnectionProps]:
+        """Return those that meet all criteria but the tags and the predicate."""
         selected = list(connections)
         everything = list(selected)
         for criterion in _CRITERIA:
@@ -58,9 +64,13 @@ class RudderStackConnectionSelector:
                 values = (values,) if isinstance(values, str) else values
                 wanted = criterion.wanted(values, everything)
                 selected = [props for props in selected if wanted & criterion.words_of(props)]
-        if self.predicate is not None:
-            selected = [props for props in selected if self.predicate(props)]
         return selected
+
+    def select_by_predicate(
+        self, connections: Iterable[RudderStackConnectionProps]
+    ) -> list[RudderStackConnectionProps]:
+        """Return those that the predicate accepts; all, if there is none."""
+        return [props for props in connections if self.predicate is None or self.predicate(props)]
 
     def select_tagged(self, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
         """Return the assets that have all the tags."""

@@ -159,6 +159,44 @@ def test_selector(
     assert keys_of(load_rudderstack_asset_specs(rudderstack, selector=selector)) == {CONTACTS}
 
 
+def test_selector_by_upstream(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A function of the connection knows the tables upstream, and where columns come from."""
+    fill(server)
+
+    def reads_orders(props: RudderStackConnectionProps) -> bool:
+        return any(
+            upstream.key == dg.AssetKey("orders") and column.name == "total"
+            for upstream, column in props.origins("ltv")
+        )
+
+    specs = load_rudderstack_asset_specs(
+        rudderstack, selector=reads_orders, upstream_keys={"orders_by_customer": "orders"}
+    )
+
+    assert keys_of(specs) == {AUDIENCE}
+
+
+def test_ambiguous_table_of_what_is_not_selected(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is asked which asset a table is that no selected connection reads."""
+    fill(server)
+    tables = [
+        dg.AssetSpec(key, metadata={"dagster/table_name": f"{key}.analytics.orders_by_customer"})
+        for key in ("prod", "dev")
+    ]
+
+    for selected in ("contacts", "audience"):
+        assert "may be any of" not in caplog.text
+        load_rudderstack_asset_specs(
+            rudderstack,
+            selector=lambda props, selected=selected: props.id == selected,
+            upstream_assets=tables,
+        )
+
+    assert "may be any of the assets 'prod', 'dev'" in caplog.text
+
+
 def test_wrong_selector(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """A selector that names what the workspace does not have stops the load."""
     fill(server)
