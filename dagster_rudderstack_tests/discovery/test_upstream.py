@@ -64,6 +64,12 @@ MATCHES = {
     "by a key of schema and name": ("crm.people", [asset("crm/people")], "crm/people"),
     "by a key with a prefix": ("crm.people", [asset("dbt/crm/people")], "dbt/crm/people"),
     "by a key that is its name": ("crm.people", [asset("people")], "people"),
+    "not by a key that is its name behind a prefix": (
+        "crm.people",
+        [asset("dbt/people")],
+        "crm/people",
+    ),
+    "without a schema, by a key with a prefix": ("people", [asset("dbt/people")], "dbt/people"),
     "not by a key of another schema": ("crm.people", [asset("raw/people")], "crm/people"),
     "the better of two keys": (
         "crm.people",
