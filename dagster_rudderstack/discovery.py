@@ -20,7 +20,7 @@ from dagster_rudderstack.assets import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
-from dagster_rudderstack.errors import ApiError, DiscoveryError, InvalidSettingError
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck
 from dagster_rudderstack.policies import OnDisabled, OnRunningSync, SyncType, checked_choice
 from dagster_rudderstack.resource import RudderStackResource
@@ -157,6 +157,8 @@ def _snapshot(
     if given is None:
         return _fetched(resource)
     path = Path(given)
+    if path.is_dir():
+        raise InvalidSettingError(f"snapshot {str(path)!r} is a folder: expected a file in it.")
     if refresh == "always" or not path.exists():
         return _refreshed(resource, path)
     return _read(path)
@@ -165,8 +167,8 @@ def _snapshot(
 def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
     try:
         return fetch_rudderstack_workspace(resource)
-    except ApiError as error:
-        raise DiscoveryError(
+    except RudderStackError as error:
+        raise _kind(error)(
             f"The RudderStack workspace cannot be read now. {error} Name a file with snapshot=: "
             "once it is made, definitions load from it without RudderStack."
         ) from error
@@ -176,19 +178,27 @@ def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
         patience = IMPATIENT_RETRIES if path.exists() else None
         return refresh_rudderstack_snapshot(resource, path, max_retries=patience)
-    except ApiError as error:
+    except (RudderStackError, OSError) as error:
+        why = f"It cannot be written: {error}." if isinstance(error, OSError) else str(error)
         if not path.exists():
-            raise DiscoveryError(
+            raise _kind(error)(
                 f"There is no snapshot of the RudderStack workspace at {path}, and none can be "
-                f"made now. {error} {_how_to_refresh(path)}"
+                f"made now. {why} {_how_to_refresh(path)}"
             ) from error
-        _LOG.warning(f"{error} The snapshot at {path} is used as it is.")
+        _LOG.warning(f"{why} The snapshot at {path} is used as it is.")
         return _read(path)
+
+
+def _kind(error: Exception) -> type[RudderStackError]:
+    """Return what to raise for an error: a setting is wrong whoever finds it out."""
+    return InvalidSettingError if isinstance(error, InvalidSettingError) else DiscoveryError
 
 
 def _read(path: Path) -> WorkspaceSnapshot:
     try:
         return WorkspaceSnapshot.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DiscoveryError(f"{path} cannot be read: {error}. {_how_to_refresh(path)}") from error
     except UnicodeDecodeError:
         raise DiscoveryError(f"{path} is no snapshot. {_how_to_refresh(path)}") from None
     except DiscoveryError as error:
@@ -385,8 +395,8 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - what a person may choose
         snapshot: the file of the workspace's snapshot, or the snapshot itself. With a file there
             are no requests unless it is missing: ship it with your code. None: RudderStack is asked
             each time that the definitions load, in each process of each run.
-        refresh: `always` makes the file anew each time, and uses the old one while RudderStack is
-            out of reach; for development.
+        refresh: `always` makes the file anew each time, and uses the old one if that fails, as
+            while RudderStack is out of reach; for development.
         disabled: what becomes of connections that are disabled in RudderStack, or whose source or
             destination is: `leave_out`, or `mark` with the tag `rudderstack/enabled: "false"`.
         upstream_assets: the assets among which the tables are looked for.
@@ -394,8 +404,10 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - what a person may choose
 
     Raises:
         DiscoveryError: for two connections with one asset key, a selector that names what the
-            workspace does not have, and a snapshot that is missing or cannot be read.
-        RudderStackError: if RudderStack has to be asked and cannot be.
+            workspace does not have, and a snapshot that is missing and cannot be made, or that
+            cannot be read.
+        InvalidSettingError: if a variable that the resource reads is not set, and RudderStack has
+            to be asked.
     """
     discovery = _discovery(
         resource,
@@ -443,7 +455,7 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - what a person may c
 
     Raises:
         DiscoveryError: as there.
-        RudderStackError: as there.
+        InvalidSettingError: as there.
     """
     discovery = _discovery(
         resource,

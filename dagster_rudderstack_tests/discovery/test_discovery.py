@@ -419,8 +419,83 @@ def test_unset_variable_is_named(tmp_path: Path) -> None:
     """A variable that is not set is named, when the workspace has to be read."""
     rudderstack = RudderStackResource(access_token=dg.EnvVar("NO_SUCH_RUDDERSTACK_TOKEN"))
 
-    with pytest.raises(InvalidSettingError, match="NO_SUCH_RUDDERSTACK_TOKEN"):
+    with pytest.raises(InvalidSettingError, match="NO_SUCH_RUDDERSTACK_TOKEN") as caught:
         load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "rudderstack.json")
+
+    assert "refresh_rudderstack_snapshot(resource, " in caught.value.message
+
+
+def test_refresh_always_and_unset_variable(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`always` falls back on the old snapshot where the token is not set, as in a build."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    unset = RudderStackResource(access_token=dg.EnvVar("NO_SUCH_RUDDERSTACK_TOKEN"))
+
+    specs = load_rudderstack_asset_specs(unset, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert "NO_SUCH_RUDDERSTACK_TOKEN" in caplog.text
+
+
+def test_snapshot_that_cannot_be_written(
+    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
+) -> None:
+    """A place where no snapshot can be written is named, with the way to make one."""
+    fill(server)
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(DiscoveryError, match=r"cannot be written: .* refresh_rudderstack_snapshot"):
+        load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "file" / "rudderstack.json")
+
+
+def test_refresh_always_in_a_place_that_cannot_be_written(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`always` falls back on the old snapshot where a new one cannot be written."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert "It cannot be written: [Errno 13] Permission denied" in caplog.text
+
+
+def test_snapshot_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot that the process may not read is named."""
+    path = tmp_path / "rudderstack.json"
+    path.write_text("{}")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+    with pytest.raises(DiscoveryError, match=r"rudderstack.json cannot be read: \[Errno 13\]"):
+        load_rudderstack_asset_specs(NOBODY, snapshot=path)
+
+
+@pytest.mark.parametrize("refresh", ["if_missing", "always"])
+def test_folder_for_a_snapshot(tmp_path: Path, refresh: Any) -> None:
+    """A folder is no snapshot, and stays as it is."""
+    with pytest.raises(InvalidSettingError, match="is a folder: expected a file in it"):
+        load_rudderstack_asset_specs(NOBODY, snapshot=tmp_path, refresh=refresh)
 
 
 # --- assets that run
