@@ -258,8 +258,9 @@ class Discovery:
         finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log, downstream)
         linked = (_with_upstreams(props, finder) for props in selected)
         assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
-        kept = {spec.key for spec in self.selector.select_tagged([each.spec for each in assets])}
-        return [each for each in assets if each.spec.key in kept], finder
+        # By identity: what is not selected may have the key of what is.
+        kept = {id(spec) for spec in self.selector.select_tagged([each.spec for each in assets])}
+        return [each for each in assets if id(each.spec) in kept], finder
 
     def _joined(self, snapshot: WorkspaceSnapshot) -> Iterable[RudderStackConnectionProps]:
         sources = {source.id: source for source in snapshot.sources}

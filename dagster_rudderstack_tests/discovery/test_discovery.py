@@ -270,6 +270,22 @@ def test_one_key_for_two(server: LocalRudderStack, rudderstack: RudderStackResou
     assert "key_by: id" in message
 
 
+def test_one_key_for_two_of_which_one_is_selected(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A connection that is not selected may have the key of one that is."""
+    fill(server)
+
+    class Translator(DagsterRudderStackTranslator):
+        def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
+            return super().get_asset_spec(props).replace_attributes(key="crm")
+
+    selector = RudderStackConnectionSelector(tags={"rudderstack/destination_type": "braze"})
+    (spec,) = load_rudderstack_asset_specs(rudderstack, Translator(), selector)
+
+    assert spec.metadata[MetadataKey.CONNECTION_ID].value == "audience"
+
+
 def test_one_key_for_two_by_id(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """Keys by id are never the same."""
     fill(server)
