@@ -13,6 +13,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import dagster as dg
 
@@ -62,7 +63,8 @@ UpstreamKeys = (
 )
 """Says which asset a table is.
 
-A mapping from names of tables (`schema.table`) to keys, None leaves a table out. Or a function of
+A mapping from names of tables (`schema.table`) to keys, None leaves a table out; of several names
+that fit a table its own goes first, then the longest. Or a function of
 the table and the keys of the assets that match equally well; None leaves it to the rules.
 """
 
@@ -310,17 +312,20 @@ class _Index:
         """Return the assets that match a table best, all equally well."""
         found: Sequence[dg.AssetSpec] = self._by_uri.get(table.uri, ()) if table.uri else ()
         parts = _folded(external_key(table).path if table.uri else table.name.parts)
-        found = found or _best(parts, self._by_table) or _best(parts, self._by_key)
+        for index in (self._by_table, self._by_key):
+            found = found or _best(parts, index.get(parts[-1], ()))
         same_storage = [spec for spec in found if _text(spec, STORAGE_KIND) == table.warehouse]
         return [spec.key for spec in same_storage or found]
 
 
-def _best(
-    parts: Parts, index: Mapping[str, Sequence[tuple[Parts, dg.AssetSpec]]]
-) -> Sequence[dg.AssetSpec]:
-    ranked: dict[tuple[int, bool], list[dg.AssetSpec]] = defaultdict(list)
-    for other, spec in index.get(parts[-1], ()):
-        ranked[agreement(parts, other), parts == other].append(spec)
+_T = TypeVar("_T")
+
+
+def _best(parts: Parts, known: Iterable[tuple[Parts, _T]]) -> Sequence[_T]:
+    """Return what is known under the name that fits best: by most parts, and first the same one."""
+    ranked: dict[tuple[int, bool], list[_T]] = defaultdict(list)
+    for other, each in known:
+        ranked[agreement(parts, other), parts == other].append(each)
     ranked.pop((0, False), None)
     return ranked[max(ranked)] if ranked else ()
 
@@ -333,18 +338,30 @@ def _text(spec: dg.AssetSpec, key: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Entry:
+    name: str
     key: dg.AssetKey | None
 
 
 class _KeyMapping:
-    """What a user's mapping says about tables; the longest name that fits wins."""
+    """What a user's mapping says about tables; the name that fits best wins."""
 
     def __init__(self, keys: Mapping[str, CoercibleToKey | None]) -> None:
         self._entries = {
-            _split(name): _Entry(None if key is None else _key(key)) for name, key in keys.items()
+            _split(name): _Entry(name, None if key is None else _key(key))
+            for name, key in keys.items()
         }
 
     def entry(self, name: TableName) -> _Entry | None:
-        parts = _folded(name.parts)
-        ranked = {agreement(parts, other): entry for other, entry in self._entries.items()}
-        return ranked[max(ranked)] if max(ranked, default=0) else None
+        """Return what is said of a table; None: nothing.
+
+        Raises:
+            InvalidSettingError: if names that fit equally well say different things of it.
+        """
+        best = _best(_folded(name.parts), self._entries.items())
+        if len({entry.key for entry in best}) > 1:
+            names = " and ".join(repr(entry.name) for entry in best)
+            raise InvalidSettingError(
+                f"upstream_keys: {names} fit table {name} equally well, and say different things "
+                f"of it. Say what it is by its own name: {{{str(name)!r}: …}}."
+            )
+        return best[0] if best else None

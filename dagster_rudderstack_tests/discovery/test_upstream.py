@@ -179,7 +179,8 @@ SAID = {
     "in another case": ({"CRM.People": ["shop", "people"]}, "shop/people"),
     "by its name alone": ({"people": dg.AssetKey("people")}, "people"),
     "that it is left out": ({"crm.people": None}, None),
-    "more exactly": ({"people": "no", "crm.people": "yes", "x.crm.people": "db"}, "db"),
+    "more exactly": ({"people": "no", "crm.people": "yes", "x.crm.people": "no"}, "yes"),
+    "the same twice": ({"x.crm.people": "yes", "y.crm.people": "yes"}, "yes"),
     "of another table": ({"raw.people": "no"}, "a"),
     "of the asset by a function": (lambda _table, _candidates: "shop/people", "shop/people"),
     "nothing, by a function": (lambda _table, _candidates: None, "a"),
@@ -191,6 +192,23 @@ SAID = {
 def test_user_says(keys: object, key: str | None) -> None:
     """What the user says of a table goes before all rules."""
     assert find("crm.people", asset("a", "db.crm.people"), keys=keys) == key
+
+
+def test_user_says_two_things() -> None:
+    """Of two names that fit a table equally well none wins: the user is asked."""
+    keys = {"prod.crm.people": "prod", "dev.crm.people": "dev"}
+
+    with pytest.raises(InvalidSettingError) as caught:
+        find("crm.people", keys=keys)
+
+    assert "'prod.crm.people' and 'dev.crm.people' fit table crm.people" in caught.value.message
+    assert "{'crm.people': …}" in caught.value.message
+    assert find("prod.crm.people", keys=keys) == "prod"
+
+
+def test_user_says_more_of_a_longer_name() -> None:
+    """What is said of a table's own name goes before what is said of longer ones."""
+    assert find("people", keys={"people": "exact", "raw.people": "raw"}) == "exact"
 
 
 def source(**config: object) -> Source:
