@@ -314,7 +314,7 @@ class _Index:
         parts = _folded(external_key(table).path if table.uri else table.name.parts)
         for index in (self._by_table, self._by_key):
             found = found or _best(parts, index.get(parts[-1], ()))
-        same_storage = [spec for spec in found if _text(spec, STORAGE_KIND) == table.warehouse]
+        same_storage = [spec for spec in found if _is_stored_in(spec, table.warehouse)]
         return [spec.key for spec in same_storage or found]
 
 
@@ -328,6 +328,12 @@ def _best(parts: Parts, known: Iterable[tuple[Parts, _T]]) -> Sequence[_T]:
         ranked[agreement(parts, other), parts == other].append(each)
     ranked.pop((0, False), None)
     return ranked[max(ranked)] if ranked else ()
+
+
+def _is_stored_in(spec: dg.AssetSpec, warehouse: str | None) -> bool:
+    # A source that names no warehouse is no nearer to an asset that names no storage.
+    storage = _text(spec, STORAGE_KIND)
+    return bool(storage and warehouse and storage.casefold() == warehouse.casefold())
 
 
 def _text(spec: dg.AssetSpec, key: str) -> str | None:

@@ -105,6 +105,20 @@ def test_match(name: str, assets: Sequence[dg.AssetSpec], key: str) -> None:
     assert find(name, *assets) == key
 
 
+def test_storage_in_any_case() -> None:
+    """The warehouse's own storage is told from others without regard to case."""
+    assets = [asset("a", "db1.crm.people", "duckdb"), asset("b", "db2.crm.people", "snowflake")]
+
+    assert find(table("crm.people", "Snowflake"), *assets) == "b"
+
+
+def test_no_storage_is_nobodys() -> None:
+    """Of a source that names no warehouse, an asset that names no storage is no better match."""
+    assets = [asset("a", "db1.crm.people", "snowflake"), asset("b", "db2.crm.people")]
+
+    assert find(table("crm.people", None), *assets) == "crm/people"
+
+
 def test_every_kind_of_definition_is_searched() -> None:
     """Definitions, specs, source assets, lists of them and whole `Definitions` are searched."""
 
