@@ -148,7 +148,7 @@ class UpstreamFinder:
         downstream: Collection[dg.AssetKey] = (),
     ) -> None:
         self._index = _Index(_specs(assets), downstream)
-        self._said = None if keys is None or callable(keys) else _KeyMapping(keys)
+        self._said = None if keys is None or callable(keys) else _KeyMapping(_checked(keys))
         self._hook = keys if callable(keys) else None
         self._log = log
         self._found: dict[UpstreamTable, Upstream] = {}
@@ -184,7 +184,7 @@ class UpstreamFinder:
         candidates = self._index.candidates(table)
         chosen = self._hook(table, candidates) if self._hook else None
         if chosen is not None:
-            return self._upstream(table, _key(chosen))
+            return self._upstream(table, _key(chosen, f"what it returned for table {table}"))
         if len(candidates) == 1:
             return self._upstream(table, candidates[0])
         return Upstream(table, self._index.free_key(table), candidates=tuple(candidates))
@@ -222,8 +222,26 @@ def without_accents(text: str) -> str:
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
-def _key(key: CoercibleToKey) -> dg.AssetKey:
-    return dg.AssetSpec(key).key if not isinstance(key, str) else dg.AssetKey.from_user_string(key)
+def _checked(keys: object) -> Mapping[str, CoercibleToKey | None]:
+    if not isinstance(keys, Mapping) or not all(isinstance(name, str) for name in keys):
+        raise InvalidSettingError(
+            "upstream_keys takes a mapping of names of tables to keys, or a function, not "
+            f"{one_line(repr(keys), MAX_SHOWN)}."
+        )
+    return keys
+
+
+def _key(key: object, of: str) -> dg.AssetKey:
+    if isinstance(key, dg.AssetKey):
+        return key
+    if isinstance(key, str) and key.strip("/"):
+        return dg.AssetKey.from_user_string(key)
+    if isinstance(key, Sequence) and key and all(isinstance(part, str) and part for part in key):
+        return dg.AssetKey(key)
+    raise InvalidSettingError(
+        f"upstream_keys: {of} is {one_line(repr(key), MAX_SHOWN)}, not the key of an asset: "
+        "'customers', 'analytics/customers' or ['analytics', 'customers']."
+    )
 
 
 def _listed(keys: Iterable[dg.AssetKey]) -> str:
@@ -353,7 +371,7 @@ class _KeyMapping:
 
     def __init__(self, keys: Mapping[str, CoercibleToKey | None]) -> None:
         self._entries = {
-            _split(name): _Entry(name, None if key is None else _key(key))
+            _split(name): _Entry(name, None if key is None else _key(key, repr(name)))
             for name, key in keys.items()
         }
 

@@ -208,6 +208,24 @@ def test_user_says(keys: object, key: str | None) -> None:
     assert find("crm.people", asset("a", "db.crm.people"), keys=keys) == key
 
 
+MISTAKEN: dict[str, tuple[object, str]] = {
+    "a list": (["crm.people"], "upstream_keys takes a mapping .*, not \\['crm.people'\\]"),
+    "a name": ("crm.people", "upstream_keys takes a mapping .*, not 'crm.people'"),
+    "a number for a table": ({1: "people"}, "upstream_keys takes a mapping"),
+    "a number for a key": ({"crm.people": 5}, "upstream_keys: 'crm.people' is 5, not the key"),
+    "no key": ({"crm.people": ""}, "upstream_keys: 'crm.people' is '', not the key"),
+    "a key without parts": ({"crm.people": []}, "upstream_keys: 'crm.people' is \\[\\], not"),
+    "a function of numbers": (lambda *_: 5, "what it returned for table crm.people is 5, not"),
+}
+
+
+@pytest.mark.parametrize(("keys", "words"), MISTAKEN.values(), ids=MISTAKEN.keys())
+def test_user_says_what_is_no_key(keys: object, words: str) -> None:
+    """What is no mapping, no function and no key is refused, with the table."""
+    with pytest.raises(InvalidSettingError, match=words):
+        find("crm.people", keys=keys)
+
+
 def test_user_says_two_things() -> None:
     """Of two names that fit a table equally well none wins: the user is asked."""
     keys = {"prod.crm.people": "prod", "dev.crm.people": "dev"}
