@@ -40,10 +40,16 @@ from dagster_rudderstack.discovery import (
 )
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import RejectedRowsCheck
-from dagster_rudderstack.policies import OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.policies import (
+    OnDisabled,
+    OnRunningSync,
+    SyncType,
+    checked_choice,
+    checked_seconds,
+)
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.selector import RudderStackConnectionSelector
-from dagster_rudderstack.sensors import build_rudderstack_polling_sensor
+from dagster_rudderstack.sensors import FailedSyncs, build_rudderstack_polling_sensor
 from dagster_rudderstack.translator import (
     DagsterRudderStackTranslator,
     KeyBy,
@@ -200,14 +206,34 @@ RetryAttribute = Annotated[
 ]
 
 
-class PollingSensorAttributes(dg.Resolvable, dg.Model):
-    """What a person may choose of `build_rudderstack_polling_sensor`, which tells what it means."""
+@dataclasses.dataclass(frozen=True)
+class PollingSensorAttributes:
+    """What a person may choose of `build_rudderstack_polling_sensor`, which tells what it means.
+
+    Raises:
+        InvalidSettingError: naming the value that cannot be right.
+    """
 
     name: str | None = None
     minimum_interval_seconds: int = 60
     default_status: Literal["RUNNING", "STOPPED"] = "STOPPED"
-    failed_syncs: Literal["run", "check"] = "run"
+    failed_syncs: FailedSyncs = "run"
     replay: int = 0
+
+    def __post_init__(self) -> None:
+        checked_choice(self.default_status, Literal["RUNNING", "STOPPED"], "default_status")
+        checked_choice(self.failed_syncs, FailedSyncs, "failed_syncs")
+        checked_seconds(self.minimum_interval_seconds, "minimum_interval_seconds")
+
+
+SensorAttribute = Annotated[
+    PollingSensorAttributes | bool,
+    _resolved(
+        PollingSensorAttributes,
+        _model_of_dataclass("PollingSensorModel", PollingSensorAttributes) | bool | str,
+        "Reports syncs that Dagster did not wait for.",
+    ),
+]
 
 
 class _SyncAttributes(dg.Resolvable, dg.Model):
@@ -231,9 +257,7 @@ class _SyncAttributes(dg.Resolvable, dg.Model):
     retry_policy: RetryAttribute = None
     pool: str | None = Field(default=None, description="Concurrency pool of the steps.")
     op_tags: dict[str, Any] | None = Field(default=None, description="Tags of the steps.")
-    polling_sensor: PollingSensorAttributes | bool = Field(
-        default=False, description="Reports syncs that Dagster did not wait for."
-    )
+    polling_sensor: SensorAttribute = False
 
     def execute(
         self,

@@ -381,6 +381,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"workspace": {"access_token": "t"}, "rejected_rows_check": {"max_failed_ratio": 7}},
         "max_failed_ratio 7",
     ),
+    "unknown status of the sensor": (
+        {"workspace": {"access_token": "t"}, "polling_sensor": {"default_status": "running"}},
+        "default_status 'running' is unknown: expected one of 'RUNNING', 'STOPPED'",
+    ),
+    "unknown way to tell of failed syncs": (
+        {"workspace": {"access_token": "t"}, "polling_sensor": {"failed_syncs": "mail"}},
+        "failed_syncs 'mail' is unknown: expected one of 'run', 'check'",
+    ),
+    "impossible interval": (
+        {"workspace": {"access_token": "t"}, "polling_sensor": {"minimum_interval_seconds": "x"}},
+        "minimum_interval_seconds 'x'",
+    ),
+    "misspelt setting of the sensor": (
+        {"workspace": {"access_token": "t"}, "polling_sensor": {"nmae": "a"}},
+        "nmae",
+    ),
 }
 
 
