@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.errors import DiscoveryError
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
+from dagster_rudderstack.text import one_line
 from dagster_rudderstack.translator import RudderStackConnectionProps
+from dagster_rudderstack.upstream import MAX_SHOWN
 
 __all__ = ["RudderStackConnectionSelector", "Selector"]
 
@@ -35,6 +38,7 @@ class RudderStackConnectionSelector:
         predicate: a function of the connection, which knows its upstream tables.
 
     Raises:
+        InvalidSettingError: for what is no text, or no function.
         DiscoveryError: when it is applied, for a value that nothing in the workspace has; names
             the nearest one.
     """
@@ -45,6 +49,16 @@ class RudderStackConnectionSelector:
     destinations: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     predicate: Callable[[RudderStackConnectionProps], bool] | None = None
+
+    def __post_init__(self) -> None:
+        for criterion in _CRITERIA:
+            values = _texts(getattr(self, criterion.setting), criterion.setting)
+            object.__setattr__(self, criterion.setting, values)
+        object.__setattr__(self, "tags", _tags(self.tags))
+        if self.predicate is not None and not callable(self.predicate):
+            raise InvalidSettingError(
+                f"predicate is {_shown(self.predicate)}: expected a function of the connection."
+            )
 
     def select(
         self, connections: Iterable[RudderStackConnectionProps]
@@ -61,7 +75,6 @@ class RudderStackConnectionSelector:
         for criterion in _CRITERIA:
             values = getattr(self, criterion.setting)
             if values:
-                values = (values,) if isinstance(values, str) else values
                 wanted = criterion.wanted(values, everything)
                 selected = [props for props in selected if wanted & criterion.words_of(props)]
         return selected
@@ -80,6 +93,39 @@ class RudderStackConnectionSelector:
             for name, value in self.tags.items():
                 _check_known(f"{name}={value}", known, "asset has the tag")
         return tagged
+
+
+def _texts(given: object, setting: str) -> tuple[str, ...]:
+    """Return the values of a criterion; none for nothing."""
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    values: tuple[Any, ...] = (given,)
+    if isinstance(given, Iterable) and not isinstance(given, Mapping | bytes):
+        values = tuple(given)
+    if not all(isinstance(value, str) for value in values):
+        raise InvalidSettingError(
+            f"{setting} of the selector is {_shown(given)}: expected a list of texts."
+        )
+    return values
+
+
+def _tags(given: object) -> Mapping[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(
+        isinstance(text, str) for tag in given.items() for text in tag
+    ):
+        raise InvalidSettingError(
+            f"tags of the selector is {_shown(given)}: expected a mapping of tags to their values, "
+            "both of them texts, as {'tier': 'gold'}; in YAML, true, false and numbers want quotes."
+        )
+    return given
+
+
+def _shown(mistake: object) -> str:
+    return one_line(repr(mistake), MAX_SHOWN)
 
 
 Selector = RudderStackConnectionSelector | Callable[[RudderStackConnectionProps], bool]

@@ -172,6 +172,10 @@ CHOICES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"connection_selector": {"tags": {"rudderstack/destination_type": "braze"}}},
         {AUDIENCE},
     ),
+    "selector of nothing": (
+        {"connection_selector": {"tags": None, "ids": None}},
+        {CONTACTS, AUDIENCE},
+    ),
     "keys by id": ({"key_by": "id"}, {"rudderstack/contacts", "rudderstack/audience"}),
     "disabled": ({"disabled": "mark"}, {CONTACTS, AUDIENCE, "rudderstack/braze_eu/customers"}),
 }

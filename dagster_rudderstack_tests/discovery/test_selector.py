@@ -9,6 +9,7 @@ import pytest
 from dagster_rudderstack import (
     Connection,
     DiscoveryError,
+    InvalidSettingError,
     RudderStackConnectionProps,
     RudderStackConnectionSelector,
 )
@@ -89,6 +90,38 @@ def test_wrong_name(criteria: dict[str, Any], words: str) -> None:
     """A value that no connection has is an error that names the nearest one."""
     with pytest.raises(DiscoveryError, match=re.escape(words)):
         RudderStackConnectionSelector(**criteria).select(CONNECTIONS)
+
+
+NOTHING: dict[str, dict[str, Any]] = {
+    name: {name: None} for name in ("ids", "names", "sources", "destinations", "tags", "predicate")
+}
+
+
+@pytest.mark.parametrize("criteria", NOTHING.values(), ids=NOTHING.keys())
+def test_criterion_that_is_nothing(criteria: dict[str, Any]) -> None:
+    """None, as YAML's null, is no criterion."""
+    selector = RudderStackConnectionSelector(**criteria)
+
+    assert selector.select(CONNECTIONS) == CONNECTIONS
+    assert selector.select_tagged(SPECS) == SPECS
+
+
+MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "a number among ids": ({"ids": [1]}, r"ids of the selector is \[1\]: expected a list of texts"),
+    "a number for names": ({"names": 1}, "names of the selector is 1: expected a list of texts"),
+    "a mapping for sources": ({"sources": {"a": "b"}}, "sources of the selector is {'a': 'b'}"),
+    "a text for tags": ({"tags": "x"}, "tags of the selector is 'x': expected a mapping"),
+    "a list for tags": ({"tags": ["x"]}, r"tags of the selector is \['x'\]: expected a mapping"),
+    "a bool for a tag": ({"tags": {"a": False}}, "{'a': False}: .* want quotes"),
+    "a text for the function": ({"predicate": "x"}, "predicate is 'x': expected a function"),
+}
+
+
+@pytest.mark.parametrize(("criteria", "words"), MISTAKEN.values(), ids=MISTAKEN.keys())
+def test_mistaken_criterion(criteria: dict[str, Any], words: str) -> None:
+    """A criterion of a wrong type is refused when the selector is made, with its name."""
+    with pytest.raises(InvalidSettingError, match=words):
+        RudderStackConnectionSelector(**criteria)
 
 
 def test_many_choices() -> None:
