@@ -439,7 +439,8 @@ class RudderStackClient:
             )
         kind = _STATUS_ERRORS.get(status, StatusError)
         says = f" RudderStack says: {sentence(detail)}" if detail else ""
-        hint = self._hint(response)
+        hint = _list_hint(status) if path in _LISTS else ""
+        hint = hint or self._hint(response)
         return kind(
             f"RudderStack answered {status} to {method} {path}.{says}{hint and ' ' + hint}",
             method=method,
@@ -479,6 +480,21 @@ class RudderStackClient:
         """Return an error to show as a cause; None if a line that it quotes has our token in it."""
         said = [str(cause) for cause in _causes(error)]
         return error if [self._token.masked_text(text) for text in said] == said else None
+
+
+_LISTS = frozenset({CONNECTIONS.path, SOURCES.path, DESTINATIONS.path})
+
+
+def _list_hint(status: int) -> str:
+    """Return what to do where a list is refused; it has no id that could be wrong."""
+    if status == httpx.codes.FORBIDDEN:
+        return (
+            "The access token may not list them. It needs permission to view the Reverse ETL "
+            "connections, the sources and the destinations of the workspace."
+        )
+    if status == httpx.codes.NOT_FOUND:
+        return "There is no such list at this address. Check api_url, or the region."
+    return ""
 
 
 _NOT_SENT = (

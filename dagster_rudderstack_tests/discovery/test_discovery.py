@@ -371,6 +371,38 @@ def test_out_of_reach_and_no_snapshot_asked_for() -> None:
     assert isinstance(caught.value.__cause__, TransportError)
 
 
+REFUSED = {
+    403: "needs permission to view the Reverse ETL connections",
+    404: "Check api_url, or the region",
+}
+
+
+@pytest.mark.parametrize(("status", "words"), REFUSED.items())
+@pytest.mark.parametrize("operation", ["list_connections", "list_sources"])
+def test_list_that_is_refused(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    caplog: pytest.LogCaptureFixture,
+    operation: Any,
+    status: int,
+    words: str,
+) -> None:
+    """Where a list is refused, one is told what lists need, and not what syncs need."""
+    fill(server)
+    server.add_fault(Fault("status", operation=operation, status=status, times=None))
+
+    told = ""
+    try:
+        load_rudderstack_asset_specs(rudderstack)
+    except DiscoveryError as error:
+        told = error.message
+
+    told += caplog.text
+    assert words in told
+    assert "Edit and Connect" not in told
+    assert "Check the id" not in told
+
+
 def test_refresh_always(
     server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
 ) -> None:
