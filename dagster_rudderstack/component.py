@@ -194,11 +194,37 @@ CheckAttribute = Annotated[
         "The check on rejected rows; null: no check.",
     ),
 ]
+Backoff = Literal["LINEAR", "EXPONENTIAL"]
+Jitter = Literal["FULL", "PLUS_MINUS"]
+
+
+def _retry_policy(
+    backoff: Backoff | None = None, jitter: Jitter | None = None, **given: Any
+) -> dg.RetryPolicy:
+    if backoff is not None:
+        checked_choice(backoff, Backoff, "backoff")
+    if jitter is not None:
+        checked_choice(jitter, Jitter, "jitter")
+    return dg.RetryPolicy(
+        **given,
+        backoff=dg.Backoff[backoff] if backoff else None,
+        jitter=dg.Jitter[jitter] if jitter else None,
+    )
+
+
 RetryAttribute = Annotated[
     dg.RetryPolicy | None,
     _resolved(
-        dg.RetryPolicy,
-        _model("RetryPolicyModel", {"max_retries": (int, 1, None), "delay": (float, 0, None)})
+        _retry_policy,
+        _model(
+            "RetryPolicyModel",
+            {
+                "max_retries": (int, 1, None),
+                "delay": (float, 0, "Seconds before a retry."),
+                "backoff": (Backoff | None, None, "How the delay grows with each retry."),
+                "jitter": (Jitter | None, None, "How much of the delay is random."),
+            },
+        )
         | str
         | None,
         "Retries of the step; one takes up a sync that still runs.",

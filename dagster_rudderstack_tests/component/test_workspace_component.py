@@ -234,6 +234,26 @@ def test_sync_attributes(
     assert [request.body for request in server.starts()] == [{"syncType": "full"}] * 2
 
 
+def test_retry_policy(project: Project, workspace: dict[str, Any]) -> None:
+    """The delay between retries of a step can grow and vary."""
+    given = {"max_retries": 3, "delay": 30, "backoff": "EXPONENTIAL", "jitter": "PLUS_MINUS"}
+    definitions = assets_of(project, workspace, retry_policy=given)
+
+    policies = {
+        each.op.retry_policy
+        for each in definitions.assets or ()
+        if isinstance(each, dg.AssetsDefinition)
+    }
+    assert policies == {
+        dg.RetryPolicy(
+            max_retries=3,
+            delay=30,
+            backoff=dg.Backoff.EXPONENTIAL,
+            jitter=dg.Jitter.PLUS_MINUS,
+        )
+    }
+
+
 def test_no_check(project: Project, workspace: dict[str, Any]) -> None:
     """Null makes no check."""
     definitions = assets_of(project, workspace, rejected_rows_check=None)
@@ -384,6 +404,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "impossible check": (
         {"workspace": {"access_token": "t"}, "rejected_rows_check": {"max_failed_ratio": 7}},
         "max_failed_ratio 7",
+    ),
+    "unknown backoff": (
+        {"workspace": {"access_token": "t"}, "retry_policy": {"delay": 1, "backoff": "quick"}},
+        "backoff 'quick' is unknown: expected one of 'LINEAR', 'EXPONENTIAL'",
+    ),
+    "unknown jitter": (
+        {"workspace": {"access_token": "t"}, "retry_policy": {"delay": 1, "jitter": "full"}},
+        "jitter 'full' is unknown: expected one of 'FULL', 'PLUS_MINUS'",
     ),
     "unknown status of the sensor": (
         {"workspace": {"access_token": "t"}, "polling_sensor": {"default_status": "running"}},
