@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial
@@ -242,25 +242,26 @@ class Discovery:
             DiscoveryError: for two assets with one key, and for a selector that means nothing.
         """
         selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
-        assets, finder = self._linked(selected, ())
+        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
+        assets = self._linked(selected, finder)
         keys = {each.spec.key for each in assets}
         if finder.finds_among(keys):
             # Only now is it known that some of what tables were looked for among is our own.
-            assets, finder = self._linked(selected, keys)
+            finder = finder.beside(keys)
+            assets = self._linked(selected, finder)
         finder.tell_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
         _check_keys(assets)
         return assets
 
     def _linked(
-        self, selected: Sequence[RudderStackConnectionProps], downstream: Collection[dg.AssetKey]
-    ) -> tuple[list[DiscoveredAsset], UpstreamFinder]:
-        """Return the assets of connections, and what has found the tables that they read."""
-        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log, downstream)
+        self, selected: Sequence[RudderStackConnectionProps], finder: UpstreamFinder
+    ) -> list[DiscoveredAsset]:
+        """Return the assets of connections, downstream of the tables that they read."""
         linked = (_with_upstreams(props, finder) for props in selected)
         assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
         # By identity: what is not selected may have the key of what is.
         kept = {id(spec) for spec in self.selector.select_tagged([each.spec for each in assets])}
-        return [each for each in assets if id(each.spec) in kept], finder
+        return [each for each in assets if id(each.spec) in kept]
 
     def _joined(self, snapshot: WorkspaceSnapshot) -> Iterable[RudderStackConnectionProps]:
         sources = {source.id: source for source in snapshot.sources}

@@ -147,12 +147,19 @@ class UpstreamFinder:
         log: logging.Logger,
         downstream: Collection[dg.AssetKey] = (),
     ) -> None:
-        self._index = _Index(_specs(assets), downstream)
+        # A generator yields its assets once.
+        self._assets = tuple(_specs(assets))
+        self._keys = keys
+        self._index = _Index(self._assets, downstream)
         self._said = None if keys is None or callable(keys) else _KeyMapping(_checked(keys))
         self._hook = keys if callable(keys) else None
         self._log = log
         self._found: dict[UpstreamTable, Upstream] = {}
         self._told: set[UpstreamTable] = set()
+
+    def beside(self, downstream: Collection[dg.AssetKey]) -> "UpstreamFinder":
+        """Return a finder in the same assets, for connections with these keys."""
+        return UpstreamFinder(self._assets, self._keys, self._log, downstream)
 
     def finds_among(self, keys: Collection[dg.AssetKey]) -> bool:
         """Whether one of these keys is among the assets, or was found."""

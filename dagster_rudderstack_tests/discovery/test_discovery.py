@@ -114,6 +114,21 @@ def test_connection_is_not_its_own_upstream(
     )
 
 
+def test_upstream_assets_from_a_generator(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """Assets that can be listed only once are found as well beside a connection's own key."""
+    fill(server)
+    assets = [
+        dg.AssetSpec("people", metadata={"dagster/table_name": "analytics.customers"}),
+        dg.AssetSpec("report", deps=[dg.AssetKey.from_user_string(CONTACTS)]),
+    ]
+
+    specs = load_rudderstack_asset_specs(rudderstack, upstream_assets=iter(assets))
+
+    assert deps_of(specs)[CONTACTS] == {"people"}
+
+
 def test_connection_with_the_name_of_its_table(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
