@@ -130,14 +130,25 @@ class Cursor:
         try:
             content = json.loads(text)
             if content["version"] != VERSION:
-                raise ValueError(f"version {content['version']!r}")  # noqa: TRY301
+                raise ValueError(f"version {content['version']!r}")
             marks = {str(key): Mark.from_json(mark) for key, mark in content["marks"].items()}
             return cls(str(content["position"]), marks)
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        except _UNREADABLE as error:
             raise InvalidSettingError(
                 f"The sensor's cursor cannot be read ({error}). Reset it in the Dagster UI: what "
                 "has ended until then is not reported, what ends later is."
             ) from None
+
+
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,  # JSON as Python reads it has an Infinity.
+    RecursionError,
+)
 
 
 # --- what is known

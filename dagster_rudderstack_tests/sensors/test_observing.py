@@ -358,6 +358,8 @@ def test_a_cursor_survives_storage() -> None:
         '{"version":1,"position":"","marks":{"k":[]}}',
         '{"version":1,"position":"","marks":{"k":["zz.",{}]}}',
         '{"version":1,"position":"","marks":{"k":["0.",[1]]}}',
+        '{"version":1,"position":"","marks":{"k":["0.",{"s":Infinity}]}}',
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )
 def test_a_cursor_that_cannot_be_read(text: str) -> None:
