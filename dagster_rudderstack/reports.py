@@ -20,7 +20,16 @@ from dagster_rudderstack.metadata import (
 from dagster_rudderstack.observing import Finding, Wanted, digest
 from dagster_rudderstack.sync import StopOutcome
 
-__all__ = ["Event", "Watch", "events_of", "failure_requests", "overdue_events", "start_request"]
+__all__ = [
+    "Event",
+    "Watch",
+    "events_of",
+    "failure_requests",
+    "is_deferred_failure",
+    "obstacle_to_run",
+    "overdue_events",
+    "start_request",
+]
 
 Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -46,6 +55,11 @@ class Watch:
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether its runs take what a sensor tells them: the step is known, and does not wait."""
+        return self.deferred and self.op_name is not None
 
 
 def events_of(finding: Finding, watch: Watch, link_template: str | None = None) -> list[Event]:
@@ -180,6 +194,16 @@ def _range_of(partition: str | None) -> tuple[str, str] | None:
 # --- runs
 
 
+def obstacle_to_run(watch: Watch) -> str | None:
+    """Return why a sensor cannot request a run of an asset; None: it can."""
+    if not watch.has_runs:
+        return (
+            "the sensor has no definition of it with wait=False; give it the definition in "
+            "`assets`, not the spec"
+        )
+    return None
+
+
 def start_request(watch: Watch, wanted: Wanted) -> dg.RunRequest:
     """Return the run that starts a sync which had to wait for the end of another one."""
     config = {"sync_type": wanted.sync_type} if wanted.sync_type else {}
@@ -194,11 +218,16 @@ def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRe
     """
     groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
     for finding, watch in findings:
-        is_failed = not finding.overdue and _failure(finding) is not None
-        is_alerting = is_failed and not _is_stopped_as_asked(finding)
-        if is_alerting and finding.ours is not None and finding.ours.deferred:
-            groups.setdefault((watch.op_name, finding.ours.partition), []).append((finding, watch))
+        if is_deferred_failure(finding):
+            partition = finding.ours.partition if finding.ours else None
+            groups.setdefault((watch.op_name, partition), []).append((finding, watch))
     return [_failure_request(group, partition) for (_, partition), group in groups.items()]
+
+
+def is_deferred_failure(finding: Finding) -> bool:
+    """Whether a sync that nobody waited for is over, and neither succeeded nor stopped as asked."""
+    is_deferred = finding.ours is not None and finding.ours.deferred and not finding.overdue
+    return is_deferred and not _is_stopped_as_asked(finding) and _failure(finding) is not None
 
 
 def _failure_request(

@@ -23,6 +23,8 @@ from dagster_rudderstack.reports import (
     Watch,
     events_of,
     failure_requests,
+    is_deferred_failure,
+    obstacle_to_run,
     overdue_events,
     start_request,
 )
@@ -100,7 +102,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
     _check_number("replay", replay, 0, MAX_CATCH_UP)
     _check_number("tick_seconds", tick_seconds, 1, MAX_TICK_SECONDS)
     watches = _watches(assets, connections or {}, rejected_rows_check)
-    deferred = [watch.key for watch in watches.values() if watch.deferred]
+    with_runs = [watch.key for watch in watches.values() if watch.has_runs]
     settings = _Settings(watches, resource_key, failed_syncs == "run", replay, tick_seconds)
 
     @dg.sensor(
@@ -109,7 +111,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         default_status=default_status,
         description=description or f"Syncs of {len(watches)} connections that no step waits for.",
         required_resource_keys={resource_key},
-        target=dg.AssetSelection.assets(*deferred) if deferred else None,
+        target=dg.AssetSelection.assets(*with_runs) if with_runs else None,
         tags=tags,
     )
     def polling_sensor(context: dg.SensorEvaluationContext, **_: object) -> dg.SensorResult:
@@ -171,9 +173,8 @@ def _watches_of(
     asset: dg.AssetsDefinition | dg.AssetSpec, check: RejectedRowsCheck | None
 ) -> list[Watch]:
     if isinstance(asset, dg.AssetSpec):
-        connection_id = _connection_of(asset)
-        columns = column_metadata(asset.metadata)
-        return [Watch(connection_id, asset.key, check, columns=columns)] if connection_id else []
+        watch = _watch_of_spec(asset, check, None)
+        return [watch] if watch else []
     if not isinstance(asset, dg.AssetsDefinition):
         raise InvalidSettingError(
             f"assets has {asset!r}: expected definitions or specs. Give a key as `connections="
@@ -184,19 +185,28 @@ def _watches_of(
         for spec in asset.check_specs
         if (own := RejectedRowsCheck.from_spec(spec)) is not None
     }
-    return [
-        Watch(
-            connection_id,
-            spec.key,
-            own_checks.get(spec.key, check),
-            asset.op.name if asset.is_executable else None,
-            bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
-            spec.partitions_def,
-            column_metadata(spec.metadata),
-        )
-        for spec in asset.specs
-        if (connection_id := _connection_of(spec)) is not None
-    ]
+    op_name = asset.op.name if asset.is_executable else None
+    watches = (
+        _watch_of_spec(spec, own_checks.get(spec.key, check), op_name) for spec in asset.specs
+    )
+    return [watch for watch in watches if watch is not None]
+
+
+def _watch_of_spec(
+    spec: dg.AssetSpec, check: RejectedRowsCheck | None, op_name: str | None
+) -> Watch | None:
+    connection_id = _connection_of(spec)
+    if connection_id is None:
+        return None
+    return Watch(
+        connection_id,
+        spec.key,
+        check,
+        op_name,
+        bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
+        spec.partitions_def,
+        column_metadata(spec.metadata),
+    )
 
 
 def _connection_of(spec: dg.AssetSpec) -> str | None:
@@ -242,7 +252,7 @@ def _tick(
         for finding in tick.findings
         for event in _events(finding, settings, stops.get(finding.sync.id), rudderstack)
     ]
-    runs = _run_requests(tick, settings)
+    runs = _run_requests(context, tick, settings)
     told = (
         f"Looked at {len(asked.answers)} of {len(settings.watches)} connections in "
         f"{time.monotonic() - began:.1f} s: {len(tick.findings)} syncs to report."
@@ -324,10 +334,33 @@ def _overdue_life(
     return life
 
 
-def _run_requests(tick: Tick, settings: _Settings) -> list[dg.RunRequest]:
-    watches = settings.watches
-    starts = [start_request(watches[id_], wanted) for id_, wanted in tick.wanted]
-    if not settings.runs_for_failures:
-        return starts
-    findings = [(finding, watches[finding.connection_id]) for finding in tick.findings]
-    return [*starts, *failure_requests(findings)]
+def _run_requests(
+    context: dg.SensorEvaluationContext, tick: Tick, settings: _Settings
+) -> list[dg.RunRequest]:
+    """Return the runs that are needed; tell of those whose request would only fail the tick."""
+
+    def can_run(watch: Watch, what_for: str) -> bool:
+        obstacle = obstacle_to_run(watch)
+        if obstacle is not None:
+            context.log.warning(
+                f"No run of {watch.key.to_user_string()} {what_for} is requested: {obstacle}."
+            )
+        return obstacle is None
+
+    wanted = [(settings.watches[id_], each) for id_, each in tick.wanted]
+    starts = [
+        start_request(watch, each)
+        for watch, each in wanted
+        if can_run(watch, f"that starts the sync which had to wait for {each.after_sync_id}")
+    ]
+    failed = [
+        (finding, settings.watches[finding.connection_id])
+        for finding in tick.findings
+        if settings.runs_for_failures and is_deferred_failure(finding)
+    ]
+    told = [
+        (finding, watch)
+        for finding, watch in failed
+        if can_run(watch, f"that fails because sync {finding.sync.id} has failed")
+    ]
+    return [*starts, *failure_requests(told)]

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -11,6 +13,7 @@ from dagster_rudderstack import (
     RudderStackDeferredSyncConfig,
     RudderStackResource,
     RudderStackSyncConfig,
+    build_rudderstack_polling_sensor,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
@@ -478,6 +481,85 @@ def activation() -> dg.JobDefinition:
         resources={"rudderstack": rudderstack},
     )
     return defs.resolve_job_def("activation")
+
+
+def only_specs(scene: World) -> World:
+    """Return the same with a sensor that was given specs."""
+    specs = [spec for asset in scene.assets for spec in asset.specs]
+    return replace(scene, sensor=build_rudderstack_polling_sensor(assets=specs))
+
+
+def waiting(scene: World) -> World:
+    """Return the same after the assets were changed to wait for their syncs, and the sensor with
+    them. Another asset is deferred."""
+    crm = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+    other = build_rudderstack_sync_asset(connection_id="other", spec="other", wait=False)
+    return replace(
+        scene, assets=[crm, other], sensor=build_rudderstack_polling_sensor(assets=[crm, other])
+    )
+
+
+@pytest.mark.parametrize("change", [only_specs, waiting])
+def test_a_failed_sync_whose_run_cannot_be_requested(
+    scene: World,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    capfd: pytest.CaptureFixture[str],
+    change: Callable[[World], World],
+) -> None:
+    """Where a sensor has no definition with wait=False, a deferred sync that failed is observed, no
+    run is requested, which would fail each tick, and the log says what to do."""
+    connect(server, "other")
+    server.set_script("crm", FAILING)
+    scene.run()
+    scene.tick()
+    clock.advance(60)
+
+    changed = change(scene)
+    result = changed.tick()
+
+    assert told(result)[0] == ("observed", "contacts")
+    assert result.run_requests == []
+    assert "No run of contacts that fails" in (log := capfd.readouterr().err)
+    assert "give it the definition" in log
+    assert told(changed.tick()) == []
+
+
+@pytest.mark.parametrize("change", [only_specs, waiting])
+def test_a_wanted_sync_whose_run_cannot_be_requested(
+    scene: World,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    capfd: pytest.CaptureFixture[str],
+    change: Callable[[World], World],
+) -> None:
+    """The same holds for a start that had to wait for another sync."""
+    connect(server, "other")
+    before = server.start_sync("crm")
+    scene.tick()
+    scene.run()
+    clock.advance(60)
+
+    result = change(scene).tick()
+
+    assert told(result)[0] == ("materialized", "contacts")
+    assert result.run_requests == []
+    assert f"which had to wait for {before}" in capfd.readouterr().err
+
+
+def test_a_spec_tells_that_it_is_deferred(
+    scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
+) -> None:
+    """A sensor of specs judges deferred syncs as one of definitions does, and has no target."""
+    scene.run()
+    clock.advance(60)
+    changed = only_specs(scene)
+
+    assert told(changed.tick()) == [
+        ("materialized", "contacts"),
+        ("sync_succeeded passed", "contacts"),
+    ]
+    assert changed.sensor.asset_selection is None
 
 
 def test_report_is_for_the_sensor(scene: World, server: LocalRudderStack) -> None:
