@@ -28,6 +28,7 @@ __all__ = [
     "is_deferred_failure",
     "obstacle_to_run",
     "overdue_events",
+    "partitions_of",
     "start_request",
 ]
 
@@ -62,10 +63,21 @@ class Watch:
         return self.deferred and self.op_name is not None
 
 
-def events_of(finding: Finding, watch: Watch, link_template: str | None = None) -> list[Event]:
-    """Return what tells how a sync has ended."""
+def events_of(
+    finding: Finding,
+    watch: Watch,
+    partitions: Sequence[str | None],
+    link_template: str | None = None,
+) -> list[Event]:
+    """Return what tells how a sync has ended.
+
+    Args:
+        finding: the sync.
+        watch: its asset.
+        partitions: that it was about; see `partitions_of`.
+        link_template: of its page in RudderStack's dashboard.
+    """
     metadata = _metadata(finding, link_template)
-    partitions = _partitions(finding, watch)
     failure = _failure(finding)
     if failure is not None:
         metadata |= _stopped_by(finding)
@@ -98,13 +110,18 @@ def _is_stopped_as_asked(finding: Finding) -> bool:
 
 
 def overdue_events(
-    finding: Finding, watch: Watch, outcome: StopOutcome | None, link_template: str | None = None
+    finding: Finding,
+    watch: Watch,
+    partitions: Sequence[str | None],
+    outcome: StopOutcome | None,
+    link_template: str | None = None,
 ) -> list[Event]:
     """Return what tells that a deferred sync is not over within its timeout.
 
     Args:
         finding: the sync.
         watch: its asset.
+        partitions: that it was about; see `partitions_of`.
         outcome: what came of stopping it; None: it was not to be stopped.
         link_template: of its page in RudderStack's dashboard.
     """
@@ -118,7 +135,7 @@ def overdue_events(
     metadata[MetadataKey.DEADLINE] = dg.MetadataValue.timestamp(deadline or 0.0)
     if outcome is StopOutcome.REQUESTED:
         metadata[MetadataKey.STOPPED_BY] = dg.MetadataValue.text(BY_TIMEOUT)
-    observations = _observations(watch, _partitions(finding, watch), text, metadata)
+    observations = _observations(watch, partitions, text, metadata)
     return [*observations, *_succeeded(watch, text, passed=False)]
 
 
@@ -177,13 +194,32 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     )
 
 
-def _partitions(finding: Finding, watch: Watch) -> list[str | None]:
-    """Return the partitions that a sync was about; [None]: it was about the whole asset."""
+def partitions_of(
+    finding: Finding, watch: Watch, instance: dg.DagsterInstance
+) -> list[str | None] | None:
+    """Return the partitions that a sync was about; [None]: the whole asset.
+
+    None: a range that the asset does not have, or has no more.
+    """
     partition = finding.ours.partition if finding.ours else None
     bounds = _range_of(partition)
     if bounds is None or watch.partitions_def is None:
         return [partition]
-    return list(watch.partitions_def.get_partition_keys_in_range(dg.PartitionKeyRange(*bounds)))
+    return _keys_between(bounds, watch.partitions_def, instance)
+
+
+def _keys_between(
+    bounds: tuple[str, str],
+    partitions_def: dg.PartitionsDefinition[str],
+    instance: dg.DagsterInstance,
+) -> list[str | None] | None:
+    """Return the keys of a range, both bounds included; None: a bound is no key."""
+    try:
+        # Keys of dynamic partitions are in the instance.
+        with dg.partition_loading_context(dynamic_partitions_store=instance):
+            return list(partitions_def.get_partition_keys_in_range(dg.PartitionKeyRange(*bounds)))
+    except Exception:  # noqa: BLE001 - each kind of partitions refuses a key in its own way
+        return None
 
 
 def _range_of(partition: str | None) -> tuple[str, str] | None:
@@ -194,14 +230,25 @@ def _range_of(partition: str | None) -> tuple[str, str] | None:
 # --- runs
 
 
-def obstacle_to_run(watch: Watch) -> str | None:
+def obstacle_to_run(
+    watch: Watch, partition: str | None, instance: dg.DagsterInstance
+) -> str | None:
     """Return why a sensor cannot request a run of an asset; None: it can."""
     if not watch.has_runs:
         return (
             "the sensor has no definition of it with wait=False; give it the definition in "
             "`assets`, not the spec"
         )
+    if partition is not None and not _has(watch, partition, instance):
+        return f"the asset has no partition {partition} any more"
     return None
+
+
+def _has(watch: Watch, partition: str, instance: dg.DagsterInstance) -> bool:
+    bounds = _range_of(partition) or (partition, partition)
+    return watch.partitions_def is not None and bool(
+        _keys_between(bounds, watch.partitions_def, instance)
+    )
 
 
 def start_request(watch: Watch, wanted: Wanted) -> dg.RunRequest:

@@ -26,6 +26,7 @@ from dagster_rudderstack.reports import (
     is_deferred_failure,
     obstacle_to_run,
     overdue_events,
+    partitions_of,
     start_request,
 )
 from dagster_rudderstack.resource import RudderStackResource
@@ -250,7 +251,7 @@ def _tick(
     events = [
         event
         for finding in tick.findings
-        for event in _events(finding, settings, stops.get(finding.sync.id), rudderstack)
+        for event in _events(context, finding, settings, stops, rudderstack.dashboard_url)
     ]
     runs = _run_requests(context, tick, settings)
     told = (
@@ -286,17 +287,28 @@ def _ask(
 
 
 def _events(
+    context: dg.SensorEvaluationContext,
     finding: Finding,
     settings: _Settings,
-    stopped: StopOutcome | None,
-    rudderstack: RudderStackResource,
+    stops: Mapping[str, StopOutcome | None],
+    link: str | None,
 ) -> list[Event]:
-    watch, link = settings.watches[finding.connection_id], rudderstack.dashboard_url
-    if not finding.overdue:
-        return events_of(finding, watch, link)
+    watch = settings.watches[finding.connection_id]
+    stopped = stops.get(finding.sync.id)
     # What an earlier tick could not stop is told again, so that the reason of its end is known.
     is_news = stopped is StopOutcome.REQUESTED and not (finding.ours and finding.ours.stopped_by)
-    return overdue_events(finding, watch, stopped, link) if is_news or not finding.told else []
+    if finding.overdue and finding.told and not is_news:
+        return []
+    partitions = partitions_of(finding, watch, context.instance)
+    if partitions is None:
+        partitions = [None]
+        context.log.warning(
+            f"Sync {finding.sync.id} was about partitions of {watch.key.to_user_string()} which "
+            "are no more: it is reported without them."
+        )
+    if finding.overdue:
+        return overdue_events(finding, watch, partitions, stopped, link)
+    return events_of(finding, watch, partitions, link)
 
 
 def _stop(
@@ -339,8 +351,8 @@ def _run_requests(
 ) -> list[dg.RunRequest]:
     """Return the runs that are needed; tell of those whose request would only fail the tick."""
 
-    def can_run(watch: Watch, what_for: str) -> bool:
-        obstacle = obstacle_to_run(watch)
+    def can_run(watch: Watch, partition: str | None, what_for: str) -> bool:
+        obstacle = obstacle_to_run(watch, partition, context.instance)
         if obstacle is not None:
             context.log.warning(
                 f"No run of {watch.key.to_user_string()} {what_for} is requested: {obstacle}."
@@ -351,7 +363,11 @@ def _run_requests(
     starts = [
         start_request(watch, each)
         for watch, each in wanted
-        if can_run(watch, f"that starts the sync which had to wait for {each.after_sync_id}")
+        if can_run(
+            watch,
+            each.partition,
+            f"that starts the sync which had to wait for {each.after_sync_id}",
+        )
     ]
     failed = [
         (finding, settings.watches[finding.connection_id])
@@ -361,6 +377,10 @@ def _run_requests(
     told = [
         (finding, watch)
         for finding, watch in failed
-        if can_run(watch, f"that fails because sync {finding.sync.id} has failed")
+        if can_run(
+            watch,
+            finding.ours.partition if finding.ours else None,
+            f"that fails because sync {finding.sync.id} has failed",
+        )
     ]
     return [*starts, *failure_requests(told)]

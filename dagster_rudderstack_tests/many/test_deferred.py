@@ -163,6 +163,95 @@ def test_downstream_waits_for_the_sensor(
     assert ran == []
 
 
+def deferred_in(partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    return build_rudderstack_sync_asset(
+        connection_id="crm",
+        spec="contacts",
+        wait=False,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+
+
+def of_range(start: str, end: str) -> dict[str, str]:
+    """Return the tags of a run for a range of partitions."""
+    return {
+        "dagster/asset_partition_range_start": start,
+        "dagster/asset_partition_range_end": end,
+    }
+
+
+def test_a_range_of_dynamic_partitions(
+    rudderstack: RudderStackResource, instance: dg.DagsterInstance, clock: ManualClock
+) -> None:
+    """A sync of a range of dynamic partitions, whose keys are in the instance, is a materialization
+    of each of them."""
+    instance.add_dynamic_partitions("regions", ["eu", "uk", "us"])
+    asset = deferred_in(dg.DynamicPartitionsDefinition(name="regions"))
+    scene = world(instance, rudderstack, asset)
+    scene.run(tags=of_range("eu", "us"))
+    clock.advance(60)
+
+    found = materializations(scene.tick())
+
+    assert [each.partition for each in found] == ["eu", "uk", "us"]
+
+
+def test_a_range_that_is_no_more(
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A sync of a range whose first partition was removed meanwhile is reported without partitions,
+    which the log tells; other syncs are reported as ever."""
+    connect(server, "other")
+    other = build_rudderstack_sync_asset(connection_id="other", spec="other", wait=False)
+    before = deferred_in(dg.StaticPartitionsDefinition(["a", "b", "c"]))
+    after = deferred_in(dg.StaticPartitionsDefinition(["b", "c", "d"]))
+    world(instance, rudderstack, before).run(tags=of_range("a", "c"))
+    scene = world(instance, rudderstack, after, other)
+    scene.run("other")
+    clock.advance(60)
+
+    found = materializations(scene.tick())
+
+    assert sorted((each.asset_key.to_user_string(), each.partition) for each in found) == [
+        ("contacts", None),
+        ("other", None),
+    ]
+    assert "which are no more" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("is_range", [False, True])
+def test_a_failure_in_a_partition_that_is_no_more(
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    capfd: pytest.CaptureFixture[str],
+    is_range: bool,
+) -> None:
+    """A failed sync of a partition that was removed meanwhile is observed, and no run is requested,
+    since Dagster refuses one in such a partition, and the whole tick with it."""
+    server.set_script("crm", FAILING)
+    before = world(
+        instance, rudderstack, deferred_in(dg.StaticPartitionsDefinition(["a", "b", "c"]))
+    )
+    if is_range:
+        before.run(tags=of_range("a", "c"))
+    else:
+        before.run(partition_key="a")
+    clock.advance(60)
+
+    result = world(instance, rudderstack, deferred_in(dg.StaticPartitionsDefinition(["b"]))).tick()
+
+    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert result.run_requests == []
+    assert "the asset has no partition a" in capfd.readouterr().err
+
+
 # --- one sync per connection
 
 
