@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,9 @@ MAX_ENDS = 500
 """How many ends one round brings home: Dagster's daemon stores each of them, in 20 to 70 ms."""
 
 OUTAGE_AFTER = 32
-"""How many connections must fail, and none succeed, before a round gives up."""
+"""How many connections must fail, and none succeed, before a round suspects an outage. It gives up
+when so many of the others, drawn at random, have failed as well: broken ones that stand together
+are not RudderStack."""
 
 
 class ListApi(Protocol):
@@ -104,7 +107,8 @@ class Round:
     now: float
 
     _began: float = field(default_factory=time.monotonic, init=False)
-    _begun: set[str] = field(default_factory=set, init=False)
+    _left: list[str] = field(default_factory=list, init=False)
+    _begun: dict[int, str] = field(default_factory=dict, init=False)
     _enough: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _ends: int = field(default=0, init=False)
@@ -114,26 +118,28 @@ class Round:
     def ask(self) -> Asked:
         """Ask about all connections, beginning where the last round left off."""
         order = in_turn(self.rules, self.cursor.position)
-        crew = Crew({each: self._look(each) for each in order}, threads=self.threads)
+        self._left = list(order)
+        crew = Crew({place: self._look(place) for place in range(len(order))}, threads=self.threads)
         answers: dict[str, Answer] = {}
         errors: dict[str, BaseException] = {}
         for ended in crew.until(self._began + self.seconds + STRAGGLERS_SECONDS):
             if ended.error is not None:
-                errors[ended.key] = ended.error
+                errors[self._begun[ended.key]] = ended.error
             elif ended.result is not None:
-                answers[ended.key] = ended.result
+                answers[self._begun[ended.key]] = ended.result
         crew.halt()
         # Those that are still under way had their turn: slow ones must not hold up the others.
-        left_out = (each for each in order if each not in self._begun)
+        begun = set(self._begun.values())
+        left_out = (each for each in order if each not in begun)
         return Asked(answers, errors, next(left_out, ""))
 
     # --- in the threads
 
-    def _look(self, connection_id: str) -> Steps[Answer | None]:
-        """Ask about one connection; None: there was no time to begin."""
-        if self._enough.is_set() or time.monotonic() > self._began + self.seconds:
+    def _look(self, place: int) -> Steps[Answer | None]:
+        """Ask about the connection whose turn it is; None: there was no time to begin."""
+        connection_id = self._next(place)
+        if connection_id is None:
             return None
-        self._begun.add(connection_id)
         rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
         try:
             answer = self._read(connection_id, mark)
@@ -147,6 +153,16 @@ class Round:
         self._note_answer(ends)
         return answer
         yield  # What a crew drives are generators, though this one never waits.
+
+    def _next(self, place: int) -> str | None:
+        """Return the connection to ask about, and note that it has its turn."""
+        with self._lock:
+            if self._enough.is_set() or time.monotonic() > self._began + self.seconds:
+                return None
+            is_suspect = self._outages >= OUTAGE_AFTER and not self._answered
+            at = random.randrange(len(self._left)) if is_suspect else 0  # noqa: S311 - no secret
+            self._begun[place] = self._left.pop(at)
+            return self._begun[place]
 
     def _read(self, connection_id: str, mark: Mark | None) -> Answer:
         listed = self._listed(connection_id, FIRST_PAGE)
@@ -177,5 +193,5 @@ class Round:
     def _note_error(self, error: ApiError) -> None:
         with self._lock:
             self._outages += is_outage(error)
-            if self._outages >= OUTAGE_AFTER and not self._answered:
+            if self._outages >= 2 * OUTAGE_AFTER and not self._answered:
                 self._enough.set()

@@ -169,6 +169,25 @@ def test_gone_connections_are_no_outage(server: LocalRudderStack) -> None:
     assert len(asked.errors) == 100
 
 
+def test_broken_connections_that_stand_together(server: LocalRudderStack) -> None:
+    """A hundred connections that fail as in an outage, at the head of the line, do not keep
+    a round from the others, which answer."""
+    broken = [f"a{number:03}" for number in range(100)]
+    well = [f"z{number:03}" for number in range(100)]
+    for name in (*broken, *well):
+        server.add_connection(name)
+    for name in broken:
+        server.add_fault(Fault("status", connection_id=name, status=500, times=None))
+
+    asked = ask(server, [*broken, *well])
+
+    assert sorted(asked.answers) == well
+    assert sorted(asked.errors) == broken
+    assert asked.outage is None
+    assert asked.position == ""
+    assert len(server.requests) == len(broken) + len(well)
+
+
 def test_older_pages_are_read_only_if_needed(server: LocalRudderStack, clock: ManualClock) -> None:
     """One small page is read as long as it reaches back to what is known, and more when it does
     not."""
