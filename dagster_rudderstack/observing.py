@@ -217,7 +217,8 @@ class Answer:
 
     Attributes:
         listed: its syncs, newest first, down to one that was handled before or to the last.
-        others: those of the open syncs that are not in `listed`; None: it has been forgotten.
+        others: syncs that are not in `listed` and were open, or, at the first look, run or were
+            deferred; None: it has been forgotten.
         history: what Dagster knows; None if `needs_history` is False.
     """
 
@@ -319,7 +320,10 @@ def next_tick(
 
 
 def reaches_back(mark: Mark | None, listed: Sequence[Sync]) -> bool:
-    """Whether a list holds something that was handled, so that no older page is needed."""
+    """Whether a list holds something that was handled, so that no older page is needed.
+
+    At the first look nothing was: what is older is asked for by other means.
+    """
     return mark is None or any(digest(sync.id) in mark.handled for sync in listed)
 
 
@@ -327,6 +331,19 @@ def missing_open(mark: Mark | None, listed: Sequence[Sync]) -> list[str]:
     """Return the open syncs that a list does not hold."""
     ids = {sync.id for sync in listed}
     return [sync_id for sync_id in (mark.open if mark else ()) if sync_id not in ids]
+
+
+def missing_deferred(answer: Answer) -> list[str]:
+    """Return the syncs that an answer does not hold and that a deferred step counts on.
+
+    They are its own whose ends nobody has reported, and those that were in the way of its start.
+    """
+    history = answer.history or History()
+    own = [id_ for id_, ours in history.ours.items() if ours.deferred]
+    in_the_way = [wanted.after_sync_id for wanted in history.wanted]
+    known = {"", *(sync.id for sync in answer.listed), *answer.others}
+    missing = [*(id_ for id_ in own if id_ not in history.reported), *in_the_way]
+    return list(dict.fromkeys(id_ for id_ in missing if id_ not in known))
 
 
 def needs_history(rules: Rules, mark: Mark | None, answer: Answer, now: float) -> bool:
@@ -393,12 +410,12 @@ def _judge(
 def _ended(rules: Rules, mark: Mark | None, answer: Answer) -> list[_End]:
     """Return the syncs that are over and not handled yet."""
     over = [sync for sync in answer.listed if sync.is_over]
+    others = [sync for sync in answer.others.values() if sync is not None and sync.is_over]
     if mark is None:
-        past = [_End(sync, is_past=True) for sync in over[rules.replay :]]
+        past = [_End(sync, is_past=True) for sync in (*over[rules.replay :], *others)]
         # What a step has deferred is reported, however long ago it ended.
         return [_End(sync) for sync in over[: rules.replay]] + (past if rules.deferred else [])
     were_open = [sync for sync in over if sync.id in mark.open]
-    others = [sync for sync in answer.others.values() if sync is not None and sync.is_over]
     new = [sync for sync in _new(mark, answer.listed) if sync.is_over and sync.id not in mark.open]
     return [_End(sync) for sync in (*new, *were_open, *others)]
 

@@ -14,6 +14,7 @@ from dagster_rudderstack.errors import ApiError, AuthenticationError, NotFoundEr
 from dagster_rudderstack.many import Crew, Steps
 from dagster_rudderstack.models import Sync
 from dagster_rudderstack.observing import (
+    MAX_OPEN,
     Answer,
     Cursor,
     History,
@@ -21,6 +22,7 @@ from dagster_rudderstack.observing import (
     Rules,
     count_ended,
     in_turn,
+    missing_deferred,
     missing_open,
     needs_history,
     reaches_back,
@@ -51,7 +53,9 @@ class ListApi(Protocol):
     """What a round needs of the API; `RudderStackClient` has it."""
 
     def get_sync(self, connection_id: str, sync_id: str) -> Sync: ...
-    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> list[Sync]: ...
+    def list_syncs(
+        self, connection_id: str, *, status: str | None = None, per_page: int, limit: int
+    ) -> list[Sync]: ...
 
 
 @dataclass(frozen=True)
@@ -142,15 +146,12 @@ class Round:
             return None
         rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
         try:
-            answer = self._read(connection_id, mark)
+            answer = self._answer(connection_id, rules, mark)
         except ApiError as error:
             # Not tried again: the next round is soon enough, and must be able to bear it anyway.
             self._note_error(error)
             raise
-        ends = count_ended(rules, mark, answer)
-        if needs_history(rules, mark, answer, self.now):
-            answer = replace(answer, history=self.history(connection_id, ends))
-        self._note_answer(ends)
+        self._note_answer(count_ended(rules, mark, answer))
         return answer
         yield  # What a crew drives are generators, though this one never waits.
 
@@ -164,16 +165,50 @@ class Round:
             self._begun[place] = self._left.pop(at)
             return self._begun[place]
 
-    def _read(self, connection_id: str, mark: Mark | None) -> Answer:
+    def _answer(self, connection_id: str, rules: Rules, mark: Mark | None) -> Answer:
+        answer = self._read(connection_id, rules, mark)
+        if not needs_history(rules, mark, answer, self.now):
+            return answer
+        history = self.history(connection_id, count_ended(rules, mark, answer))
+        answer = replace(answer, history=history)
+        is_cut_off = mark is None and len(answer.listed) >= FIRST_PAGE
+        if not (is_cut_off and rules.deferred):
+            return answer
+        return self._with_deferred(connection_id, answer)
+
+    def _read(self, connection_id: str, rules: Rules, mark: Mark | None) -> Answer:
         listed = self._listed(connection_id, FIRST_PAGE)
+        if mark is None:
+            return self._first_look(connection_id, rules, listed)
         if len(listed) >= FIRST_PAGE and not reaches_back(mark, listed):
             listed = self._listed(connection_id, MAX_CATCH_UP)
         missing = missing_open(mark, listed)
         return Answer(listed, {each: self._sync(connection_id, each) for each in missing})
 
-    def _listed(self, connection_id: str, limit: int) -> Sequence[Sync]:
+    def _first_look(self, connection_id: str, rules: Rules, listed: Sequence[Sync]) -> Answer:
+        """Read what is to be replayed, and what runs below that: nothing is remembered yet."""
+        if len(listed) < FIRST_PAGE:
+            return Answer(listed)
+        if sum(sync.is_over for sync in listed) < rules.replay:
+            # Those that run stand in the list as well.
+            listed = self._listed(connection_id, rules.replay + FIRST_PAGE)
+        ids = {sync.id for sync in listed}
+        running = self._listed(connection_id, MAX_OPEN, "running")
+        return Answer(listed, {s.id: s for s in running if s.id not in ids and not s.is_over})
+
+    def _with_deferred(self, connection_id: str, answer: Answer) -> Answer:
+        """Add the syncs that deferred steps count on, and that the first look has missed."""
+        missing = missing_deferred(answer)
+        if len(missing) > FIRST_PAGE:
+            listed = self._listed(connection_id, MAX_CATCH_UP)
+            answer = replace(answer, listed=listed)
+            missing = missing_deferred(answer)
+        others = {each: self._sync(connection_id, each) for each in missing}
+        return replace(answer, others={**answer.others, **others})
+
+    def _listed(self, connection_id: str, limit: int, status: str | None = None) -> Sequence[Sync]:
         per_page = min(limit, MAX_PAGE_SIZE)
-        syncs = self.api.list_syncs(connection_id, per_page=per_page, limit=limit)
+        syncs = self.api.list_syncs(connection_id, status=status, per_page=per_page, limit=limit)
         # A sync that begins between two pages moves the last one of the first to the second.
         return list({sync.id: sync for sync in syncs}.values())
 

@@ -101,6 +101,54 @@ def test_a_sync_that_was_over_before_the_sensor_looked(
     assert len(sync_ids(instance, "contacts")) == 1
 
 
+@pytest.mark.parametrize(("deferred", "newer"), [(1, 12), (15, 30)])
+def test_syncs_far_below_those_that_the_sensor_first_looks_at(
+    scene: World,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    instance: dg.DagsterInstance,
+    deferred: int,
+    newer: int,
+) -> None:
+    """Deferred syncs that ended before the sensor's first tick are reported, however many other
+    syncs came after them; these are not."""
+    for _ in range(deferred):
+        scene.run()
+        clock.advance(60)
+    ours = [sync.id for sync in server.syncs("crm")]
+    for _ in range(newer):
+        server.start_sync("crm")
+        clock.advance(60)
+
+    scene.tick()
+
+    assert sync_ids(instance, "contacts") == ours
+    assert told(scene.tick()) == []
+
+
+def test_a_long_sync_far_below_those_that_the_sensor_first_looks_at(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    clock: ManualClock,
+) -> None:
+    """A deferred sync that runs at the sensor's first tick is reported when it ends."""
+    server.add_connection("long", script=SyncScript(duration_seconds=60), parallel_syncs=True)
+    server.script_next("long", SyncScript(duration_seconds=7200))
+    asset = build_rudderstack_sync_asset(connection_id="long", spec="long", wait=False)
+    scene = world(instance, rudderstack, asset)
+    scene.run()
+    ours = server.syncs("long")[0].id
+    for _ in range(12):
+        server.start_sync("long")
+        clock.advance(60)
+
+    assert told(scene.tick()) == []
+    clock.advance(7200)
+    scene.tick()
+    assert sync_ids(instance, "long") == [ours]
+
+
 def test_what_was_asked_for_is_on_the_materialization(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
@@ -308,6 +356,24 @@ def test_a_running_sync_is_not_waited_for(
     scene.tick()
     started = server.syncs("crm")[-1].id
     assert sync_ids(instance, "contacts") == [before, started]
+
+
+def test_a_sync_is_wanted_since_before_the_sensor_first_looked(
+    scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A start that had to wait is made good though the sync in its way is far below those that the
+    sensor first looks at."""
+    server.start_sync("crm")
+    scene.run()
+    clock.advance(60)
+    for _ in range(12):
+        server.start_sync("crm")
+        clock.advance(60)
+
+    (run,) = scene.launch(scene.tick())
+
+    assert run.success
+    assert len(server.starts("crm")) == 1
 
 
 def test_the_wanted_sync_has_the_type_and_partition_of_its_run(

@@ -142,6 +142,52 @@ def test_history_is_not_replayed(
     assert sync_ids(instance, "contacts") == past[-3:]
 
 
+@pytest.mark.parametrize(("replay", "running"), [(50, 0), (50, 3), (10, 3), (230, 0)])
+def test_replay_of_many(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    clock: ManualClock,
+    replay: int,
+    running: int,
+) -> None:
+    """However many syncs of the past are asked for, beside those that run, all are reported."""
+    server.add_connection("crm", script=SyncScript(duration_seconds=1), parallel_syncs=True)
+    past = []
+    for _ in range(240):
+        past.append(server.start_sync("crm"))
+        clock.advance(1)
+    for _ in range(running):
+        server.start_sync("crm")
+
+    scene = world(instance, rudderstack, CRM, replay=replay)
+    scene.tick()
+
+    assert sync_ids(instance, "contacts") == past[-replay:]
+    assert scene.tick().asset_events == []
+
+
+def test_a_long_sync_from_before_the_first_look(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    clock: ManualClock,
+) -> None:
+    """A sync that runs when the sensor first looks is reported when it ends, however many newer
+    ones stand above it."""
+    server.add_connection("crm", script=SyncScript(duration_seconds=60), parallel_syncs=True)
+    long = server.start_sync("crm", script=SyncScript(duration_seconds=7200))
+    for _ in range(30):
+        server.start_sync("crm")
+        clock.advance(60)
+    scene = world(instance, rudderstack, CRM)
+
+    assert told(scene.tick()) == []
+    clock.advance(7200)
+    scene.tick()
+    assert sync_ids(instance, "contacts") == [long]
+
+
 def test_nothing_is_missed_after_a_long_pause(
     scene: World, server: LocalRudderStack, instance: dg.DagsterInstance, clock: ManualClock
 ) -> None:
