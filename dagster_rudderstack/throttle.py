@@ -5,12 +5,40 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Throttle", "shared_throttle"]
+__all__ = ["Gate", "Throttle", "shared_throttle"]
+
+
+@dataclass
+class Gate:
+    """What the throttles of one API share: all of them stand in one line.
+
+    Attributes:
+        max_concurrent: requests under way at once: the lowest of their limits.
+        spacing: seconds between the beginnings of two requests: the longest that one asks for.
+        under_way: requests under way.
+        next_at: when the next request may begin.
+        paused_until: when any may.
+        changed: to be held by whoever reads or writes the others.
+    """
+
+    max_concurrent: float = float("inf")
+    spacing: float = 0.0
+    under_way: int = 0
+    next_at: float = float("-inf")
+    paused_until: float = float("-inf")
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def tighten(self, max_concurrent: int, spacing: float) -> None:
+        """Take further limits into account."""
+        with self.changed:
+            self.max_concurrent = min(self.max_concurrent, max_concurrent)
+            self.spacing = max(self.spacing, spacing)
 
 
 class Throttle:
@@ -19,6 +47,7 @@ class Throttle:
     Args:
         max_concurrent: requests under way at once.
         max_per_second: requests that may begin per second; None sets no limit.
+        gate: to share with other throttles, whose limits then hold as well; None: our own.
         monotonic: seconds that only grow.
         sleep: waits for so many seconds.
     """
@@ -28,28 +57,41 @@ class Throttle:
         *,
         max_concurrent: int,
         max_per_second: float | None,
+        gate: Gate | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._slots = threading.BoundedSemaphore(max_concurrent)
-        self._spacing = 1 / max_per_second if max_per_second else 0.0
+        self._gate = gate or Gate()
+        self._gate.tighten(max_concurrent, 1 / max_per_second if max_per_second else 0.0)
         self._monotonic = monotonic
         self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next_at = float("-inf")
-        self._paused_until = float("-inf")
 
     def pause(self, seconds: float) -> None:
         """Hold back every request for so long: a 429 to one is meant for all."""
-        with self._lock:
-            self._paused_until = max(self._paused_until, self._monotonic() + seconds)
+        gate = self._gate
+        with gate.changed:
+            gate.paused_until = max(gate.paused_until, self._monotonic() + seconds)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Wait for our turn, and hold a place while the request is under way."""
-        with self._slots:
+        with self._place():
             self._wait_for_turn()
             yield
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        gate = self._gate
+        with gate.changed:
+            gate.changed.wait_for(lambda: gate.under_way < gate.max_concurrent)
+            gate.under_way += 1
+        try:
+            yield
+        finally:
+            with gate.changed:
+                gate.under_way -= 1
+                # All, since one that was interrupted as it woke up would leave the others asleep.
+                gate.changed.notify_all()
 
     def _wait_for_turn(self) -> None:
         while (delay := self._take_turn()) > 0:
@@ -57,15 +99,17 @@ class Throttle:
 
     def _take_turn(self) -> float:
         """Take the next turn and return 0.0, or return how long there is none."""
-        with self._lock:
+        gate = self._gate
+        with gate.changed:
             now = self._monotonic()
-            free_at = max(self._next_at, self._paused_until)
+            free_at = max(gate.next_at, gate.paused_until)
             if free_at > now:
                 return free_at - now
-            self._next_at = now + self._spacing
+            gate.next_at = now + gate.spacing
             return 0.0
 
 
+_gates: dict[str, Gate] = {}
 _shared: dict[tuple[str, int, float | None], Throttle] = {}
 _shared_lock = threading.Lock()
 
@@ -73,9 +117,16 @@ _shared_lock = threading.Lock()
 def shared_throttle(
     base_url: str, *, max_concurrent: int, max_per_second: float | None
 ) -> Throttle:
-    """Return this process's gate to one API, the same for every resource with these limits."""
+    """Return this process's throttle for one API, the same for every resource with these limits.
+
+    Those with other limits share its gate: no resource exceeds the limits of another one.
+    """
     key = (base_url, max_concurrent, max_per_second)
     with _shared_lock:
         if key not in _shared:
-            _shared[key] = Throttle(max_concurrent=max_concurrent, max_per_second=max_per_second)
+            _shared[key] = Throttle(
+                max_concurrent=max_concurrent,
+                max_per_second=max_per_second,
+                gate=_gates.setdefault(base_url, Gate()),
+            )
         return _shared[key]

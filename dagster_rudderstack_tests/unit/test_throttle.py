@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dagster_rudderstack.testing import ManualClock
-from dagster_rudderstack.throttle import Throttle, shared_throttle
+from dagster_rudderstack.throttle import Gate, Throttle, shared_throttle
 
 
-def a_throttle(clock: ManualClock, max_per_second: float | None = None) -> Throttle:
+def a_throttle(
+    clock: ManualClock, max_per_second: float | None = None, gate: Gate | None = None
+) -> Throttle:
     return Throttle(
         max_concurrent=2,
         max_per_second=max_per_second,
+        gate=gate,
         monotonic=clock.monotonic,
         sleep=clock.sleep,
     )
@@ -117,3 +120,52 @@ def test_shared() -> None:
     assert one is shared_throttle("https://a/v2", max_concurrent=4, max_per_second=None)
     assert one is not shared_throttle("https://b/v2", max_concurrent=4, max_per_second=None)
     assert one is not shared_throttle("https://a/v2", max_concurrent=4, max_per_second=9)
+
+
+def test_shared_pause() -> None:
+    """A 429 to a resource holds back those with other limits for the same API, and no others."""
+    clock, gate = ManualClock(), Gate()
+    one, other = a_throttle(clock, gate=gate), a_throttle(clock, max_per_second=9, gate=gate)
+    one.pause(30)
+    with a_throttle(clock).slot():
+        elsewhere_at = clock.monotonic()
+    with other.slot():
+        resumed_at = clock.monotonic()
+
+    assert (elsewhere_at, resumed_at) == (0, 30)
+
+
+def test_shared_rate() -> None:
+    """Of several limits for the same API the lowest holds for all."""
+    clock, gate = ManualClock(), Gate()
+    throttles = [a_throttle(clock, rate, gate=gate) for rate in (None, 2, 8)]
+    for throttle in throttles * 2:
+        with throttle.slot():
+            pass
+
+    assert clock.monotonic() == 2.5
+
+
+def test_shared_concurrency() -> None:
+    """Never more requests to one API are under way than the lowest limit allows."""
+    url = "https://shared-concurrency/v2"
+    wide, narrow = (
+        shared_throttle(url, max_concurrent=limit, max_per_second=None) for limit in (16, 2)
+    )
+    lock, inside, most = threading.Lock(), 0, 0
+    full = threading.Barrier(2, timeout=60)
+
+    def request(number: int) -> None:
+        nonlocal inside, most
+        with (wide if number % 2 else narrow).slot():
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            full.wait()
+            with lock:
+                inside -= 1
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(request, range(12)))
+
+    assert most == 2
