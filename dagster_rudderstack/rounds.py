@@ -28,6 +28,7 @@ from dagster_rudderstack.observing import (
     reaches_back,
 )
 from dagster_rudderstack.policies import MAX_PAGE_SIZE
+from dagster_rudderstack.throttle import NoTurnError, waiting_until
 
 __all__ = ["Asked", "Round"]
 
@@ -66,11 +67,13 @@ class Asked:
         answers: by connection id.
         errors: of the connections that could not be asked.
         position: the connection that the next round begins with; empty: all had their turn.
+        pause_seconds: how long RudderStack wants us to send nothing, if that ended the round.
     """
 
     answers: Mapping[str, Answer]
     errors: Mapping[str, BaseException]
     position: str
+    pause_seconds: float = 0.0
 
     @property
     def outage(self) -> BaseException | None:
@@ -115,6 +118,8 @@ class Round:
     _begun: dict[int, str] = field(default_factory=dict, init=False)
     _enough: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _heard_of: set[str] = field(default_factory=set, init=False)
+    _pause_seconds: float = field(default=0.0, init=False)
     _ends: int = field(default=0, init=False)
     _answered: int = field(default=0, init=False)
     _outages: int = field(default=0, init=False)
@@ -135,7 +140,7 @@ class Round:
         # Those that are still under way had their turn: slow ones must not hold up the others.
         begun = set(self._begun.values())
         left_out = (each for each in order if each not in begun)
-        return Asked(answers, errors, next(left_out, ""))
+        return Asked(answers, errors, next(left_out, ""), self._pause_seconds)
 
     # --- in the threads
 
@@ -146,7 +151,11 @@ class Round:
             return None
         rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
         try:
-            answer = self._answer(connection_id, rules, mark)
+            with waiting_until(self._began + self.seconds):
+                answer = self._answer(connection_id, rules, mark)
+        except NoTurnError as error:
+            self._note_end(place, error)
+            return None
         except ApiError as error:
             # Not tried again: the next round is soon enough, and must be able to bear it anyway.
             self._note_error(error)
@@ -209,6 +218,7 @@ class Round:
     def _listed(self, connection_id: str, limit: int, status: str | None = None) -> Sequence[Sync]:
         per_page = min(limit, MAX_PAGE_SIZE)
         syncs = self.api.list_syncs(connection_id, status=status, per_page=per_page, limit=limit)
+        self._heard_of.add(connection_id)
         # A sync that begins between two pages moves the last one of the first to the second.
         return list({sync.id: sync for sync in syncs}.values())
 
@@ -224,6 +234,14 @@ class Round:
             self._ends += ends
             if self._ends >= MAX_ENDS:
                 self._enough.set()
+
+    def _note_end(self, place: int, error: NoTurnError) -> None:
+        """Note that no more requests can be sent in time, and let a connection keep its turn."""
+        with self._lock:
+            self._pause_seconds = max(self._pause_seconds, error.pause_seconds)
+            self._enough.set()
+            if self._begun[place] not in self._heard_of:
+                del self._begun[place]
 
     def _note_error(self, error: ApiError) -> None:
         with self._lock:

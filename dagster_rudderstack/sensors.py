@@ -242,6 +242,9 @@ def _tick(
 ) -> dg.SensorResult:
     cursor, now, began = Cursor.from_text(context.cursor), time.time(), time.monotonic()
     asked = _ask(settings, context, rudderstack, cursor, now)
+    trouble = _trouble_of(asked)
+    if trouble:
+        context.log.warning(trouble)
     if asked.outage is not None:
         raise asked.outage
     for connection_id, error in sorted(asked.errors.items()):
@@ -256,8 +259,8 @@ def _tick(
     runs = _run_requests(context, tick, settings)
     told = (
         f"Looked at {len(asked.answers)} of {len(settings.watches)} connections in "
-        f"{time.monotonic() - began:.1f} s: {len(tick.findings)} syncs to report."
-    )
+        f"{time.monotonic() - began:.1f} s: {len(tick.findings)} syncs to report. {trouble}"
+    ).strip()
     context.log.info(told)
     return dg.SensorResult(
         run_requests=runs,
@@ -284,6 +287,18 @@ def _ask(
         seconds=settings.tick_seconds,
         now=now,
     ).ask()
+
+
+def _trouble_of(asked: Asked) -> str:
+    """Return why a round is of less use than it looks; empty if it is not."""
+    if asked.pause_seconds:
+        return (
+            f"RudderStack asked us to wait for another {asked.pause_seconds:.0f} s: the "
+            "connections that have not been asked keep their turn."
+        )
+    if not asked.answers and not asked.errors:
+        return "No connection answered in time."
+    return ""
 
 
 def _events(

@@ -5,13 +5,46 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Gate", "Throttle", "shared_throttle"]
+__all__ = ["Gate", "NoTurnError", "Throttle", "shared_throttle", "waiting_until"]
+
+
+class NoTurnError(Exception):
+    """A request was not sent, since its turn would have come too late; see `waiting_until`.
+
+    Attributes:
+        pause_seconds: how long RudderStack still wants us to wait; 0: it does not.
+    """
+
+    def __init__(self, pause_seconds: float) -> None:
+        super().__init__("There was no turn in time.")
+        self.pause_seconds = pause_seconds
+
+
+_give_up_at: ContextVar[float] = ContextVar("give_up_at", default=float("inf"))
+
+
+@contextmanager
+def waiting_until(give_up_at: float) -> Iterator[None]:
+    """Let requests of this block, in this thread, wait for their turn no longer than that.
+
+    Args:
+        give_up_at: on the clock of the throttle.
+
+    Raises:
+        NoTurnError: instead of a request whose turn does not come in time.
+    """
+    token = _give_up_at.set(give_up_at)
+    try:
+        yield
+    finally:
+        _give_up_at.reset(token)
 
 
 @dataclass
@@ -83,7 +116,8 @@ class Throttle:
     def _place(self) -> Iterator[None]:
         gate = self._gate
         with gate.changed:
-            gate.changed.wait_for(lambda: gate.under_way < gate.max_concurrent)
+            while gate.under_way >= gate.max_concurrent:
+                gate.changed.wait(self._seconds_left(self._monotonic()))
             gate.under_way += 1
         try:
             yield
@@ -92,6 +126,19 @@ class Throttle:
                 gate.under_way -= 1
                 # All, since one that was interrupted as it woke up would leave the others asleep.
                 gate.changed.notify_all()
+
+    def _seconds_left(self, free_at: float) -> float | None:
+        """Return how long we may wait for a turn that comes then or later; None: for ever.
+
+        Raises:
+            NoTurnError: if that is too late.
+        """
+        now, give_up_at = self._monotonic(), _give_up_at.get()
+        if give_up_at == float("inf"):
+            return None
+        if max(free_at, self._gate.paused_until) >= give_up_at:
+            raise NoTurnError(max(0.0, self._gate.paused_until - now))
+        return give_up_at - now
 
     def _wait_for_turn(self) -> None:
         while (delay := self._take_turn()) > 0:
@@ -104,6 +151,7 @@ class Throttle:
             now = self._monotonic()
             free_at = max(gate.next_at, gate.paused_until)
             if free_at > now:
+                self._seconds_left(free_at)
                 return free_at - now
             gate.next_at = now + gate.spacing
             return 0.0

@@ -18,11 +18,15 @@ NAMES = [f"c{number:02}" for number in range(40)]
 
 
 @contextmanager
-def client_of(server: LocalRudderStack) -> Iterator[RudderStackClient]:
+def client_of(
+    server: LocalRudderStack, max_requests_per_second: float | None = None
+) -> Iterator[RudderStackClient]:
     settings = ClientSettings(
         base_url=f"{server.url}/v2",
         access_token=server.access_token,
-        requests=RequestPolicy(read_timeout_seconds=30),
+        requests=RequestPolicy(
+            read_timeout_seconds=30, max_requests_per_second=max_requests_per_second
+        ),
     )
     with RudderStackClient(settings) as client:
         yield client
@@ -186,6 +190,26 @@ def test_broken_connections_that_stand_together(server: LocalRudderStack) -> Non
     assert asked.outage is None
     assert asked.position == ""
     assert len(server.requests) == len(broken) + len(well)
+
+
+def test_a_pace_that_leaves_some_out(server: LocalRudderStack) -> None:
+    """Connections whose turn would come after the end of a round keep it for the next one."""
+    for name in NAMES:
+        server.add_connection(name)
+    with client_of(server, max_requests_per_second=5) as client:
+        asked = Round(
+            client,
+            dict.fromkeys(NAMES, Rules()),
+            Cursor(),
+            lambda _, __: History(),
+            threads=4,
+            seconds=1,
+            now=0.0,
+        ).ask()
+
+    assert 4 <= len(asked.answers) <= 6
+    assert asked.position == NAMES[len(asked.answers)]
+    assert (asked.pause_seconds, asked.errors) == (0, {})
 
 
 def test_older_pages_are_read_only_if_needed(server: LocalRudderStack, clock: ManualClock) -> None:

@@ -1,7 +1,10 @@
 """The sensor in Dagster: syncs that were started elsewhere, next to those of Dagster's own runs."""
 
+import contextlib
 import gc
 import threading
+import time
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -10,6 +13,7 @@ from dagster_rudderstack import (
     AuthenticationError,
     InvalidSettingError,
     MetadataKey,
+    RateLimitedError,
     RejectedRowsCheck,
     RudderStackResource,
     TransportError,
@@ -463,6 +467,59 @@ def test_an_outage_fails_the_tick(
         scene.tick()
     server.clear_faults()
     assert told(scene.tick())[0] == ("materialized", "contacts")
+
+
+def test_a_long_pause_ends_the_tick(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    clock: ManualClock,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """When RudderStack wants us to wait longer than a tick lasts, the tick ends at once, says so,
+    leaves no thread behind, and no connection loses its turn."""
+    names = [f"c{number:02}" for number in range(40)]
+    connect(server, *names)
+    assets = [build_rudderstack_sync_asset(connection_id=name, spec=name) for name in names]
+    scene = world(instance, rudderstack, *assets, tick_seconds=20)
+    scene.tick()
+    server.add_fault(Fault("status", status=429, retry_after=60))
+    began = time.monotonic()
+    with contextlib.suppress(RateLimitedError):  # It may be the first answer, and the only one.
+        scene.tick()
+    before = scene.cursor
+    capfd.readouterr()
+
+    result = scene.tick()
+
+    assert time.monotonic() - began < 10
+    assert result.skip_reason is not None
+    assert "Looked at 0 of 40" in (result.skip_reason.skip_message or "")
+    assert "RudderStack asked us to wait for another" in (result.skip_reason.skip_message or "")
+    assert "WARNING" in (log := capfd.readouterr().err)
+    assert "RudderStack asked us to wait for another" in log
+    assert scene.cursor == before
+    left = [each for each in threading.enumerate() if each.name.startswith("rudderstack-")]
+    for each in left:
+        each.join(2)
+    assert not any(each.is_alive() for each in left)
+
+
+def test_a_tick_in_which_nothing_answers(
+    scene: World,
+    server: LocalRudderStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A tick that has heard of nothing does not look like one that had nothing to report."""
+    monkeypatch.setattr("dagster_rudderstack.rounds.STRAGGLERS_SECONDS", 0.1)
+    server.latency_seconds = 4
+    slow = build_rudderstack_polling_sensor(assets=[CRM], tick_seconds=1)
+
+    result = replace(scene, sensor=slow).tick()
+
+    assert "No connection answered in time." in (result.skip_reason.skip_message or "")  # type: ignore[union-attr]
+    assert "WARNING - No connection answered in time." in capfd.readouterr().err
 
 
 def test_a_wrong_token_fails_the_tick(scene: World, server: LocalRudderStack) -> None:

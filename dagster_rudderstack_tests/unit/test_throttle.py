@@ -1,12 +1,19 @@
 """One gate for all requests of a process: so many at once, so many per second, none in a pause."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dagster_rudderstack.testing import ManualClock
-from dagster_rudderstack.throttle import Gate, Throttle, shared_throttle
+from dagster_rudderstack.throttle import (
+    Gate,
+    NoTurnError,
+    Throttle,
+    shared_throttle,
+    waiting_until,
+)
 
 
 def a_throttle(
@@ -109,6 +116,52 @@ def test_slot__interrupted_while_it_waits() -> None:
             pass
     clock.advance(1)
 
+    with throttle.slot():
+        pass
+
+
+@pytest.mark.parametrize(("until", "pause_seconds"), [(29, 30), (30, 30), (31, None)])
+def test_pause__that_lasts_too_long(until: float, pause_seconds: float | None) -> None:
+    """A request whose turn comes too late for who sends it is not waited for; the error tells how
+    long the pause is."""
+    clock = ManualClock()
+    throttle = a_throttle(clock)
+    throttle.pause(30)
+
+    if pause_seconds is None:
+        with waiting_until(until), throttle.slot():
+            assert clock.monotonic() == 30
+    else:
+        with pytest.raises(NoTurnError) as caught, waiting_until(until), throttle.slot():
+            pass
+        assert (caught.value.pause_seconds, clock.monotonic()) == (pause_seconds, 0)
+    with throttle.slot():
+        assert clock.monotonic() == 30
+
+
+def test_rate__that_is_too_slow() -> None:
+    """The same holds for a turn that the rate puts off, which is no pause."""
+    clock = ManualClock()
+    throttle = a_throttle(clock, max_per_second=0.1)
+    with throttle.slot():
+        pass
+
+    with pytest.raises(NoTurnError) as caught, waiting_until(5), throttle.slot():
+        pass
+    assert caught.value.pause_seconds == 0
+
+
+def test_concurrency__too_many_before_us() -> None:
+    """Nor is a place waited for longer than that."""
+    throttle = Throttle(max_concurrent=1, max_per_second=None)
+
+    with (
+        throttle.slot(),
+        pytest.raises(NoTurnError),
+        waiting_until(time.monotonic() + 0.05),
+        throttle.slot(),
+    ):
+        pass
     with throttle.slot():
         pass
 
