@@ -45,6 +45,7 @@ from dagster_rudderstack.models import Connection, Sync
 from dagster_rudderstack.policies import SyncPolicy, SyncType, checked_id, checked_sync_type
 from dagster_rudderstack.progress import Progress
 from dagster_rudderstack.text import one_line
+from dagster_rudderstack.throttle import urgent
 
 __all__ = [
     "Journal",
@@ -711,7 +712,9 @@ class SyncLife:
         while True:
             looks += 1
             try:
-                outcome = self._stop_once()
+                # A pause that RudderStack asks for may outlast the time that there is for a stop.
+                with urgent():
+                    outcome = self._stop_once()
                 delay = min(self.policy.retry.delay_seconds(looks, None, self.jitter()), 2.0)
             except ApiError as error:
                 outcome = StopOutcome.UNKNOWN

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Gate", "NoTurnError", "Throttle", "shared_throttle", "waiting_until"]
+__all__ = ["Gate", "NoTurnError", "Throttle", "shared_throttle", "urgent", "waiting_until"]
 
 
 class NoTurnError(Exception):
@@ -28,6 +28,7 @@ class NoTurnError(Exception):
 
 
 _give_up_at: ContextVar[float] = ContextVar("give_up_at", default=float("inf"))
+_is_urgent: ContextVar[bool] = ContextVar("is_urgent", default=False)
 
 
 @contextmanager
@@ -45,6 +46,16 @@ def waiting_until(give_up_at: float) -> Iterator[None]:
         yield
     finally:
         _give_up_at.reset(token)
+
+
+@contextmanager
+def urgent() -> Iterator[None]:
+    """Let the requests in the block go at once: those of a stop, which has seconds."""
+    token = _is_urgent.set(True)
+    try:
+        yield
+    finally:
+        _is_urgent.reset(token)
 
 
 @dataclass
@@ -108,6 +119,9 @@ class Throttle:
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Wait for our turn, and hold a place while the request is under way."""
+        if _is_urgent.get():
+            yield
+            return
         with self._place():
             self._wait_for_turn()
             yield

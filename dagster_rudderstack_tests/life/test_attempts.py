@@ -273,6 +273,18 @@ def test_what_runs_beside_ours_is_not_stopped(world: World, status: str) -> None
     assert world.server.stops(CONNECTION) == []
 
 
+def test_a_stop_does_not_wait_for_the_end_of_a_pause(world: World) -> None:
+    """RudderStack wants no requests for two minutes: a stop, which has seconds, is sent at once."""
+    world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
+    world.server.add_fault(Fault("status", status=429, operation="get_sync", retry_after=120))
+    life = world.life()
+    run_until(life, world.clock, 5)
+    began = world.clock.monotonic()
+
+    assert world.stop(life) is StopOutcome.REQUESTED
+    assert world.clock.monotonic() - began < 5
+
+
 def test_one_of_several_that_began_is_not_stopped(world: World) -> None:
     """Which of two syncs a lost start has started, nobody knows: neither is stopped."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES, parallel_syncs=True)

@@ -12,6 +12,7 @@ from dagster_rudderstack.throttle import (
     NoTurnError,
     Throttle,
     shared_throttle,
+    urgent,
     waiting_until,
 )
 
@@ -26,6 +27,19 @@ def a_throttle(
         monotonic=clock.monotonic,
         sleep=clock.sleep,
     )
+
+
+def test_what_is_urgent() -> None:
+    """What is urgent waits neither for the end of a pause nor for a place."""
+    clock = ManualClock()
+    throttle = a_throttle(clock)
+    throttle.pause(120)
+
+    began = clock.monotonic()
+    with urgent(), throttle.slot(), throttle.slot(), throttle.slot():
+        assert clock.monotonic() == began
+    with throttle.slot():
+        assert clock.monotonic() == began + 120
 
 
 def test_concurrency() -> None:
