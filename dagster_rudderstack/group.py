@@ -211,20 +211,16 @@ class Group:
         if self._step is None:
             raise interrupt or RuntimeError("There is no run to end.")
         lives = list(self._lives.values())
-        end_interrupted(self._step, lives, self.policy.stop_on_termination, interrupt)
+        end_interrupted(self._step, lives, self.rudderstack.termination, interrupt)
 
     def _drop(self, crew: Crew[dg.AssetKey, Outcome]) -> None:
         """Do once what an interrupt asks for, when the step is not told of it."""
         if self._step is None or not self._dropped.acquire(blocking=False):
             return
         crew.halt(HALT_SECONDS)
-        # The client of the step is closed with the resource.
-        self._client = self.rudderstack.get_client()
         lives = [life for life in self._lives.values() if life.may_be_running]
-        for life in lives:
-            life.api = self._client
         if lives:
-            settle(self._step, lives, self.policy.stop_on_termination)
+            settle(self._step, lives, self.rudderstack.termination)
 
     def _outcome(self, ended: Ended[dg.AssetKey, Outcome]) -> Outcome:
         if ended.result is not None:

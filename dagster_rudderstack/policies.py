@@ -387,6 +387,15 @@ class RequestPolicy(Policy):
     max_requests_per_second: float | None = Field(default=None, ge=1 / DAY)
     """For all syncs of the process; None sets no limit."""
 
+    def within(self, seconds: float) -> RequestPolicy:
+        """Return the same for requests that must not take longer than that."""
+        return self.model_copy(
+            update={
+                "connect_timeout_seconds": min(self.connect_timeout_seconds, seconds),
+                "read_timeout_seconds": min(self.read_timeout_seconds, seconds),
+            }
+        )
+
 
 class RetryPolicy(Policy):
     """How often a single safe request is tried again, and how long we wait in between."""

@@ -39,7 +39,13 @@ from dagster_rudderstack.policies import (
     checked_token,
     is_loopback_url,
 )
-from dagster_rudderstack.step import AnyContext, SyncStep, current_step, run_in_step
+from dagster_rudderstack.step import (
+    AnyContext,
+    SyncStep,
+    Termination,
+    current_step,
+    run_in_step,
+)
 from dagster_rudderstack.sync import (
     SyncLife,
     SyncReport,
@@ -56,6 +62,9 @@ if TYPE_CHECKING:
     from dagster_rudderstack.client import RudderStackClient
 
 __all__ = ["RudderStackResource"]
+
+STOP_PATIENCE = 5
+"""Seconds that a request of a stop may take: some of them must fit into the grace time."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R", bound="RudderStackResource")
@@ -292,7 +301,12 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
                 self._client = self._new_client()
             return self._client
 
-    def _new_client(self) -> "RudderStackClient":
+    @property
+    def termination(self) -> Termination:
+        """What an interrupt does to the syncs of a step, by a client of its own."""
+        return Termination(self.stop_on_termination, lambda: self._new_client(STOP_PATIENCE))
+
+    def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
         # httpx comes along, whose import takes longer than all else; definitions load without it.
         from dagster_rudderstack.client import (  # noqa: PLC0415 - see above
             ClientSettings,
@@ -302,6 +316,8 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         resolved = _resolved(self)
         base_url = api_base_url(resolved.region, resolved.api_url)
         requests = _policy(RequestPolicy, resolved.__dict__)
+        if patience_seconds is not None:
+            requests = requests.within(patience_seconds)
         settings = ClientSettings(
             base_url=base_url,
             access_token=resolved.access_token,
@@ -498,7 +514,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             return run_in_step(
                 step,
                 lambda: life,
-                policy.stop_on_termination,
+                self.termination,
                 lambda life: life.attach(sync_id, owned=owned),
             )
 
@@ -560,7 +576,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
                 log=step.context.log,
             )
 
-        return run_in_step(step, life, policy.stop_on_termination)
+        return run_in_step(step, life, self.termination)
 
     def _sync_outside(self, request: SyncRequest, policy: SyncPolicy) -> SyncReport:
         life = SyncLife(self.get_client(), request, policy, log=_LOG)

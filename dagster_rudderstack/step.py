@@ -25,13 +25,14 @@ from dagster_rudderstack.policies import StopOnTermination
 from dagster_rudderstack.sync import (
     STOP_GRACE_SECONDS,
     Steps,
+    SyncApi,
     SyncLife,
     SyncReport,
     Unfinished,
     drive,
 )
 
-__all__ = ["AssetJournal", "SyncStep", "current_step", "run_in_step"]
+__all__ = ["AssetJournal", "SyncStep", "Termination", "current_step", "run_in_step"]
 
 AnyContext = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
@@ -454,10 +455,24 @@ RunCanceledError.__name__ = dg.DagsterExecutionInterruptedError.__name__
 RunCanceledError.__qualname__ = dg.DagsterExecutionInterruptedError.__qualname__
 
 
+@dataclass(frozen=True)
+class Termination:
+    """What an interrupt does to the syncs of a step.
+
+    Attributes:
+        stop: when it stops them.
+        new_api: makes a client for that. The one that was interrupted in the middle of a request
+            may be in any state, and has the patience of somebody who waits.
+    """
+
+    stop: StopOnTermination
+    new_api: Callable[[], SyncApi]
+
+
 def run_in_step(
     step: SyncStep,
     build: Callable[[], SyncLife],
-    stop_on_termination: StopOnTermination,
+    termination: Termination,
     steps_of: Callable[[SyncLife], Steps[SyncReport]] = SyncLife.run,
 ) -> SyncReport:
     """Run a sync in a step and return its report. An interrupt stops it if the policy says so.
@@ -465,7 +480,7 @@ def run_in_step(
     Args:
         step: this attempt.
         build: returns the life of the sync, with what an earlier attempt left.
-        stop_on_termination: when an interrupt stops the sync.
+        termination: what an interrupt does to the sync.
         steps_of: what to do with the life.
 
     Raises:
@@ -482,7 +497,7 @@ def run_in_step(
         interrupt = caught
     # An interrupt in the middle of `build` must not hide the sync of an earlier attempt.
     life = life or shielded(build, seconds=STOP_GRACE_SECONDS)
-    return end_interrupted(step, [life] if life else [], stop_on_termination, interrupt)
+    return end_interrupted(step, [life] if life else [], termination, interrupt)
 
 
 @dataclass
@@ -517,7 +532,7 @@ class _Watch:
 def end_interrupted(
     step: SyncStep,
     lives: Sequence[SyncLife],
-    stop_on_termination: StopOnTermination,
+    termination: Termination,
     interrupt: BaseException | None,
 ) -> NoReturn:
     """Stop what is to be stopped, say so in the log, and end the step.
@@ -526,23 +541,19 @@ def end_interrupted(
         RunCanceledError: if somebody canceled the run, or if there was no interrupt.
         BaseException: the interrupt otherwise.
     """
-    settlement = _settlement(step, lives, stop_on_termination)
+    settlement = _settlement(step, lives, termination)
     if settlement.canceled or interrupt is None:
         raise RunCanceledError(settlement.summary) from interrupt
     raise interrupt
 
 
-def settle(
-    step: SyncStep, lives: Sequence[SyncLife], stop_on_termination: StopOnTermination
-) -> bool:
+def settle(step: SyncStep, lives: Sequence[SyncLife], termination: Termination) -> bool:
     """Stop what is to be stopped, say so in the log, and return whether a person canceled."""
-    return _settlement(step, lives, stop_on_termination).canceled
+    return _settlement(step, lives, termination).canceled
 
 
-def _settlement(
-    step: SyncStep, lives: Sequence[SyncLife], stop_on_termination: StopOnTermination
-) -> _Settlement:
-    settlement = _Settlement(step, lives, stop_on_termination)
+def _settlement(step: SyncStep, lives: Sequence[SyncLife], termination: Termination) -> _Settlement:
+    settlement = _Settlement(step, lives, termination)
     if shielded(settlement.settle, seconds=STOP_GRACE_SECONDS + 5) is None:
         step.context.log.warning(
             "Interrupted. There was no time to learn what became of every sync: look in "
@@ -562,7 +573,7 @@ class _Settlement:
 
     step: SyncStep
     lives: Sequence[SyncLife]
-    stop_on_termination: StopOnTermination
+    termination: Termination
     canceled: bool = field(default=False, init=False)
     told: list[str] = field(default_factory=list, init=False)
 
@@ -589,9 +600,8 @@ class _Settlement:
 
     @property
     def _is_stop_wanted(self) -> bool:
-        return self.stop_on_termination == "always" or (
-            self.canceled and self.stop_on_termination == "run_canceled"
-        )
+        stop = self.termination.stop
+        return stop == "always" or (self.canceled and stop == "run_canceled")
 
     def _ask_whether_canceled(self) -> bool:
         """Ask Dagster's database, again if it does not answer just now."""
@@ -604,6 +614,9 @@ class _Settlement:
         return self.step.somebody_canceled()
 
     def _stop(self, lives: Sequence[SyncLife]) -> None:
+        api = self.termination.new_api()
+        for life in lives:
+            life.api = api
         stops = {number: self._stop_one(life) for number, life in enumerate(lives)}
         for ended in Crew(stops, threads=STOPPING_THREADS):
             if ended.error is not None:

@@ -336,3 +336,21 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
     (event,) = (event for event in result.all_events if event.is_step_failure)
     data = event.step_failure_data.user_failure_data
     return (data.description or "") if data else ""
+
+
+def test_a_stop_has_a_client_of_its_own(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """Whatever state a request was interrupted in, the stop is sent, over another connection."""
+    server.set_script("crm", SyncScript(duration_seconds=3600))
+
+    def body(context: dg.AssetExecutionContext, opened: RudderStackResource) -> None:
+        sync_id = opened.start_sync("crm")
+        context.instance.report_run_canceling(context.run)
+        opened.get_client()._http.close()
+        opened.poll_sync("crm", sync_id)
+
+    run_body(body, rudderstack)
+
+    assert len(server.stops("crm")) == 1
+    assert server.tcp_connections == 2
