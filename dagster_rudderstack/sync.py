@@ -490,10 +490,10 @@ class SyncLife:
         return began_since(listed, self._known or (), noted_at)
 
     def _has_failed_before(self, found: Sequence[Sync]) -> bool:
-        """Whether all that an earlier attempt may have started failed: it is started anew."""
-        return self._is_earlier_start and all(
-            sync.is_over and failure_of(sync, self.connection_id) for sync in found
-        )
+        """Whether what an earlier attempt has started failed, so that it is started anew."""
+        first = found[0]
+        has_failed = first.is_over and failure_of(first, self.connection_id) is not None
+        return self._is_earlier_start and has_failed
 
     def _adopt(self, found: Sequence[Sync]) -> _Flight:
         """Take the first sync that began after our start; of several, nobody knows whose it is."""
@@ -542,17 +542,15 @@ class SyncLife:
     def _send_start(self) -> str:
         # Set before the request and cleared when we have taken what it started, or know that it
         # started nothing: an interrupt may come in between.
-        before = self._unanswered_since
-        self._unanswered_since = self.monotonic()
+        before = (self._unanswered_since, self._is_earlier_start)
+        self._unanswered_since, self._is_earlier_start = self.monotonic(), False
         try:
             return self.api.start_sync(self.connection_id, self.request.sync_type)
         except ApiError as error:
             if judge_start(error) is not StartAnswer.LOST:
-                self._unanswered_since = before
-                if before is None:
+                self._unanswered_since, self._is_earlier_start = before
+                if self._unanswered_since is None:
                     self._withdraw()
-            else:
-                self._is_earlier_start = False
             raise
 
     def _withdraw(self) -> None:

@@ -116,6 +116,47 @@ def test_a_lost_start_of_ours_after_one_that_failed(world: World) -> None:
     assert starts(world) == 2
 
 
+def test_a_lost_start_whose_sync_failed_before_somebody_elses(world: World) -> None:
+    """The sync that began later is somebody else's: it is waited for, and ours started then."""
+    world.server.add_connection(CONNECTION)
+    journal = lost_start(world, status="failed")
+    world.clock.advance(1)
+    world.server.start_sync(CONNECTION, "schedule", script=FIVE_MINUTES)
+
+    report = world.sync(unfinished=journal.left, journal=journal)
+
+    assert report.origin == "started"
+    assert report.id in ours(world)
+    assert starts(world) == 2
+
+
+def test_a_cancel_in_the_middle_of_a_start_after_an_old_note(world: World) -> None:
+    """What this attempt has started is found by the cancel, whatever an old note says."""
+    world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
+    noted_at = datetime.fromtimestamp(world.clock(), timezone.utc)
+    world.clock.advance(86_400)
+    life = world.life(unfinished=Unfinished(noted_at=noted_at))
+    life.api = cast("Any", _Interrupted(life.api))
+    with pytest.raises(KeyboardInterrupt):
+        run_until(life, world.clock, 100)
+
+    assert world.stop(life) is StopOutcome.REQUESTED
+
+
+class _Interrupted:
+    """A client whose start takes effect in the moment in which somebody presses Ctrl-C."""
+
+    def __init__(self, api: object) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._api, name)
+
+    def start_sync(self, *arguments: object) -> str:
+        self._api.start_sync(*arguments)  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+
 def test_our_own_lost_start_whose_sync_failed_is_told(world: World) -> None:
     """In the same attempt it is not made again: whether to retry is Dagster's to decide."""
     world.server.add_connection(CONNECTION, script=SyncScript(status="failed"))
