@@ -56,6 +56,8 @@ MUST_BE_ZERO = (
 BEYOND_TOLERANCE = "not started, retries used up"
 RETRIES = 6
 """What the README promises, whatever the code says."""
+_CERTAIN = (409, 429)
+"""Answers to a start that say that it had no effect, so that no sync after it may be ours."""
 MAX_BEYOND_TOLERANCE = 1
 """Of the lives of a seed: in one seed of thirty, seven faults in a row hit a life before its start,
 and in one of two thousand that happens twice."""
@@ -225,10 +227,31 @@ def judge(world: World, connection_id: str, end: SyncReport | RudderStackError |
             return "lost or orphaned"
         return BEYOND_TOLERANCE if _retries_used_up(world, connection_id) else "false failures"
     known = syncs.get(reported.id)
-    # With `wait`, the policy of all these lives, somebody else's sync is never the one to report.
-    if known is None or known not in ours:
+    if known is None or known not in (ours or _adoptable(world, connection_id)):
         return "lost or orphaned"
     return _judge_status(end, known)
+
+
+def _adoptable(world: World, connection_id: str) -> list[SimulatedSync]:
+    """Return somebody else's syncs that began after a start of ours whose answer was lost.
+
+    With `wait`, the policy of all these lives, no other sync of somebody else's is ever the one to
+    report. One of these is: nobody can tell it from ours, and all that we want is that a sync
+    began after the upstream tables were rebuilt.
+    """
+    lost_at = [
+        request.at
+        for request in world.server.requests
+        if request.connection_id == connection_id
+        and request.operation == "start"
+        and request.fault is not None
+        and request.status not in _CERTAIN
+    ]
+    return [
+        sync
+        for sync in world.server.syncs(connection_id)
+        if lost_at and sync.started_at >= min(lost_at)
+    ]
 
 
 def _retries_used_up(world: World, connection_id: str) -> bool:

@@ -36,6 +36,20 @@ def test_judge__somebody_elses() -> None:
         assert judge(here, CONNECTION, report) == "lost or orphaned"
 
 
+def test_judge__adopted() -> None:
+    """A sync that began after a lost start cannot be told from ours, unless ours is there."""
+    with world() as here:
+        here.server.add_connection(CONNECTION)
+        here.server.add_fault(Fault("reset", operation="start"))
+        here.server.add_fault(Fault("scheduled_sync", operation="list_syncs", skip=1))
+        report = here.sync()
+
+        assert report.origin == "adopted"
+        assert judge(here, CONNECTION, report) == "right reports"
+        here.client.start_sync(CONNECTION)
+        assert judge(here, CONNECTION, report) == "lost or orphaned"
+
+
 def test_verdict_of_a_seed() -> None:
     """One life that gave up before its start may be chance, two are not, nor is any other wrong."""
     right = Chaos(1, Counter({"right reports": 9, BEYOND_TOLERANCE: 1}), [], 1, 0, 1.0, 1.0)
