@@ -342,12 +342,9 @@ class Group:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
             life.log.info(f"Skipped. {error}")
             return Outcome(member, "skipped")
-        # A sync of somebody else's that is in the way is not what has failed.
-        is_about_ours = isinstance(error, SyncError) and not isinstance(
-            error, SyncAlreadyRunningError
-        )
-        sync = error.sync if isinstance(error, SyncError) and is_about_ours else None
+        sync = error.sync if isinstance(error, SyncError) else None
         if sync is not None and sync.id != life.sync_id:
+            # A sync of somebody else's that is in the way is not what has failed.
             sync = None
         # A sync that may still run is left as it is written down: the next attempt takes it up.
         if self._step is not None and not life.may_be_running:

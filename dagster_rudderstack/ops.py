@@ -101,11 +101,16 @@ def rudderstack_sync_op(
     )
 
 
-def _limits_of(config: RudderStackSyncOpConfig) -> RejectedRows | None:
-    if config.max_failed_rows is None and config.max_failed_ratio is None:
+def _limits(max_failed_rows: int | None, max_failed_ratio: float | None) -> RejectedRows | None:
+    """Return the limits of an op, which has none unless it is given one."""
+    if max_failed_rows is None and max_failed_ratio is None:
         return None
+    return RejectedRows(max_failed_rows, max_failed_ratio)
+
+
+def _limits_of(config: RudderStackSyncOpConfig) -> RejectedRows | None:
     try:
-        return RejectedRows(config.max_failed_rows, config.max_failed_ratio)
+        return _limits(config.max_failed_rows, config.max_failed_ratio)
     except InvalidSettingError as error:
         raise failure_from(error) from error
 
@@ -153,9 +158,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what Dagster's users expect to
     if on_running_sync is not None:
         checked_choice(on_running_sync, OnRunningSync, "on_running_sync")
     checked_seconds(timeout_seconds, "timeout_seconds")
-    limits = None
-    if max_failed_rows is not None or max_failed_ratio is not None:
-        limits = RejectedRows(max_failed_rows, max_failed_ratio)
+    limits = _limits(max_failed_rows, max_failed_ratio)
     key = None if asset_key is None else dg.AssetSpec(asset_key).key
 
     @dg.op(
