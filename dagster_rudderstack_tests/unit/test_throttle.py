@@ -29,6 +29,27 @@ def a_throttle(
     )
 
 
+def most_at_once(*throttles: Throttle, limit: int) -> int:
+    """Return how many of twelve requests are under way at most, which wait for so many to be."""
+    lock, inside, most = threading.Lock(), 0, 0
+    full = threading.Barrier(limit, timeout=60)
+
+    def request(number: int) -> None:
+        nonlocal inside, most
+        with throttles[number % len(throttles)].slot():
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            full.wait()
+            with lock:
+                inside -= 1
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(request, range(12)))
+
+    return most
+
+
 def test_what_is_urgent() -> None:
     """What is urgent waits neither for the end of a pause nor for a place."""
     clock = ManualClock()
@@ -45,23 +66,8 @@ def test_what_is_urgent() -> None:
 def test_concurrency() -> None:
     """Never more requests are under way than allowed, and all of them get their turn."""
     throttle = Throttle(max_concurrent=3, max_per_second=None)
-    lock, inside, most = threading.Lock(), 0, 0
-    full = threading.Barrier(3, timeout=60)
 
-    def request(_: int) -> None:
-        nonlocal inside, most
-        with throttle.slot():
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            full.wait()
-            with lock:
-                inside -= 1
-
-    with ThreadPoolExecutor(12) as pool:
-        list(pool.map(request, range(12)))
-
-    assert most == 3
+    assert most_at_once(throttle, throttle, limit=3) == 3
 
 
 def test_rate() -> None:
@@ -219,20 +225,5 @@ def test_shared_concurrency() -> None:
     wide, narrow = (
         shared_throttle(url, max_concurrent=limit, max_per_second=None) for limit in (16, 2)
     )
-    lock, inside, most = threading.Lock(), 0, 0
-    full = threading.Barrier(2, timeout=60)
 
-    def request(number: int) -> None:
-        nonlocal inside, most
-        with (wide if number % 2 else narrow).slot():
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            full.wait()
-            with lock:
-                inside -= 1
-
-    with ThreadPoolExecutor(12) as pool:
-        list(pool.map(request, range(12)))
-
-    assert most == 2
+    assert most_at_once(wide, narrow, limit=2) == 2
