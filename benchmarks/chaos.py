@@ -4,7 +4,7 @@
 
 Both meet the same connections, scripts and rules of faults, drawn from the same seed, and both are
 judged by what the server knows when all is over. Ours runs as in CI (see
-`dagster_rudderstack_tests.life.chaos`). The vendor's package blocks in its own `time.sleep`, so for
+`dagster_rudderstack_tests.sync.chaos`). The vendor's package blocks in its own `time.sleep`, so for
 it the clocks of server and client run `SCALE` times as fast as the real one; a sync that it has not
 ended after six hours of that clock hangs.
 """
@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from dagster_rudderstack.testing import LocalRudderStack, ScaledClock
-from dagster_rudderstack_tests.life.chaos import MUST_BE_ZERO, populate, run
+from dagster_rudderstack_tests.sync.chaos import MUST_BE_ZERO, populate, run
 
 SCALE = 200.0
 HANG_SECONDS = 6 * 3600 / SCALE

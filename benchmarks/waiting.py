@@ -48,7 +48,7 @@ def _vendor(url: str, token: str, scale: float) -> Callable[[str], object]:
 
 def _ours(url: str, token: str, scale: float) -> Callable[[str], object]:
     from dagster_rudderstack import RudderStackResource
-    from dagster_rudderstack.sync import SyncLife, SyncRequest, drive
+    from dagster_rudderstack.sync.life import SyncLife, SyncRequest, drive
     from dagster_rudderstack.testing import ScaledClock
 
     resource = RudderStackResource(access_token=token, api_url=url)

@@ -8,9 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.config import RudderStackDeferredSyncConfig, RudderStackSyncConfig
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
-from dagster_rudderstack.group import Group
 from dagster_rudderstack.metadata import (
     SUCCEEDED_CHECK,
     Metadata,
@@ -20,8 +18,9 @@ from dagster_rudderstack.metadata import (
     failure_from,
     report_metadata,
 )
-from dagster_rudderstack.outcomes import Member, Outcome
-from dagster_rudderstack.policies import (
+from dagster_rudderstack.options import RudderStackDeferredSyncConfig, RudderStackSyncConfig
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.settings import (
     OnDisabled,
     OnRunningSync,
     SyncType,
@@ -30,9 +29,10 @@ from dagster_rudderstack.policies import (
     checked_seconds,
     checked_sync_type,
 )
-from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.step import current_step
-from dagster_rudderstack.sync import SyncRequest
+from dagster_rudderstack.step.attempt import current_step
+from dagster_rudderstack.step.group import Group
+from dagster_rudderstack.step.summary import Member, Outcome
+from dagster_rudderstack.sync.life import SyncRequest
 from dagster_rudderstack.text import identifier
 
 __all__ = ["build_rudderstack_sync_asset", "build_rudderstack_sync_assets"]

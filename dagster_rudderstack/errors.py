@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagster_rudderstack.models import Sync
+    from dagster_rudderstack.api.models import Sync
 
 __all__ = [
     "ApiError",

@@ -12,10 +12,10 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError, SyncError
-from dagster_rudderstack.models import Sync
-from dagster_rudderstack.policies import RejectedRows
-from dagster_rudderstack.sync import SyncReport
+from dagster_rudderstack.settings import RejectedRows
+from dagster_rudderstack.sync.life import SyncReport
 from dagster_rudderstack.text import one_line
 
 __all__ = ["MetadataKey", "RejectedRowsCheck", "failure_from", "sync_metadata"]

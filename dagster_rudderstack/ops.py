@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.config import RudderStackSyncConfig, RudderStackSyncOpConfig
 from dagster_rudderstack.errors import InvalidSettingError, RowsRejectedError
 from dagster_rudderstack.metadata import failure_from, report_metadata
-from dagster_rudderstack.policies import (
+from dagster_rudderstack.options import RudderStackSyncConfig, RudderStackSyncOpConfig
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.settings import (
     OnDisabled,
     OnRunningSync,
     RejectedRows,
@@ -18,8 +19,7 @@ from dagster_rudderstack.policies import (
     checked_seconds,
     checked_sync_type,
 )
-from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.sync import SyncReport
+from dagster_rudderstack.sync.life import SyncReport
 from dagster_rudderstack.text import identifier
 
 __all__ = ["build_rudderstack_sync_op", "rudderstack_sync_op"]

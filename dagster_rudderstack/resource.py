@@ -12,14 +12,15 @@ from dagster import get_dagster_logger
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
+from dagster_rudderstack.api.models import Connection, Sync
+from dagster_rudderstack.api.throttle import shared_throttle
 from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     InvalidSettingError,
     RudderStackError,
 )
 from dagster_rudderstack.metadata import failure_from
-from dagster_rudderstack.models import Connection, Sync
-from dagster_rudderstack.policies import (
+from dagster_rudderstack.settings import (
     OnDisabled,
     OnRunningSync,
     Policy,
@@ -39,14 +40,14 @@ from dagster_rudderstack.policies import (
     checked_token,
     is_loopback_url,
 )
-from dagster_rudderstack.step import (
+from dagster_rudderstack.step.attempt import (
     AnyContext,
     SyncStep,
     Termination,
     current_step,
     run_in_step,
 )
-from dagster_rudderstack.sync import (
+from dagster_rudderstack.sync.life import (
     SyncLife,
     SyncReport,
     SyncRequest,
@@ -54,12 +55,11 @@ from dagster_rudderstack.sync import (
     call_with_retries,
     drive,
 )
-from dagster_rudderstack.throttle import shared_throttle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from dagster_rudderstack.client import RudderStackClient
+    from dagster_rudderstack.api.client import RudderStackClient
 
 __all__ = ["RudderStackResource"]
 
@@ -308,7 +308,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
     def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
         # httpx comes along, whose import takes longer than all else; definitions load without it.
-        from dagster_rudderstack.client import (  # noqa: PLC0415 - see above
+        from dagster_rudderstack.api.client import (  # noqa: PLC0415 - see above
             ClientSettings,
             RudderStackClient,
         )

@@ -7,6 +7,8 @@ import dagster as dg
 import pytest
 from hypothesis import settings
 
+from dagster_rudderstack.testing.pytest_plugin import local_rudderstack  # noqa: F401 - a fixture
+
 # A shell starts what it puts into the background with Ctrl-C ignored. Tests that press it, and the
 # processes that they start, want it to work.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -13,7 +13,7 @@ from dagster_rudderstack import (
     RudderStackConnectionProps,
     RudderStackConnectionSelector,
 )
-from dagster_rudderstack.models import Destination, Source
+from dagster_rudderstack.api.models import Destination, Source
 
 
 def props(number: str, source: str, destination: str) -> RudderStackConnectionProps:

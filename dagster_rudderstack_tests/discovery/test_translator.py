@@ -14,8 +14,8 @@ from dagster_rudderstack import (
     Upstream,
     UpstreamTable,
 )
-from dagster_rudderstack.lineage import TableName, read_query
-from dagster_rudderstack.models import Destination, Source
+from dagster_rudderstack.api.models import Destination, Source
+from dagster_rudderstack.discovery.sql.lineage import TableName, read_query
 
 CUSTOMERS = dg.AssetSpec(
     ["warehouse", "customers"],

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from dagster_rudderstack import InvalidSettingError, Upstream, UpstreamTable
-from dagster_rudderstack.lineage import QueryLineage, TableName
-from dagster_rudderstack.models import Source
-from dagster_rudderstack.upstream import UpstreamFinder, tables_of
+from dagster_rudderstack.api.models import Source
+from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
+from dagster_rudderstack.discovery.upstream import UpstreamFinder, tables_of
 
 LOG = logging.getLogger("test-upstream")
 

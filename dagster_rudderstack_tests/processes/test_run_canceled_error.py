@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dagster_rudderstack.step import RunCanceledError
+from dagster_rudderstack.step.attempt import RunCanceledError
 
 
 def test_names() -> None:

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack.testing.pytest_plugin import local_rudderstack  # noqa: F401 - a fixture
 from dagster_rudderstack_tests.testing import contract
 
 ApiMaker = Callable[..., httpx.Client]
@@ -35,7 +34,7 @@ def make_api() -> Iterator[ApiMaker]:
 
 
 @pytest.fixture
-def server(local_rudderstack: LocalRudderStack) -> LocalRudderStack:  # noqa: F811
+def server(local_rudderstack: LocalRudderStack) -> LocalRudderStack:
     """Take the plugin's own fixture by a shorter name."""
     return local_rudderstack
 

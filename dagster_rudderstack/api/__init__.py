@@ -1,0 +1,1 @@
+"""RudderStack's HTTP API, typed. Nothing in this package imports Dagster."""

@@ -1,0 +1,1 @@
+"""YAML components, which resolve attributes and call the factories."""

@@ -1,0 +1,207 @@
+"""Which connections of a workspace are wanted."""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import dagster as dg
+
+from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
+from dagster_rudderstack.discovery.upstream import MAX_SHOWN
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
+from dagster_rudderstack.text import one_line
+
+__all__ = ["RudderStackConnectionSelector", "Selector"]
+
+MAX_CHOICES = 10
+"""How many choices an error lists where none is near."""
+
+
+@dataclass(frozen=True)
+class RudderStackConnectionSelector:
+    """Selects connections that meet every criterion given; within one, any of its values will do.
+
+        RudderStackConnectionSelector(destinations=["HubSpot"], sources=["customers*"])
+
+    Names are compared without regard to case, and may hold the wildcards `*` and `?`. One value may
+    stand without a list.
+
+    Attributes:
+        ids: of connections.
+        names: of connections: `source to destination`, with ` (object)` where there is an object.
+        sources: names or ids of sources.
+        destinations: names or ids of destinations.
+        tags: tags of the assets, as the translator makes them, with their values.
+        predicate: a function of the connection, which knows its upstream tables.
+
+    Raises:
+        InvalidSettingError: for what is no text, or no function.
+        DiscoveryError: when it is applied, for a value that nothing in the workspace has; names
+            the nearest one.
+    """
+
+    ids: Sequence[str] = ()
+    names: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    destinations: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    predicate: Callable[[RudderStackConnectionProps], bool] | None = None
+
+    def __post_init__(self) -> None:
+        for criterion in _CRITERIA:
+            values = _texts(getattr(self, criterion.setting), criterion.setting)
+            object.__setattr__(self, criterion.setting, values)
+        object.__setattr__(self, "tags", _tags(self.tags))
+        if self.predicate is not None and not callable(self.predicate):
+            raise InvalidSettingError(
+                f"predicate is {_shown(self.predicate)}: expected a function of the connection."
+            )
+
+    def select(
+        self, connections: Iterable[RudderStackConnectionProps]
+    ) -> list[RudderStackConnectionProps]:
+        """Return those that meet all criteria but the tags."""
+        return self.select_by_predicate(self.select_by_name(connections))
+
+    def select_by_name(
+        self, connections: Iterable[RudderStackConnectionProps]
+    ) -> list[RudderStackConnectionProps]:
+        """Return those that meet all criteria but the tags and the predicate."""
+        selected = list(connections)
+        everything = list(selected)
+        for criterion in _CRITERIA:
+            values = getattr(self, criterion.setting)
+            if values:
+                wanted = criterion.wanted(values, everything)
+                selected = [props for props in selected if wanted & criterion.words_of(props)]
+        return selected
+
+    def select_by_predicate(
+        self, connections: Iterable[RudderStackConnectionProps]
+    ) -> list[RudderStackConnectionProps]:
+        """Return those that the predicate accepts; all, if there is none."""
+        return [props for props in connections if self.predicate is None or self.predicate(props)]
+
+    def select_tagged(self, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
+        """Return the assets that have all the tags."""
+        tagged = [spec for spec in specs if self.tags.items() <= spec.tags.items()]
+        if specs and self.tags and not tagged:
+            known = {f"{name}={value}" for spec in specs for name, value in spec.tags.items()}
+            for name, value in self.tags.items():
+                _check_known(f"{name}={value}", known, "asset has the tag")
+        return tagged
+
+
+def _texts(given: object, setting: str) -> tuple[str, ...]:
+    """Return the values of a criterion; none for nothing."""
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    values: tuple[Any, ...] = (given,)
+    if isinstance(given, Iterable) and not isinstance(given, Mapping | bytes):
+        values = tuple(given)
+    if not all(isinstance(value, str) for value in values):
+        raise InvalidSettingError(
+            f"{setting} of the selector is {_shown(given)}: expected a list of texts."
+        )
+    return values
+
+
+def _tags(given: object) -> Mapping[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(
+        isinstance(text, str) for tag in given.items() for text in tag
+    ):
+        raise InvalidSettingError(
+            f"tags of the selector is {_shown(given)}: expected a mapping of tags to their values, "
+            "both of them texts, as {'tier': 'gold'}; in YAML, true, false and numbers want quotes."
+        )
+    return given
+
+
+def _shown(mistake: object) -> str:
+    return one_line(repr(mistake), MAX_SHOWN)
+
+
+Selector = RudderStackConnectionSelector | Callable[[RudderStackConnectionProps], bool]
+"""A selector, or only its predicate."""
+
+
+@dataclass(frozen=True)
+class _Criterion:
+    setting: str
+    words: Callable[[RudderStackConnectionProps], tuple[str, ...]]
+    what: str
+    fold: Callable[[str], str]
+
+    def words_of(self, props: RudderStackConnectionProps) -> set[str]:
+        return set(map(self.fold, self.words(props)))
+
+    def wanted(
+        self, values: Iterable[str], connections: Sequence[RudderStackConnectionProps]
+    ) -> set[str]:
+        """Return the words, as `words_of` has them, that the values stand for."""
+        spelling = {self.fold(word): word for props in connections for word in self.words(props)}
+        wanted = set()
+        for value in values:
+            found = _matching(self.fold(value), spelling.keys())
+            if not found:
+                _check_known(value, set(spelling.values()), self.what)
+            wanted |= found
+        return wanted
+
+
+def _folded(word: str) -> str:
+    return " ".join(word.casefold().split())
+
+
+_CRITERIA = (
+    _Criterion("ids", lambda props: (props.id,), "connection has the id", str.strip),
+    _Criterion("names", lambda props: (props.name,), "connection has the name", _folded),
+    _Criterion(
+        "sources",
+        lambda props: (props.source_name, props.connection.source_id),
+        "connection's source has the name or id",
+        _folded,
+    ),
+    _Criterion(
+        "destinations",
+        lambda props: (props.destination_name, props.connection.destination_id),
+        "connection's destination has the name or id",
+        _folded,
+    ),
+)
+
+
+def _matching(value: str, words: Collection[str]) -> set[str]:
+    if value in words:
+        return {value}
+    if not re.search(r"[*?]", value):
+        return set()
+    # A bracket is a letter in a name, not a set of letters.
+    pattern = value.replace("[", "[[]")
+    return {word for word in words if fnmatchcase(word, pattern)}
+
+
+def _check_known(value: str, known: set[str], what: str) -> None:
+    """Raise if a value is not known, naming what is nearest to it."""
+    if value in known:
+        return
+    folded = {_folded(word): word for word in sorted(known)}
+    near = [folded[word] for word in difflib.get_close_matches(_folded(value), folded, n=1)]
+    raise DiscoveryError(f"No {what} {value!r}. {_choices(near, sorted(known))}")
+
+
+def _choices(near: Sequence[str], known: Sequence[str]) -> str:
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    if not known:
+        return "The workspace has no connections that the access token may read."
+    listed = ", ".join(repr(word) for word in known[:MAX_CHOICES])
+    more = f" and {len(known) - MAX_CHOICES} more" if len(known) > MAX_CHOICES else ""
+    return f"There are {listed}{more}."

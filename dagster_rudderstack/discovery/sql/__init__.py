@@ -1,0 +1,1 @@
+"""The tables and columns that a SQL model reads. Only this package imports sqlglot."""

@@ -1,0 +1,1 @@
+"""The polling sensor: reports syncs that no Dagster step waits for."""

@@ -1,0 +1,250 @@
+"""One round of a polling sensor: ask about one connection after the other, while there is time."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
+from dagster_rudderstack.errors import ApiError, AuthenticationError, NotFoundError
+from dagster_rudderstack.sensor.detect import (
+    MAX_OPEN,
+    Answer,
+    Cursor,
+    History,
+    Mark,
+    Rules,
+    count_ended,
+    in_turn,
+    missing_deferred,
+    missing_open,
+    needs_history,
+    reaches_back,
+)
+from dagster_rudderstack.settings import MAX_PAGE_SIZE
+from dagster_rudderstack.sync.decisions import is_passing
+from dagster_rudderstack.sync.scheduler import Crew, Steps
+
+__all__ = ["Asked", "Round"]
+
+STRAGGLERS_SECONDS = 8.0
+"""How long a round waits, when its time is up, for the requests that are under way."""
+
+FIRST_PAGE = 10
+"""How many syncs are listed at first: enough, unless many have ended since the last round."""
+
+MAX_CATCH_UP = 1000
+"""How many syncs of one connection are listed after a long pause of the sensor."""
+
+MAX_ENDS = 500
+"""How many ends one round brings home: Dagster's daemon stores each of them, in 20 to 70 ms."""
+
+OUTAGE_AFTER = 32
+"""How many connections must fail, and none succeed, before a round suspects an outage. It gives up
+when so many of the others, drawn at random, have failed as well: broken ones that stand together
+are not RudderStack."""
+
+
+class ListApi(Protocol):
+    """What a round needs of the API; `RudderStackClient` has it."""
+
+    def get_sync(self, connection_id: str, sync_id: str) -> Sync: ...
+    def list_syncs(
+        self, connection_id: str, *, status: str | None = None, per_page: int, limit: int
+    ) -> list[Sync]: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a round has brought home.
+
+    Attributes:
+        answers: by connection id.
+        errors: of the connections that could not be asked.
+        position: the connection that the next round begins with; empty: all had their turn.
+        pause_seconds: how long RudderStack wants us to send nothing, if that ended the round.
+    """
+
+    answers: Mapping[str, Answer]
+    errors: Mapping[str, BaseException]
+    position: str
+    pause_seconds: float = 0.0
+
+    @property
+    def outage(self) -> BaseException | None:
+        """The error to raise, if RudderStack as a whole was out of reach."""
+        if self.answers:
+            return None
+        return next((error for error in self.errors.values() if is_outage(error)), None)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error is about RudderStack, or the token, and not about one connection."""
+    return isinstance(error, AuthenticationError) or (
+        isinstance(error, ApiError) and is_passing(error)
+    )
+
+
+@dataclass
+class Round:
+    """Asks about connections, many at once.
+
+    Args:
+        api: the client.
+        rules: by connection id, for all connections.
+        cursor: of the round before.
+        history: reads what Dagster knows of a connection, of which so many syncs have ended since
+            the last round.
+        threads: how many are asked at once.
+        seconds: when no more requests are begun.
+        now: epoch seconds of Dagster's clock.
+    """
+
+    api: ListApi
+    rules: Mapping[str, Rules]
+    cursor: Cursor
+    history: Callable[[str, int], History]
+    threads: int
+    seconds: float
+    now: float
+
+    _began: float = field(default_factory=time.monotonic, init=False)
+    _left: list[str] = field(default_factory=list, init=False)
+    _begun: dict[int, str] = field(default_factory=dict, init=False)
+    _enough: threading.Event = field(default_factory=threading.Event, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _heard_of: set[str] = field(default_factory=set, init=False)
+    _pause_seconds: float = field(default=0.0, init=False)
+    _ends: int = field(default=0, init=False)
+    _answered: int = field(default=0, init=False)
+    _outages: int = field(default=0, init=False)
+
+    def ask(self) -> Asked:
+        """Ask about all connections, beginning where the last round left off."""
+        order = in_turn(self.rules, self.cursor.position)
+        self._left = list(order)
+        crew = Crew({place: self._look(place) for place in range(len(order))}, threads=self.threads)
+        answers: dict[str, Answer] = {}
+        errors: dict[str, BaseException] = {}
+        for ended in crew.until(self._began + self.seconds + STRAGGLERS_SECONDS):
+            if ended.error is not None:
+                errors[self._begun[ended.key]] = ended.error
+            elif ended.result is not None:
+                answers[self._begun[ended.key]] = ended.result
+        crew.halt()
+        # Those that are still under way had their turn: slow ones must not hold up the others.
+        begun = set(self._begun.values())
+        left_out = (each for each in order if each not in begun)
+        return Asked(answers, errors, next(left_out, ""), self._pause_seconds)
+
+    # --- in the threads
+
+    def _look(self, place: int) -> Steps[Answer | None]:
+        """Ask about the connection whose turn it is; None: there was no time to begin."""
+        connection_id = self._next(place)
+        if connection_id is None:
+            return None
+        rules, mark = self.rules[connection_id], self.cursor.mark(connection_id)
+        try:
+            with waiting_until(self._began + self.seconds):
+                answer = self._answer(connection_id, rules, mark)
+        except NoTurnError as error:
+            self._note_end(place, error)
+            return None
+        except ApiError as error:
+            # Not tried again: the next round is soon enough, and must be able to bear it anyway.
+            self._note_error(error)
+            raise
+        self._note_answer(count_ended(rules, mark, answer))
+        return answer
+        yield  # What a crew drives are generators, though this one never waits.
+
+    def _next(self, place: int) -> str | None:
+        """Return the connection to ask about, and note that it has its turn."""
+        with self._lock:
+            if self._enough.is_set() or time.monotonic() > self._began + self.seconds:
+                return None
+            is_suspect = self._outages >= OUTAGE_AFTER and not self._answered
+            at = random.randrange(len(self._left)) if is_suspect else 0  # noqa: S311 - no secret
+            self._begun[place] = self._left.pop(at)
+            return self._begun[place]
+
+    def _answer(self, connection_id: str, rules: Rules, mark: Mark | None) -> Answer:
+        answer = self._read(connection_id, rules, mark)
+        if not needs_history(rules, mark, answer, self.now):
+            return answer
+        history = self.history(connection_id, count_ended(rules, mark, answer))
+        answer = replace(answer, history=history)
+        is_cut_off = mark is None and len(answer.listed) >= FIRST_PAGE
+        if not (is_cut_off and rules.deferred):
+            return answer
+        return self._with_deferred(connection_id, answer)
+
+    def _read(self, connection_id: str, rules: Rules, mark: Mark | None) -> Answer:
+        listed = self._listed(connection_id, FIRST_PAGE)
+        if mark is None:
+            return self._first_look(connection_id, rules, listed)
+        if len(listed) >= FIRST_PAGE and not reaches_back(mark, listed):
+            listed = self._listed(connection_id, MAX_CATCH_UP)
+        missing = missing_open(mark, listed)
+        return Answer(listed, {each: self._sync(connection_id, each) for each in missing})
+
+    def _first_look(self, connection_id: str, rules: Rules, listed: Sequence[Sync]) -> Answer:
+        """Read what is to be replayed, and what runs below that: nothing is remembered yet."""
+        if len(listed) < FIRST_PAGE:
+            return Answer(listed)
+        if sum(sync.is_over for sync in listed) < rules.replay:
+            # Those that run stand in the list as well.
+            listed = self._listed(connection_id, rules.replay + FIRST_PAGE)
+        ids = {sync.id for sync in listed}
+        running = self._listed(connection_id, MAX_OPEN, "running")
+        return Answer(listed, {s.id: s for s in running if s.id not in ids and not s.is_over})
+
+    def _with_deferred(self, connection_id: str, answer: Answer) -> Answer:
+        """Add the syncs that deferred steps count on, and that the first look has missed."""
+        missing = missing_deferred(answer)
+        if len(missing) > FIRST_PAGE:
+            listed = self._listed(connection_id, MAX_CATCH_UP)
+            answer = replace(answer, listed=listed)
+            missing = missing_deferred(answer)
+        others = {each: self._sync(connection_id, each) for each in missing}
+        return replace(answer, others={**answer.others, **others})
+
+    def _listed(self, connection_id: str, limit: int, status: str | None = None) -> Sequence[Sync]:
+        per_page = min(limit, MAX_PAGE_SIZE)
+        syncs = self.api.list_syncs(connection_id, status=status, per_page=per_page, limit=limit)
+        self._heard_of.add(connection_id)
+        # A sync that begins between two pages moves the last one of the first to the second.
+        return list({sync.id: sync for sync in syncs}.values())
+
+    def _sync(self, connection_id: str, sync_id: str) -> Sync | None:
+        try:
+            return self.api.get_sync(connection_id, sync_id)
+        except NotFoundError:
+            return None
+
+    def _note_answer(self, ends: int) -> None:
+        with self._lock:
+            self._answered += 1
+            self._ends += ends
+            if self._ends >= MAX_ENDS:
+                self._enough.set()
+
+    def _note_end(self, place: int, error: NoTurnError) -> None:
+        """Note that no more requests can be sent in time, and let a connection keep its turn."""
+        with self._lock:
+            self._pause_seconds = max(self._pause_seconds, error.pause_seconds)
+            self._enough.set()
+            if self._begun[place] not in self._heard_of:
+                del self._begun[place]
+
+    def _note_error(self, error: ApiError) -> None:
+        with self._lock:
+            self._outages += is_outage(error)
+            if self._outages >= 2 * OUTAGE_AFTER and not self._answered:
+                self._enough.set()

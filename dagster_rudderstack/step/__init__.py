@@ -1,0 +1,1 @@
+"""Syncs inside a Dagster step: run, recorded, resumed, interrupted and summarized."""

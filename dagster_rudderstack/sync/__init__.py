@@ -1,0 +1,1 @@
+"""One sync, from start to finish. Nothing in this package imports Dagster."""

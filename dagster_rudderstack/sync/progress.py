@@ -1,0 +1,64 @@
+"""Tells a log how a sync gets on: what changed, and now and then that it still runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dagster_rudderstack.api.models import Sync, SyncState
+from dagster_rudderstack.sync.decisions import duration_text, percent_done
+from dagster_rudderstack.text import sentence
+
+if TYPE_CHECKING:
+    from dagster_rudderstack.sync.life import Log
+
+__all__ = ["Progress"]
+
+HEARTBEAT_SECONDS = 300.0
+"""The longest silence of the log while a sync runs."""
+
+
+class Progress:
+    """Tells a log what changed about a sync, and that it still runs."""
+
+    def __init__(self, log: Log, monotonic: Callable[[], float]) -> None:
+        self._log = log
+        self._monotonic = monotonic
+        self._began = self._told_at = monotonic()
+        self._told: tuple[str, int] | None = None
+
+    def tell(self, sync: Sync) -> None:
+        """Log a line if the status or the tenth of the rows changed, or after a long silence."""
+        percent = percent_done(sync)
+        now = (sync.status, -1 if percent is None else int(percent // 10))
+        if now == self._told and self._monotonic() - self._told_at < HEARTBEAT_SECONDS:
+            return
+        first_unknown = sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER) and (
+            self._told is None or self._told[0] != sync.status
+        )
+        self._told, self._told_at = now, self._monotonic()
+        elapsed = duration_text(self._told_at - self._began)
+        if first_unknown:
+            self._log.warning(
+                f"Sync {sync.id} has the status {sync.status!r}, which is not documented; it is "
+                f"not taken for a success. ({_rows_text(sync)}{elapsed})"
+            )
+            return
+        line = f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})"
+        if sync.is_over and sync.state is not SyncState.SUCCEEDED:
+            says = f". RudderStack says: {sentence(sync.error)}" if sync.error else ""
+            self._log.warning(f"{line}{says}")
+        else:
+            self._log.info(line)
+
+
+def _rows_text(sync: Sync) -> str:
+    parts = [
+        f"{rows:,} rows {word}"
+        for word, rows in (("taken", sync.rows_succeeded), ("rejected", sync.rows_failed))
+        if rows is not None
+    ]
+    percent = percent_done(sync)
+    if percent is not None:
+        parts.append(f"{percent:.0f} %")
+    return "".join(f"{part}, " for part in parts)

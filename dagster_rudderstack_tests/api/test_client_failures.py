@@ -1,0 +1,450 @@
+"""Whatever goes wrong with a request comes out as one of our errors, and says what to do."""
+
+import gzip
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+
+from dagster_rudderstack.api import client as client_module
+from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
+from dagster_rudderstack.api.throttle import Throttle
+from dagster_rudderstack.errors import (
+    ApiError,
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    StatusError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from dagster_rudderstack.settings import RequestPolicy
+from dagster_rudderstack.testing import ManualClock
+from dagster_rudderstack_tests.api.raw_server import (
+    TOKEN,
+    Answer,
+    Cut,
+    RawServer,
+    Seen,
+    client_of,
+    connection,
+    exchange,
+    http,
+    in_json,
+)
+
+BAD_GATEWAY = "<html><head><title>502</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def error_of(answer: Answer, *, post: bool = False, timeout: float = 10.0) -> ApiError:
+    """Return the error that an answer becomes."""
+    with (
+        exchange(answer, read_timeout_seconds=timeout) as (_, client),
+        pytest.raises(ApiError) as caught,
+    ):
+        client.start_sync("crm") if post else client.get_connection("crm")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1_000
+    return caught.value
+
+
+# --- statuses
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "hint"),
+    [
+        (400, StatusError, ""),
+        (401, AuthenticationError, "check the region"),
+        (403, PermissionDeniedError, "permissions Edit and Connect"),
+        (404, NotFoundError, "Check the id"),
+        (405, StatusError, ""),
+        (408, StatusError, ""),
+        (409, ConflictError, ""),
+        (418, StatusError, ""),
+        (429, RateLimitedError, ""),
+        (500, StatusError, ""),
+        (502, StatusError, ""),
+        (503, StatusError, ""),
+        (599, StatusError, ""),
+    ],
+)
+def test_status(status: int, kind: type[StatusError], hint: str) -> None:
+    """Each status that calls for another reaction has a class; a message has what was said."""
+    error = error_of(in_json({"message": "not today"}, status))
+
+    assert type(error) is kind
+    assert isinstance(error, StatusError)
+    assert (error.status_code, error.detail) == (status, "not today")
+    assert (error.method, error.path) == ("GET", "/retl-connections/crm")
+    assert str(error).startswith(
+        f"RudderStack answered {status} to GET /retl-connections/crm. RudderStack says: not today."
+    )
+    assert hint in str(error)
+
+
+def test_status__hint_names_the_host() -> None:
+    """A refused token comes with the host that refused it: a token is good for one region."""
+    with exchange(http(401)) as (server, client), pytest.raises(AuthenticationError) as caught:
+        client.get_connection("crm")
+
+    assert f"127.0.0.1:{server.port}" in str(caught.value)
+    assert "service access token of the workspace" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 429, 502])
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", ""),
+        (b"no healthy upstream", "no healthy upstream"),
+        (BAD_GATEWAY.encode(), "502 Bad Gateway"),
+        (b'{"error": {"message": "m", "code": 1}}', "m"),
+        ("größer".encode("latin-1"), "gr\ufffd\ufffder"),
+        (b"\xef\xbb\xbf" + b'{"error": "with a byte order mark"}', "with a byte order mark"),
+        (b"a\x00b\x1b[31mc\r\nd", "a b [31mc d"),
+        (b"[" * 60_000, "[" * 499 + "…"),
+    ],
+)
+def test_status__bodies(status: int, body: bytes, detail: str) -> None:
+    """The status counts whatever the body is, and the body is shown if it says something."""
+    error = error_of(http(status, body))
+
+    assert isinstance(error, StatusError)
+    assert (error.status_code, error.detail) == (status, detail)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Cut(b"HTTP/1.1 404 Not Found\r\nContent-Length: 500\r\n\r\nnot f"),
+        Cut(b"HTTP/1.1 404 Not Found\r\nContent-Length: 500\r\n\r\nnot f", reset=True),
+        Cut(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nnot f\r\nzz"),
+        http(404, b"not gzip", {"Content-Encoding": "gzip"}),
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 500\r\n\r\nnever comes",
+    ],
+    ids=["cut", "reset", "bad chunk", "bad gzip", "stuck"],
+)
+def test_status__unreadable_body(answer: Answer) -> None:
+    """An error's body that cannot be read takes nothing from its status."""
+    error = error_of(answer, timeout=0.3)
+
+    assert type(error) is NotFoundError
+
+
+def test_status__huge_body() -> None:
+    """Of an error's body of 10 MB only the beginning is read."""
+    began = time.process_time()
+    error = error_of(http(500, b'{"message": "' + b"x" * 10_000_000 + b'"}'))
+
+    assert isinstance(error, StatusError)
+    assert len(error.detail) == 500
+    assert time.process_time() - began < 5
+
+
+# --- redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("post", [False, True])
+def test_redirect(status: int, post: bool) -> None:
+    """A redirect is not followed: no request, and no token, reaches its target."""
+    with RawServer(lambda _: in_json({**connection(), "syncId": "s1"})) as target:
+        error = error_of(http(status, "", {"Location": f"{target.url}/v2/x"}), post=post)
+
+    assert target.seen == []
+    assert target.accepted == 0
+    assert isinstance(error, StatusError)
+    assert error.status_code == status
+    assert "Redirects are not followed" in str(error)
+
+
+@pytest.mark.parametrize(
+    "location", ["", "http://[", "\x7f", "//", "/v2" * 20_000, "é", "javascript:1"]
+)
+def test_redirect__hostile_location(location: str) -> None:
+    """A target that is no URL is as good as any other: it is not followed."""
+    assert isinstance(error_of(http(302, "", {"Location": location})), ApiError)
+
+
+# --- answers of 2xx that are none
+
+
+@pytest.mark.parametrize("post", [False, True])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "not JSON but an empty body"),
+        (b"   ", "not JSON but an empty body"),
+        (b"OK", "not JSON but OK"),
+        (BAD_GATEWAY.encode(), "not JSON but 502 Bad Gateway"),
+        (b'{"id": "crm", "sourceId"', "not JSON but"),
+        (b"[]", "a JSON list, not an object"),
+        (b"null", "a JSON NoneType, not an object"),
+        (b'"crm"', "a JSON str, not an object"),
+        (b"7", "a JSON int, not an object"),
+        (b"{}", "Field required"),
+        (b'{"id": 7, "sourceId": null}', "id: Input should be a valid string"),
+        (b"[" * 100_000, "not JSON but [[["),
+        (b'{"id": ' + b"9" * 10_000 + b"}", "not JSON but"),
+        (b"\xff\xfe\x00", "not JSON but"),
+    ],
+    ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else "",
+)
+def test_unexpected(body: bytes, said: str, post: bool) -> None:
+    """A 2xx that is empty, cut, HTML, or of another shape is no answer."""
+    error = error_of(http(200, body), post=post)
+
+    assert type(error) is UnexpectedResponseError
+    assert said in str(error) or (post and "syncId must be a string" in str(error))
+
+
+def test_unexpected__values_are_not_shown() -> None:
+    """What a broken answer holds may be a credential: only the names of its fields are told."""
+    error = error_of(in_json({"id": {"apiKey": "hush"}, "sourceId": ["hush"]}))
+
+    assert "hush" not in str(error)
+    assert "sourceId" in str(error)
+
+
+def test_unexpected__no_content() -> None:
+    """A 204 where an answer is due is no answer."""
+    assert type(error_of(http(204))) is UnexpectedResponseError
+
+
+def test_unexpected__too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body without measure is not read to its end."""
+    monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 100_000)
+    endless = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n" + b" " * 5_000_000
+
+    assert "more than 100000 bytes" in str(error_of(Cut(endless)))
+
+
+def test_unexpected__zip_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small body that unpacks to a large one is not unpacked to its end."""
+    monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 1_000_000)
+    bomb = gzip.compress(b" " * 300_000_000, 1)
+    began = time.process_time()
+    error = error_of(http(200, bomb, {"Content-Encoding": "gzip"}))
+
+    assert type(error) is UnexpectedResponseError
+    assert time.process_time() - began < 2
+
+
+def test_unexpected__undecodable() -> None:
+    """A body that is not packed as it says is no answer."""
+    error = error_of(http(200, b"not gzip", {"Content-Encoding": "gzip"}))
+
+    assert type(error) is UnexpectedResponseError
+    assert "an undecodable body" in str(error)
+
+
+# --- no answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Cut(),
+        Cut(reset=True),
+        Cut(b"HTTP/1.1 200"),
+        Cut(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"),
+        Cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
+        Cut(b"220 mail.example ESMTP ready\r\n"),
+        Cut(b"\x16\x03\x01\x00\x05hello"),
+        Cut(b"HTTP/1.1 200 OK\r\nBroken Header\r\n\r\n"),
+        Cut(b"HTTP/1.1 999999 OK\r\n\r\n"),
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+    ],
+    ids=lambda answer: repr(answer)[:60],
+)
+@pytest.mark.parametrize("post", [False, True])
+def test_transport__after_sending(answer: Answer, post: bool) -> None:
+    """Once a request is out, an answer that breaks off says nothing about what became of it."""
+    error = error_of(answer, post=post, timeout=0.3)
+
+    assert type(error) is TransportError
+    assert error.request_sent
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_transport__refused() -> None:
+    """Where nobody listens, it is certain that nothing was sent."""
+    with (
+        client_of(f"http://127.0.0.1:{free_port()}") as client,
+        pytest.raises(TransportError, match="could not be reached") as caught,
+    ):
+        client.start_sync("crm")
+
+    assert not caught.value.request_sent
+
+
+def test_transport__connect_timeout() -> None:
+    """A host that takes no connection in time has seen nothing."""
+    requests = RequestPolicy(connect_timeout_seconds=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # Its kernel takes the TCP connection, but nobody shakes hands for TLS.
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            client_of(url, requests=requests) as client,
+            pytest.raises(TransportError, match="could not be reached in time") as caught,
+        ):
+            client.start_sync("crm")
+
+    assert not caught.value.request_sent
+
+
+def test_transport__read_timeout() -> None:
+    """An answer that does not come in time may have been on its way."""
+    error = error_of(b"", timeout=0.1)
+
+    assert isinstance(error, TransportError)
+    assert error.request_sent
+    assert "no answer in time" in str(error)
+
+
+def test_transport__trickle() -> None:
+    """A body of which a byte comes now and then is given up, though each comes in time."""
+    clock: Iterator[float] = iter(range(0, 10**6, 400))
+
+    def trickling(_: Seen) -> Answer:
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50
+
+    with RawServer(trickling) as server:
+        requests = RequestPolicy(read_timeout_seconds=5)
+        settings = ClientSettings(server.url, TOKEN, requests)
+        with (
+            RudderStackClient(settings, monotonic=lambda: next(clock)) as client,
+            pytest.raises(TransportError, match="the body trickles") as caught,
+        ):
+            client.get_connection("crm")
+
+    assert caught.value.request_sent
+
+
+def test_transport__cause_is_kept() -> None:
+    """The error of the transport is the cause of ours."""
+    error = error_of(Cut())
+
+    assert type(error.__cause__).__module__ == "httpx"
+
+
+# --- Retry-After
+
+NOW = datetime(2026, 1, 5, 10, tzinfo=timezone.utc)
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        ("9" * 18, 999999999999999999.0),
+        ("9" * 400, None),
+        ("-7", None),
+        ("soon", None),
+        ("", None),
+        ("7 seconds", None),
+        ("1e9", None),
+        ("nan", None),
+        (http_date(90), 90.0),
+        (http_date(-90), 0.0),
+        ("Mon, 05 Jan 2026 10:00:30 -0000", 30.0),
+        ("Mon, 99 Jan 2026 10:00:30 GMT", None),
+        ("Mon, 05 Jan 99999 10:00:30 GMT", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after(retry_after: str | None, seconds: float | None, status: int) -> None:
+    """Seconds and dates are understood, dates by the server's own clock; nonsense is ignored."""
+    headers = {
+        "Date": http_date(0),
+        **({"Retry-After": retry_after} if retry_after is not None else {}),
+    }
+    error = error_of(http(status, "", headers))
+
+    assert isinstance(error, StatusError)
+    assert error.retry_after_seconds == seconds
+
+
+def test_retry_after__date_without_a_clock() -> None:
+    """A date from a server that does not tell its own time is compared with ours."""
+    moment = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=300), usegmt=True)
+    error = error_of(http(503, "", {"Retry-After": moment, "Date": "never"}))
+
+    assert isinstance(error, StatusError)
+    assert error.retry_after_seconds == pytest.approx(300, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause"), [(None, 1.0), ("7", 7.0), ("0", 0.0), ("99999999", 120.0), ("x", 1.0)]
+)
+def test_too_many_requests__pauses_all(retry_after: str | None, pause: float) -> None:
+    """A 429 to one request holds back the others of this process, for a bounded time."""
+    clock = ManualClock()
+    throttle = Throttle(
+        max_concurrent=4, max_per_second=None, monotonic=clock.monotonic, sleep=clock.sleep
+    )
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    answers = iter([http(429, "", headers), in_json(connection())])
+    with RawServer(lambda _: next(answers)) as server:
+        settings = ClientSettings(base_url=server.url, access_token=TOKEN)
+        with RudderStackClient(settings, throttle=throttle) as client:
+            with pytest.raises(RateLimitedError):
+                client.get_connection("crm")
+            client.get_connection("crm")
+
+    assert clock.monotonic() == pause
+
+
+# --- secrets
+
+
+@pytest.mark.parametrize("token", [TOKEN, "abc/def+ghi==", 'quo"te\\back'])
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_token__repeated_by_the_server(token: str, status: int) -> None:
+    """A token that a server repeats, however it is spelt, is in no error."""
+    spelt = [token, json.dumps(token), token.replace("/", "\\/"), token.replace("/", "%2F")]
+    bodies = [
+        json.dumps({"error": f"bad token {token}"}),
+        json.dumps({"error": {"message": f"bad token {token}"}}),
+        f"<html><body>bad token {token}</body></html>",
+        " ".join(spelt),
+        f'{{"message": "bad token {json.dumps(token)[1:-1]}"'.replace("/", "\\/") + "}",
+        f'{{"id": "{token}"}}',
+    ]
+    for body in bodies:
+        with (
+            exchange(http(status, body), access_token=token) as (_, client),
+            pytest.raises(ApiError) as caught,
+        ):
+            client.get_connection("crm")
+        said = f"{caught.value} {vars(caught.value)}"
+        assert token not in said
+        assert token not in re.sub(r"\\", "", said)
+
+
+def test_token__not_in_a_good_answer() -> None:
+    """Not even what a good answer says has the token in it."""
+    sync = {"id": "s1", "status": "failed", "error": f"401 for Bearer {TOKEN}"}
+    with exchange(in_json(sync)) as (_, client):
+        assert client.get_sync("crm", "s1").error == "401 for Bearer ***"

@@ -1,0 +1,100 @@
+"""One answer per model, as the reference writes it, read whole. Ids and values are made up."""
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagster_rudderstack.api import models
+from dagster_rudderstack.api.models import ApiModel, Connection, Destination, Mapping, Source, Sync
+from dagster_rudderstack_tests.api.contract import DOCUMENT, is_allowed
+
+FOLDER = Path(__file__).parents[1] / "sample_data"
+MODELS = {model.__name__: model for model in ApiModel.__subclasses__()}
+SCHEMA_NAMES = {
+    "Connection": "RetlConnection",
+    "Source": "RetlSource",
+    "Sync": "RetlSync",
+    "SyncMetrics": None,
+}
+NEVER_READ = {"config", "destinationConfig", "syncSettings", "event"}
+
+
+def sample(name: str) -> Any:
+    """Read a sample."""
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    schemas: dict[str, Any] = DOCUMENT["components"]["schemas"]
+    if name == "SyncMetrics":
+        metrics: dict[str, Any] = schemas["RetlSync"]["properties"]["metrics"]
+        return metrics
+    named: dict[str, Any] = schemas[SCHEMA_NAMES.get(name) or name]
+    return named
+
+
+def test_every_model_has_a_sample() -> None:
+    """A model that is added brings its sample."""
+    exported = {name for name in models.__all__ if name in MODELS}
+
+    assert {path.stem for path in FOLDER.glob("*.json")} == exported
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"SyncReport"}))
+def test_sample(name: str) -> None:
+    """A sample is what the description allows, with every field that it knows; all are read."""
+    content, schema = sample(name), schema_of(name)
+    read = MODELS[name].model_validate(content)
+
+    assert is_allowed(content, schema)
+    assert set(content) == set(schema["properties"])
+    written = json.loads(read.model_dump_json(by_alias=True))
+    kept_out = NEVER_READ - ({"config"} if name == "Source" else set())
+    assert set(written) == set(content) - kept_out
+
+
+def test_sync() -> None:
+    """A sync says what happened, in numbers and in aware times."""
+    sync = Sync.model_validate(sample("Sync"))
+
+    assert sync.started_at == datetime(2026, 1, 5, 10, 0, 0, 123_000, tzinfo=timezone.utc)
+    assert sync.duration_seconds == 245.5
+    assert (sync.rows_total, sync.rows_changed) == (50_000, 1_200)
+    assert (sync.rows_succeeded, sync.rows_failed) == (1_198, 2)
+    assert sync.success_ratio == 1_198 / 1_200
+    assert sync.is_over
+    assert sync.error is None
+
+
+def test_sync_goes_round() -> None:
+    """A sync that a user has written as JSON is read again as it was."""
+    sync = Sync.model_validate(sample("Sync"))
+
+    assert Sync.model_validate_json(sync.model_dump_json()) == sync
+    assert sync.model_dump(mode="json", by_alias=True)["metrics"] == sample("Sync")["metrics"]
+
+
+def test_connection() -> None:
+    """A connection says what it maps to what."""
+    connection = Connection.model_validate(sample("Connection"))
+
+    assert connection.mappings[0] == Mapping(
+        source_column="first_name", destination_field="firstname"
+    )
+    assert connection.schedule is not None
+    assert connection.schedule.type == "manual"
+    assert connection.constants == ({"to": "origin", "value": "warehouse"},)
+    assert "never read" not in str(vars(connection))
+
+
+def test_source_and_destination() -> None:
+    """A source says which table it is; a destination keeps its credentials to itself."""
+    source = Source.model_validate(sample("Source"))
+    destination = Destination.model_validate(sample("Destination"))
+
+    assert source.config["table"] == "CUSTOMER_360"
+    assert destination.type == "HS"
+    assert "never read" not in str(vars(destination))

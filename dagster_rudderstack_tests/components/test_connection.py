@@ -1,0 +1,93 @@
+"""One connection in YAML."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from dagster_rudderstack import RudderStackConnectionComponent
+from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack_tests.components.conftest import (
+    CONNECTION,
+    Project,
+    causes,
+    deps_of,
+    spec_of,
+)
+
+
+def test_asset(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
+    """The asset is as YAML says, and loads without a request."""
+    asset = {"key": "crm/contacts", "deps": ["customers"], "owners": ["team:crm"]}
+    attributes = {"connection_id": "contacts", "workspace": workspace, "asset": asset}
+    project.component("crm", CONNECTION, attributes)
+
+    definitions = project.load()
+
+    assert deps_of(definitions) == {"crm/contacts": {"customers"}}
+    assert list(spec_of(definitions, "crm/contacts").owners) == ["team:crm"]
+    assert set(definitions.resources or {}) == {"rudderstack_crm"}
+    assert server.requests == []
+
+
+def test_sync(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
+    """Materializing the asset syncs its connection, as its attributes say."""
+    project.component(
+        "crm",
+        CONNECTION,
+        {"connection_id": "contacts", "workspace": workspace, "sync_type": "full"},
+    )
+
+    definitions = project.load()
+    with dg.instance_for_test() as instance:
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance
+        )
+
+    assert result.success
+    assert deps_of(definitions) == {"rudderstack/contacts": set()}
+    assert [request.body for request in server.starts("contacts")] == [{"syncType": "full"}]
+
+
+def test_resource_of_the_project(project: Project, server: LocalRudderStack) -> None:
+    """Without a workspace of its own the component takes the project's resource."""
+    project.component("crm", CONNECTION, {"connection_id": "contacts", "polling_sensor": True})
+    project.write(
+        "resources.py",
+        "import dagster as dg\n"
+        "from dagster_rudderstack import RudderStackResource\n"
+        "@dg.definitions\n"
+        "def resources():\n"
+        "    token = dg.EnvVar('RUDDERSTACK_ACCESS_TOKEN')\n"
+        f"    resource = RudderStackResource(access_token=token, api_url='{server.url}')\n"
+        "    return dg.Definitions(resources={'rudderstack': resource})\n",
+    )
+
+    definitions = project.load()
+
+    assert set(definitions.resources or {}) == {"rudderstack"}
+    assert definitions.resolve_sensor_def("rudderstack_polling_sensor") is not None
+
+
+@pytest.mark.parametrize("connection_id", ["", "a/b", "../x"])
+def test_wrong_id(project: Project, connection_id: str) -> None:
+    """An id that cannot be one is named, while definitions load."""
+    project.component("crm", CONNECTION, {"connection_id": connection_id})
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+        project.load()
+
+    assert "connection_id" in causes(caught.value)
+
+
+def test_scaffold(project: Project) -> None:
+    """The scaffolded YAML has the connection that was named."""
+    path = project.sandbox.scaffold_component(
+        RudderStackConnectionComponent, "crm", scaffold_params={"connection_id": "contacts"}
+    )
+
+    assert yaml.safe_load((path / "defs.yaml").read_text())["attributes"] == {
+        "connection_id": "contacts",
+        "workspace": {"access_token": "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"},
+    }

@@ -1,0 +1,186 @@
+"""The commands of `dg`, in a project that `create-dagster` makes on the fly."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack_tests.components.conftest import AUDIENCE, CONTACTS, TOKEN, WORKSPACE
+from dagster_rudderstack_tests.discovery.conftest import fill
+
+pytestmark = pytest.mark.processes
+
+PROGRAMS = Path(sys.executable).parent
+PAGE = Path(__file__).parents[2] / "docs" / "components.md"
+
+
+@dataclass
+class DgProject:
+    """A project of `dg` in a folder, and the environment of its commands."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def dg(self, *arguments: str, succeeds: bool = True) -> str:
+        """Run a command of `dg` and return what it prints."""
+        done = subprocess.run(
+            [PROGRAMS / "dg", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=180,
+        )
+        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+        return done.stdout if succeeds else done.stdout + done.stderr
+
+    def assets(self) -> dict[str, Any]:
+        """Return what `dg list defs` tells of the assets of RudderStack, by key."""
+        listed = json.loads(self.dg("list", "defs", "--json"))["assets"]
+        return {each["asset_key"]: each for each in listed if "rudderstack" in each["kinds"]}
+
+    @property
+    def yaml_file(self) -> Path:
+        """The component's YAML."""
+        return self.folder / "src" / "shop" / "defs" / "crm" / "defs.yaml"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalRudderStack]:
+    with LocalRudderStack() as server:
+        fill(server)
+        yield server
+        assert server.errors == []
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, server: LocalRudderStack) -> DgProject:
+    """A new project with a scaffolded workspace, whose address is the local RudderStack's."""
+    root, home = tmp_path_factory.mktemp("projects"), tmp_path_factory.mktemp("home")
+    (home / "dagster.yaml").touch()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")},
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": "src",
+        "DAGSTER_HOME": str(home),
+        TOKEN: server.access_token,
+        "NO_COLOR": "1",
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    subprocess.run(
+        [PROGRAMS / "create-dagster", "project", "shop", "--no-uv-sync"],
+        cwd=root,
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    project = DgProject(root / "shop", environment)
+    project.dg("scaffold", "defs", WORKSPACE, "crm")
+    document = yaml.safe_load(project.yaml_file.read_text())
+    document["attributes"]["workspace"]["api_url"] = server.url
+    project.yaml_file.write_text(yaml.safe_dump(document))
+    return project
+
+
+def test_components_are_listed(project: DgProject) -> None:
+    """`dg list components` finds the components of the package."""
+    told = project.dg("list", "components", "--json")
+
+    assert "dagster_rudderstack.RudderStackConnectionComponent" in told
+    assert "dagster_rudderstack.RudderStackWorkspaceComponent" in told
+
+
+def test_scaffold(project: DgProject) -> None:
+    """`dg scaffold defs` writes YAML that reads the token from the environment."""
+    document = yaml.safe_load(project.yaml_file.read_text())
+
+    assert document["type"] == WORKSPACE
+    assert document["attributes"]["workspace"]["access_token"] == f"{{{{ env.{TOKEN} }}}}"
+
+
+def test_check(project: DgProject) -> None:
+    """`dg check yaml` and `dg check defs` accept the component."""
+    project.dg("check", "yaml")
+    project.dg("check", "defs")
+
+
+def test_check_yaml_names_a_mistake(project: DgProject) -> None:
+    """`dg check yaml` names an attribute that does not exist."""
+    right = project.yaml_file.read_text()
+    project.yaml_file.write_text(f"{right}  grupping: all\n")
+
+    try:
+        assert "grupping" in project.dg("check", "yaml", succeeds=False)
+    finally:
+        project.yaml_file.write_text(right)
+
+
+def test_list_defs(project: DgProject) -> None:
+    """`dg list defs` lists an asset for each connection, with its tables and its kinds."""
+    assets = project.assets()
+
+    assert set(assets) == {CONTACTS, AUDIENCE}
+    assert assets[CONTACTS]["dependency_keys"] == ["analytics/customers"]
+    assert assets[CONTACTS]["kinds"] == ["hubspot", "rudderstack"]
+
+
+def test_launch(project: DgProject, server: LocalRudderStack) -> None:
+    """`dg launch` syncs the connection of the asset, and no other."""
+    server.clear_requests()
+
+    project.dg("launch", "--assets", CONTACTS)
+
+    assert len(server.starts("contacts")) == 1
+    assert len(server.starts()) == 1
+
+
+def test_launch_as_the_page_says(project: DgProject, server: LocalRudderStack) -> None:
+    """The command on the page on components syncs all connections."""
+    (command,) = re.findall(r"^dg (launch .+)$", PAGE.read_text(), re.MULTILINE)
+    server.clear_requests()
+
+    project.dg(*shlex.split(command))
+
+    assert len(server.starts("contacts")) == len(server.starts("audience")) == 1
+
+
+def test_refresh_that_fails(project: DgProject) -> None:
+    """`dg utils refresh-defs-state` fails if the workspace cannot be read, and says why."""
+    refused = replace(project, environment={**project.environment, TOKEN: "wrong"})
+
+    told = refused.dg("utils", "refresh-defs-state", succeeds=False)
+
+    assert "The access token was not accepted" in told
+
+
+def test_refresh(project: DgProject, server: LocalRudderStack) -> None:
+    """`dg utils refresh-defs-state` brings the state up to date; loading then asks nothing."""
+    server.add_connection("new", "spenders-src", "hubspot")
+    calm = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
+    right = project.yaml_file.read_text()
+    document = yaml.safe_load(right)
+    document["attributes"]["defs_state"] = calm
+    project.yaml_file.write_text(yaml.safe_dump(document))
+
+    try:
+        project.dg("utils", "refresh-defs-state")
+        server.clear_requests()
+        assets = project.assets()
+    finally:
+        project.yaml_file.write_text(right)
+        server.remove_connection("new")
+
+    assert set(assets) == {CONTACTS, AUDIENCE, "rudderstack/hubspot/big_spenders"}
+    assert server.requests == []

@@ -1,0 +1,127 @@
+"""The pages on discovery and components: their code runs, and their YAML loads."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from dagster_rudderstack import (
+    RudderStackConnectionSelector,
+    RudderStackWorkspaceComponent,
+    refresh_rudderstack_snapshot,
+)
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack_tests.components.conftest import (
+    AUDIENCE,
+    CONTACTS,
+    Project,
+    deps_of,
+    spec_of,
+)
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of a language on a page."""
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def folder(server: LocalRudderStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with snapshots of the workspace, to stand in."""
+    rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)
+    for name in ("rudderstack.json", "rudderstack_eu.json"):
+        refresh_rudderstack_snapshot(rudderstack, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_discovery_page(
+    folder: Path, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All Python of the page on discovery runs, in order; what it defines is what it says."""
+    names: dict[str, Any] = {"__file__": str(folder / "definitions.py"), "__name__": "page"}
+    for block in blocks("discovery.md", "python"):
+        if "refresh_rudderstack_snapshot(" in block:
+            names["rudderstack"] = RudderStackResource(
+                access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"), api_url=server.url
+            )
+        exec(compile(block, "docs/discovery.md", "exec"), names)  # noqa: S102 - it is our own
+
+    definitions = names["defs"]
+    assert deps_of(definitions)[CONTACTS] == {"customers"}
+    assert {spec.key.path[0] for assets in names["eu_assets"] for spec in assets.specs} == {"eu"}
+    assert names["crm_contacts"].op.name == "crm_contacts"
+    assert isinstance(names["selector"], RudderStackConnectionSelector)
+
+
+def component_yaml(number: int) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(blocks("components.md", "yaml")[number])
+    return document
+
+
+def with_server(attributes: dict[str, Any], server: LocalRudderStack) -> dict[str, Any]:
+    """Return the attributes with the address of the local RudderStack instead of a region."""
+    token = attributes["workspace"]["access_token"]
+    return {**attributes, "workspace": {"access_token": token, "api_url": server.url}}
+
+
+def test_workspace_in_yaml(project: Project, server: LocalRudderStack) -> None:
+    """The YAML of a workspace loads, with its group, its check and its sensor."""
+    document = component_yaml(0)
+    project.component("crm", document["type"], with_server(document["attributes"], server))
+
+    definitions = project.load()
+
+    assert set(deps_of(definitions)) == {CONTACTS}
+    spec = spec_of(definitions, CONTACTS)
+    assert (spec.group_name, list(spec.owners)) == ("activation", ["team:crm"])
+    assert spec.automation_condition == dg.AutomationCondition.eager()
+    assert definitions.resolve_sensor_def("rudderstack_crm_polling_sensor") is not None
+
+
+def test_connection_in_yaml(project: Project, server: LocalRudderStack) -> None:
+    """The YAML of one connection loads, without a request."""
+    document = component_yaml(1)
+    project.component("crm", document["type"], with_server(document["attributes"], server))
+
+    assert deps_of(project.load()) == {"crm_contacts": {"customers"}}
+    assert server.requests == []
+
+
+def test_component_of_ones_own(
+    project: Project, server: LocalRudderStack, workspace: dict[str, Any]
+) -> None:
+    """The subclass of the page makes the specs, and runs around the syncs."""
+    (code,) = blocks("components.md", "python")
+    project.write("../components.py", code)
+    kind = f"{project.sandbox.project_name}.components.CrmWorkspace"
+    project.component("crm", kind, {"workspace": workspace})
+
+    with project.definitions() as definitions, dg.instance_for_test() as instance:
+        job = definitions.resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(instance=instance)
+        logs = [entry.user_message for entry in instance.all_logs(result.run_id)]
+
+    assert {tuple(spec.owners) for spec in definitions.resolve_all_asset_specs()} >= {("team:crm",)}
+    assert logs.count("The CRM is about to change.") == 2
+    assert logs.count("The CRM is up to date.") == 2
+    assert len(server.starts()) == 2
+    assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
+
+
+def test_attributes_are_all_told() -> None:
+    """The table of attributes has each attribute of a workspace, and no other."""
+    table = (DOCS / "components.md").read_text().partition("| Attribute |")[2].partition("\n\n")[0]
+    told = {
+        name
+        for line in table.splitlines()
+        for name in re.findall(r"`(\w+)`", line.split("|")[1] if line.startswith("| `") else "")
+    }
+
+    assert told == set(RudderStackWorkspaceComponent.model_fields)

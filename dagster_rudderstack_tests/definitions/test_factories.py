@@ -1,0 +1,417 @@
+"""What the factories of one connection pass through, and what a run can choose."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import (
+    InvalidSettingError,
+    MetadataKey,
+    RejectedRowsCheck,
+    RudderStackResource,
+    SyncReport,
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_op,
+    rudderstack_sync_op,
+)
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from dagster_rudderstack_tests.definitions.conftest import resource_of
+
+ROWS = SyncScript(rows_total=100, rows_changed=20, rows_failed=3)
+
+
+def test_spec_is_passed_through() -> None:
+    """An asset of ours carries whatever a spec can, and the step whatever a step can."""
+    partitions = dg.StaticPartitionsDefinition(["a"])
+    spec = dg.AssetSpec(
+        ["crm", "contacts"],
+        deps=["customers"],
+        group_name="activation",
+        owners=["team:crm"],
+        tags={"tier": "1"},
+        kinds={"hubspot"},
+        description="Contacts of the CRM.",
+        automation_condition=dg.AutomationCondition.eager(),
+        partitions_def=partitions,
+        metadata={"runbook": "https://example.com"},
+        code_version="3",
+    )
+    check = dg.AssetCheckSpec("mine", asset=spec.key)
+
+    asset = build_rudderstack_sync_asset(
+        connection_id=" crm ",
+        spec=spec,
+        deps=["orders"],
+        check_specs=[check],
+        execute=lambda _context, _rudderstack, sync: sync(),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=dg.RetryPolicy(max_retries=2),
+        pool="rudderstack",
+        op_tags={"team": "crm"},
+    )
+
+    (made,) = asset.specs
+    assert {dep.asset_key.to_user_string() for dep in made.deps} == {"customers", "orders"}
+    for name in ("group_name", "owners", "description", "automation_condition", "code_version"):
+        assert getattr(made, name) == getattr(spec, name)
+    assert made.kinds == {"hubspot", "rudderstack"}
+    assert made.tags["tier"] == "1"
+    assert made.metadata["runbook"] == "https://example.com"
+    assert made.metadata[MetadataKey.CONNECTION_ID].value == "crm"
+    assert asset.partitions_def == partitions
+    assert {each.name for each in asset.check_specs} == {"rejected_rows", "mine"}
+    assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+    assert asset.op.retry_policy == dg.RetryPolicy(max_retries=2)
+    assert asset.op.tags["team"] == "crm"
+    assert asset.op.pool == "rudderstack"
+
+
+def test_freshness_policy_is_passed_through() -> None:
+    """A freshness policy too."""
+    policy = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=1))
+
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec=dg.AssetSpec("contacts", freshness_policy=policy)
+    )
+
+    assert next(iter(asset.specs)).freshness_policy == policy
+
+
+def test_default_key() -> None:
+    """Without a spec, the key is the connection's id."""
+    asset = build_rudderstack_sync_asset(connection_id="crm")
+
+    assert asset.key == dg.AssetKey(["rudderstack", "crm"])
+
+
+def test_a_fourth_kind_is_not_added() -> None:
+    """Dagster shows three kinds: ours does not push one of the user's out."""
+    spec = dg.AssetSpec("contacts", kinds={"a", "b", "c"})
+
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec=spec)
+
+    assert next(iter(asset.specs)).kinds == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"connection_id": ""}, "connection_id is empty"),
+        ({"connection_id": "a/b"}, "'a/b'"),
+        ({"sync_type": "fast"}, "'fast'"),
+        ({"on_disabled": "ignore"}, "'ignore'"),
+        ({"on_running_sync": "kill"}, "'kill'"),
+        ({"timeout_seconds": 0}, "timeout_seconds 0"),
+        ({"timeout_seconds": 1.5}, "timeout_seconds 1.5"),
+    ],
+)
+def test_bad_input(options: dict[str, Any], says: str) -> None:
+    """What cannot be right is told when the definitions load, by asset and op alike."""
+    for build in (build_rudderstack_sync_asset, build_rudderstack_sync_op):
+        with pytest.raises(InvalidSettingError, match=says):
+            build(**{"connection_id": "crm", **options})
+
+
+def test_further_checks(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A body of the user's own yields the results of further checks."""
+    spec = dg.AssetCheckSpec("fresh", asset="contacts")
+
+    def execute(
+        _context: dg.AssetExecutionContext,
+        _rudderstack: RudderStackResource,
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterator[Any]:
+        yield from sync()
+        yield dg.AssetCheckResult(check_name="fresh", asset_key="contacts", passed=True)
+
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", check_specs=[spec], execute=execute
+    )
+    server.add_connection("crm")
+    result = dg.materialize(
+        [asset], instance=instance, resources={"rudderstack": resource_of(server)}
+    )
+
+    assert {each.check_name for each in result.get_asset_check_evaluations()} == {
+        "rejected_rows",
+        "fresh",
+    }
+
+
+def test_checks_that_nobody_would_evaluate() -> None:
+    """Checks without a body that yields their results, and what is no check, are told at once."""
+    spec = dg.AssetCheckSpec("fresh", asset="contacts")
+    with pytest.raises(InvalidSettingError, match="check_specs has 'fresh'"):
+        build_rudderstack_sync_asset(connection_id="crm", spec="contacts", check_specs=[spec])
+    with pytest.raises(InvalidSettingError, match="expected a RejectedRowsCheck"):
+        build_rudderstack_sync_asset(
+            connection_id="crm",
+            rejected_rows_check=True,  # type: ignore[arg-type]
+        )
+
+
+def test_rejected_rows_are_in_the_log(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """A check that fails warns in the run's log, with the count; its severity may be Dagster's."""
+    server.add_connection("crm", script=ROWS)
+    check = RejectedRowsCheck(max_failed_rows=2, severity=dg.AssetCheckSeverity.ERROR)
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", rejected_rows_check=check
+    )
+
+    result = dg.materialize(
+        [asset], instance=instance, resources={"rudderstack": resource_of(server)}
+    )
+
+    assert check == RejectedRowsCheck(max_failed_rows=2, severity="ERROR")
+    lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert "contacts: 3 rows were rejected, at most 2 are accepted." in lines
+
+
+def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """The metadata of a materialization: ids, status, times, counts as numbers, origin, link."""
+    server.add_connection("crm", script=ROWS)
+    resource = resource_of(server, dashboard_url="https://r.example/{connection_id}/{sync_id}")
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", sync_type="full")
+
+    result = dg.materialize([asset], resources={"rudderstack": resource}, instance=instance)
+
+    (event,) = result.get_asset_materialization_events()
+    (sync,) = server.syncs("crm")
+    values = {key: value.value for key, value in event.materialization.metadata.items()}
+    assert isinstance(values.pop(MetadataKey.STARTED_AT), float)
+    assert isinstance(values.pop(MetadataKey.FINISHED_AT), float)
+    assert values == {
+        MetadataKey.CONNECTION_ID: "crm",
+        MetadataKey.SYNC_ID: sync.id,
+        MetadataKey.SYNC_TYPE: "full",
+        MetadataKey.STATUS: "succeeded",
+        MetadataKey.ORIGIN: "started",
+        MetadataKey.DURATION: 0.0,
+        MetadataKey.ROWS_TOTAL: 100,
+        MetadataKey.ROWS_CHANGED: 20,
+        MetadataKey.ROWS_SUCCEEDED: 17,
+        MetadataKey.ROWS_FAILED: 3,
+        MetadataKey.SUCCESS_RATIO: 0.85,
+        MetadataKey.LINK: f"https://r.example/crm/{sync.id}",
+    }
+
+
+def test_nothing_changed(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A sync that had no row to send is told from one that sent some."""
+    server.add_connection("crm", script=SyncScript(rows_total=100, rows_changed=0))
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+
+    result = dg.materialize([asset], resources={"rudderstack": rudderstack})
+
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata[MetadataKey.NOTHING_CHANGED].value is True
+
+
+def test_unknown_counts_are_left_out(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """Counts that RudderStack does not give are absent, and the check on them passes."""
+    server.add_connection("crm", script=SyncScript(metrics="null"))
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+
+    result = dg.materialize([asset], resources={"rudderstack": rudderstack})
+
+    (event,) = result.get_asset_materialization_events()
+    assert MetadataKey.ROWS_FAILED not in event.materialization.metadata
+    (check,) = result.get_asset_check_evaluations()
+    assert check.passed
+
+
+@pytest.mark.parametrize(
+    ("check", "passed"),
+    [
+        (RejectedRowsCheck(), False),
+        (RejectedRowsCheck(max_failed_rows=2), False),
+        (RejectedRowsCheck(max_failed_rows=3), True),
+        (RejectedRowsCheck(max_failed_ratio=0.1), False),
+        (RejectedRowsCheck(max_failed_ratio=0.15), True),
+        (RejectedRowsCheck(max_failed_rows=100, max_failed_ratio=0.1), False),
+    ],
+)
+def test_rejected_rows_check(
+    check: RejectedRowsCheck,
+    passed: bool,
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+) -> None:
+    """3 rejected rows of 20 against limits of rows and of ratio; the run succeeds all the same."""
+    server.add_connection("crm", script=ROWS)
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", rejected_rows_check=check
+    )
+
+    result = dg.materialize([asset], resources={"rudderstack": rudderstack})
+
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert result.success
+    assert evaluation.passed is passed
+    assert evaluation.metadata[MetadataKey.ROWS_FAILED].value == 3
+
+
+def test_blocking_check_fails_the_step(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A blocking check with severity ERROR fails the step and holds back what is downstream."""
+    server.add_connection("crm", script=ROWS)
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm",
+        spec="contacts",
+        rejected_rows_check=RejectedRowsCheck(severity="ERROR", blocking=True),
+    )
+    ran = []
+
+    @dg.asset(deps=["contacts"])
+    def report() -> None:
+        ran.append("report")
+
+    result = dg.materialize(
+        [asset, report], resources={"rudderstack": rudderstack}, raise_on_error=False
+    )
+
+    assert not result.success
+    assert ran == []
+    assert len(result.get_asset_materialization_events()) == 1
+
+
+def test_skip(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A disabled connection that is skipped materializes nothing, and the run succeeds."""
+    server.add_connection("crm", enabled=False)
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", on_disabled="skip")
+
+    result = dg.materialize([asset], resources={"rudderstack": rudderstack})
+
+    assert result.success
+    assert result.get_asset_materialization_events() == []
+    assert result.get_asset_check_evaluations() == []
+    assert server.starts("crm") == []
+
+
+def test_run_config_overrides_the_definition(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """The launchpad can ask for another sync type for one run."""
+    server.add_connection("crm")
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", sync_type="incremental"
+    )
+
+    for config in ({}, {"ops": {"contacts": {"config": {"sync_type": "full"}}}}):
+        dg.materialize([asset], resources={"rudderstack": rudderstack}, run_config=config)
+
+    assert [sync.sync_type for sync in server.syncs("crm")] == ["incremental", "full"]
+
+
+def test_run_config_is_checked_before_the_run(rudderstack: RudderStackResource) -> None:
+    """A sync type that does not exist is refused before anything is launched."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+
+    with pytest.raises(dg.DagsterInvalidConfigError, match="sync_type"):
+        dg.materialize(
+            [asset],
+            resources={"rudderstack": rudderstack},
+            run_config={"ops": {"contacts": {"config": {"sync_type": "fast"}}}},
+        )
+
+
+def test_another_resource_key(server: LocalRudderStack) -> None:
+    """Two workspaces live in one code location, under keys of their own."""
+    server.add_connection("crm")
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", resource_key="rudderstack_eu"
+    )
+
+    result = dg.materialize([asset], resources={"rudderstack_eu": resource_of(server)})
+
+    assert result.success
+
+
+def test_configured_op(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The op of run config waits for what is before it, syncs, and hands on the details."""
+    server.add_connection("crm", script=ROWS)
+    order = []
+
+    @dg.op
+    def tables() -> None:
+        order.append("tables")
+
+    @dg.op
+    def after(report: SyncReport) -> None:
+        order.append(f"{report.rows_succeeded} rows")
+
+    @dg.job(resource_defs={"rudderstack": rudderstack})
+    def activate() -> None:
+        after(rudderstack_sync_op(start_after=tables()))
+
+    config = {"connection_id": "crm", "sync_type": "full", "asset_key": ["contacts"]}
+    result = activate.execute_in_process(
+        run_config={"ops": {"rudderstack_sync_op": {"config": config}}}
+    )
+
+    assert order == ["tables", "17 rows"]
+    (event,) = result.get_asset_materialization_events()
+    assert event.asset_key == dg.AssetKey("contacts")
+    assert server.syncs("crm")[0].sync_type == "full"
+
+
+@pytest.mark.parametrize("limits", [{"max_failed_rows": 2}, {"max_failed_ratio": 0.1}])
+def test_op_fails_on_rejected_rows(
+    limits: dict[str, Any], server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """An op with limits fails when more rows are rejected, and is not retried for it."""
+    server.add_connection("crm", script=ROWS)
+    op = build_rudderstack_sync_op(
+        connection_id="crm", name="sync", retry_policy=dg.RetryPolicy(max_retries=1), **limits
+    )
+
+    @dg.job(resource_defs={"rudderstack": rudderstack})
+    def activate() -> None:
+        op()
+
+    result = activate.execute_in_process(raise_on_error=False)
+
+    assert not result.success
+    assert len(server.starts("crm")) == 1
+
+
+def test_skipped_op(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A skipped op yields nothing, so what follows is skipped too."""
+    server.add_connection("crm", enabled=False)
+    op = build_rudderstack_sync_op(connection_id="crm", name="sync", on_disabled="skip")
+    ran = []
+
+    @dg.op
+    def after(_report: SyncReport) -> None:
+        ran.append("after")
+
+    @dg.job(resource_defs={"rudderstack": rudderstack})
+    def activate() -> None:
+        after(op())
+
+    assert activate.execute_in_process().success
+    assert ran == []
+
+
+def test_definitions_load_offline() -> None:
+    """Definitions load with no RudderStack and no variable in sight."""
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+
+    definitions = dg.Definitions(
+        [asset],
+        resources={
+            "rudderstack": RudderStackResource(
+                access_token=dg.EnvVar("NOT_SET"), api_url="http://127.0.0.1:9"
+            )
+        },
+    )
+
+    dg.Definitions.validate_loadable(definitions)

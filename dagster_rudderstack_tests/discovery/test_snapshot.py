@@ -1,0 +1,431 @@
+"""Reading a workspace: all of it, at once, whatever is broken, and nothing secret."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from dagster_rudderstack import (
+    AuthenticationError,
+    DiscoveryError,
+    PermissionDeniedError,
+    RudderStackResource,
+    TransportError,
+    WorkspaceSnapshot,
+    fetch_rudderstack_workspace,
+)
+from dagster_rudderstack.api.client import CONNECTIONS, DESTINATIONS, SOURCES, Listing, Page
+from dagster_rudderstack.discovery.snapshot import fetch_workspace
+from dagster_rudderstack.errors import NotFoundError, RudderStackError
+from dagster_rudderstack.testing import Fault, LocalRudderStack
+from dagster_rudderstack_tests.discovery.conftest import fill
+
+LOG = logging.getLogger("test-workspace")
+
+
+def numbered(count: int) -> list[dict[str, object]]:
+    """Return items that are connections, sources and destinations at once."""
+    return [
+        {
+            "id": f"i{number}",
+            "name": f"Item {number}",
+            "type": "HS",
+            "sourceType": "table",
+            "sourceId": f"i{number}",
+            "destinationId": f"i{number}",
+        }
+        for number in range(count)
+    ]
+
+
+class Pages:
+    """An API of whose lists a test decides how their pages are told.
+
+    Args:
+        items: of all three lists.
+        size: of a page.
+        total: what the first page says; None: nothing.
+        before_page: called with the list and the number of each page before it is made.
+    """
+
+    def __init__(
+        self,
+        items: list[dict[str, object]],
+        size: int = 10,
+        total: int | None = None,
+        before_page: Callable[[Listing[Any], int], None] = lambda _listing, _number: None,
+        cursor: str = "page",
+    ) -> None:
+        self.items = items
+        self.asked: list[tuple[str, int]] = []
+        self._size = size
+        self._total = total
+        self._before_page = before_page
+        self._cursor = cursor
+        self._lock = threading.Lock()
+
+    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - the protocol tells it
+        number = int(query.get(self._cursor, "1").lstrip("after"))
+        with self._lock:
+            self.asked.append((listing.path, number))
+        self._before_page(listing, number)
+        with self._lock:
+            start, end = (number - 1) * self._size, number * self._size
+            following = {**query, self._cursor: self._name(number + 1)}
+            more = end < len(self.items)
+            return Page(self.items[start:end], self._total, following if more else None)
+
+    def _name(self, number: int) -> str:
+        return str(number) if self._cursor == "page" else f"after{number}"
+
+
+def read(pages: Pages) -> WorkspaceSnapshot:
+    return fetch_workspace(pages, log=LOG)
+
+
+# --- all of it
+
+
+def test_everything(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A snapshot has every connection, source and destination of all pages."""
+    for number in range(250):
+        server.add_connection(f"c{number:03}", f"s{number:03}", f"d{number:03}")
+
+    snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert [each.id for each in snapshot.connections] == [f"c{number:03}" for number in range(250)]
+    assert {each.id for each in snapshot.sources} == {f"s{number:03}" for number in range(250)}
+    assert {each.id for each in snapshot.destinations} == {f"d{number:03}" for number in range(250)}
+
+
+def test_pages_are_read_at_once(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The lists are read at the same time, and so are the pages after each first one."""
+    for number in range(400):
+        server.add_connection(f"c{number}", f"s{number}", f"d{number}")
+    server.latency_seconds = 0.1
+
+    fetch_rudderstack_workspace(rudderstack)
+
+    assert len(server.requests) == 4 + 4 + 8
+    assert server.peak_concurrency >= 8
+
+
+@pytest.mark.parametrize(
+    "total",
+    [None, 35, 0, 1, 5, 34, 36, 95, 1_000_000],
+    ids=[
+        "no total",
+        "right",
+        "0",
+        "1",
+        "5",
+        "one too few",
+        "one too many",
+        "far too many",
+        "beyond belief",
+    ],
+)
+def test_no_page_is_missed(total: int | None) -> None:
+    """Whatever the first page says of the total, every page is read."""
+    pages = Pages(numbered(35), total=total)
+
+    snapshot = read(pages)
+
+    assert len(snapshot.connections) == len(snapshot.sources) == len(snapshot.destinations) == 35
+
+
+def test_pages_without_numbers() -> None:
+    """Pages that are found by a cursor are followed one by one."""
+    pages = Pages(numbered(35), total=35, cursor="after")
+
+    assert len(read(pages).connections) == 35
+
+
+def test_page_that_is_not_there() -> None:
+    """When the total names pages that do not exist, the pages are followed one by one."""
+
+    def refuse(_: Listing[Any], number: int) -> None:
+        if number > 4:
+            raise NotFoundError("No.", method="GET", path="/", status_code=404)
+
+    assert len(read(Pages(numbered(35), total=95, before_page=refuse)).connections) == 35
+
+
+def test_item_deleted_meanwhile() -> None:
+    """An item deleted between two pages moves the others up, and none of them is missed."""
+    first_page_read = threading.Event()
+
+    def delete(listing: Listing[Any], number: int) -> None:
+        if listing is CONNECTIONS and number == 2 and not first_page_read.is_set():
+            first_page_read.set()
+            del pages.items[0]
+
+    pages = Pages(numbered(35), total=35, before_page=delete)
+
+    found = {connection.id for connection in read(pages).connections}
+
+    assert found >= {f"i{number}" for number in range(1, 35)}
+
+
+def test_page_that_repeats(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A list whose next page is always the same one ends."""
+    fill(server)
+    server.add_fault(Fault("paging", operation="list_connections", times=None))
+
+    assert len(fetch_rudderstack_workspace(rudderstack).connections) == 3
+
+
+def test_item_on_two_pages() -> None:
+    """An item that two pages have is taken once."""
+    items = numbered(20)
+    items.insert(10, items[9])
+
+    assert len(read(Pages(items)).connections) == 20
+
+
+def test_empty_workspace(rudderstack: RudderStackResource) -> None:
+    """A workspace without anything has an empty snapshot."""
+    assert fetch_rudderstack_workspace(rudderstack).connections == ()
+
+
+# --- broken objects, missing permissions, outages
+
+
+def test_broken_object(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken object is skipped with a warning that names it and not its contents."""
+    fill(server)
+    server.add_connection("broken", "customers-src", "hubspot", destinationId={"key": "s3cr3t"})
+    server.add_source("broken-src", name="Broken source", sourceType=["s3cr3t"])
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert {connection.id for connection in snapshot.connections} == {
+        "contacts",
+        "audience",
+        "paused",
+    }
+    told = "\n".join(caplog.messages)
+    assert "'broken'" in told
+    assert "destinationId" in told
+    assert "'broken-src' (Broken source)" in told
+    assert "s3cr3t" not in told
+
+
+@pytest.mark.parametrize("wrong_id", ["", "a/b", "../x", "a b"])
+def test_id_that_is_none(wrong_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection whose id could change a URL is skipped with a warning."""
+    items = numbered(3)
+    items[1]["id"] = wrong_id
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = read(Pages(items))
+
+    assert [connection.id for connection in snapshot.connections] == ["i0", "i2"]
+    assert "The id of a connection" in caplog.text
+
+
+@pytest.mark.parametrize("item", [None, 3, "text", [], {}])
+def test_item_that_is_no_object(item: object, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever stands in a list instead of an object is skipped."""
+    items = numbered(3)
+    items[1] = item  # type: ignore[call-overload]
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = read(Pages(items))
+
+    assert [connection.id for connection in snapshot.connections] == ["i0", "i2"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "listing"),
+    [("list_sources", SOURCES), ("list_destinations", DESTINATIONS)],
+    ids=["sources", "destinations"],
+)
+@pytest.mark.parametrize("status", [403, 404])
+def test_list_that_may_not_be_read(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    caplog: pytest.LogCaptureFixture,
+    operation: str,
+    listing: Listing[Any],
+    status: int,
+) -> None:
+    """A list that the token may not read is left out, with one warning."""
+    fill(server)
+    server.add_fault(Fault("status", operation=operation, status=status))
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert len(snapshot.connections) == 3
+    left_out = snapshot.sources if listing is SOURCES else snapshot.destinations
+    assert left_out == ()
+    assert len(caplog.messages) == 1
+    assert listing.path in caplog.messages[0]
+
+
+def test_connections_that_may_not_be_read(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """Without connections there is nothing to load: their error is the caller's."""
+    server.deny("no", operation="list_connections")
+
+    with pytest.raises(PermissionDeniedError):
+        fetch_rudderstack_workspace(rudderstack)
+
+
+def test_wrong_token(server: LocalRudderStack) -> None:
+    """A token that is not accepted is an error, not a workspace without names."""
+    rudderstack = RudderStackResource(access_token="wrong-token", api_url=server.url)
+
+    with pytest.raises(AuthenticationError):
+        fetch_rudderstack_workspace(rudderstack)
+
+
+@pytest.mark.parametrize("operation", ["list_connections", "list_sources", "list_destinations"])
+def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource, operation: str) -> None:
+    """An outage of any list is an error: assets must not change their names because of it."""
+    fill(server)
+    server.add_fault(Fault("status", operation=operation, status=503, times=None))
+
+    with pytest.raises(RudderStackError, match="503"):
+        fetch_rudderstack_workspace(rudderstack)
+
+
+def test_passing_outage(server: LocalRudderStack) -> None:
+    """A passing error is tried again."""
+    fill(server)
+    server.add_fault(Fault("status", operation="list_sources", status=429, retry_after=0))
+    rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)
+
+    assert len(fetch_rudderstack_workspace(rudderstack).sources) == 2
+
+
+def test_error_ends_the_waits_of_others() -> None:
+    """Once one list has failed, the retries of the others end, however long they wait."""
+    waiting, ended = threading.Event(), threading.Event()
+
+    def retried(call: Callable[[], Page], wait: Callable[[float], object]) -> Page:
+        try:
+            return call()
+        except TransportError as error:
+            if "connections" in error.path:
+                waiting.wait(5)
+                raise
+            waiting.set()
+            wait(60)
+            ended.set()
+            return call()
+
+    def refuse(listing: Listing[Any], _: int) -> None:
+        raise TransportError("No.", method="GET", path=listing.path, request_sent=False)
+
+    with pytest.raises(TransportError):
+        fetch_workspace(Pages([], before_page=refuse), retried=retried, log=LOG)
+
+    assert ended.wait(5)
+
+
+# --- what a snapshot holds
+
+
+def test_no_secrets(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A snapshot holds no credential: no destination's config, no constant's value."""
+    fill(server)
+    server.add_source("s", config={"schema": "a", "table": "b", "password": "s3cr3t"})
+    server.add_connection("c", "s", "hubspot", destinationConfig={"token": "s3cr3t"})
+
+    text = fetch_rudderstack_workspace(rudderstack).dumps()
+
+    assert "s3cr3t" not in text
+    assert "origin" in text  # the field that a constant fills
+
+
+def test_round_trip(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """What is read from a snapshot is what was written."""
+    fill(server)
+    snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert WorkspaceSnapshot.loads(snapshot.dumps()) == snapshot
+    assert set(snapshot.queries) == {"spenders-src"}
+
+
+def test_queries_without_sqlglot(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without sqlglot one warning tells how to get the tables behind SQL models."""
+    fill(server)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005 - it is called so
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert snapshot.queries == {}
+    assert ["pip install 'dagster-rudderstack[lineage]'" in told for told in caplog.messages] == [
+        True
+    ]
+
+
+def test_query_that_cannot_be_read(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A SQL model that cannot be read is named in a warning."""
+    server.add_source("odd", name="Odd one", source_type="model", config={"sql": "select from ("})
+    server.add_connection("c", "odd", "d")
+
+    with caplog.at_level(logging.WARNING):
+        fetch_rudderstack_workspace(rudderstack)
+
+    assert "'Odd one' (odd)" in caplog.text
+
+
+def test_query_whose_columns_cannot_be_followed(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning of a SQL model whose tables are known says that only its columns are not."""
+    sql = "with t (a) as (select * from crm.people) select a from t"
+    server.add_source("odd", name="Odd one", source_type="model", config={"sql": sql})
+    server.add_connection("c", "odd", "d")
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert [str(table) for table in snapshot.queries["odd"].tables] == ["crm.people"]
+    (told,) = [message for message in caplog.messages if "SQL" in message]
+    assert told == (
+        "The tables that the SQL of source 'Odd one' (odd) reads are known, but its columns cannot "
+        "be followed to theirs: t gives other names to the columns of *."
+    )
+
+
+DAMAGED = {
+    "no JSON": "{",
+    "no object": "[]",
+    "no version": "{}",
+    "a list for a connection": json.dumps(
+        {"version": 1, "fetched_at": "2026-01-01T00:00:00Z", "connections": [[]]}
+    ),
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+def test_damaged_snapshot(text: str) -> None:
+    """A damaged snapshot is told as that."""
+    with pytest.raises(DiscoveryError, match="damaged"):
+        WorkspaceSnapshot.loads(text)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_other_version(version: object) -> None:
+    """A snapshot of another version says which one this library reads."""
+    with pytest.raises(DiscoveryError, match=r"reads version 1\."):
+        WorkspaceSnapshot.loads(json.dumps({"version": version}))

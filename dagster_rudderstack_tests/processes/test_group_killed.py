@@ -1,0 +1,80 @@
+"""The worker of a step with many syncs is killed: the re-execution takes up all of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import MetadataKey
+from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
+from dagster_rudderstack_tests.processes.group_project import NAMES, activation
+from dagster_rudderstack_tests.step.world import count
+
+pytestmark = pytest.mark.processes
+
+PROJECT = "dagster_rudderstack_tests.processes.group_project"
+
+
+def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sync is started twice; those that ended meanwhile are reported, those that run are waited
+    for, and the one that was reported before is reported again for what is downstream."""
+    clock = ManualClock()
+    with LocalRudderStack(clock=clock) as server:
+        for name in NAMES:
+            server.add_connection(name, script=SyncScript(duration_seconds=100))
+        server.set_script("c0", SyncScript(duration_seconds=10))
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
+        monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
+        with dg.DagsterInstance.get() as instance:
+            _kill_a_run_after_the_first_materialization(server, clock, instance)
+            (run,) = instance.get_runs()
+            # What the daemon's monitoring does when a worker has vanished.
+            instance.report_run_failed(run)
+            clock.advance(90)
+            again = dg.ReexecutionOptions(parent_run_id=run.run_id)
+            with dg.execute_job(
+                dg.reconstructable(activation), instance=instance, reexecution_options=again
+            ) as result:
+                pass
+        starts = sorted(request.connection_id or "" for request in server.starts())
+
+    assert result.success
+    assert starts == NAMES
+    origins = {
+        event.materialization.asset_key.to_user_string(): event.materialization.metadata[
+            MetadataKey.ORIGIN
+        ].value
+        for event in result.get_asset_materialization_events()
+    }
+    assert origins == {"c0": "started", **dict.fromkeys(NAMES[1:], "resumed")}
+
+
+def _kill_a_run_after_the_first_materialization(
+    server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
+) -> None:
+    with subprocess.Popen([sys.executable, "-m", PROJECT], start_new_session=True) as process:
+        try:
+            _wait(lambda: len(server.starts()) == len(NAMES))
+            clock.advance(10)
+            _wait(lambda: count(instance, "c0") == 1)
+            _wait(lambda: all(_notes(instance, name) == 2 for name in NAMES))
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _notes(instance: dg.DagsterInstance, name: str) -> int:
+    return len(instance.fetch_observations(dg.AssetKey(name), limit=10).records)
+
+
+def _wait(condition: Callable[[], bool], seconds: float = 120) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)

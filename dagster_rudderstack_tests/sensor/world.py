@@ -1,0 +1,106 @@
+"""A sensor that ticks when a test says so, and whose events are stored as the daemon stores
+them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from dagster_rudderstack import MetadataKey, RudderStackResource, build_rudderstack_polling_sensor
+from dagster_rudderstack.sensor.events import Event
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+
+MINUTE = SyncScript(duration_seconds=60, rows_total=10)
+FAILING = SyncScript(duration_seconds=60, status="failed", error="no such table")
+
+
+@dataclass
+class World:
+    """Assets, their sensor and what has come of its ticks."""
+
+    instance: dg.DagsterInstance
+    rudderstack: RudderStackResource
+    assets: Sequence[dg.AssetsDefinition]
+    sensor: dg.SensorDefinition
+    cursor: str | None = None
+    run_keys: set[str | None] = field(default_factory=set)
+
+    def tick(self) -> dg.SensorResult:
+        """Evaluate the sensor, and store what it says."""
+        with dg.build_sensor_context(
+            self.instance, cursor=self.cursor, resources={"rudderstack": self.rudderstack}
+        ) as context:
+            result = self.sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor
+        return result
+
+    def run(self, *names: str, **options: object) -> dg.ExecuteInProcessResult:
+        """Materialize some assets, or all."""
+        return dg.materialize(
+            self.assets,
+            instance=self.instance,
+            resources={"rudderstack": self.rudderstack},
+            raise_on_error=False,
+            selection=list(names) or None,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def launch(self, result: dg.SensorResult) -> list[dg.ExecuteInProcessResult]:
+        """Launch the runs that a tick asks for, each run key once."""
+        runs = []
+        for request in result.run_requests or ():
+            if request.run_key in self.run_keys:
+                continue
+            self.run_keys.add(request.run_key)
+            names = [key.to_user_string() for key in request.asset_selection or ()]
+            partition = {"partition_key": request.partition_key} if request.partition_key else {}
+            runs.append(
+                self.run(*names, run_config=request.run_config, tags=request.tags, **partition)
+            )
+        return runs
+
+
+def world(
+    instance: dg.DagsterInstance,
+    rudderstack: RudderStackResource,
+    *assets: dg.AssetsDefinition,
+    **options: object,
+) -> World:
+    """Return assets with a sensor that watches them."""
+    sensor = build_rudderstack_polling_sensor(assets=assets, **options)  # type: ignore[arg-type]
+    return World(instance, rudderstack, assets, sensor)
+
+
+def told(result: dg.SensorResult) -> list[tuple[str, str]]:
+    """Return what a tick says, as kind and asset of each event."""
+    return [(_kind(event), event.asset_key.to_user_string()) for event in result.asset_events]
+
+
+def _kind(event: Event) -> str:
+    if isinstance(event, dg.AssetCheckEvaluation):
+        return f"{event.check_name} {'passed' if event.passed else 'failed'}"
+    return "materialized" if isinstance(event, dg.AssetMaterialization) else "observed"
+
+
+def materializations(result: dg.SensorResult) -> list[dg.AssetMaterialization]:
+    """Return the materializations that a tick reports."""
+    return [event for event in result.asset_events if isinstance(event, dg.AssetMaterialization)]
+
+
+def sync_ids(instance: dg.DagsterInstance, key: str) -> list[object]:
+    """Return the syncs that are on record as materializations of an asset, oldest first."""
+    records = instance.fetch_materializations(dg.AssetKey(key), limit=1000, ascending=True).records
+    return [
+        record.asset_materialization.metadata[MetadataKey.SYNC_ID].value
+        for record in records
+        if record.asset_materialization
+    ]
+
+
+def connect(server: LocalRudderStack, *names: str, script: SyncScript = MINUTE) -> None:
+    """Add connections."""
+    for name in names:
+        server.add_connection(name, script=script)

@@ -1,0 +1,577 @@
+"""What can break, one row each: the fault, what the user sees, what the server saw.
+
+The table is a test (`test_cases.py`) and a page of the documentation (`docs/faults.md`, written by
+`python -m dagster_rudderstack_tests.sync.page`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from dagster_rudderstack import errors
+from dagster_rudderstack.settings import RetryPolicy, SyncPolicy
+from dagster_rudderstack.testing import Fault, SyncScript
+from dagster_rudderstack_tests.sync.world import CONNECTION, READ_TIMEOUT_SECONDS, World
+
+SLOWER_THAN_THE_TIMEOUT = READ_TIMEOUT_SECONDS * 2
+MINUTE = 60.0
+HOUR = 3600.0
+
+GOOD = SyncScript(duration_seconds=20, rows_total=100)
+LONG = SyncScript(duration_seconds=25 * MINUTE, rows_total=100)
+VERY_LONG = SyncScript(duration_seconds=2 * HOUR, rows_total=100)
+
+AN_HOUR = SyncPolicy(timeout_seconds=3600)
+
+Arrange = Callable[[World], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way of breaking.
+
+    Attributes:
+        name: of the test.
+        fault: what goes wrong, in words.
+        sees: what the user sees, in words.
+        arrange: makes the connection and what breaks.
+        outcome: `succeeded`, or the error that comes out.
+        says: words of the error's message.
+        logged: words of a line in the log.
+        reported: what the report has, by attribute.
+        origin: how we came by the sync.
+        starts: how many starts took effect.
+        sent: how many starts were sent; None: as many as took effect.
+        stops: how many stops were taken.
+    """
+
+    name: str
+    fault: str
+    sees: str
+    arrange: Arrange
+    outcome: str | type[errors.RudderStackError] = "succeeded"
+    says: str = ""
+    logged: str = ""
+    reported: Mapping[str, object] = field(default_factory=dict)
+    origin: str = "started"
+    starts: int = 1
+    sent: int | None = None
+    stops: int = 0
+    policy: SyncPolicy = field(default_factory=SyncPolicy)
+
+
+def connection(script: SyncScript = GOOD, *faults: Fault, **settings: object) -> Arrange:
+    """Return what makes a connection and adds faults."""
+
+    def arrange(world: World) -> None:
+        world.server.add_connection(CONNECTION, script=script, **settings)  # type: ignore[arg-type]
+        for fault in faults:
+            world.server.add_fault(fault)
+
+    return arrange
+
+
+def running_elsewhere(
+    other: SyncScript, ours: SyncScript = GOOD, *faults: Fault, **settings: object
+) -> Arrange:
+    """Return what makes a connection with a sync that somebody else started."""
+
+    def arrange(world: World) -> None:
+        connection(ours, *faults, **settings)(world)
+        world.server.start_sync(CONNECTION, origin="dashboard", script=other)
+
+    return arrange
+
+
+def lost_start(kind: str, **settings: object) -> Fault:
+    """A start that took effect, but whose answer was lost."""
+    return Fault(kind, operation="start", effect=True, **settings)  # type: ignore[arg-type]
+
+
+def start_without_effect(kind: str, **settings: object) -> Fault:
+    """A start that was lost before it took effect."""
+    return Fault(kind, operation="start", **settings)  # type: ignore[arg-type]
+
+
+def broken_polls(kind: str, seconds: float = 10 * MINUTE, **settings: object) -> Fault:
+    """An outage of the polls, from half a minute on."""
+    return Fault(
+        kind,  # type: ignore[arg-type]
+        operation="get_sync",
+        from_seconds=30,
+        until_seconds=30 + seconds,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+ADOPTED = "The sync succeeds; the log tells that the answer was lost and which sync was adopted."
+BRIDGED = "The sync succeeds; the log warns of the trouble and tells when it is over."
+AGAIN = "The sync succeeds, half a minute later; the log tells why the start was sent again."
+
+_LOST_WITH_EFFECT = [
+    Case(
+        f"lost_start__{name}",
+        f"The start takes effect, but its answer is lost: {words}.",
+        ADOPTED,
+        connection(GOOD, lost_start(kind, **settings)),
+        origin="adopted",
+        logged="was lost",
+    )
+    for name, words, kind, settings in (
+        ("reset", "the connection is reset", "reset", {}),
+        ("closed", "the connection is closed", "close", {}),
+        ("timeout", "it comes after our timeout", "slow", {"seconds": SLOWER_THAN_THE_TIMEOUT}),
+        ("truncated", "it breaks off in the middle", "truncated", {}),
+        ("empty", "200 with an empty body", "empty", {}),
+        ("html", "200 with an HTML page", "wrong_type", {"body": "<html>welcome</html>"}),
+        ("list", "200 with a JSON list", "wrong_type", {"body": "[]"}),
+        ("no_id", "200 without a sync id", "wrong_type", {"body": '{"ok": true}'}),
+        ("hostile_id", "200 with a path for an id", "body", {"body": '{"syncId": "../../stop"}'}),
+        ("500", "500", "status", {"status": 500}),
+        ("502", "502 from a gateway, in HTML", "status", {"status": 502}),
+        ("503", "503 from a gateway, in HTML", "status", {"status": 503}),
+        ("504", "504 from a gateway, in HTML", "status", {"status": 504}),
+        ("redirect", "a redirect to another host", "redirect", {}),
+    )
+]
+
+_LOST_WITHOUT_EFFECT = [
+    Case(
+        f"start_without_effect__{name}",
+        f"The start is lost before it takes effect: {words}.",
+        AGAIN,
+        connection(GOOD, start_without_effect(kind, **settings)),
+        logged="No sync has shown up",
+        sent=2,
+    )
+    for name, words, kind, settings in (
+        ("reset", "the connection is reset", "reset", {}),
+        ("504", "504 from a gateway", "status", {"status": 504}),
+        ("empty", "200 with an empty body", "empty", {}),
+    )
+]
+
+_OUTAGES = [
+    Case(
+        f"poll_outage__{name}",
+        f"While the sync runs, for ten minutes each poll gets {words}.",
+        BRIDGED,
+        connection(LONG, broken_polls(kind, **settings)),
+        logged="answers again",
+    )
+    for name, words, kind, settings in (
+        ("500", "500", "status", {"status": 500}),
+        ("502", "502 in HTML", "status", {"status": 502}),
+        ("503", "503 in HTML", "status", {"status": 503}),
+        ("504", "504 in HTML", "status", {"status": 504}),
+        ("401", "401 for a valid token", "status", {"status": 401}),
+        ("403", "403", "status", {"status": 403}),
+        ("404", "404", "status", {"status": 404}),
+        ("429", "429 without Retry-After", "status", {"status": 429}),
+        (
+            "429_seconds",
+            "429 with Retry-After: 20",
+            "status",
+            {"status": 429, "retry_after": 20},
+        ),
+        (
+            "429_date",
+            "429 with an HTTP date as Retry-After",
+            "status",
+            {"status": 429, "retry_after": 20, "retry_after_as_date": True},
+        ),
+        (
+            "429_absurd",
+            "429 with Retry-After: a year",
+            "status",
+            {"status": 429, "retry_after": 31_536_000},
+        ),
+        (
+            "429_nonsense",
+            "429 with Retry-After: soon",
+            "status",
+            {"status": 429, "retry_after": "soon"},
+        ),
+        ("reset", "a reset connection", "reset", {}),
+        ("truncated", "half an answer", "truncated", {}),
+        ("empty", "200 with an empty body", "empty", {}),
+        ("wrong_type", "200 of a wrong type", "wrong_type", {}),
+        ("redirect", "a redirect to another host", "redirect", {}),
+    )
+]
+
+_FIRST_REQUEST = [
+    Case(
+        "wrong_token",
+        "The access token is wrong (401 on the first request).",
+        "The step fails at once, is not retried, and is told to check token and region.",
+        connection(GOOD, Fault("status", status=401, times=None)),
+        errors.AuthenticationError,
+        says="check the region",
+        starts=0,
+    ),
+    Case(
+        "forbidden",
+        "The token may not use the connection (403 on every request).",
+        "The step fails at once, is not retried, and is told the permissions that it needs.",
+        connection(GOOD, deny="not allowed"),
+        errors.PermissionDeniedError,
+        says="Edit and Connect",
+        starts=0,
+    ),
+    Case(
+        "may_not_read_connection",
+        "The token may not read the connection, but may sync it.",
+        "The sync succeeds; the log warns that the connection was not checked.",
+        connection(GOOD, Fault("status", operation="get_connection", status=403)),
+        logged="is not checked before its sync",
+    ),
+    Case(
+        "unknown_connection",
+        "There is no such connection (404).",
+        "The step fails at once, is not retried, and is told to check the id.",
+        lambda _world: None,
+        errors.NotFoundError,
+        says="Check the id",
+        starts=0,
+    ),
+    Case(
+        "down_before_start",
+        "RudderStack answers 503 to everything before the start, for half a minute.",
+        BRIDGED,
+        connection(GOOD, Fault("status", status=503, until_seconds=30)),
+        logged="answers again",
+    ),
+    Case(
+        "down_for_good",
+        "RudderStack answers 503 to everything, for good.",
+        "The step fails after a minute of tries, and may be retried.",
+        connection(GOOD, Fault("status", status=503, times=None)),
+        errors.StatusError,
+        says="503",
+        starts=0,
+    ),
+    Case(
+        "start_rate_limited",
+        "The first two starts get 429.",
+        "The sync succeeds; the log tells of the waits.",
+        connection(GOOD, start_without_effect("status", status=429, times=2)),
+        logged="429",
+        sent=3,
+    ),
+    Case(
+        "start_always_fails",
+        "Each start gets 500 and has no effect.",
+        "The step fails when as many starts as retries are allowed were sent; it may be retried.",
+        connection(GOOD, start_without_effect("status", status=500, times=None)),
+        errors.StatusError,
+        says="500",
+        starts=0,
+        sent=3,
+        policy=SyncPolicy(retry=RetryPolicy(max_retries=2)),
+    ),
+    Case(
+        "start_forbidden",
+        "The token may read the connection, but not start it (403).",
+        "The step fails at once, is not retried, and is told the permissions that it needs.",
+        connection(GOOD, start_without_effect("status", status=403)),
+        errors.PermissionDeniedError,
+        says="Edit and Connect",
+        starts=0,
+        sent=1,
+    ),
+]
+
+_AFTER_THE_START = [
+    Case(
+        "hidden_sync",
+        "RudderStack does not know the new sync for its first 20 seconds (404).",
+        "The sync succeeds; the log warns of the 404s.",
+        connection(SyncScript(duration_seconds=60, hidden_for_seconds=20)),
+        logged="answers again",
+    ),
+    Case(
+        "lost_start_of_hidden_sync",
+        "The answer to the start is lost, and the sync shows in the list 20 seconds later.",
+        ADOPTED,
+        connection(SyncScript(duration_seconds=60, hidden_for_seconds=20), lost_start("reset")),
+        origin="adopted",
+        logged="taken for ours",
+    ),
+    Case(
+        "lost_start_and_list_down",
+        "The answer to the start is lost, and for ten minutes the list gets 503.",
+        ADOPTED,
+        connection(
+            GOOD,
+            lost_start("reset"),
+            Fault("status", operation="list_syncs", skip=1, until_seconds=600),
+        ),
+        origin="adopted",
+        logged="taken for ours",
+    ),
+    Case(
+        "lost_start_and_401",
+        "The answer to the start is lost, and for ten minutes all else gets 401.",
+        ADOPTED,
+        connection(
+            GOOD,
+            lost_start("close"),
+            Fault("status", operation="list_syncs", status=401, skip=1, until_seconds=600),
+        ),
+        origin="adopted",
+        logged="taken for ours",
+    ),
+    Case(
+        "lost_twice",
+        "A start is lost without effect; the answer to the second, which has effect, is lost too.",
+        ADOPTED,
+        connection(GOOD, start_without_effect("reset"), lost_start("status", status=504)),
+        origin="adopted",
+        sent=2,
+    ),
+    Case(
+        "late_effect",
+        "The answer to the start is lost, and its sync shows just after the settling time.",
+        "The sync succeeds; the second start gets 409, and the sync of the first is adopted.",
+        connection(SyncScript(duration_seconds=300, hidden_for_seconds=30.5), lost_start("reset")),
+        origin="adopted",
+        sent=2,
+    ),
+    Case(
+        "outage_beyond_tolerance",
+        "While the sync runs, RudderStack is out of reach for an hour.",
+        "The step fails after 45 minutes, tells that the sync may go on, and may be retried.",
+        connection(VERY_LONG, broken_polls("status", seconds=HOUR)),
+        errors.SyncLostError,
+        says="a retry of this step takes it up again",
+    ),
+    Case(
+        "incident_of_30_minutes",
+        "While the sync runs, every request gets 401 for 30 minutes, as on 2026-03-24.",
+        BRIDGED,
+        connection(
+            VERY_LONG, Fault("status", status=401, from_seconds=30, until_seconds=30 + 30 * MINUTE)
+        ),
+        logged="answers again",
+    ),
+]
+
+_ENDS = [
+    Case(
+        "failed",
+        "The sync fails.",
+        "The step fails with RudderStack's reason; nothing is materialized.",
+        connection(SyncScript(duration_seconds=20, status="failed", error="no such table")),
+        errors.SyncFailedError,
+        says="no such table",
+    ),
+    Case(
+        "failed_without_reason",
+        "The sync fails and RudderStack gives no reason.",
+        "The step fails and says so; nothing is materialized.",
+        connection(SyncScript(duration_seconds=20, status="failed")),
+        errors.SyncFailedError,
+        says="gives no reason",
+    ),
+    Case(
+        "aborted",
+        "Somebody stops the sync in the dashboard.",
+        "The step fails, tells that the sync was stopped, and is not retried.",
+        connection(SyncScript(duration_seconds=20, status="Aborted")),
+        errors.SyncAbortedError,
+        says="was stopped",
+    ),
+    Case(
+        "unknown_terminal_status",
+        "The sync ends with a status that is not documented.",
+        "The step fails and quotes the status; nothing is materialized.",
+        connection(SyncScript(duration_seconds=20, status="Completed, with failures")),
+        errors.SyncFailedError,
+        says="'Completed, with failures'",
+    ),
+    Case(
+        "unknown_running_status",
+        "The sync runs with a status that is not documented, then succeeds.",
+        "The sync succeeds; the log warns once of the status.",
+        connection(SyncScript(duration_seconds=20, running_status="warming up")),
+        logged="'warming up'",
+    ),
+    Case(
+        "unknown_status_for_ever",
+        "The sync stays in a status that is not documented and never ends.",
+        "The step fails at the timeout, having stopped the sync.",
+        connection(SyncScript(never_ends=True, running_status="paused")),
+        errors.SyncTimedOutError,
+        says="asked to stop it",
+        stops=1,
+        policy=AN_HOUR,
+    ),
+    Case(
+        "never_ends",
+        "The sync never ends.",
+        "The step fails at the timeout, having stopped the sync.",
+        connection(SyncScript(never_ends=True)),
+        errors.SyncTimedOutError,
+        says="within the timeout of 24 h",
+        stops=1,
+    ),
+    Case(
+        "never_ends__left_alone",
+        "The sync never ends, and `stop_on_timeout` is off.",
+        "The step fails at the timeout and tells that the sync was left running.",
+        connection(SyncScript(never_ends=True)),
+        errors.SyncTimedOutError,
+        says="left running",
+        policy=SyncPolicy(stop_on_timeout=False, timeout_seconds=3600),
+    ),
+    Case(
+        "no_metrics",
+        "The sync succeeds, and its metrics are null.",
+        "The sync succeeds; the counts are unknown, not 0.",
+        connection(SyncScript(duration_seconds=20, metrics="null")),
+        reported={"rows_total": None, "rows_succeeded": None, "rows_failed": None},
+    ),
+    Case(
+        "partial_metrics",
+        "The sync succeeds, and some of its metrics are missing.",
+        "The sync succeeds; the missing counts are unknown, not 0.",
+        connection(SyncScript(duration_seconds=20, rows_total=100, metrics="partial")),
+        reported={"rows_succeeded": 100, "rows_failed": None},
+    ),
+    Case(
+        "null_timestamps",
+        "The sync succeeds, and its timestamps are null.",
+        "The sync succeeds; its duration is unknown.",
+        connection(SyncScript(duration_seconds=20, null_timestamps=True)),
+        reported={"duration_seconds": None},
+    ),
+]
+
+_OTHERS = [
+    Case(
+        "already_running__wait",
+        "Somebody else's sync runs.",
+        "The log tells that it is waited for; then ours is started and succeeds.",
+        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
+        logged="already running",
+    ),
+    Case(
+        "already_running__attach",
+        "Somebody else's sync runs, and `on_running_sync` is `attach`.",
+        "That sync is reported as attached to; none is started.",
+        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
+        origin="attached",
+        starts=0,
+        policy=SyncPolicy(on_running_sync="attach"),
+    ),
+    Case(
+        "already_running__fail",
+        "Somebody else's sync runs, and `on_running_sync` is `fail`.",
+        "The step fails and names the sync; none is started.",
+        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
+        errors.SyncAlreadyRunningError,
+        says="is already running",
+        starts=0,
+        policy=SyncPolicy(on_running_sync="fail"),
+    ),
+    Case(
+        "already_running__for_ever",
+        "Somebody else's sync runs and never ends.",
+        "The step fails at the timeout and names that sync, which is left alone.",
+        running_elsewhere(SyncScript(never_ends=True)),
+        errors.SyncTimedOutError,
+        says="was in the way",
+        starts=0,
+        policy=AN_HOUR,
+    ),
+    Case(
+        "already_running__parallel",
+        "Somebody else's sync runs on a connection that accepts parallel syncs.",
+        "It is waited for all the same, since it may miss the newest rows.",
+        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE), parallel_syncs=True),
+        logged="already running",
+    ),
+    Case(
+        "schedule_at_the_worst_moment",
+        "RudderStack's schedule starts a sync right before our start, which gets 409.",
+        "The log tells that it is waited for; then ours is started and succeeds.",
+        connection(
+            GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
+        ),
+        logged="already running",
+        sent=2,
+    ),
+    Case(
+        "schedule_at_the_worst_moment__fail",
+        "The same, and `on_running_sync` is `fail`.",
+        "The step fails; none is started.",
+        connection(
+            GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
+        ),
+        errors.SyncAlreadyRunningError,
+        says="is already running",
+        starts=0,
+        sent=1,
+        policy=SyncPolicy(on_running_sync="fail"),
+    ),
+    Case(
+        "schedule_at_the_worst_moment__parallel",
+        "The same on a connection that accepts parallel syncs: both run.",
+        "Ours is reported.",
+        connection(
+            GOOD,
+            Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60)),
+            parallel_syncs=True,
+        ),
+    ),
+    Case(
+        "timeout_with_others_running",
+        "Ours never ends, and on timeout somebody else's sync of the connection runs too.",
+        "The step fails and tells that ours was left, since a stop would end both.",
+        connection(
+            SyncScript(never_ends=True),
+            Fault("scheduled_sync", operation="start", script=SyncScript(never_ends=True)),
+            parallel_syncs=True,
+        ),
+        errors.SyncTimedOutError,
+        says="a stop would end all",
+        policy=AN_HOUR,
+    ),
+]
+
+_CONNECTIONS = [
+    Case(
+        "disabled",
+        "The connection is disabled in the dashboard.",
+        "The step fails at once, is not retried, and is told to enable it; or it is skipped.",
+        connection(GOOD, enabled=False),
+        errors.ConnectionDisabledError,
+        says="is disabled",
+        starts=0,
+    ),
+    Case(
+        "scheduled_too",
+        "RudderStack also starts the connection on a schedule of its own.",
+        "The sync succeeds; the log warns once and advises to set the schedule to Manual.",
+        connection(GOOD, schedule={"type": "basic", "everyMinutes": 30}),
+        logged="Set the schedule to Manual",
+    ),
+    Case(
+        "unchecked",
+        "Reading the connection gets 500, for good, and `check_connection` is off.",
+        "The sync succeeds, without a look at the connection.",
+        connection(GOOD, Fault("status", operation="get_connection", status=500, times=None)),
+        policy=SyncPolicy(check_connection=False),
+    ),
+]
+
+CASES = [
+    *_FIRST_REQUEST,
+    *_LOST_WITH_EFFECT,
+    *_LOST_WITHOUT_EFFECT,
+    *_AFTER_THE_START,
+    *_OUTAGES,
+    *_ENDS,
+    *_OTHERS,
+    *_CONNECTIONS,
+]

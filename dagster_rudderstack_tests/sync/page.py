@@ -1,0 +1,44 @@
+"""Writes the table of faults as a page of the documentation."""
+
+from pathlib import Path
+
+from dagster_rudderstack_tests.sync.cases import CASES, Case
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+
+_HEAD = """\
+# What happens when something breaks
+
+One row for each way of breaking that is rehearsed against a real server, with the default settings
+where nothing else is said. The table is made from the tests, in
+`dagster_rudderstack_tests/sync/cases.py`.
+
+| What breaks | What you see | What RudderStack saw |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    return _HEAD + "".join(
+        f"| {case.fault} | {case.sees} | {_server_saw(case)} |\n" for case in CASES
+    )
+
+
+def _server_saw(case: Case) -> str:
+    sent = case.starts if case.sent is None else case.sent
+    stops = {0: "", 1: ", one stop"}[case.stops]
+    if sent == case.starts:
+        return f"{_times(sent, 'start')}{stops}"
+    took = {0: "none took effect", 1: "one took effect"}[case.starts]
+    return f"{_times(sent, 'start')}, of which {took}{stops}"
+
+
+def _times(count: int, word: str) -> str:
+    numbers = {0: "no", 1: "one", 2: "two", 3: "three"}
+    return f"{numbers[count]} {word}{'' if count == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())

@@ -1,0 +1,240 @@
+"""The decisions of a life, as tables."""
+
+import itertools
+import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import pytest
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.errors import (
+    ApiError,
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    StatusError,
+    SyncAbortedError,
+    SyncFailedError,
+    TransportError,
+    UnexpectedResponseError,
+)
+from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS, PollPolicy, RetryPolicy
+from dagster_rudderstack.sync.decisions import (
+    StartAnswer,
+    began_since,
+    duration_text,
+    failure_of,
+    is_passing,
+    judge_start,
+    percent_done,
+    running_among,
+)
+
+PATH = "/retl-connections/crm/start"
+END = datetime(2026, 1, 5, tzinfo=timezone.utc)
+
+
+def status_error(status: int, kind: type[StatusError] = StatusError) -> StatusError:
+    return kind("said so", method="POST", path=PATH, status_code=status)
+
+
+UNREACHABLE = TransportError("refused", method="POST", path=PATH, request_sent=False)
+CUT_OFF = TransportError("reset", method="POST", path=PATH, request_sent=True)
+UNREADABLE = UnexpectedResponseError("not JSON", method="POST", path=PATH)
+RATE_LIMITED = status_error(429, RateLimitedError)
+CONFLICT = status_error(409, ConflictError)
+UNAUTHORIZED = status_error(401, AuthenticationError)
+FORBIDDEN = status_error(403, PermissionDeniedError)
+NOT_FOUND = status_error(404, NotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("error", "answer", "passing"),
+    [
+        (UNREACHABLE, StartAnswer.NOT_STARTED, True),
+        (RATE_LIMITED, StartAnswer.NOT_STARTED, True),
+        (CUT_OFF, StartAnswer.LOST, True),
+        (UNREADABLE, StartAnswer.LOST, True),
+        (status_error(500), StartAnswer.LOST, True),
+        (status_error(502), StartAnswer.LOST, True),
+        (status_error(503), StartAnswer.LOST, True),
+        (status_error(504), StartAnswer.LOST, True),
+        (status_error(599), StartAnswer.LOST, True),
+        (status_error(408), StartAnswer.LOST, True),
+        (status_error(307), StartAnswer.LOST, False),
+        (CONFLICT, StartAnswer.RUNNING, False),
+        (UNAUTHORIZED, StartAnswer.REFUSED, False),
+        (FORBIDDEN, StartAnswer.REFUSED, False),
+        (NOT_FOUND, StartAnswer.REFUSED, False),
+        (status_error(400), StartAnswer.REFUSED, False),
+        (status_error(422), StartAnswer.REFUSED, False),
+    ],
+)
+def test_errors(error: ApiError, answer: StartAnswer, passing: bool) -> None:
+    """What an error says about a start, and whether a safe request is worth another try."""
+    assert judge_start(error) is answer
+    assert is_passing(error) is passing
+
+
+def sync(status: str = "running", *, name: str = "s", finished: bool = False) -> Sync:
+    return Sync(id=name, status=status, finished_at=END if finished else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "finished", "over", "error"),
+    [
+        ("running", False, False, None),
+        ("Running", False, False, None),
+        ("running", True, False, None),
+        ("succeeded", True, True, None),
+        ("succeeded", False, True, None),
+        ("failed", True, True, SyncFailedError),
+        ("failed", False, True, SyncFailedError),
+        ("Aborted", True, True, SyncAbortedError),
+        ("cancelled", True, True, SyncAbortedError),
+        ("aborted", False, False, None),
+        ("Completed, with failures", True, True, SyncFailedError),
+        ("Completed, with failures", False, False, None),
+        ("success", True, True, SyncFailedError),
+        ("", True, True, SyncFailedError),
+        ("", False, False, None),
+    ],
+)
+def test_statuses(status: str, finished: bool, over: bool, error: type[Exception] | None) -> None:
+    """Only `succeeded` is a success, and a status not known is over when it has an end."""
+    seen = sync(status, finished=finished)
+
+    assert seen.is_over is over
+    if over:
+        failure = failure_of(seen, "crm")
+        assert type(failure) is (error or type(None))
+        assert failure is None or repr(seen.status) in str(failure) or status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("listed", "running"),
+    [
+        ([], []),
+        ([sync("succeeded", name="a", finished=True)], []),
+        ([sync(name="b"), sync(name="a")], ["b", "a"]),
+        ([sync("failed", name="b", finished=True), sync(name="a")], ["a"]),
+        ([sync("queued", name="b"), sync("queued", name="a")], ["b"]),
+        ([sync("failed", name="b", finished=True), sync("queued", name="a")], []),
+    ],
+)
+def test_running_among(listed: list[Sync], running: list[str]) -> None:
+    """An unknown status counts as running in the newest sync only."""
+    assert [each.id for each in running_among(listed)] == running
+
+
+@pytest.mark.parametrize(
+    ("listed", "known", "found"),
+    [
+        ([], set(), None),
+        (["a"], {"a"}, None),
+        (["b", "a"], {"a"}, "b"),
+        (["c", "b", "a"], {"a"}, "b"),
+        (["b"], set(), "b"),
+    ],
+)
+def test_began_since(listed: list[str], known: set[str], found: str | None) -> None:
+    """Of the syncs that are new, the first one began right after our request."""
+    began = began_since([sync(name=name) for name in listed], known)
+
+    assert (began[0].id if began else None) == found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.25, "0.2 s"),
+        (3, "3 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (86_400, "24 h"),
+    ],
+)
+def test_duration_text(seconds: float, text: str) -> None:
+    """Durations read as a person says them."""
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "percent"),
+    [
+        (None, None),
+        ({"changed": {"total": 0}, "succeeded": {"total": 0}}, None),
+        ({"changed": {"total": 200}, "succeeded": {"total": 50}}, 25.0),
+        (
+            {"changed": {"total": 200}, "succeeded": {"total": 50}, "failed": {"total": 50}},
+            50.0,
+        ),
+        ({"changed": {"total": 10}, "succeeded": {"total": 50}}, 100.0),
+        ({"changed": {"total": None}, "succeeded": {"total": 50}}, None),
+    ],
+)
+def test_percent_done(metrics: dict[str, object] | None, percent: float | None) -> None:
+    """Progress is what is done of the changed rows; unknown if either is."""
+    seen = Sync.model_validate({"id": "s", "status": "running", "metrics": metrics})
+
+    assert percent_done(seen) == percent
+
+
+def looks(policy: PollPolicy, seconds: float, jitter: Callable[[], float]) -> list[float]:
+    """Return when a sync of so many seconds is looked at."""
+    times = [policy.interval_seconds(0, jitter())]
+    while times[-1] < seconds:
+        times.append(times[-1] + policy.interval_seconds(times[-1], jitter()))
+    return times
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_hour_costs_few_requests(seed: int) -> None:
+    """A sync of an hour is looked at fewer than 198 times, which leaves some of 200 requests for
+    its start, and its end is noticed within 29 s."""
+    times = looks(PollPolicy(), 3600, random.Random(seed).random)  # noqa: S311 - chance, not secrets
+
+    assert len(times) < 198
+    assert times[-1] - 3600 <= 29
+
+
+def test_long_waits_differ() -> None:
+    """The jitter holds for the longest waits, which are no longer than the setting."""
+    waits = {PollPolicy().interval_seconds(36_000, draw / 100) for draw in range(100)}
+
+    assert len(waits) > 40
+    assert min(waits) == pytest.approx(27.55)
+    assert max(waits) == 29
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
+def test_quick_syncs_are_noticed_at_once(jitter: float) -> None:
+    """In its first seconds a sync is looked at each second."""
+    times = looks(PollPolicy(), 10, lambda: jitter)
+
+    assert max(later - sooner for sooner, later in itertools.pairwise(times)) < 1.06
+
+
+@pytest.mark.parametrize(
+    ("failures", "retry_after", "jitter", "delay"),
+    [
+        (1, None, 0.0, 1.0),
+        (2, None, 0.0, 2.0),
+        (3, None, 0.0, 4.0),
+        (6, None, 0.0, 30.0),
+        (5_000, None, 0.0, 30.0),
+        (1, None, 1.0, 0.75),
+        (1, 20, 0.0, 20.0),
+        (6, 2, 0.0, 30.0),
+        (1, 31_536_000, 0.0, MAX_RETRY_AFTER_SECONDS),
+    ],
+)
+def test_retry_delay(failures: int, retry_after: float | None, jitter: float, delay: float) -> None:
+    """Waits double up to half a minute, and what the server asks for is obeyed within reason."""
+    assert RetryPolicy().delay_seconds(failures, retry_after, jitter) == delay

@@ -1,0 +1,136 @@
+"""What `dagster_rudderstack` promises is there, sorted, described, and nothing else is."""
+
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+# Dagster has no public name for its registry of libraries.
+from dagster._core.libraries import DagsterLibraryRegistry
+
+import dagster_rudderstack
+from dagster_rudderstack import errors
+
+FOLDER = Path(dagster_rudderstack.__file__).parent
+EXPORTED = dagster_rudderstack.__all__
+NEEDS = {"discovery.sql.columns": "sqlglot", "discovery.sql.query": "sqlglot"}
+BEHIND_THE_RESOURCE = {"RudderStackClient"}
+
+
+def modules() -> list[str]:
+    """Our modules, without the local RudderStack, which has a list of names of its own."""
+    found = pkgutil.walk_packages([str(FOLDER)], prefix="dagster_rudderstack.")
+    names = [info.name.removeprefix("dagster_rudderstack.") for info in found]
+    return [name for name in names if name.partition(".")[0] != "testing"]
+
+
+def test_all__sorted() -> None:
+    """The list of names is sorted, and has each name once."""
+    assert sorted(set(EXPORTED)) == EXPORTED
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_name(name: str) -> None:
+    """Every name is there, has a docstring of its own, and knows its home."""
+    thing = getattr(dagster_rudderstack, name)
+
+    if name == "__version__":
+        assert isinstance(thing, str)
+        return
+    if isinstance(thing, dg.OpDefinition):
+        assert thing.description
+        return
+    assert thing.__module__.startswith("dagster_rudderstack.")
+    # A class without a docstring would show its base's.
+    assert thing.__doc__
+    assert not inspect.isclass(thing) or thing.__doc__ != thing.__mro__[1].__doc__
+
+
+def own_methods() -> list[Any]:
+    """The public methods and properties of the exported classes that we have written."""
+    found = []
+    for name in EXPORTED:
+        thing = getattr(dagster_rudderstack, name)
+        if not inspect.isclass(thing):
+            continue
+        for attribute, value in vars(thing).items():
+            is_ours = isinstance(value, property) or inspect.isfunction(value)
+            if is_ours and not attribute.startswith("_"):
+                found.append(pytest.param(value, id=f"{name}.{attribute}"))
+    return found
+
+
+@pytest.mark.parametrize("method", own_methods())
+def test_method(method: Any) -> None:
+    """Every public method says what it does."""
+    assert inspect.getdoc(method)
+
+
+def test_errors() -> None:
+    """All errors are exported: a user can catch each of them."""
+    assert set(errors.__all__) <= set(EXPORTED)
+
+
+# Of an installation of sqlglot that has a leftover beside it.
+@pytest.mark.filterwarnings("ignore:sqlglotrs is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("module", modules())
+def test_module(module: str) -> None:
+    """A module's own list of names is right; what is called after RudderStack is exported."""
+    if module in NEEDS:
+        pytest.importorskip(NEEDS[module])
+    loaded = importlib.import_module(f"dagster_rudderstack.{module}")
+    names = getattr(loaded, "__all__", [])
+
+    assert loaded.__doc__
+    assert [name for name in names if not hasattr(loaded, name)] == []
+    assert sorted(names) == sorted(set(names))
+    ours = {name for name in names if "rudderstack" in name.lower()} - BEHIND_THE_RESOURCE
+    assert ours <= set(EXPORTED)
+
+
+def test_star_import() -> None:
+    """`from dagster_rudderstack import *` brings all names."""
+    namespace: dict[str, Any] = {}
+    exec("from dagster_rudderstack import *", namespace)  # noqa: S102 - that is the case
+
+    assert set(EXPORTED) <= set(namespace)
+
+
+def test_unknown_name() -> None:
+    """A name that is not there is an AttributeError, and an ImportError where one is imported."""
+    with pytest.raises(AttributeError, match="no attribute 'build_rudderstack_sink'"):
+        _ = dagster_rudderstack.build_rudderstack_sink  # type: ignore[attr-defined]
+    with pytest.raises(ImportError, match="build_rudderstack_sink"):
+        exec("from dagster_rudderstack import build_rudderstack_sink", {})  # noqa: S102
+
+
+def test_registered() -> None:
+    """Dagster knows the library and its version, and that the version is not one of Dagster's."""
+    assert DagsterLibraryRegistry.get()["dagster-rudderstack"] == dagster_rudderstack.__version__
+
+
+def test_typed() -> None:
+    """Type checkers may use our annotations."""
+    assert (FOLDER / "py.typed").exists()
+
+
+def test_import__quiet_and_without_extras() -> None:
+    """Importing the library warns of nothing, and loads nothing that only an extra brings."""
+    script = (
+        "import sys, dagster_rudderstack; from dagster_rudderstack import RudderStackResource;"
+        "print(sorted({'duckdb', 'starlette', 'sqlglot', 'pytest'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error:::dagster_rudderstack", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -1,1 +1,0 @@
-"""Client, models, policies, errors and resource, each by itself, over real HTTP."""
