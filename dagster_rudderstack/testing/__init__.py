@@ -25,8 +25,8 @@ except ImportError as _error:
 from dagster_rudderstack.testing.clock import Clock, ManualClock, ScaledClock
 from dagster_rudderstack.testing.config import ConfigError, WorkspaceConfig, read_config
 from dagster_rudderstack.testing.faults import Fault, FaultKind
-from dagster_rudderstack.testing.journal import RecordedRequest
 from dagster_rudderstack.testing.remote import RemoteLocalRudderStack
+from dagster_rudderstack.testing.request_log import RecordedRequest
 from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.server import LocalRudderStack
 from dagster_rudderstack.testing.syncs import SimulatedSync

@@ -16,10 +16,10 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dagster_rudderstack.testing.broken import Cut, broken_reply, with_next_page
+from dagster_rudderstack.testing.broken_answers import Cut, broken_reply, with_next_page
 from dagster_rudderstack.testing.clock import http_date
-from dagster_rudderstack.testing.control import CONTROL_ROOT, control_app
-from dagster_rudderstack.testing.faults import Fault, Occasion, Strike
+from dagster_rudderstack.testing.control_api import CONTROL_ROOT, control_app
+from dagster_rudderstack.testing.faults import Fault, FaultHit, FaultTarget
 from dagster_rudderstack.testing.handlers import (
     Answer,
     Call,
@@ -28,8 +28,8 @@ from dagster_rudderstack.testing.handlers import (
     plain_error,
     unauthorized,
 )
-from dagster_rudderstack.testing.journal import RecordedRequest, body_for_the_log
 from dagster_rudderstack.testing.operations import NOWHERE, Route, find_route
+from dagster_rudderstack.testing.request_log import RecordedRequest, logged_body
 from dagster_rudderstack.testing.simulator import Simulator
 from dagster_rudderstack.testing.workspace import RefusedError
 
@@ -100,7 +100,7 @@ class _Api:
         try:
             reply = await exchange.reply()
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
-            self._simulator.note_error(error)
+            self._simulator.add_error(error)
             reply = Answer(500, f"Bug in the local RudderStack: {error!r}".encode(), "text/plain")
         reply = _dated(reply, self._simulator.clock())
         # Noted before it is sent, so that a client that has the answer finds it in the log.
@@ -127,14 +127,14 @@ class _Exchange:
         route = find_route(self._scope["method"], self._path) if self._is_ours else NOWHERE
         call = Call(route.parameters, self._scope["query_string"].decode("latin-1"), body)
         self._open(route, call)
-        strike = self._choose_fault(route)
+        hit = self._choose_fault(route)
         await asyncio.sleep(self._simulator.latency_seconds)
-        if strike is None:
+        if hit is None:
             return self._true_answer(route, call)
-        return await self._struck(strike, route, call)
+        return await self._faulty_reply(hit, route, call)
 
     def _open(self, route: Route, call: Call) -> None:
-        self._number = self._simulator.journal.open(self._record(route, call))
+        self._number = self._simulator.request_log.open(self._record(route, call))
 
     def _record(self, route: Route, call: Call) -> RecordedRequest:
         headers = dict(self._headers)
@@ -148,7 +148,7 @@ class _Exchange:
             connection_id=route.parameters.get("connectionId"),
             sync_id=route.parameters.get("syncId"),
             query=call.query,
-            body=body_for_the_log(call.body),
+            body=logged_body(call.body),
             headers=headers,
             client_port=self._scope["client"][1],
             at=self._simulator.clock(),
@@ -157,19 +157,19 @@ class _Exchange:
 
     def close(self, status: int | None) -> None:
         if self._number is not None:
-            self._simulator.journal.close(self._number, status)
+            self._simulator.request_log.close(self._number, status)
 
     def _note(self, **facts: object) -> None:
         if self._number is not None:
-            self._simulator.journal.note(self._number, **facts)
+            self._simulator.request_log.note(self._number, **facts)
 
-    def _choose_fault(self, route: Route) -> Strike | None:
+    def _choose_fault(self, route: Route) -> FaultHit | None:
         connection_id = route.parameters.get("connectionId")
-        occasion = Occasion(route.name, self._scope["method"], connection_id)
-        strike = self._simulator.faults.choose(occasion)
-        if strike is not None:
-            self._note(fault=strike.fault.kind)
-        return strike
+        target = FaultTarget(route.name, self._scope["method"], connection_id)
+        hit = self._simulator.faults.choose(target)
+        if hit is not None:
+            self._note(fault=hit.fault.kind)
+        return hit
 
     def _true_answer(self, route: Route, call: Call) -> Answer:
         """Do what was asked, and say what an unbroken RudderStack would say."""
@@ -195,8 +195,8 @@ class _Exchange:
         expected = self._simulator.access_token
         return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), expected.encode())
 
-    async def _struck(self, strike: Strike, route: Route, call: Call) -> Answer | Cut:
-        fault = strike.fault
+    async def _faulty_reply(self, hit: FaultHit, route: Route, call: Call) -> Answer | Cut:
+        fault = hit.fault
         if fault.kind == "slow":
             return await self._slow_answer(fault, route, call)
         if fault.kind == "scheduled_sync":
@@ -206,7 +206,7 @@ class _Exchange:
         await asyncio.sleep(fault.seconds)
         if answer is not None and keeps_answer:
             return self._with_next_page(fault, answer) if fault.kind == "paging" else answer
-        return broken_reply(strike, answer, self._simulator.clock())
+        return broken_reply(hit, answer, self._simulator.clock())
 
     async def _slow_answer(self, fault: Fault, route: Route, call: Call) -> Answer | Cut:
         if fault.effect:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from dagster_rudderstack.testing.duckdb_files import LOCK_TIMEOUT_SECONDS, open_duckdb
-from dagster_rudderstack.testing.values import Value, bindable, canonical_text, plain
+from dagster_rudderstack.testing.duckdb_values import Value, bindable, canonical_text, plain
 
 T = TypeVar("T")
 

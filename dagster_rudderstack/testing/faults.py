@@ -1,6 +1,6 @@
 """Faults: which requests do not get the answer that they deserve, and what happens instead.
 
-The rules here decide; what an answer is replaced with is made in `broken`.
+The rules here decide; what an answer is replaced with is made in `broken_answers`.
 """
 
 import random
@@ -138,7 +138,7 @@ def _operation_names(given: str | Collection[str] | None) -> tuple[str, ...] | N
 
 
 @dataclass(frozen=True)
-class Occasion:
+class FaultTarget:
     """What a rule looks at: one request."""
 
     operation: str
@@ -151,23 +151,23 @@ class _Rule:
     fault: Fault
     added_at: float
     matched: int = 0
-    struck: int = 0
+    hits: int = 0
 
-    def concerns(self, occasion: Occasion, now: float) -> bool:
+    def concerns(self, target: FaultTarget, now: float) -> bool:
         """Whether the request is one of those that the rule is about."""
         fault = self.fault
-        if fault.operation is not None and occasion.operation not in fault.operation:
+        if fault.operation is not None and target.operation not in fault.operation:
             return False
-        if fault.method is not None and fault.method.upper() != occasion.method:
+        if fault.method is not None and fault.method.upper() != target.method:
             return False
-        if fault.connection_id not in (None, occasion.connection_id):
+        if fault.connection_id not in (None, target.connection_id):
             return False
         age = now - self.added_at
         return fault.from_seconds <= age and (
             fault.until_seconds is None or age < fault.until_seconds
         )
 
-    def would_strike(self, dice: random.Random) -> bool:
+    def would_hit(self, dice: random.Random) -> bool:
         """Count the request, and tell whether it is one that is hit."""
         self.matched += 1
         place = self.matched - self.fault.skip
@@ -177,18 +177,18 @@ class _Rule:
         # change what the others do.
         spared = self.fault.probability < 1 and dice.random() >= self.fault.probability
         limit = self.fault.limit
-        return not spared and (limit is None or self.struck < limit)
+        return not spared and (limit is None or self.hits < limit)
 
 
 @dataclass(frozen=True)
-class Strike:
+class FaultHit:
     """A fault that hits a request; `count` says how often this rule has struck, from 1."""
 
     fault: Fault
     count: int
 
 
-class FaultBook:
+class FaultRules:
     """The rules in force. Of those that would hit a request, the first that was added does."""
 
     def __init__(self, clock: Clock, seed: int) -> None:
@@ -214,13 +214,14 @@ class FaultBook:
         with self._lock:
             self._rules: list[_Rule] = []
 
-    def choose(self, occasion: Occasion) -> Strike | None:
+    def choose(self, target: FaultTarget) -> FaultHit | None:
         """Find the fault that hits this request. Call it once per request, in their order."""
         with self._lock:
             now = self._clock()
-            concerned = [rule for rule in self._rules if rule.concerns(occasion, now)]
-            hits = [rule for rule in concerned if rule.would_strike(self._dice)]
-            if not hits:
+            matching = [rule for rule in self._rules if rule.concerns(target, now)]
+            candidates = [rule for rule in matching if rule.would_hit(self._dice)]
+            if not candidates:
                 return None
-            hits[0].struck += 1
-            return Strike(hits[0].fault, hits[0].struck)
+            rule = candidates[0]
+            rule.hits += 1
+            return FaultHit(rule.fault, rule.hits)

@@ -8,9 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
-from dagster_rudderstack.testing.operations import API_ROOT
-from dagster_rudderstack.testing.syncs import SYNC_TYPES, Sync, SyncType
-from dagster_rudderstack.testing.wire import (
+from dagster_rudderstack.testing.api_json import (
     JsonObject,
     connection_json,
     destination_json,
@@ -18,6 +16,8 @@ from dagster_rudderstack.testing.wire import (
     source_json,
     sync_json,
 )
+from dagster_rudderstack.testing.operations import API_ROOT
+from dagster_rudderstack.testing.syncs import SYNC_TYPES, Sync, SyncType
 from dagster_rudderstack.testing.workspace import RefusedError, UnknownIdError, Workspace
 
 T = TypeVar("T")

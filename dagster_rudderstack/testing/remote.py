@@ -10,9 +10,9 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from dagster_rudderstack.testing.config import build
-from dagster_rudderstack.testing.control import CONTROL_ROOT
+from dagster_rudderstack.testing.control_api import CONTROL_ROOT
 from dagster_rudderstack.testing.faults import Fault
-from dagster_rudderstack.testing.journal import RecordedRequest, effective
+from dagster_rudderstack.testing.request_log import RecordedRequest, with_effect
 from dagster_rudderstack.testing.scripts import SyncScript
 from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
 from dagster_rudderstack.testing.tables import TableSync
@@ -115,11 +115,11 @@ class RemoteLocalRudderStack:
 
     def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """List the requests that started a sync, whatever was answered."""
-        return effective(self.requests, "start", connection_id)
+        return with_effect(self.requests, "start", connection_id)
 
     def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """List the requests to stop that were taken, whatever was answered."""
-        return effective(self.requests, "stop", connection_id)
+        return with_effect(self.requests, "stop", connection_id)
 
     @property
     def errors(self) -> list[str]:

@@ -16,8 +16,8 @@ from dagster_rudderstack.testing.app import Transports, build_app
 from dagster_rudderstack.testing.clock import Clock, ScaledClock
 from dagster_rudderstack.testing.config import WorkspaceConfig
 from dagster_rudderstack.testing.faults import Fault
-from dagster_rudderstack.testing.journal import RecordedRequest, effective
 from dagster_rudderstack.testing.objects import Connection, Destination, FieldPairs, Source
+from dagster_rudderstack.testing.request_log import RecordedRequest, with_effect
 from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.simulator import Simulator
 from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
@@ -289,11 +289,11 @@ class LocalRudderStack:
     @property
     def requests(self) -> list[RecordedRequest]:
         """All requests to the API, in the order of their arrival; not those to the control API."""
-        return self._simulator.journal.entries()
+        return self._simulator.request_log.entries()
 
     def clear_requests(self) -> None:
         """Forget the requests so far, and nothing else."""
-        self._simulator.journal.clear()
+        self._simulator.request_log.clear()
 
     def syncs(self, connection_id: str | None = None) -> list[SimulatedSync]:
         """All syncs (of the connection) as they stand now, oldest first, hidden ones too."""
@@ -301,11 +301,11 @@ class LocalRudderStack:
 
     def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """List the requests that started a sync (of the connection), whatever was answered."""
-        return effective(self.requests, "start", connection_id)
+        return with_effect(self.requests, "start", connection_id)
 
     def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """List the requests to stop that were taken, whatever was answered."""
-        return effective(self.requests, "stop", connection_id)
+        return with_effect(self.requests, "stop", connection_id)
 
     @property
     def tcp_connections(self) -> int:
@@ -315,7 +315,7 @@ class LocalRudderStack:
     @property
     def peak_concurrency(self) -> int:
         """The most requests that were ever in progress at one time."""
-        return self._simulator.journal.peak_concurrency
+        return self._simulator.request_log.peak_concurrency
 
     @property
     def errors(self) -> list[str]:

@@ -4,9 +4,9 @@ import traceback
 
 from dagster_rudderstack.testing.clock import Clock
 from dagster_rudderstack.testing.config import WorkspaceConfig
-from dagster_rudderstack.testing.faults import FaultBook
-from dagster_rudderstack.testing.journal import Journal
+from dagster_rudderstack.testing.faults import FaultRules
 from dagster_rudderstack.testing.objects import Connection
+from dagster_rudderstack.testing.request_log import RequestLog
 from dagster_rudderstack.testing.syncs import Sync, Work
 from dagster_rudderstack.testing.workers import Workers
 from dagster_rudderstack.testing.workspace import Workspace
@@ -35,8 +35,8 @@ class Simulator:
         self.path_prefix = _clean_prefix(path_prefix)
         self.workers = Workers(clock)
         self.workspace = Workspace(clock, seed, self._start_work)
-        self.faults = FaultBook(clock, seed)
-        self.journal = Journal()
+        self.faults = FaultRules(clock, seed)
+        self.request_log = RequestLog()
         self.errors: list[str] = []
         self._config = config or WorkspaceConfig()
         self._apply_config()
@@ -68,7 +68,7 @@ class Simulator:
         for fault in self._config.faults:
             self.faults.add(fault)
 
-    def note_error(self, error: BaseException) -> None:
+    def add_error(self, error: BaseException) -> None:
         """Keep the traceback of a bug."""
         self.errors.append("".join(traceback.format_exception(error)))
 
@@ -78,7 +78,7 @@ class Simulator:
         self.workspace.clear()
         self.faults.clear()
         self.faults.reseed()
-        self.journal.clear()
+        self.request_log.clear()
         self.errors.clear()
         self._apply_config()
 

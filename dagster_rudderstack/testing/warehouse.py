@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from dagster_rudderstack.testing.destinations import DestinationFile, open_destination, quoted_part
 from dagster_rudderstack.testing.duckdb_files import InterruptedWork, open_duckdb
+from dagster_rudderstack.testing.duckdb_values import Value, canonical_text
 from dagster_rudderstack.testing.scripts import RowCounts
 from dagster_rudderstack.testing.tables import TableSync
-from dagster_rudderstack.testing.values import Value, canonical_text
 
 if TYPE_CHECKING:
     import duckdb

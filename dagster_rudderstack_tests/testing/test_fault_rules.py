@@ -3,43 +3,43 @@
 import pytest
 
 from dagster_rudderstack.testing import Fault, ManualClock
-from dagster_rudderstack.testing.faults import FaultBook, Occasion
+from dagster_rudderstack.testing.faults import FaultRules, FaultTarget
 
-START = Occasion("start", "POST", "crm")
-POLL = Occasion("get_sync", "GET", "crm")
+START = FaultTarget("start", "POST", "crm")
+POLL = FaultTarget("get_sync", "GET", "crm")
 
 
-def hits(*faults: Fault, occasions: list[Occasion], seed: int = 0) -> list[int | None]:
+def hits(*faults: Fault, targets: list[FaultTarget], seed: int = 0) -> list[int | None]:
     """For each request in turn the status of the fault that hits it."""
-    book = FaultBook(ManualClock(), seed)
+    rules = FaultRules(ManualClock(), seed)
     for fault in faults:
-        book.add(fault)
-    strikes = [book.choose(occasion) for occasion in occasions]
-    return [None if strike is None else strike.fault.status_code for strike in strikes]
+        rules.add(fault)
+    found = [rules.choose(target) for target in targets]
+    return [None if hit is None else hit.fault.status_code for hit in found]
 
 
 def test_once() -> None:
     """A plain rule strikes once."""
-    assert hits(Fault("status"), occasions=[POLL] * 3) == [503, None, None]
+    assert hits(Fault("status"), targets=[POLL] * 3) == [503, None, None]
 
 
 def test_times_and_skip() -> None:
     """A rule spares the first, then strikes so many times."""
     fault = Fault("status", skip=1, times=2)
 
-    assert hits(fault, occasions=[POLL] * 5) == [None, 503, 503, None, None]
+    assert hits(fault, targets=[POLL] * 5) == [None, 503, 503, None, None]
 
 
 def test_every() -> None:
     """Each third request is hit, without a limit."""
     fault = Fault("status", every=3)
 
-    assert hits(fault, occasions=[POLL] * 7) == [None, None, 503, None, None, 503, None]
+    assert hits(fault, targets=[POLL] * 7) == [None, None, 503, None, None, 503, None]
 
 
 def test_every__limited() -> None:
     """A limit that is given holds."""
-    assert hits(Fault("status", every=2, times=1), occasions=[POLL] * 4).count(503) == 1
+    assert hits(Fault("status", every=2, times=1), targets=[POLL] * 4).count(503) == 1
 
 
 @pytest.mark.parametrize(
@@ -53,45 +53,45 @@ def test_every__limited() -> None:
 )
 def test_which_requests(fault: Fault) -> None:
     """A rule waits for a request that it is about."""
-    assert hits(fault, occasions=[POLL, START]) == [None, 503]
+    assert hits(fault, targets=[POLL, START]) == [None, 503]
 
 
 def test_which_connection() -> None:
     """A rule can be about one connection."""
-    other = Occasion("get_sync", "GET", "other")
+    other = FaultTarget("get_sync", "GET", "other")
 
-    assert hits(Fault("status", connection_id="other"), occasions=[POLL, other]) == [None, 503]
+    assert hits(Fault("status", connection_id="other"), targets=[POLL, other]) == [None, 503]
 
 
 def test_first_added_wins() -> None:
     """Of several rules that would strike the first does; the other keeps its turn."""
     faults = [Fault("status", status=500), Fault("status", status=502)]
 
-    assert hits(*faults, occasions=[POLL] * 3) == [500, 502, None]
+    assert hits(*faults, targets=[POLL] * 3) == [500, 502, None]
 
 
 def test_every__counts_what_another_rule_hits() -> None:
     """A rule counts the requests that match it, whoever hits them."""
     faults = [Fault("status", status=500), Fault("status", status=502, every=2)]
 
-    assert hits(*faults, occasions=[POLL] * 4) == [500, 502, None, 502]
+    assert hits(*faults, targets=[POLL] * 4) == [500, 502, None, 502]
 
 
 def test_probability() -> None:
     """A share of the requests is hit: the same ones for the same seed."""
     fault = Fault("status", probability=0.2)
-    first = hits(fault, occasions=[POLL] * 1000, seed=1)
+    first = hits(fault, targets=[POLL] * 1000, seed=1)
 
     assert 150 < first.count(503) < 250
-    assert first == hits(fault, occasions=[POLL] * 1000, seed=1)
-    assert first != hits(fault, occasions=[POLL] * 1000, seed=2)
+    assert first == hits(fault, targets=[POLL] * 1000, seed=1)
+    assert first != hits(fault, targets=[POLL] * 1000, seed=2)
 
 
 def test_probability__not_disturbed_by_other_rules() -> None:
     """What a rule hits does not change when another one comes after it."""
     fault = Fault("status", probability=0.2)
-    alone = hits(fault, occasions=[POLL] * 200)
-    both = hits(fault, Fault("status", status=429, times=None), occasions=[POLL] * 200)
+    alone = hits(fault, targets=[POLL] * 200)
+    both = hits(fault, Fault("status", status=429, times=None), targets=[POLL] * 200)
 
     assert [status == 503 for status in both] == [status == 503 for status in alone]
 
@@ -99,12 +99,12 @@ def test_probability__not_disturbed_by_other_rules() -> None:
 def test_window() -> None:
     """A window is told in seconds after the rule was added, and has no limit inside."""
     clock = ManualClock()
-    book = FaultBook(clock, 0)
+    rules = FaultRules(clock, 0)
     clock.advance(1000)
-    book.add(Fault("status", status=401, from_seconds=60, until_seconds=120))
+    rules.add(Fault("status", status=401, from_seconds=60, until_seconds=120))
     struck = []
     for _ in range(5):
-        struck.append([book.choose(POLL) is not None, book.choose(POLL) is not None])
+        struck.append([rules.choose(POLL) is not None, rules.choose(POLL) is not None])
         clock.advance(30)
 
     assert struck == [[False] * 2, [False] * 2, [True] * 2, [True] * 2, [False] * 2]
@@ -112,11 +112,11 @@ def test_window() -> None:
 
 def test_clear() -> None:
     """Rules that are removed do nothing."""
-    book = FaultBook(ManualClock(), 0)
-    book.add(Fault("status", times=None))
-    book.clear()
+    rules = FaultRules(ManualClock(), 0)
+    rules.add(Fault("status", times=None))
+    rules.clear()
 
-    assert book.choose(POLL) is None
+    assert rules.choose(POLL) is None
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_slow__client_hangs_up(server: LocalRudderStack, raw: httpx.Client, effe
 
     # The server sees the client go, and does not keep the request for half a minute.
     began = time.monotonic()
-    while not server.requests or server._simulator.journal._in_flight:
+    while not server.requests or server._simulator.request_log._in_flight:
         assert time.monotonic() - began < 10
         time.sleep(0.01)
     assert len(server.starts("crm")) == effect

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from dagster_rudderstack.testing.api_json import connection_json, destination_json, source_json
 from dagster_rudderstack.testing.objects import Connection, Destination, Source
-from dagster_rudderstack.testing.wire import connection_json, destination_json, source_json
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 KINDS: list[tuple[Any, Callable[..., dict[str, Any]]]] = [

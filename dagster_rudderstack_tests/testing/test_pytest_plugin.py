@@ -17,7 +17,7 @@ def test_it_is_empty(local_rudderstack):
     assert local_rudderstack.syncs() == []
 
 def test_it_has_a_bug(local_rudderstack):
-    local_rudderstack._simulator.note_error(ValueError("a bug"))
+    local_rudderstack._simulator.add_error(ValueError("a bug"))
 """
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from dagster_rudderstack.testing.clock import http_date
-from dagster_rudderstack.testing.faults import Fault, Strike
+from dagster_rudderstack.testing.faults import Fault, FaultHit
 from dagster_rudderstack.testing.handlers import HTML_TYPE, JSON_TYPE, Answer, message_error
 
 _GATEWAY_PAGE = """<html>
@@ -51,14 +51,14 @@ class Cut:
     answer: Answer = _ANY_ANSWER
 
 
-def broken_reply(strike: Strike, true_answer: Answer | None, now: float) -> Answer | Cut:
+def broken_reply(hit: FaultHit, true_answer: Answer | None, now: float) -> Answer | Cut:
     """Make the reply of a fault. `true_answer` is the one that it keeps back, if any."""
-    fault = strike.fault
+    fault = hit.fault
     if fault.kind in ("reset", "close"):
         return Cut("reset" if fault.kind == "reset" else "close")
     if fault.kind == "truncated":
         return Cut("truncated", _with_something_to_cut(true_answer))
-    answer = _replacement(strike, now)
+    answer = _replacement(hit, now)
     return replace(answer, headers={**answer.headers, **fault.headers})
 
 
@@ -66,12 +66,12 @@ def _with_something_to_cut(true_answer: Answer | None) -> Answer:
     return true_answer if true_answer is not None and true_answer.body else _ANY_ANSWER
 
 
-def _replacement(strike: Strike, now: float) -> Answer:
-    fault = strike.fault
+def _replacement(hit: FaultHit, now: float) -> Answer:
+    fault = hit.fault
     if fault.kind == "status":
         return _status_answer(fault, now)
     if fault.kind == "wrong_type":
-        return _wrong_type(strike)
+        return _wrong_type(hit)
     if fault.kind == "redirect":
         return Answer(fault.status_code, headers={"location": fault.location})
     if fault.kind == "huge":
@@ -101,11 +101,11 @@ def _retry_after(fault: Fault, now: float) -> dict[str, str]:
     return {"retry-after": str(fault.retry_after)}
 
 
-def _wrong_type(strike: Strike) -> Answer:
-    if strike.fault.body is not None:
-        return _text(strike.fault, strike.fault.body, JSON_TYPE)
-    body, content_type = _WRONG_SHAPES[(strike.count - 1) % len(_WRONG_SHAPES)]
-    return _text(strike.fault, body, content_type)
+def _wrong_type(hit: FaultHit) -> Answer:
+    if hit.fault.body is not None:
+        return _text(hit.fault, hit.fault.body, JSON_TYPE)
+    body, content_type = _WRONG_SHAPES[(hit.count - 1) % len(_WRONG_SHAPES)]
+    return _text(hit.fault, body, content_type)
 
 
 def _text(fault: Fault, text: str, content_type: str) -> Answer:

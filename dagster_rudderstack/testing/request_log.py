@@ -43,7 +43,7 @@ class RecordedRequest:
     affected: tuple[str, ...] = ()
 
 
-def body_for_the_log(body: bytes) -> Any:
+def logged_body(body: bytes) -> Any:
     """Read the JSON of a request's body, its text if it is no JSON, None if it is empty."""
     if not body:
         return None
@@ -54,7 +54,7 @@ def body_for_the_log(body: bytes) -> Any:
         return text
 
 
-def effective(
+def with_effect(
     requests: Iterable[RecordedRequest], operation: str, connection_id: str | None
 ) -> list[RecordedRequest]:
     """Pick the requests that did what they asked for (on the connection)."""
@@ -67,7 +67,7 @@ def effective(
     ]
 
 
-class Journal:
+class RequestLog:
     """All requests, in the order of their arrival."""
 
     def __init__(self) -> None:

@@ -115,12 +115,12 @@ class _Control:
                 "now": self._simulator.clock(),
                 "syncs": [asdict(sync) for sync in syncs],
                 "errors": list(self._simulator.errors),
-                "peak_concurrency": self._simulator.journal.peak_concurrency,
+                "peak_concurrency": self._simulator.request_log.peak_concurrency,
             }
         )
 
     async def requests(self, _: Request) -> JSONResponse:
-        entries = self._simulator.journal.entries()
+        entries = self._simulator.request_log.entries()
         return JSONResponse({"requests": [asdict(entry) for entry in entries]})
 
     async def clear_faults(self, _: Request) -> JSONResponse:
@@ -132,7 +132,7 @@ class _Control:
         return JSONResponse({})
 
     async def bug(self, _: Request, error: Exception) -> JSONResponse:
-        self._simulator.note_error(error)
+        self._simulator.add_error(error)
         return JSONResponse({"error": f"Bug in the local RudderStack: {error!r}"}, status_code=500)
 
 
