@@ -23,7 +23,8 @@ except ImportError as _error:
     ) from _error
 
 from dagster_rudderstack.testing.clock import Clock, ManualClock, ScaledClock
-from dagster_rudderstack.testing.config import ConfigError, WorkspaceConfig, read_config
+from dagster_rudderstack.testing.config import WorkspaceConfig, read_config
+from dagster_rudderstack.testing.dataclass_json import ConfigError
 from dagster_rudderstack.testing.faults import Fault, FaultKind
 from dagster_rudderstack.testing.remote import RemoteLocalRudderStack
 from dagster_rudderstack.testing.request_log import RecordedRequest

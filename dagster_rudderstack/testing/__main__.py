@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 from dagster_rudderstack.testing.clock import ScaledClock
-from dagster_rudderstack.testing.config import ConfigError, read_config
+from dagster_rudderstack.testing.config import read_config
+from dagster_rudderstack.testing.dataclass_json import ConfigError
 from dagster_rudderstack.testing.server import LocalRudderStack
 
 DEFAULT_PORT = 8085

@@ -1,4 +1,4 @@
-"""What a workspace has: sources, destinations, and the connections between them."""
+"""The objects of a workspace: sources, destinations, connections and projects."""
 
 import difflib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from dagster_rudderstack.testing.scripts import SyncScript
+from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.tables import TableSync
 
 FieldPairs = Mapping[str, str] | Sequence[Mapping[str, str]] | None
@@ -15,7 +15,7 @@ FieldPairs = Mapping[str, str] | Sequence[Mapping[str, str]] | None
 
 @dataclass(frozen=True)
 class Source:
-    """A Reverse ETL source. `wire_fields` are added to (or replace) what the API shows of it."""
+    """A Reverse ETL source. `wire_fields` add to or replace the fields that the API returns."""
 
     id: str
     name: str | None = None
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Destination:
-    """A destination. `wire_fields` are added to (or replace) what the API shows of it."""
+    """A destination. `wire_fields` add to or replace the fields that the API returns."""
 
     id: str
     name: str | None = None
@@ -57,12 +57,16 @@ class Destination:
 class Connection:
     """A Reverse ETL connection, and how the server treats it.
 
-    source_id, destination_id: made if they do not exist; None makes ones of its own.
-    script: how its syncs go; table: what they move, if they are to move real rows.
-    parallel_syncs: a start while a sync runs is accepted instead of answered with 409.
-    stopped_status, stop_delay_seconds: how a stopped sync ends, and how long after the request.
-    deny: every request for this connection gets 403 with this text.
-    wire_fields: added to (or replacing) what the API shows of it.
+    Attributes:
+        source_id: Id of the source, which is added if it does not exist. None adds a new one.
+        destination_id: Id of the destination, as for the source.
+        script: What its syncs do.
+        table: The rows to move, if its syncs move real rows.
+        parallel_syncs: Whether a start is accepted while a sync runs. If not, the answer is 409.
+        stopped_status: Status of a sync that was stopped.
+        stop_delay_seconds: Seconds from the request to stop until the sync ends.
+        deny: If set, every request for this connection is answered with 403 and this text.
+        wire_fields: Fields that add to or replace the fields that the API returns.
     """
 
     id: str
@@ -97,26 +101,36 @@ class Connection:
         if self.table is not None and not isinstance(self.table, TableSync):
             raise TypeError(f"table must be a TableSync, not {self.table!r}")
         if not isinstance(self.schedule, Mapping):
-            raise TypeError(f"schedule must be as in {{'type': 'manual'}}, not {self.schedule!r}")
+            raise TypeError(
+                f"schedule must be a mapping such as {{'type': 'manual'}}, not {self.schedule!r}"
+            )
         if not self.stop_delay_seconds >= 0:
             raise ValueError(f"stop_delay_seconds must be 0 or more: {self.stop_delay_seconds!r}")
 
 
+@dataclass(frozen=True)
+class Project:
+    """A Profiles project or ETL source, and what its runs do."""
+
+    id: str
+    script: RunScript = field(default_factory=RunScript)
+
+
 def check_script(script: object) -> None:
-    """Check that a script is one. Raises TypeError."""
+    """Raise TypeError unless this is a SyncScript."""
     if not isinstance(script, SyncScript):
         raise TypeError(f"script must be a SyncScript, not {script!r}")
 
 
 _CAMEL_CASE = re.compile("[a-z][A-Za-z0-9]*")
-_NEAR = 0.8
-"""How alike two names are of which one is meant to be the other; 1 is the same."""
+_MIN_SIMILARITY = 0.8
+"""Similarity from which on a name counts as a misspelling of another; 1 means equal."""
 
 
 def _check_wire_fields(thing: Source | Destination | Connection) -> None:
-    """Check that no wire field is a setting, or one misspelt. Raises ValueError.
+    """Raise ValueError if a wire field is a setting, or a misspelling of a known name.
 
-    A field that the API does not have (yet) is let through.
+    Other names are accepted, because the API may add fields.
     """
     settings = {each.name for each in fields(thing)} - {"wire_fields"}
     for name in thing.wire_fields:
@@ -128,14 +142,14 @@ def _check_wire_fields(thing: Source | Destination | Connection) -> None:
 def _problem(name: str, settings: set[str], api_fields: Sequence[str]) -> str | None:
     if name in settings:
         return "It is a setting."
-    near = difflib.get_close_matches(name, settings.union(api_fields), 1, _NEAR)
-    if near:
-        return f"Did you mean {near[0]!r}?"
+    similar = difflib.get_close_matches(name, settings.union(api_fields), 1, _MIN_SIMILARITY)
+    if similar:
+        return f"Did you mean {similar[0]!r}?"
     return None if _CAMEL_CASE.fullmatch(name) else "The API's fields are in camelCase."
 
 
 def source_of(source_id: str, table: TableSync | None) -> Source:
-    """Make the source of a connection that did not say which; it tells what the table tells."""
+    """Make the source of a connection that names none. It describes the connection's table."""
     if table is None:
         return Source(source_id)
     config = {"primaryKey": table.primary_key}

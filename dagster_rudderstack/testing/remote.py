@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from dagster_rudderstack.testing.config import build
-from dagster_rudderstack.testing.control_api import CONTROL_ROOT
+from dagster_rudderstack.testing.dataclass_json import build
 from dagster_rudderstack.testing.faults import Fault
 from dagster_rudderstack.testing.request_log import RecordedRequest, with_effect
 from dagster_rudderstack.testing.scripts import SyncScript
 from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
 from dagster_rudderstack.testing.tables import TableSync
+from dagster_rudderstack.testing.web.control_api import CONTROL_ROOT
 
 _TIMEOUT_SECONDS = 30.0
 _RETRY_SECONDS = 0.02

@@ -2,17 +2,10 @@
 
 # ruff: noqa: A002, PLR0913 - settings are named as the API names them, and most have defaults
 
-import asyncio
-import socket
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from dagster_rudderstack.testing.app import Transports, build_app
 from dagster_rudderstack.testing.clock import Clock, ScaledClock
 from dagster_rudderstack.testing.config import WorkspaceConfig
 from dagster_rudderstack.testing.faults import Fault
@@ -22,14 +15,13 @@ from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.simulator import Simulator
 from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
 from dagster_rudderstack.testing.tables import TableSync
+from dagster_rudderstack.testing.web.http_server import HttpServer, listen
+from dagster_rudderstack.testing.web.tcp_connections import TcpConnections
 from dagster_rudderstack.testing.workspace import Denial
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# As long as a load balancer would keep it: clients shall see that they reuse their connections.
-_KEEP_ALIVE_SECONDS = 75
-_START_TIMEOUT_SECONDS = 30
 _MANUAL = {"type": "manual"}
 _LARGEST_PORT = 65535
 
@@ -80,8 +72,8 @@ class LocalRudderStack:
         self._workspace = self._simulator.workspace
         self._host = host
         self._port = port
-        self._transports = Transports()
-        self._server: _ServerThread | None = None
+        self._tcp_connections = TcpConnections()
+        self._server: HttpServer | None = None
 
     def __repr__(self) -> str:
         return f"LocalRudderStack({self.url if self._server else 'not started'})"
@@ -90,9 +82,9 @@ class LocalRudderStack:
         """Begin to listen. Raises OSError if the port is taken."""
         if self._server is not None:
             raise RuntimeError("The local RudderStack has been started already")
-        listener = _listen(self._host, self._port)
+        listener = listen(self._host, self._port)
         self._port = listener.getsockname()[1]
-        self._server = _ServerThread(self._simulator, self._transports, listener)
+        self._server = HttpServer(self._simulator, self._tcp_connections, listener)
         self._server.start()
         return self
 
@@ -310,7 +302,7 @@ class LocalRudderStack:
     @property
     def tcp_connections(self) -> int:
         """How many TCP connections it has accepted since it was started."""
-        return self._transports.accepted
+        return self._tcp_connections.accepted
 
     @property
     def peak_concurrency(self) -> int:
@@ -321,99 +313,3 @@ class LocalRudderStack:
     def errors(self) -> list[str]:
         """Tracebacks of bugs in the local RudderStack itself; a test may assert there are none."""
         return list(self._simulator.errors)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
-
-
-class _ServerThread:
-    """Uvicorn in a thread of its own."""
-
-    def __init__(
-        self, simulator: Simulator, transports: Transports, listener: socket.socket
-    ) -> None:
-        self._listener = listener
-        self._server = _Server(_uvicorn_config(simulator, transports), transports)
-        self._thread = threading.Thread(target=self._run, name="local-rudderstack", daemon=True)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._server.serve(sockets=[self._listener]))
-        finally:
-            self._server.ready.set()
-
-    def start(self) -> None:
-        self._thread.start()
-        self._server.ready.wait(_START_TIMEOUT_SECONDS)
-        if not self._server.started:
-            raise RuntimeError("The local RudderStack did not start")
-
-    def stop(self) -> None:
-        self._server.stop()
-        self._thread.join()
-
-
-class _Server(uvicorn.Server):
-    """A server that starts and ends at once, without uvicorn's ticks of a tenth of a second."""
-
-    def __init__(self, config: uvicorn.Config, transports: Transports) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-        self._transports = transports
-        self._end: Callable[[], object] = lambda: None
-
-    async def main_loop(self) -> None:
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        self._end = lambda: loop.call_soon_threadsafe(ended.set)
-        self.ready.set()
-        await ended.wait()
-
-    def stop(self) -> None:
-        """Make the loop end; from any thread."""
-        self._end()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        self._transports.abort_all()
-        for listener in sockets or []:
-            listener.close()
-        # The requests in progress now see that their clients are gone.
-        await asyncio.sleep(0)
-
-
-def _uvicorn_config(simulator: Simulator, transports: Transports) -> uvicorn.Config:
-    return uvicorn.Config(
-        build_app(simulator, transports),
-        http=_protocol_class(transports),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        # The API writes the date itself, by its own clock.
-        date_header=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-
-
-def _protocol_class(transports: Transports) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP/1.1, which tells us of its connections, so that faults can break them.
-
-    Always the one in pure Python: what the server does must not depend on what is installed.
-    """
-
-    class Protocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            transports.opened(transport)
-            super().connection_made(transport)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            transports.closed(self.transport)
-            super().connection_lost(exc)
-
-    return Protocol

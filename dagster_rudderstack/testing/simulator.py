@@ -7,8 +7,8 @@ from dagster_rudderstack.testing.config import WorkspaceConfig
 from dagster_rudderstack.testing.faults import FaultRules
 from dagster_rudderstack.testing.objects import Connection
 from dagster_rudderstack.testing.request_log import RequestLog
+from dagster_rudderstack.testing.rows.workers import Workers
 from dagster_rudderstack.testing.syncs import Sync, Work
-from dagster_rudderstack.testing.workers import Workers
 from dagster_rudderstack.testing.workspace import Workspace
 
 

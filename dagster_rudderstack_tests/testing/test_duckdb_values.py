@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from dagster_rudderstack.testing.duckdb_values import canonical_text, plain
+from dagster_rudderstack.testing.rows.duckdb_values import canonical_text, plain
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
-from dagster_rudderstack.testing.api_json import connection_json, destination_json, source_json
 from dagster_rudderstack.testing.objects import Connection, Destination, Source
+from dagster_rudderstack.testing.web.api_json import connection_json, destination_json, source_json
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 KINDS: list[tuple[Any, Callable[..., dict[str, Any]]]] = [
@@ -92,8 +92,11 @@ def test_wire_field__misspelt_elsewhere(server: LocalRudderStack) -> None:
         ({"script": {"status": "failed"}}, r"script must be a SyncScript, not {'status'"),
         ({"script": {}}, r"script must be a SyncScript, not {}"),
         ({"script": "failed"}, "script must be a SyncScript, not 'failed'"),
-        ({"schedule": "manual"}, r"schedule must be as in {'type': 'manual'}, not 'manual'"),
-        ({"schedule": None}, r"schedule must be as in {'type': 'manual'}, not None"),
+        (
+            {"schedule": "manual"},
+            r"a mapping such as {'type': 'manual'}, not 'manual'",
+        ),
+        ({"schedule": None}, r"a mapping such as {'type': 'manual'}, not None"),
         ({"table": "customers"}, "table must be a TableSync, not 'customers'"),
     ],
 )

@@ -21,9 +21,8 @@ from dagster_rudderstack.testing import (
     SimulatedSync,
     SyncScript,
     TableSync,
-    duckdb_files,
-    warehouse,
 )
+from dagster_rudderstack.testing.rows import duckdb_files, transfer
 
 CUSTOMERS = """
 CREATE SCHEMA analytics;
@@ -439,16 +438,16 @@ def test_open_in_this_process(duck: Playground) -> None:
 
 def test_stop__leaves_what_was_written(duck: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop ends the work after the batch in its hands; the next sync does the rest."""
-    monkeypatch.setattr(warehouse, "_ROWS_PER_BATCH", 10)
+    monkeypatch.setattr(transfer, "_ROWS_PER_BATCH", 10)
     go, written = threading.Event(), threading.Event()
-    write_batch = warehouse._write_batch
+    write_batch = transfer._write_batch
 
     def write_and_wait(*arguments: Any) -> None:
         write_batch(*arguments)
         written.set()
         go.wait(10)
 
-    monkeypatch.setattr(warehouse, "_write_batch", write_and_wait)
+    monkeypatch.setattr(transfer, "_write_batch", write_and_wait)
     duck.connect(duck.table(), stopped_status="Aborted")
     duck.server.start_sync("crm")
     written.wait(10)

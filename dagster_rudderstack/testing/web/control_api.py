@@ -24,9 +24,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from dagster_rudderstack.testing.config import ConfigError, Project, build
+from dagster_rudderstack.testing.dataclass_json import ConfigError, build
 from dagster_rudderstack.testing.faults import Fault
-from dagster_rudderstack.testing.objects import Connection, Destination, Source
+from dagster_rudderstack.testing.objects import Connection, Destination, Project, Source
 from dagster_rudderstack.testing.scripts import SyncScript
 from dagster_rudderstack.testing.simulator import Simulator
 from dagster_rudderstack.testing.syncs import SyncType

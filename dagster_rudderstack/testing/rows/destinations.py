@@ -9,8 +9,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dagster_rudderstack.testing.duckdb_files import LOCK_TIMEOUT_SECONDS, open_duckdb
-from dagster_rudderstack.testing.duckdb_values import Value, bindable, canonical_text, plain
+from dagster_rudderstack.testing.rows.duckdb_files import LOCK_TIMEOUT_SECONDS, open_duckdb
+from dagster_rudderstack.testing.rows.duckdb_values import Value, bindable, canonical_text, plain
 
 T = TypeVar("T")
 

@@ -13,19 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dagster_rudderstack.testing.destinations import DestinationFile, open_destination, quoted_part
-from dagster_rudderstack.testing.duckdb_files import InterruptedWork, open_duckdb
-from dagster_rudderstack.testing.duckdb_values import Value, canonical_text
+from dagster_rudderstack.testing.rows.destinations import DestinationFile, open_destination
+from dagster_rudderstack.testing.rows.duckdb_files import InterruptedWork
+from dagster_rudderstack.testing.rows.duckdb_values import Value, canonical_text
+from dagster_rudderstack.testing.rows.warehouse import Column, Extract, read_source
 from dagster_rudderstack.testing.scripts import RowCounts
 from dagster_rudderstack.testing.tables import TableSync
 
-if TYPE_CHECKING:
-    import duckdb
-
 _ROWS_PER_BATCH = 200
-_SCHEMA_AND_TABLE = 2
 
 
 @dataclass(frozen=True)
@@ -50,30 +46,6 @@ class Progress:
     def rows(self) -> RowCounts:
         """The counts as a sync shows them."""
         return RowCounts(self.total, self.changed, self.succeeded, self.failed)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the source as DuckDB describes it."""
-
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
-class Extract:
-    """What was read: columns, and rows in their order."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Value]]
-
-    def index(self, name: str) -> int:
-        """Find a column. Raises LookupError, which names those that there are."""
-        for index, column in enumerate(self.columns):
-            if column.name == name:
-                return index
-        known = ", ".join(column.name for column in self.columns)
-        raise LookupError(f'The source has no column "{name}". It has: {known}')
 
 
 @dataclass(frozen=True)
@@ -234,26 +206,6 @@ def _field_map(table: TableSync, extract: Extract) -> FieldMap:
         key_index=extract.index(table.primary_key),
         key_field=mapped[table.primary_key],
     )
-
-
-def read_source(table: TableSync, must_stop: Callable[[], bool]) -> Extract:
-    """Read all rows of the source; the warehouse is open only meanwhile, and only for reading."""
-    with closing(open_duckdb(Path(table.warehouse), read_only=True, must_stop=must_stop)) as opened:
-        relation = opened.sql(table.sql) if table.sql is not None else _table(opened, table.table)
-        if relation is None:
-            raise ValueError("The sql of the source is no query")
-        types = [str(each) for each in relation.types]
-        columns = [Column(*each) for each in zip(relation.columns, types, strict=True)]
-        return Extract(columns, relation.fetchall())
-
-
-def _table(opened: "duckdb.DuckDBPyConnection", name: str | None) -> "duckdb.DuckDBPyRelation":
-    parts = (name or "").split(".")
-    if len(parts) == _SCHEMA_AND_TABLE:
-        # A schema that is called like its file would be ambiguous.
-        database = opened.execute("SELECT current_database()").fetchall()[0][0]
-        parts = [database, *parts]
-    return opened.sql(f"FROM {'.'.join(quoted_part(part) for part in parts)}")
 
 
 _file_locks: dict[Path, threading.Lock] = defaultdict(threading.Lock)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dagster_rudderstack.testing.clock import http_date
 from dagster_rudderstack.testing.faults import Fault, FaultHit
-from dagster_rudderstack.testing.handlers import HTML_TYPE, JSON_TYPE, Answer, message_error
+from dagster_rudderstack.testing.web.answers import HTML_TYPE, JSON_TYPE, Answer, message_error
 
 _GATEWAY_PAGE = """<html>
 <head><title>{status} {reason}</title></head>

@@ -7,76 +7,33 @@ fault left of it) is sent. What the operations do is in `handlers`.
 import asyncio
 import contextlib
 import hmac
-import socket
-import struct
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dagster_rudderstack.testing.broken_answers import Cut, broken_reply, with_next_page
-from dagster_rudderstack.testing.clock import http_date
-from dagster_rudderstack.testing.control_api import CONTROL_ROOT, control_app
 from dagster_rudderstack.testing.faults import Fault, FaultHit, FaultTarget
-from dagster_rudderstack.testing.handlers import (
+from dagster_rudderstack.testing.operations import NOWHERE, Route, find_route
+from dagster_rudderstack.testing.request_log import RecordedRequest, logged_body
+from dagster_rudderstack.testing.simulator import Simulator
+from dagster_rudderstack.testing.web.answers import (
     Answer,
-    Call,
-    handle,
     message_error,
     plain_error,
     unauthorized,
 )
-from dagster_rudderstack.testing.operations import NOWHERE, Route, find_route
-from dagster_rudderstack.testing.request_log import RecordedRequest, logged_body
-from dagster_rudderstack.testing.simulator import Simulator
+from dagster_rudderstack.testing.web.api_request import ApiRequest
+from dagster_rudderstack.testing.web.broken_answers import Cut, broken_reply, with_next_page
+from dagster_rudderstack.testing.web.control_api import CONTROL_ROOT, control_app
+from dagster_rudderstack.testing.web.handlers import handle
+from dagster_rudderstack.testing.web.sending import cut_off, send_answer, with_date
+from dagster_rudderstack.testing.web.tcp_connections import TcpConnections
 from dagster_rudderstack.testing.workspace import RefusedError
 
-# Linger for 0 seconds: closing then resets the connection (RST) instead of ending it (FIN).
-_LINGER_ZERO = struct.pack("ii", 1, 0)
 
-
-class Transports:
-    """The open TCP connections, by the address of the client.
-
-    An ASGI application sees no connection, but to break an answer halfway one must hold it.
-    """
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[str, int], asyncio.Transport] = {}
-        self.accepted = 0
-
-    def opened(self, transport: asyncio.Transport) -> None:
-        """Note a connection that was accepted."""
-        self.accepted += 1
-        # Head and body are two packets; without this, the second waits for the first's receipt.
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._open[_address(transport)] = transport
-
-    def closed(self, transport: asyncio.Transport) -> None:
-        """Note that a connection has ended."""
-        self._open.pop(_address(transport), None)
-
-    def of(self, scope: Scope) -> asyncio.Transport | None:
-        """Return the connection of a request; None if it has ended."""
-        return self._open.get(tuple(scope["client"]))
-
-    def abort_all(self) -> None:
-        """Cut all connections."""
-        for transport in list(self._open.values()):
-            transport.abort()
-
-
-def _address(transport: asyncio.Transport) -> tuple[str, int]:
-    host, port = transport.get_extra_info("peername")[:2]
-    return str(host), int(port)
-
-
-def build_app(simulator: Simulator, transports: Transports) -> ASGIApp:
+def build_app(simulator: Simulator, connections: TcpConnections) -> ASGIApp:
     """Join the control API, under its root, and the API, which gets all the rest."""
-    api = _Api(simulator, transports)
+    api = _Api(simulator, connections)
     control = control_app(simulator)
     control_root = simulator.path_prefix + CONTROL_ROOT
 
@@ -90,9 +47,9 @@ def build_app(simulator: Simulator, transports: Transports) -> ASGIApp:
 class _Api:
     """Everything but the control API; only what lies under `/v2` is there."""
 
-    def __init__(self, simulator: Simulator, transports: Transports) -> None:
+    def __init__(self, simulator: Simulator, connections: TcpConnections) -> None:
         self._simulator = simulator
-        self._transports = transports
+        self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _Exchange(self._simulator, scope, receive)
@@ -102,13 +59,13 @@ class _Api:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
             self._simulator.add_error(error)
             reply = Answer(500, f"Bug in the local RudderStack: {error!r}".encode(), "text/plain")
-        reply = _dated(reply, self._simulator.clock())
+        reply = with_date(reply, self._simulator.clock())
         # Noted before it is sent, so that a client that has the answer finds it in the log.
         exchange.close(None if isinstance(reply, Cut) else reply.status)
         if isinstance(reply, Cut):
-            await _cut(reply, self._transports.of(scope), receive)
+            await cut_off(reply, self._connections.of(scope), receive)
         else:
-            await _send(reply, send)
+            await send_answer(reply, send)
 
 
 class _Exchange:
@@ -125,18 +82,18 @@ class _Exchange:
     async def reply(self) -> Answer | Cut:
         body = await _read_body(self._receive)
         route = find_route(self._scope["method"], self._path) if self._is_ours else NOWHERE
-        call = Call(route.parameters, self._scope["query_string"].decode("latin-1"), body)
-        self._open(route, call)
+        request = ApiRequest(route.parameters, self._scope["query_string"].decode("latin-1"), body)
+        self._open(route, request)
         hit = self._choose_fault(route)
         await asyncio.sleep(self._simulator.latency_seconds)
         if hit is None:
-            return self._true_answer(route, call)
-        return await self._faulty_reply(hit, route, call)
+            return self._true_answer(route, request)
+        return await self._faulty_reply(hit, route, request)
 
-    def _open(self, route: Route, call: Call) -> None:
-        self._number = self._simulator.request_log.open(self._record(route, call))
+    def _open(self, route: Route, request: ApiRequest) -> None:
+        self._number = self._simulator.request_log.open(self._record(route, request))
 
-    def _record(self, route: Route, call: Call) -> RecordedRequest:
+    def _record(self, route: Route, request: ApiRequest) -> RecordedRequest:
         headers = dict(self._headers)
         if "authorization" in headers:
             headers["authorization"] = "right" if self._is_authorized() else "wrong"
@@ -147,8 +104,8 @@ class _Exchange:
             operation=route.name,
             connection_id=route.parameters.get("connectionId"),
             sync_id=route.parameters.get("syncId"),
-            query=call.query,
-            body=logged_body(call.body),
+            query=request.query,
+            body=logged_body(request.body),
             headers=headers,
             client_port=self._scope["client"][1],
             at=self._simulator.clock(),
@@ -171,20 +128,20 @@ class _Exchange:
             self._note(fault=hit.fault.kind)
         return hit
 
-    def _true_answer(self, route: Route, call: Call) -> Answer:
+    def _true_answer(self, route: Route, request: ApiRequest) -> Answer:
         """Do what was asked, and say what an unbroken RudderStack would say."""
-        answer = self._permitted_answer(route, call)
+        answer = self._permitted_answer(route, request)
         if answer.took_effect:
             self._note(took_effect=True, affected=answer.affected)
         if route.name == "start" and answer.affected:
             self._note(sync_id=answer.affected[0])
         return answer
 
-    def _permitted_answer(self, route: Route, call: Call) -> Answer:
+    def _permitted_answer(self, route: Route, request: ApiRequest) -> Answer:
         if not self._is_authorized():
             return unauthorized()
         if route.operation is not None:
-            return handle(self._simulator.workspace, route.name, call)
+            return handle(self._simulator.workspace, route.name, request)
         if route.allowed_methods:
             allow = {"allow": ", ".join(route.allowed_methods)}
             return replace(message_error(405, "Method not allowed"), headers=allow)
@@ -195,27 +152,27 @@ class _Exchange:
         expected = self._simulator.access_token
         return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), expected.encode())
 
-    async def _faulty_reply(self, hit: FaultHit, route: Route, call: Call) -> Answer | Cut:
+    async def _faulty_reply(self, hit: FaultHit, route: Route, request: ApiRequest) -> Answer | Cut:
         fault = hit.fault
         if fault.kind == "slow":
-            return await self._slow_answer(fault, route, call)
+            return await self._slow_answer(fault, route, request)
         if fault.kind == "scheduled_sync":
-            self._start_scheduled_sync(fault, call)
+            self._start_scheduled_sync(fault, request)
         keeps_answer = fault.kind in ("scheduled_sync", "paging")
-        answer = self._true_answer(route, call) if fault.effect or keeps_answer else None
+        answer = self._true_answer(route, request) if fault.effect or keeps_answer else None
         await asyncio.sleep(fault.seconds)
         if answer is not None and keeps_answer:
             return self._with_next_page(fault, answer) if fault.kind == "paging" else answer
         return broken_reply(hit, answer, self._simulator.clock())
 
-    async def _slow_answer(self, fault: Fault, route: Route, call: Call) -> Answer | Cut:
+    async def _slow_answer(self, fault: Fault, route: Route, request: ApiRequest) -> Answer | Cut:
         if fault.effect:
-            answer = self._true_answer(route, call)
+            answer = self._true_answer(route, request)
             gone = await self._client_hangs_up_within(fault.seconds)
             return Cut("close") if gone else answer
         if await self._client_hangs_up_within(fault.seconds):
             return Cut("close")
-        return self._true_answer(route, call)
+        return self._true_answer(route, request)
 
     async def _client_hangs_up_within(self, seconds: float) -> bool:
         # The body has been read, so the next message can only be that the client has gone.
@@ -225,9 +182,9 @@ class _Exchange:
             return False
         return True
 
-    def _start_scheduled_sync(self, fault: Fault, call: Call) -> None:
+    def _start_scheduled_sync(self, fault: Fault, request: ApiRequest) -> None:
         workspace = self._simulator.workspace
-        connection = workspace.connection(call.parameters["connectionId"])
+        connection = workspace.connection(request.parameters["connectionId"])
         # The schedule, too, may find a sync running or the connection disabled.
         with contextlib.suppress(RefusedError):
             workspace.start_sync(connection.id, "schedule", None, fault.script or connection.script)
@@ -261,55 +218,3 @@ async def _read_body(receive: Receive) -> bytes:
         chunks.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(chunks)
-
-
-def _dated(reply: Answer | Cut, now: float) -> Answer | Cut:
-    # The clock's own date, be it wrong: a server with a wrong clock tells a wrong date.
-    if isinstance(reply, Cut):
-        return replace(reply, answer=_with_date(reply.answer, now))
-    return _with_date(reply, now)
-
-
-def _with_date(answer: Answer, now: float) -> Answer:
-    return replace(answer, headers={"date": http_date(now), **answer.headers})
-
-
-def _all_headers(answer: Answer) -> Mapping[str, str]:
-    if answer.status == HTTPStatus.NO_CONTENT:
-        return answer.headers
-    return {
-        "content-type": answer.content_type,
-        "content-length": str(len(answer.body)),
-        **answer.headers,
-    }
-
-
-async def _send(answer: Answer, send: Send) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in _all_headers(answer).items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    body = b"" if answer.status == HTTPStatus.NO_CONTENT else answer.body
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _cut(cut: Cut, transport: asyncio.Transport | None, receive: Receive) -> None:
-    if transport is not None:
-        _break_off(cut, transport)
-    # The server must see the connection lost before we return without an answer, or it sends one.
-    await receive()
-
-
-def _break_off(cut: Cut, transport: asyncio.Transport) -> None:
-    if cut.how == "truncated":
-        transport.write(_head(cut.answer) + cut.answer.body[: len(cut.answer.body) // 2])
-    if cut.how == "reset":
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        transport.abort()
-    else:
-        transport.close()
-
-
-def _head(answer: Answer) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status} -"]
-    lines += [f"{name}: {value}" for name, value in _all_headers(answer).items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -3,12 +3,12 @@
 import threading
 
 from dagster_rudderstack.testing.clock import Clock
-from dagster_rudderstack.testing.duckdb_files import InterruptedWork
 from dagster_rudderstack.testing.objects import Connection
+from dagster_rudderstack.testing.rows.duckdb_files import InterruptedWork
+from dagster_rudderstack.testing.rows.transfer import Plan, Progress, move_rows
 from dagster_rudderstack.testing.scripts import RowCounts
 from dagster_rudderstack.testing.syncs import Sync
 from dagster_rudderstack.testing.tables import TableSync
-from dagster_rudderstack.testing.warehouse import Plan, Progress, move_rows
 
 # A thread looks whether it is to end at least between two batches of rows.
 _JOIN_TIMEOUT_SECONDS = 10.0

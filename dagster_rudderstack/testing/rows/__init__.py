@@ -1,0 +1,1 @@
+"""Syncs of real rows: from a DuckDB warehouse into a destination file."""

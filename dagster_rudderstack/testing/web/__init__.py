@@ -1,0 +1,1 @@
+"""The HTTP side of the local RudderStack: requests in, answers out."""

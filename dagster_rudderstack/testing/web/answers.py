@@ -1,0 +1,55 @@
+"""The HTTP answers of the API, and the three shapes of its errors."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+JSON_TYPE = "application/json"
+HTML_TYPE = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. `took_effect` and `affected` are for the log of requests."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)
+    took_effect: bool = False
+    affected: tuple[str, ...] = ()
+
+
+def json_answer(status: int, content: Any, **facts: Any) -> Answer:
+    """Make an answer of something that JSON knows."""
+    return Answer(status, json.dumps(content, separators=(",", ":")).encode(), **facts)
+
+
+# The real API writes its errors in three shapes. Here the shape goes by the kind of error, so that
+# a client meets all of them and a test always meets the same one.
+
+
+def plain_error(status: int, message: str) -> Answer:
+    """Make the shape {"error": ...}."""
+    return json_answer(status, {"error": message})
+
+
+def message_error(status: int, message: str) -> Answer:
+    """Make the shape {"message": ...}."""
+    return json_answer(status, {"message": message})
+
+
+def detailed_error(status: int, message: str, code: str, details: Any) -> Answer:
+    """Make the shape {"message": ..., "code": ..., "details": ...}."""
+    return json_answer(status, {"message": message, "code": code, "details": details})
+
+
+def unauthorized() -> Answer:
+    """Refuse a token."""
+    return plain_error(401, "Unauthorized: the access token is missing or wrong")
+
+
+def forbidden(message: str) -> Answer:
+    """Refuse a request for want of a permission."""
+    return detailed_error(403, message, "FORBIDDEN", {"permission": message})

@@ -1,0 +1,181 @@
+"""What each operation of the API does to the workspace, and what it answers."""
+
+from collections.abc import Callable, Mapping
+
+from dagster_rudderstack.testing.operations import API_ROOT
+from dagster_rudderstack.testing.syncs import SYNC_TYPES, Sync, SyncType
+from dagster_rudderstack.testing.web.answers import (
+    Answer,
+    detailed_error,
+    forbidden,
+    json_answer,
+    message_error,
+    plain_error,
+)
+from dagster_rudderstack.testing.web.api_json import (
+    JsonObject,
+    connection_json,
+    destination_json,
+    run_json,
+    source_json,
+    sync_json,
+)
+from dagster_rudderstack.testing.web.api_request import (
+    ApiRequest,
+    InvalidRequestError,
+    date_time,
+    json_object,
+)
+from dagster_rudderstack.testing.web.paging import next_page_path, page_of
+from dagster_rudderstack.testing.workspace import RefusedError, UnknownIdError, Workspace
+
+SYNC_STATUSES = ("running", "succeeded", "failed")
+
+
+def handle(workspace: Workspace, operation: str, request: ApiRequest) -> Answer:
+    """Answer a request that has been let in."""
+    try:
+        _check_permission(workspace, operation, request)
+        return _HANDLERS[operation](workspace, request)
+    except UnknownIdError as error:
+        return message_error(404, str(error))
+    except RefusedError as error:
+        return plain_error(409 if error.reason == "already_running" else 400, str(error))
+    except InvalidRequestError as error:
+        return detailed_error(400, str(error), "BAD_REQUEST", [{"field": error.name}])
+    except PermissionError as error:
+        return forbidden(str(error))
+
+
+def _check_permission(workspace: Workspace, operation: str, request: ApiRequest) -> None:
+    connection_id = request.parameters.get("connectionId")
+    if connection_id is not None:
+        workspace.connection(connection_id)
+    message = workspace.denial(operation, connection_id)
+    if message is not None:
+        raise PermissionError(message)
+
+
+def _list_connections(workspace: Workspace, request: ApiRequest) -> Answer:
+    query = request.query
+    found = workspace.connections(query.get("sourceId"), query.get("destinationId"))
+    page = page_of(found, query, size_key="pageSize")
+    items = [connection_json(each, workspace.created_at) for each in page.items]
+    paging: JsonObject = {"total": page.total}
+    if page.has_next:
+        paging["next"] = next_page_path(f"{API_ROOT}/retl-connections", query, page)
+    return json_answer(200, {"data": items, "paging": paging})
+
+
+def _list_sources(workspace: Workspace, request: ApiRequest) -> Answer:
+    page = page_of(workspace.sources(), request.query, size_key="pageSize")
+    answer: JsonObject = {"data": [source_json(each, workspace.created_at) for each in page.items]}
+    if page.has_next:
+        following = next_page_path("/retl-sources", request.query, page)
+        answer["paging"] = {"total": page.total, "next": following}
+    return json_answer(200, answer)
+
+
+def _list_destinations(workspace: Workspace, request: ApiRequest) -> Answer:
+    page = page_of(workspace.destinations(), request.query, size_key=None)
+    items = [destination_json(each, workspace.created_at) for each in page.items]
+    following = next_page_path("/destinations", request.query, page) if page.has_next else None
+    paging = {"total": page.total, "next": following}
+    return json_answer(200, {"destinations": items, "paging": paging})
+
+
+def _list_syncs(workspace: Workspace, request: ApiRequest) -> Answer:
+    connection_id = request.parameters["connectionId"]
+    now = workspace.clock()
+    fits = _sync_filter(request.query, now)
+    found = [sync for sync in workspace.visible_syncs(connection_id) if fits(sync)]
+    page = page_of(found, request.query, size_key="per_page")
+    path = f"{API_ROOT}/retl-connections/{connection_id}/syncs"
+    following = next_page_path(path, request.query, page) if page.has_next else ""
+    paging = {"total": page.total, "next": following}
+    items = [sync_json(sync, now) for sync in page.items]
+    return json_answer(200, {"syncs": items, "paging": paging})
+
+
+def _sync_filter(query: Mapping[str, str], now: float) -> Callable[[Sync], bool]:
+    status = query.get("status")
+    if status is not None and status not in SYNC_STATUSES:
+        raise InvalidRequestError("status", f"must be one of {', '.join(SYNC_STATUSES)}")
+    after = date_time(query, "started_after", float("-inf"))
+    before = date_time(query, "started_before", float("inf"))
+
+    def fits(sync: Sync) -> bool:
+        return after < sync.started_at < before and status in (None, sync.status(now))
+
+    return fits
+
+
+def _get_connection(workspace: Workspace, request: ApiRequest) -> Answer:
+    connection = workspace.connection(request.parameters["connectionId"])
+    return json_answer(200, connection_json(connection, workspace.created_at))
+
+
+def _get_source(workspace: Workspace, request: ApiRequest) -> Answer:
+    source = workspace.source(request.parameters["sourceId"])
+    return json_answer(200, source_json(source, workspace.created_at))
+
+
+def _get_destination(workspace: Workspace, request: ApiRequest) -> Answer:
+    destination = workspace.destination(request.parameters["destinationId"])
+    shown = destination_json(destination, workspace.created_at)
+    return json_answer(200, {"destination": shown})
+
+
+def _get_sync(workspace: Workspace, request: ApiRequest) -> Answer:
+    sync = workspace.sync(request.parameters["connectionId"], request.parameters["syncId"])
+    return json_answer(200, sync_json(sync, workspace.clock()))
+
+
+def _start(workspace: Workspace, request: ApiRequest) -> Answer:
+    sync_type = _sync_type(json_object(request.body))
+    sync = workspace.start_sync(request.parameters["connectionId"], "api", sync_type)
+    return json_answer(200, {"syncId": sync.id}, took_effect=True, affected=(sync.id,))
+
+
+def _sync_type(body: JsonObject) -> SyncType | None:
+    """RudderStack's own client leaves the type out, to let the server decide: so may others."""
+    if "syncType" not in body:
+        return None
+    if body["syncType"] not in SYNC_TYPES:
+        raise InvalidRequestError("syncType", f"must be one of {', '.join(SYNC_TYPES)}")
+    sync_type: SyncType = body["syncType"]
+    return sync_type
+
+
+def _stop(workspace: Workspace, request: ApiRequest) -> Answer:
+    asked = workspace.stop(request.parameters["connectionId"])
+    return Answer(204, took_effect=True, affected=tuple(sync.id for sync in asked))
+
+
+def _start_run(workspace: Workspace, request: ApiRequest) -> Answer:
+    parameters = json_object(request.body).get("parameters", [])
+    if not isinstance(parameters, list) or not all(isinstance(each, str) for each in parameters):
+        raise InvalidRequestError("parameters", "must be a list of texts")
+    run = workspace.start_run(request.parameters["sourceId"], parameters)
+    return json_answer(200, {"runId": run.id}, took_effect=True, affected=(run.id,))
+
+
+def _get_run(workspace: Workspace, request: ApiRequest) -> Answer:
+    run = workspace.run(request.parameters["sourceId"], request.parameters["runId"])
+    return json_answer(200, run_json(run, workspace.clock()))
+
+
+_HANDLERS: Mapping[str, Callable[[Workspace, ApiRequest], Answer]] = {
+    "list_connections": _list_connections,
+    "get_connection": _get_connection,
+    "start": _start,
+    "stop": _stop,
+    "list_syncs": _list_syncs,
+    "get_sync": _get_sync,
+    "list_sources": _list_sources,
+    "get_source": _get_source,
+    "list_destinations": _list_destinations,
+    "get_destination": _get_destination,
+    "start_run": _start_run,
+    "get_run": _get_run,
+}
