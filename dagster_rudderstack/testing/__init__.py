@@ -1,16 +1,17 @@
-"""A local RudderStack to test against: no workspace, no token, no network.
+"""A local RudderStack for tests: it needs no workspace, no token and no network.
 
-It is a real HTTP server with RudderStack's API, whose syncs do what a test wants:
+It is an HTTP server with RudderStack's API. A test scripts its syncs:
 
     with LocalRudderStack() as rudderstack:
         rudderstack.add_connection("crm", script=SyncScript(duration_seconds=2, rows_total=100))
         ...  # api_url=rudderstack.url, access_token=rudderstack.access_token
         assert len(rudderstack.starts("crm")) == 1
 
-`Fault` breaks requests, `ManualClock` and `ScaledClock` make hours pass in no time, and `TableSync`
-lets a connection move the real rows of a DuckDB table. `python -m dagster_rudderstack.testing`
-runs it as a process; `pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]` brings the
-fixture `local_rudderstack`.
+`Fault` breaks requests. `ManualClock` and `ScaledClock` compress hours into milliseconds.
+`TableSync` lets a connection move the rows of a DuckDB table into a destination file.
+`python -m dagster_rudderstack.testing` runs the server as a process, and
+`pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]` adds the fixture
+`local_rudderstack`.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""`python -m dagster_rudderstack.testing`: a local RudderStack as a process."""
+"""`python -m dagster_rudderstack.testing`: run a local RudderStack as a process."""
 
 import argparse
 import os
@@ -15,43 +15,43 @@ from dagster_rudderstack.testing.dataclass_json import ConfigError
 from dagster_rudderstack.testing.server import LocalRudderStack
 
 DEFAULT_PORT = 8085
-DEFAULT_TOKEN = "local-token"  # noqa: S105 - lets nobody in but here
+DEFAULT_TOKEN = "local-token"  # noqa: S105 - only this server accepts it
 TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105 - the name, not the token
 
 _WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; returns the exit code."""
+    """Run until SIGINT or SIGTERM, and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
         server = _server(options)
     except (ConfigError, ValueError) as error:
-        return _complain(str(error))
-    ended = _ended_by_a_signal()
+        return _exit_with(str(error))
+    stopped = _stopped_by_signal()
     try:
         server.start()
     except OSError as error:
-        return _complain(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+        return _exit_with(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
     with closing(server):
         print(f"Local RudderStack is ready at {server.url}", flush=True)  # noqa: T201
-        ended.wait()
+        stopped.wait()
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dagster_rudderstack.testing",
-        description="A local RudderStack: its API on a port of this machine, to test against.",
+        description="Run a local RudderStack for tests: its API on a port of this machine.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one; default: %(default)s")
-    add("--host", default="127.0.0.1", help="who can reach it; default: only this machine")
-    add("--token", help=f"default: the variable {TOKEN_VARIABLE}, or else {DEFAULT_TOKEN!r}")
-    add("--config", type=Path, help="JSON file with sources, destinations, connections, faults")
-    add("--seed", type=int, default=0, help="of ids and random faults; default: %(default)s")
-    add("--time-scale", type=float, default=1.0, help="60: an hour passes in a minute")
-    add("--latency-seconds", type=float, default=0.0, help="before each answer; default: 0")
+    add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free port; default: %(default)s")
+    add("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
+    add("--token", help=f"access token; default: ${TOKEN_VARIABLE}, or {DEFAULT_TOKEN!r}")
+    add("--config", type=Path, help="JSON file with sources, destinations, connections and faults")
+    add("--seed", type=int, default=0, help="seed of ids and faults; default: %(default)s")
+    add("--time-scale", type=float, default=1.0, help="60: an hour takes a minute")
+    add("--latency-seconds", type=float, default=0.0, help="delay of each answer; default: 0")
     return parser
 
 
@@ -67,14 +67,14 @@ def _server(options: argparse.Namespace) -> LocalRudderStack:
     )
 
 
-def _ended_by_a_signal() -> threading.Event:
-    ended = threading.Event()
+def _stopped_by_signal() -> threading.Event:
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    return ended
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
-def _complain(message: str) -> int:
+def _exit_with(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)  # noqa: T201
     return _WRONG_USAGE
 

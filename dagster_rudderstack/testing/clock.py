@@ -1,7 +1,7 @@
-"""Clocks: what time the local RudderStack believes it is.
+"""The clocks of the local RudderStack.
 
-A clock is anything that can be called for the epoch time in seconds (UTC). The two clocks here can
-also `sleep` and have a `monotonic`, so that a client can live by the same clock as the server.
+A clock is a callable that returns the epoch time in seconds (UTC). The two clocks here also have
+`sleep` and `monotonic`, so that a client can use the same clock as the server.
 """
 
 import threading
@@ -19,12 +19,12 @@ _A_DAY_IN_2026 = 1_767_571_200.0  # 2026-01-05T00:00:00Z, a Monday
 class ScaledClock:
     """A clock that starts at the real time and runs `scale` times as fast.
 
-    `scale=60` makes an hour pass in a minute. `skew_seconds` shifts what the clock shows, as on a
-    server whose clock is wrong: -300 is five minutes behind. `origin` is the epoch time at which
-    real and scaled time agree; `None` means now. Processes that share an origin share the clock.
+    With `scale=60`, an hour takes a minute. `skew_seconds` is the error of the clock: -300 is five
+    minutes behind. `origin` is the epoch time at which real and scaled time are equal; None means
+    now. Two processes with the same origin have the same clock.
 
     >>> clock = ScaledClock(scale=3600)
-    >>> clock.sleep(36)  # returns after a hundredth of a second
+    >>> clock.sleep(36)  # returns after 10 ms
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class ScaledClock:
         self.scale = scale
         self.skew_seconds = skew_seconds
         now = time.time()
-        # Time is measured on the monotonic clock from here on, so that an adjustment of the
-        # machine's clock can never turn a sync's end back.
+        # From here on time is measured on the monotonic clock: an adjustment of the machine's clock
+        # must not undo the end of a sync.
         self._anchor = time.monotonic() - (now - (now if origin is None else origin))
         self.origin = now if origin is None else origin
 
@@ -45,15 +45,15 @@ class ScaledClock:
         return self.origin + self.monotonic() + self.skew_seconds
 
     def monotonic(self) -> float:
-        """Scaled seconds since the origin; never goes back and knows no skew."""
+        """Scaled seconds since the origin. They never go back and ignore the skew."""
         return (time.monotonic() - self._anchor) * self.scale
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for so many scaled seconds, which are `seconds / scale` real ones."""
+        """Sleep for scaled seconds: `seconds / scale` of real time."""
         time.sleep(max(0.0, seconds) / self.scale)
 
     def skewed(self, seconds: float) -> "ScaledClock":
-        """Make the same clock, so many (scaled) seconds ahead, for the other end of the line."""
+        """Return the same clock, ahead by `seconds` (scaled), for the other side."""
         return ScaledClock(self.scale, self.skew_seconds + seconds, origin=self.origin)
 
     def __repr__(self) -> str:
@@ -61,9 +61,9 @@ class ScaledClock:
 
 
 class ManualClock:
-    """A clock that stands still until a test moves it on.
+    """A clock that stands still until a test advances it.
 
-    `start` is in epoch seconds. `sleep` moves the clock on instead of waiting.
+    `start` is in epoch seconds. `sleep` advances the clock instead of waiting.
     """
 
     def __init__(self, start: float = _A_DAY_IN_2026) -> None:
@@ -77,18 +77,18 @@ class ManualClock:
             return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move the clock on. Raises ValueError for a negative number: time does not go back."""
+        """Advance the clock. Raises ValueError for a negative number."""
         if not seconds >= 0:
             raise ValueError(f"A clock cannot advance by {seconds!r} seconds")
         with self._lock:
             self._now += seconds
 
     def monotonic(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the clock was created."""
         return self() - self._start
 
     def sleep(self, seconds: float) -> None:
-        """Move the clock on by so many seconds, and return at once."""
+        """Advance the clock by `seconds` and return at once."""
         self.advance(max(0.0, seconds))
 
     def __repr__(self) -> str:
@@ -96,16 +96,16 @@ class ManualClock:
 
 
 def to_milliseconds(epoch: float) -> float:
-    """Take from an epoch time what a timestamp of the API cannot show."""
+    """Cut an epoch time to milliseconds, the precision of the API's timestamps."""
     return int(epoch * 1000) / 1000
 
 
 def timestamp(epoch: float) -> str:
-    """Write a time as the API does: RFC 3339 with milliseconds and "Z"."""
+    """Return a time as the API writes it: RFC 3339 with milliseconds and "Z"."""
     moment = _EPOCH + timedelta(milliseconds=round(epoch * 1000))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def http_date(epoch: float) -> str:
-    """Write a time as in the headers Date and Retry-After."""
+    """Return a time as the headers Date and Retry-After write it."""
     return formatdate(epoch, usegmt=True)

@@ -38,7 +38,7 @@ from dagster_rudderstack.testing.objects import Connection, Destination, Project
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """What a configuration file declares."""
+    """The content of a configuration file."""
 
     sources: Sequence[Source] = ()
     destinations: Sequence[Destination] = ()
@@ -48,9 +48,9 @@ class WorkspaceConfig:
 
 
 def read_config(path: Path) -> WorkspaceConfig:
-    """Read a configuration file; relative paths in it are taken from where it lies.
+    """Read a configuration file. Relative paths in it are relative to its folder.
 
-    Raises ConfigError, which says where the mistake is.
+    Raises ConfigError, which names the place of the error in the file.
     """
     config = build(WorkspaceConfig, _read_json(path), "")
     _check_unique("connections", [each.id for each in config.connections])

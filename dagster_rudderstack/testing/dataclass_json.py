@@ -101,7 +101,7 @@ def _is_scalar(value: Any, wanted: Any) -> bool:
 
 
 _NAMES_OF_TYPES = {
-    str: "a text",
+    str: "a string",
     int: "a whole number",
     float: "a number",
     bool: "true or false",

@@ -1,6 +1,6 @@
-"""Faults: which requests do not get the answer that they deserve, and what happens instead.
+"""Faults: which requests are broken, and how.
 
-The rules here decide; what an answer is replaced with is made in `broken_answers`.
+This module decides. `web.broken_answers` makes the broken answer.
 """
 
 import random
@@ -37,32 +37,36 @@ DEFAULT_STATUS: Mapping[FaultKind, int] = {"status": 503, "redirect": 307, "huge
 class Fault:
     """A rule that breaks some requests.
 
-    Kinds, and the settings that each of them reads:
+    The kinds, and the settings that each of them uses:
 
-    status: an answer with `status` (503), `body` and `headers`. A 5xx has an HTML page by default,
-        anything else the API's JSON error. `retry_after` sets that header: a number of seconds
-        (with `retry_after_as_date` as an HTTP date on the server's clock), or any text as it is.
-    reset: the TCP connection is reset before the first byte of an answer; close: it is closed.
-    truncated: the answer breaks off halfway, before its Content-Length is reached.
-    empty: 200 with an empty body.
-    wrong_type: 200 with valid JSON of a wrong shape, or HTML: one of a few in turn, or `body`.
-    body: 200 (or `status`) with `body` and `content_type`.
-    huge: an error (500, or `status`) whose body has `size_bytes`.
-    redirect: 307 (or `status`) to `location`.
-    slow: the answer comes `seconds` of real time later. If the client hangs up before, the request
-        has no effect, unless `effect` is set.
-    paging: the answer is true but for `paging.next`, which is `next`; None repeats the same page.
-    scheduled_sync: just before the request is handled, RudderStack's schedule starts a sync of the
-        connection (with `script`, or the connection's own).
+    - `status`: The answer has `status` (503), `body` and `headers`. Without `body`, a 5xx has an
+      HTML page and any other status the API's JSON error. `retry_after` sets that header: seconds
+      (an HTTP date on the server's clock with `retry_after_as_date`), or a text as it is.
+    - `reset`: The TCP connection is reset before the first byte of the answer.
+    - `close`: The TCP connection is closed before the first byte of the answer.
+    - `truncated`: The connection is closed after half of the answer.
+    - `empty`: 200 with an empty body.
+    - `wrong_type`: 200 with `body`, or in turn with one of six bodies of the wrong type.
+    - `body`: 200 (or `status`) with `body` and `content_type`.
+    - `huge`: 500 (or `status`) with a body of `size_bytes`.
+    - `redirect`: 307 (or `status`) to `location`.
+    - `slow`: The answer comes after `seconds`. If the client disconnects first, the request has no
+      effect, unless `effect` is set.
+    - `paging`: The answer is correct except for `paging.next`, which is `next`. None repeats the
+      page.
+    - `scheduled_sync`: Just before the request is handled, RudderStack's schedule starts a sync of
+      the connection, with `script` or the connection's own script.
 
-    Which requests: those that match `operation` (a name or several, as in the log of requests),
-    `method`, `connection_id`, and arrive between `from_seconds` and `until_seconds` on the server's
-    clock after the rule was added. Of these the first `skip` are spared; then each `every`-th is
-    hit, with `probability` (drawn from the server's seeded generator), at most `times` times. It is
-    1 unless `every`, `probability`, or a time window is given: then None, without limit.
+    A rule matches requests by `operation` (one or several names, as in the request log), `method`
+    and `connection_id`, and by time: from `from_seconds` until `until_seconds` after the rule was
+    added, on the server's clock. It ignores the first `skip` matches. Of the others it hits each
+    `every`-th with `probability` (from the server's seeded generator), at most `times` times. By
+    default `times` is 1, and unlimited if `every`, `probability` or a time is given. None means
+    unlimited.
 
-    effect: the request takes effect and only its answer is lost.
-    seconds: the fault, of any kind, shows only after so many seconds of real time.
+    Attributes:
+        effect: Whether the request takes effect although its answer is lost.
+        seconds: Seconds of real time before the fault shows, for any kind.
     """
 
     kind: FaultKind
@@ -95,9 +99,9 @@ class Fault:
             raise ValueError(f"Unknown kind of fault {self.kind!r}. Known: {known}")
         self._check_numbers()
         if self.kind == "slow" and not self.seconds > 0:
-            raise ValueError("A slow answer needs seconds > 0")
+            raise ValueError("A fault of the kind 'slow' needs seconds > 0")
         if self.retry_after_as_date and not isinstance(self.retry_after, (int, float)):
-            raise ValueError("retry_after_as_date needs retry_after, in seconds")
+            raise ValueError("retry_after_as_date needs retry_after in seconds")
         object.__setattr__(self, "operation", _operation_names(self.operation))
 
     def _check_numbers(self) -> None:
@@ -118,7 +122,7 @@ class Fault:
 
     @property
     def limit(self) -> int | None:
-        """How often it strikes; None: no limit."""
+        """How many requests it hits at most. None: no limit."""
         if self.times != "auto":
             return self.times
         windowed = self.from_seconds > 0 or self.until_seconds is not None
@@ -139,7 +143,7 @@ def _operation_names(given: str | Collection[str] | None) -> tuple[str, ...] | N
 
 @dataclass(frozen=True)
 class FaultTarget:
-    """What a rule looks at: one request."""
+    """A request, as far as a rule looks at it."""
 
     operation: str
     method: str
@@ -154,7 +158,7 @@ class _Rule:
     hits: int = 0
 
     def concerns(self, target: FaultTarget, now: float) -> bool:
-        """Whether the request is one of those that the rule is about."""
+        """Return whether the rule matches the request."""
         fault = self.fault
         if fault.operation is not None and target.operation not in fault.operation:
             return False
@@ -167,29 +171,29 @@ class _Rule:
             fault.until_seconds is None or age < fault.until_seconds
         )
 
-    def would_hit(self, dice: random.Random) -> bool:
-        """Count the request, and tell whether it is one that is hit."""
+    def would_hit(self, generator: random.Random) -> bool:
+        """Count a matching request, and return whether the rule wants to hit it."""
         self.matched += 1
         place = self.matched - self.fault.skip
         if place <= 0 or place % self.fault.every != 0:
             return False
-        # Drawn for each candidate, whether or not another rule wins: adding a rule must not
-        # change what the others do.
-        spared = self.fault.probability < 1 and dice.random() >= self.fault.probability
+        # Drawn for each match, even if another rule hits the request: adding a rule must not change
+        # what the others do.
+        spared = self.fault.probability < 1 and generator.random() >= self.fault.probability
         limit = self.fault.limit
         return not spared and (limit is None or self.hits < limit)
 
 
 @dataclass(frozen=True)
 class FaultHit:
-    """A fault that hits a request; `count` says how often this rule has struck, from 1."""
+    """A fault that hits a request. `count` is how many requests its rule has hit, from 1."""
 
     fault: Fault
     count: int
 
 
 class FaultRules:
-    """The rules in force. Of those that would hit a request, the first that was added does."""
+    """The active rules. If several want to hit a request, the one that was added first does."""
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self._clock = clock
@@ -199,13 +203,13 @@ class FaultRules:
         self.reseed()
 
     def reseed(self) -> None:
-        """Begin the row of random numbers anew."""
+        """Restart the sequence of random numbers."""
         with self._lock:
-            # Not the generator of the ids: the number of syncs must not change the faults.
-            self._dice = random.Random(f"faults {self._seed}")  # noqa: S311
+            # Apart from the generator of the ids: the number of syncs must not change the faults.
+            self._random = random.Random(f"faults {self._seed}")  # noqa: S311
 
     def add(self, fault: Fault) -> None:
-        """Put a rule in force, behind those that are."""
+        """Add a rule after the others."""
         with self._lock:
             self._rules.append(_Rule(fault, self._clock()))
 
@@ -215,11 +219,11 @@ class FaultRules:
             self._rules: list[_Rule] = []
 
     def choose(self, target: FaultTarget) -> FaultHit | None:
-        """Find the fault that hits this request. Call it once per request, in their order."""
+        """Return the fault that hits this request. Call it once for each request, in order."""
         with self._lock:
             now = self._clock()
             matching = [rule for rule in self._rules if rule.concerns(target, now)]
-            candidates = [rule for rule in matching if rule.would_hit(self._dice)]
+            candidates = [rule for rule in matching if rule.would_hit(self._random)]
             if not candidates:
                 return None
             rule = candidates[0]

@@ -1,4 +1,4 @@
-"""The operations of the API: which method and path is which."""
+"""The operations of the API: their methods, paths and names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ UNKNOWN_OPERATION = "unknown"
 
 @dataclass(frozen=True)
 class Operation:
-    """One endpoint. `name` is what faults and the log of requests call it.
+    """One endpoint. Faults and the request log use its `name`.
 
-    `operation_id` is its name in the API's description; faults know it by that one, too.
+    `operation_id` is its name in RudderStack's OpenAPI document. Faults accept it as well.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Operation:
     path: str
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
-        """Return the path parameters if these segments are of this path, else None."""
+        """Return the path parameters if the segments match this path, else None."""
         template = self.path.strip("/").split("/")
         if len(template) != len(segments):
             return None
@@ -53,9 +53,9 @@ _NAMES = {alias: each.name for each in OPERATIONS for alias in (each.name, each.
 
 
 def operation_name(name: str) -> str:
-    """Return the name of an operation by that name or by its id in the API's description.
+    """Return the name of an operation, given its name or its OpenAPI id.
 
-    Raises ValueError for anything else, so that a misspelt rule does not silently match nothing.
+    Raises ValueError for any other text: a misspelled rule must not silently match nothing.
     """
     if name == UNKNOWN_OPERATION:
         return name
@@ -68,7 +68,7 @@ def operation_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Route:
-    """Where a request leads. `operation` is None for a path, or a method, that the API lacks."""
+    """The operation of a request. It is None if the API has no such path or method."""
 
     operation: Operation | None
     parameters: dict[str, str]
@@ -84,7 +84,7 @@ NOWHERE = Route(None, {})
 
 
 def find_route(method: str, raw_path: str) -> Route:
-    """Find the operation of a path that is still percent-encoded: an id may contain "%2F"."""
+    """Find the operation of a path, which is still percent-encoded: an id may contain "%2F"."""
     if not raw_path.startswith(f"{API_ROOT}/"):
         return NOWHERE
     segments = raw_path.removeprefix(f"{API_ROOT}/").split("/")

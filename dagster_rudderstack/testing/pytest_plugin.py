@@ -1,6 +1,6 @@
 """The fixture `local_rudderstack`.
 
-A `conftest.py` brings it in with `pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]`.
+Enable it in `conftest.py`: `pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from dagster_rudderstack.testing import LocalRudderStack
 
 @pytest.fixture
 def local_rudderstack() -> Iterator[LocalRudderStack]:
-    """Run an empty local RudderStack for one test, which fails if the server itself had a bug."""
+    """Run an empty local RudderStack for one test. The test fails if the server has a bug."""
     with LocalRudderStack() as rudderstack:
         yield rudderstack
         if rudderstack.errors:

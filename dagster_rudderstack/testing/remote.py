@@ -1,4 +1,4 @@
-"""The same hand on a local RudderStack that runs in another process."""
+"""Controls a local RudderStack that runs in another process."""
 
 import json
 import time
@@ -22,10 +22,11 @@ _RETRY_SECONDS = 0.02
 
 
 class RemoteLocalRudderStack:
-    """Scripts and watches a local RudderStack by its control API.
+    """A local RudderStack in another process, controlled over HTTP.
 
-    `url` is what `python -m dagster_rudderstack.testing` prints. The methods do what those of
-    LocalRudderStack do; they raise RuntimeError with the server's words if it refuses.
+    `url` is the address that `python -m dagster_rudderstack.testing` prints. The methods do the
+    same as those of LocalRudderStack. They raise RuntimeError with the server's message if the
+    server refuses.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,11 +48,11 @@ class RemoteLocalRudderStack:
         return True
 
     def add_source(self, source_id: str, **settings: Any) -> None:
-        """Add a source; settings as in the configuration file."""
+        """Add a source. The settings are those of the configuration file."""
         self._call("POST", "sources", {"id": source_id, **settings})
 
     def add_destination(self, destination_id: str, **settings: Any) -> None:
-        """Add a destination; settings as in the configuration file."""
+        """Add a destination. The settings are those of the configuration file."""
         self._call("POST", "destinations", {"id": destination_id, **settings})
 
     def add_connection(
@@ -62,20 +63,25 @@ class RemoteLocalRudderStack:
         table: TableSync | None = None,
         **settings: Any,
     ) -> None:
-        """Add a connection; further settings as in the configuration file."""
-        # The other process may stand in another folder.
-        here = None if table is None else table.in_folder(Path.cwd())
-        order = {"id": connection_id, "script": script or SyncScript(), "table": here, **settings}
-        self._call("POST", "connections", order)
+        """Add a connection. The other settings are those of the configuration file."""
+        # The other process may have another working directory.
+        absolute = None if table is None else table.in_folder(Path.cwd())
+        body = {
+            "id": connection_id,
+            "script": script or SyncScript(),
+            "table": absolute,
+            **settings,
+        }
+        self._call("POST", "connections", body)
 
     def set_script(self, connection_id: str, script: SyncScript) -> None:
-        """Say how all later syncs of the connection go."""
+        """Set the script of all later syncs of the connection."""
         self._call("POST", "scripts", {"connection_id": connection_id, "script": script})
 
     def script_next(self, connection_id: str, *scripts: SyncScript) -> None:
-        """Say how the next syncs of the connection go, one script for each."""
-        order = {"connection_id": connection_id, "scripts": scripts}
-        self._call("POST", "next-scripts", order)
+        """Set the scripts of the next syncs of the connection, one for each sync."""
+        body = {"connection_id": connection_id, "scripts": scripts}
+        self._call("POST", "next-scripts", body)
 
     def start_sync(
         self,
@@ -83,12 +89,12 @@ class RemoteLocalRudderStack:
         origin: Literal["schedule", "dashboard"] = "schedule",
         sync_type: SyncType = "incremental",
     ) -> str:
-        """Start a sync as somebody else would, and return its id."""
-        order = {"connection_id": connection_id, "origin": origin, "sync_type": sync_type}
-        return str(self._call("POST", "syncs", order)["syncId"])
+        """Start a sync as another client would, and return its id."""
+        body = {"connection_id": connection_id, "origin": origin, "sync_type": sync_type}
+        return str(self._call("POST", "syncs", body)["syncId"])
 
     def add_fault(self, fault: Fault) -> None:
-        """Break requests from now on as the rule says."""
+        """Add a rule that breaks requests."""
         self._call("POST", "faults", fault)
 
     def clear_faults(self) -> None:
@@ -96,55 +102,55 @@ class RemoteLocalRudderStack:
         self._call("DELETE", "faults")
 
     def reset(self) -> None:
-        """Be as newly started: with what the configuration file declares, and nothing else."""
+        """Return to the state after the start: keep only what the configuration file declares."""
         self._call("POST", "reset")
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """All requests to the API, in the order of their arrival."""
+        """All requests to the API, in order of arrival."""
         entries = self._call("GET", "requests")["requests"]
         return [
             RecordedRequest(**{**entry, "affected": tuple(entry["affected"])}) for entry in entries
         ]
 
     def syncs(self, connection_id: str | None = None) -> list[SimulatedSync]:
-        """All syncs (of the connection) as they stand now, oldest first."""
+        """Return the current state of all syncs (of the connection), oldest first."""
         query = {} if connection_id is None else {"connection_id": connection_id}
         content = self._call("GET", f"state?{urlencode(query)}")
         return [build(SimulatedSync, each, "sync") for each in content["syncs"]]
 
     def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
-        """List the requests that started a sync, whatever was answered."""
+        """Return the requests that started a sync, regardless of the answer."""
         return with_effect(self.requests, "start", connection_id)
 
     def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
-        """List the requests to stop that were taken, whatever was answered."""
+        """Return the accepted requests to stop, regardless of the answer."""
         return with_effect(self.requests, "stop", connection_id)
 
     @property
     def errors(self) -> list[str]:
-        """Tracebacks of bugs in the local RudderStack itself."""
+        """Tracebacks of bugs in the local RudderStack."""
         return [str(each) for each in self._call("GET", "state")["errors"]]
 
-    def _call(self, method: str, path: str, order: object = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - the caller's own server
-            f"{self.url}{CONTROL_ROOT}/{path}", data=_json(order), method=method
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - a server of the caller
+            f"{self.url}{CONTROL_ROOT}/{path}", data=_json(body), method=method
         )
         try:
-            # A proxy of the environment must not get between us and this machine.
+            # A proxy from the environment could not reach this machine.
             with _DIRECT.open(request, timeout=_TIMEOUT_SECONDS) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read().decode()
-            raise RuntimeError(f"{method} {path}: {said}") from error
+                message = error.read().decode()
+            raise RuntimeError(f"{method} {path}: {message}") from error
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def _json(order: object) -> bytes | None:
-    return None if order is None else json.dumps(order, default=_jsonable).encode()
+def _json(body: object) -> bytes | None:
+    return None if body is None else json.dumps(body, default=_jsonable).encode()
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The log of requests that the local RudderStack has seen."""
+"""The log of the requests to the local RudderStack."""
 
 import json
 import threading
@@ -9,20 +9,25 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request, and what became of it.
+    """One request and its result.
 
-    operation: start, stop, get_sync, list_syncs, get_connection, list_connections, list_sources,
-        get_source, list_destinations, get_destination, start_run, get_run, or unknown.
-    path: still percent-encoded, without the prefix and without the query.
-    sync_id: of the path, or of the sync that a start has started.
-    body: the JSON; None if there was none, the text itself if it was no JSON.
-    headers: names in lower case. The value of `authorization` is "right" or "wrong", never a token.
-    status: of the answer; None if there is none yet, or if the connection was cut instead.
-    fault: the kind of the fault that hit it.
-    took_effect: whether it changed something, whatever was answered.
-    affected: ids of the syncs that it started or asked to stop.
-    client_port: tells TCP connections apart.
-    at: when it came, in epoch seconds on the server's clock; monotonic: in real seconds.
+    Attributes:
+        number: Position in the log, from 0.
+        operation: One of start, stop, get_sync, list_syncs, get_connection, list_connections,
+            list_sources, get_source, list_destinations, get_destination, start_run, get_run or
+            unknown.
+        path: Percent-encoded path, without the prefix and the query.
+        sync_id: Id in the path, or id of the sync that was started.
+        body: The JSON of the body, its text if it is not JSON, or None if it is empty.
+        headers: Headers with names in lower case. `authorization` is "right" or "wrong", never a
+            token.
+        client_port: Port of the client, which identifies the TCP connection.
+        at: Time of arrival in epoch seconds on the server's clock.
+        monotonic: Time of arrival in seconds of `time.monotonic`.
+        status: Status of the answer. None if it was not sent yet or the connection was cut.
+        fault: Kind of the fault that hit the request.
+        took_effect: Whether the request changed the workspace, regardless of the answer.
+        affected: Ids of the syncs that it started or asked to stop.
     """
 
     number: int
@@ -44,7 +49,7 @@ class RecordedRequest:
 
 
 def logged_body(body: bytes) -> Any:
-    """Read the JSON of a request's body, its text if it is no JSON, None if it is empty."""
+    """Return the JSON of a body, its text if it is not JSON, or None if it is empty."""
     if not body:
         return None
     text = body.decode("utf-8", errors="replace")
@@ -57,7 +62,7 @@ def logged_body(body: bytes) -> Any:
 def with_effect(
     requests: Iterable[RecordedRequest], operation: str, connection_id: str | None
 ) -> list[RecordedRequest]:
-    """Pick the requests that did what they asked for (on the connection)."""
+    """Return the requests of an operation (on the connection) that took effect."""
     return [
         request
         for request in requests
@@ -68,50 +73,50 @@ def with_effect(
 
 
 class RequestLog:
-    """All requests, in the order of their arrival."""
+    """All requests, in order of arrival."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: list[RecordedRequest] = []
         self._in_flight = 0
         self._peak = 0
-        self._forgotten = 0
+        self._cleared = 0
 
     def open(self, request: RecordedRequest) -> int:
-        """Note a request; returns the number to call it by."""
+        """Add a request and return its number."""
         with self._lock:
-            number = self._forgotten + len(self._entries)
+            number = self._cleared + len(self._entries)
             self._entries.append(replace(request, number=number))
             self._in_flight += 1
             self._peak = max(self._peak, self._in_flight)
             return number
 
-    def note(self, number: int, **facts: Any) -> None:
-        """Add what is known by now of a request; one that `clear` forgot stays forgotten."""
+    def update(self, number: int, **facts: Any) -> None:
+        """Set attributes of a request, unless it was cleared."""
         with self._lock:
-            index = number - self._forgotten
+            index = number - self._cleared
             if index >= 0:
                 self._entries[index] = replace(self._entries[index], **facts)
 
     def close(self, number: int, status: int | None) -> None:
-        """Note that a request is done with."""
-        self.note(number, status=status)
+        """Set the status of a request that has been answered or cut."""
+        self.update(number, status=status)
         with self._lock:
             self._in_flight -= 1
 
     def entries(self) -> list[RecordedRequest]:
-        """List the requests so far."""
+        """Return the requests."""
         with self._lock:
             return list(self._entries)
 
     @property
     def peak_concurrency(self) -> int:
-        """The most requests that were ever waiting for their answers at one time."""
+        """The highest number of requests that were in progress at the same time."""
         return self._peak
 
     def clear(self) -> None:
-        """Forget the requests so far; those in progress are not noted when they end."""
+        """Remove all requests, including those in progress."""
         with self._lock:
-            self._forgotten += len(self._entries)
+            self._cleared += len(self._entries)
             self._entries.clear()
             self._peak = self._in_flight

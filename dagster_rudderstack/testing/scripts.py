@@ -1,17 +1,17 @@
-"""What a simulated sync or run does, decided before it starts."""
+"""Scripts: what a simulated sync or run does."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Rows = int | Literal["auto"] | None
-"""A number of rows; None: the API answers null; "auto": follows from the other numbers."""
+"""A number of rows. None: the API answers null. "auto": follows from the other numbers."""
 
 Metrics = Literal["full", "null", "missing", "partial"]
 
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Rows of a sync; None where the number is not known."""
+    """The rows of a sync. None: the number is not known."""
 
     total: int | None = 0
     changed: int | None = 0
@@ -19,9 +19,9 @@ class RowCounts:
     failed: int | None = 0
 
     def at_progress(self, progress: float) -> "RowCounts":
-        """Tell the counts when so much of the work (0 to 1) is done.
+        """Return the counts at a progress from 0 to 1.
 
-        What has to be done is known from the start; what has been done grows.
+        `total` and `changed` are known from the start; the other two grow.
         """
         return RowCounts(
             total=self.total,
@@ -37,20 +37,25 @@ def _part(count: int | None, progress: float) -> int | None:
 
 @dataclass(frozen=True)
 class SyncScript:
-    """How a simulated sync goes.
+    """What a simulated sync does.
 
-    duration_seconds: how long it runs, on the server's clock. 0: it is over at once.
-    status, error: how it ends. Any text is allowed, so that unknown statuses can be rehearsed.
-    rows_...: the final counts. "auto" makes them agree with those that are given, e.g.
-        `SyncScript(rows_total=100, rows_failed=3)` has 100 changed and 97 succeeded rows.
-    running_status: the status until it ends.
-    finished: False leaves `finishedAt` null though the sync has ended.
-    metrics: "full"; "null"; "missing" (no such key); "partial" (some counts are missing).
-    hidden_for_seconds: for so long after the start, the API knows nothing of the sync: 404.
-    never_ends: it runs until it is stopped; `duration_seconds` then only sets the pace of the rows.
-    null_timestamps: `startedAt` and `finishedAt` are null.
+    The final counts are `rows_total`, `rows_changed`, `rows_succeeded` and `rows_failed`. "auto"
+    derives a count from the others: `SyncScript(rows_total=100, rows_failed=3)` has 100 changed and
+    97 succeeded rows. If the connection has a table, its real counts are used instead, and
+    `duration_seconds` is the minimum duration.
 
-    With a table the counts are real ones, and `duration_seconds` is the least that a sync takes.
+    Attributes:
+        duration_seconds: Seconds until it ends, on the server's clock. 0: it ends at once.
+        status: Final status. Any text is allowed, to test statuses that are not documented.
+        error: Reason of the failure.
+        running_status: Status until it ends.
+        finished: Whether `finishedAt` is set when the sync has ended.
+        metrics: Shape of the metrics: "full", "null", "missing" (no such key) or "partial" (some
+            counts are missing).
+        hidden_for_seconds: Seconds after the start during which the API answers 404 for the sync.
+        never_ends: Whether it runs until it is stopped. `duration_seconds` is then only the pace of
+            the rows.
+        null_timestamps: Whether `startedAt` and `finishedAt` are null.
     """
 
     duration_seconds: float = 0.0
@@ -78,7 +83,7 @@ class SyncScript:
 
     @property
     def rows(self) -> RowCounts:
-        """The final counts, with "auto" worked out."""
+        """The final counts, without "auto"."""
         failed = 0 if self.rows_failed == "auto" else self.rows_failed
         done = None if self.rows_succeeded == "auto" else _add(self.rows_succeeded, failed)
         changed = _first_known(self.rows_changed, done, self.rows_total, 0)
@@ -89,10 +94,12 @@ class SyncScript:
 
 @dataclass(frozen=True)
 class RunScript:
-    """How a run of a simulated Profiles project (or ETL source) goes.
+    """What a run of a simulated Profiles project or ETL source does.
 
-    `status` is "finished" or "failed"; a run that is finished with an `error` has failed.
-    `snake_case` answers with `started_at` instead of `startedAt`; both have been seen.
+    Attributes:
+        status: "finished" or "failed". A finished run with an `error` has failed.
+        snake_case: Whether the API writes `started_at` instead of `startedAt`. RudderStack's
+            clients know both.
     """
 
     duration_seconds: float = 0.0
@@ -106,7 +113,7 @@ class RunScript:
 
 
 def _first_known(given: Rows, *guesses: Rows) -> int | None:
-    """Take what was given, be it None; else the first guess that is a number."""
+    """Return the given number or None. If it is "auto", return the first guess that is a number."""
     if given != "auto":
         return given
     return next(guess for guess in guesses if isinstance(guess, int))

@@ -1,6 +1,6 @@
-"""A local RudderStack that listens on a port."""
+"""`LocalRudderStack`: the local RudderStack as a test uses it."""
 
-# ruff: noqa: A002, PLR0913 - settings are named as the API names them, and most have defaults
+# ruff: noqa: A002, PLR0913 - the settings have the names of the API, and most have defaults
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -27,29 +27,32 @@ _LARGEST_PORT = 65535
 
 
 class LocalRudderStack:
-    """RudderStack's API on a port of this machine, to test against.
-
-    access_token: the one token that is let in.
-    port: 0 takes a free one. host: only this machine can reach the default.
-    clock: called for the epoch time in seconds, e.g. a ScaledClock or ManualClock; None: real time.
-    seed: of all that is random: ids, and the faults that have a probability.
-    latency_seconds: real seconds before each answer; may be changed at any time.
-    path_prefix: "/proxy" puts everything under that path.
-    config: what is there from the beginning and after each `reset`; see `read_config`.
+    """RudderStack's API on a port of this machine, for tests.
 
     Use it in a `with` statement, or call `start` and `close`. All methods may be called from any
-    thread, also while requests come in. Connections may be added before it is started.
+    thread, also while requests arrive. Connections may be added before the start.
 
-    Closing and starting it again, on the same port and with all its state, is an outage in which
-    clients cannot connect.
+    To simulate an outage in which clients cannot connect, close the server and start it again. It
+    keeps its port and its state.
+
+    Args:
+        access_token: The only accepted token.
+        port: Port to listen on. 0 takes a free one.
+        clock: Callable that returns the epoch time in seconds, such as a ScaledClock or a
+            ManualClock. None is the real time.
+        seed: Seed of everything random: the ids, and the faults that have a probability.
+        host: Address to listen on. Only this machine can reach the default.
+        latency_seconds: Seconds of real time before each answer. May be changed at any time.
+        path_prefix: Path in front of all paths, such as "/proxy".
+        config: Content of the workspace at the start and after each `reset`; see `read_config`.
 
     Raises:
-        ValueError: for a port or a latency that there cannot be.
+        ValueError: The port or the latency is out of range.
     """
 
     def __init__(
         self,
-        access_token: str = "test-token",  # noqa: S107 - lets nobody in but here
+        access_token: str = "test-token",  # noqa: S107 - only this server accepts it
         port: int = 0,
         clock: Clock | None = None,
         seed: int = 0,
@@ -79,7 +82,7 @@ class LocalRudderStack:
         return f"LocalRudderStack({self.url if self._server else 'not started'})"
 
     def start(self) -> "Self":
-        """Begin to listen. Raises OSError if the port is taken."""
+        """Start to listen. Raises OSError if the port is taken."""
         if self._server is not None:
             raise RuntimeError("The local RudderStack has been started already")
         listener = listen(self._host, self._port)
@@ -89,7 +92,7 @@ class LocalRudderStack:
         return self
 
     def close(self) -> None:
-        """End at once: open connections are cut, syncs that move rows are interrupted."""
+        """Stop at once: cut open connections and interrupt the syncs that move rows."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
@@ -108,7 +111,7 @@ class LocalRudderStack:
 
     @property
     def url(self) -> str:
-        """Where it listens, e.g. "http://127.0.0.1:54321"; the API lies under "/v2" of it."""
+        """The address, such as "http://127.0.0.1:54321". The API is under its path "/v2"."""
         if self._server is None and self._port == 0:
             raise RuntimeError("The local RudderStack has no address before it is started")
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -116,17 +119,17 @@ class LocalRudderStack:
 
     @property
     def access_token(self) -> str:
-        """The one token that is let in."""
+        """The only accepted token."""
         return self._simulator.access_token
 
     @property
     def clock(self) -> Clock:
-        """The clock that it lives by."""
+        """The clock of the server."""
         return self._simulator.clock
 
     @property
     def latency_seconds(self) -> float:
-        """Real seconds before each answer."""
+        """Seconds of real time before each answer."""
         return self._simulator.latency_seconds
 
     @latency_seconds.setter
@@ -144,10 +147,11 @@ class LocalRudderStack:
         enabled: bool = True,
         **wire_fields: Any,
     ) -> None:
-        """Add a Reverse ETL source, or replace the one of the same id.
+        """Add a Reverse ETL source, or replace the one with the same id.
 
-        `definition` is the kind of warehouse. `wire_fields` are shown as they are: `accountId="a"`.
-        Raises ValueError for one that looks like something else misspelt.
+        `definition` is the kind of warehouse. The API returns `wire_fields`, such as
+        `accountId="a"`, as they are. Raises ValueError if one looks like a misspelled setting or
+        field.
         """
         self._workspace.add_source(
             Source(id, name, source_type, definition, config or {}, enabled, wire_fields)
@@ -163,9 +167,9 @@ class LocalRudderStack:
         enabled: bool = True,
         **wire_fields: Any,
     ) -> None:
-        """Add a destination, or replace the one of the same id.
+        """Add a destination, or replace the one with the same id.
 
-        `wire_fields` as in `add_source`.
+        `wire_fields` are handled as in `add_source`.
         """
         self._workspace.add_destination(
             Destination(id, name, type, config or {}, enabled, wire_fields)
@@ -192,14 +196,31 @@ class LocalRudderStack:
         deny: str | None = None,
         **wire_fields: Any,
     ) -> None:
-        """Add a connection, or replace the one of the same id (whose syncs stay).
+        """Add a connection, or replace the one with the same id and keep its syncs.
 
-        A source or destination that does not exist is made; None makes ones of its own.
-        `script` says how its syncs go; `table` lets them move real rows. `parallel_syncs` accepts a
-        start while a sync runs. A stop takes effect `stop_delay_seconds` later, and the sync then
-        has `stopped_status`. `deny`: every request for it gets 403 with this text.
-        `wire_fields` are shown as they are: `externalId="a"`. Raises ValueError for one that looks
-        like something else misspelt, and TypeError for a schedule, script or table that is none.
+        Args:
+            id: Id of the connection.
+            source_id: Id of the source, which is added if it does not exist. None adds a new one.
+            destination_id: Id of the destination, as for the source.
+            enabled: Whether the connection can be synced.
+            schedule: Schedule as the API returns it.
+            script: What its syncs do.
+            table: The rows to move, if its syncs move real rows.
+            sync_behaviour: "upsert", "mirror" or "full".
+            identifiers: Column to field, as a mapping or as the API's list.
+            mappings: Column to field, as a mapping or as the API's list.
+            constants: Constants as the API returns them.
+            object: Object in the destination.
+            parallel_syncs: Whether a start is accepted while a sync runs. If not, the answer is
+                409.
+            stopped_status: Status of a sync that was stopped.
+            stop_delay_seconds: Seconds from the request to stop until the sync ends.
+            deny: If set, every request for the connection is answered with 403 and this text.
+            wire_fields: Fields that the API returns as they are, such as `externalId="a"`.
+
+        Raises:
+            ValueError: A wire field looks like a misspelled setting or field.
+            TypeError: The schedule, script or table has the wrong type.
         """
         self._workspace.add_connection(
             Connection(
@@ -224,23 +245,23 @@ class LocalRudderStack:
         )
 
     def update_connection(self, id: str, **changes: Any) -> None:
-        """Change some of what `add_connection` has set, e.g. `enabled=False`."""
+        """Change settings of a connection, such as `enabled=False`."""
         self._workspace.update_connection(id, **changes)
 
     def remove_connection(self, id: str) -> None:
-        """Take the connection away; requests for it then get 404."""
+        """Remove a connection. Requests for it are then answered with 404."""
         self._workspace.remove_connection(id)
 
     def add_project(self, source_id: str, script: RunScript | None = None) -> None:
-        """Add a Profiles project (or ETL source), whose runs `/sources/{id}/start` starts."""
+        """Add a Profiles project or ETL source. `/sources/{id}/start` starts its runs."""
         self._workspace.add_project(source_id, script or RunScript())
 
     def set_script(self, connection_id: str, script: SyncScript) -> None:
-        """How all later syncs of the connection go, after those of `script_next`."""
+        """Set the script of all later syncs of the connection, after those of `script_next`."""
         self._workspace.set_script(connection_id, script)
 
     def script_next(self, connection_id: str, *scripts: SyncScript) -> None:
-        """How the next syncs of the connection go, one script for each."""
+        """Set the scripts of the next syncs of the connection, one for each sync."""
         self._workspace.script_next(connection_id, scripts)
 
     def start_sync(
@@ -250,14 +271,14 @@ class LocalRudderStack:
         sync_type: SyncType = "incremental",
         script: SyncScript | None = None,
     ) -> str:
-        """Start a sync as somebody else would, and return its id.
+        """Start a sync as another client would, and return its id.
 
-        Raises UnknownIdError, or RefusedError if the connection is disabled or has a sync running.
+        Raises UnknownIdError, or RefusedError if the connection is disabled or a sync of it runs.
         """
         return self._workspace.start_sync(connection_id, origin, sync_type, script).id
 
     def add_fault(self, fault: Fault) -> None:
-        """Break requests from now on as the rule says; rules that were added earlier win."""
+        """Add a rule that breaks requests. Rules that were added earlier take precedence."""
         self._simulator.faults.add(fault)
 
     def clear_faults(self) -> None:
@@ -267,49 +288,49 @@ class LocalRudderStack:
     def deny(
         self, message: str, *, operation: str | None = None, connection_id: str | None = None
     ) -> None:
-        """Answer 403 with this text to these requests; None stands for any."""
+        """Answer matching requests with 403 and this text. None matches any."""
         self._workspace.deny(Denial(message, operation, connection_id))
 
     def allow_everything(self) -> None:
-        """Take back all that was denied."""
+        """Remove all denials."""
         self._workspace.allow_everything()
 
     def reset(self) -> None:
-        """Be as new: without connections (but those of `config`), syncs, faults and requests."""
+        """Return to the state after the start: keep only the content of `config`."""
         self._simulator.reset()
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """All requests to the API, in the order of their arrival; not those to the control API."""
+        """All requests to the API, in order of arrival, without those to the control API."""
         return self._simulator.request_log.entries()
 
     def clear_requests(self) -> None:
-        """Forget the requests so far, and nothing else."""
+        """Remove all requests from the log."""
         self._simulator.request_log.clear()
 
     def syncs(self, connection_id: str | None = None) -> list[SimulatedSync]:
-        """All syncs (of the connection) as they stand now, oldest first, hidden ones too."""
+        """Return the state of all syncs (of the connection), oldest first, also hidden ones."""
         return self._workspace.snapshots(connection_id)
 
     def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
-        """List the requests that started a sync (of the connection), whatever was answered."""
+        """Return the requests that started a sync (of the connection), regardless of the answer."""
         return with_effect(self.requests, "start", connection_id)
 
     def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
-        """List the requests to stop that were taken, whatever was answered."""
+        """Return the accepted requests to stop, regardless of the answer."""
         return with_effect(self.requests, "stop", connection_id)
 
     @property
     def tcp_connections(self) -> int:
-        """How many TCP connections it has accepted since it was started."""
+        """The number of TCP connections that were accepted since it was created."""
         return self._tcp_connections.accepted
 
     @property
     def peak_concurrency(self) -> int:
-        """The most requests that were ever in progress at one time."""
+        """The highest number of requests that were in progress at the same time."""
         return self._simulator.request_log.peak_concurrency
 
     @property
     def errors(self) -> list[str]:
-        """Tracebacks of bugs in the local RudderStack itself; a test may assert there are none."""
+        """Tracebacks of bugs in the local RudderStack. A test can assert that there are none."""
         return list(self._simulator.errors)

@@ -1,4 +1,4 @@
-"""All that a local RudderStack consists of, apart from the network."""
+"""The parts of a local RudderStack, without the network."""
 
 import traceback
 
@@ -13,10 +13,10 @@ from dagster_rudderstack.testing.workspace import Workspace
 
 
 class Simulator:
-    """The workspace, the faults, the log of requests, and the threads that move real rows.
+    """The workspace, the faults, the request log, and the threads that move real rows.
 
-    `latency_seconds` (real ones) pass before each answer; requests wait side by side. `errors`
-    holds the traceback of every bug in here that a request has met.
+    `latency_seconds` is real time before each answer; requests wait in parallel. `errors` holds the
+    traceback of each bug of the simulator that a request has met.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of LocalRudderStack
@@ -43,7 +43,7 @@ class Simulator:
 
     @property
     def latency_seconds(self) -> float:
-        """Real seconds before each answer."""
+        """Seconds of real time before each answer."""
         return self._latency_seconds
 
     @latency_seconds.setter
@@ -56,7 +56,7 @@ class Simulator:
         return self.workers.start(sync, connection)
 
     def _apply_config(self) -> None:
-        """Add what the configuration declares."""
+        """Add the content of the configuration."""
         for source in self._config.sources:
             self.workspace.add_source(source)
         for destination in self._config.destinations:
@@ -69,11 +69,11 @@ class Simulator:
             self.faults.add(fault)
 
     def add_error(self, error: BaseException) -> None:
-        """Keep the traceback of a bug."""
+        """Add the traceback of a bug."""
         self.errors.append("".join(traceback.format_exception(error)))
 
     def reset(self) -> None:
-        """Be as new: nothing has happened, and only what the configuration declares is there."""
+        """Return to the state after the start: keep only the content of the configuration."""
         self.workers.stop_all()
         self.workspace.clear()
         self.faults.clear()
@@ -84,6 +84,6 @@ class Simulator:
 
 
 def _clean_prefix(prefix: str) -> str:
-    """Write a prefix as "/proxy", however many slashes it came with; none stays none."""
+    """Return the prefix with one leading and no trailing slash. An empty prefix stays empty."""
     inner = prefix.strip("/")
     return f"/{inner}" if inner else ""

@@ -1,4 +1,4 @@
-"""A sync and where it stands, which follows from its script and from the time."""
+"""Syncs and runs. Their state follows from their script and the time."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -16,11 +16,11 @@ _ENDLESS_PACE_SECONDS = 60.0
 
 
 class Work(Protocol):
-    """Real work behind a sync, done in a thread of its own."""
+    """The real work of a sync, done in its own thread."""
 
     @property
     def finished_at(self) -> float | None:
-        """When it ended, on the server's clock; None while it goes on."""
+        """When it ended, on the server's clock. None while it runs."""
 
     @property
     def rows(self) -> RowCounts:
@@ -28,18 +28,18 @@ class Work(Protocol):
 
     @property
     def error(self) -> str | None:
-        """Why it failed; None if it did not."""
+        """Why it failed. None if it did not."""
 
     @property
     def interrupted(self) -> bool:
-        """Whether it ended early because it was told to stop."""
+        """Whether it ended early because it was stopped."""
 
 
 @dataclass
 class Sync:
     """One sync. Times are epoch seconds on the server's clock.
 
-    stops_at: when a request to stop takes effect; None as long as nobody asked.
+    `stops_at` is when a request to stop takes effect. It is None without such a request.
     """
 
     id: str
@@ -66,29 +66,29 @@ class Sync:
     def _stopped_end(self) -> float | None:
         if self.stops_at is None or self.work is None:
             return self.stops_at
-        # Work that was told to stop still finishes the batch in its hands.
+        # Work that is stopped still finishes its current batch of rows.
         return None if self.work.finished_at is None else max(self.stops_at, self.work.finished_at)
 
     @property
     def ends_at(self) -> float | None:
-        """When it ends or has ended; None if that is not known yet, or never."""
+        """When it ends or has ended. None if that is not known, or never."""
         ends = [end for end in (self._natural_end, self._stopped_end) if end is not None]
         return min(ends) if ends else None
 
     @property
     def was_stopped(self) -> bool:
-        """Whether the stop came before the end that it would have had."""
+        """Whether the stop came before its natural end."""
         if self.work is not None and self.work.interrupted:
             return True
         return self._stopped_end is not None and self.ends_at != self._natural_end
 
     def is_over(self, now: float) -> bool:
-        """Tell whether it has really ended, whatever its status says."""
+        """Return whether it has really ended, regardless of its status."""
         ends_at = self.ends_at
         return ends_at is not None and now >= ends_at
 
     def is_hidden(self, now: float) -> bool:
-        """Tell whether the API does not show it yet."""
+        """Return whether the API does not show it yet."""
         return now < self.started_at + self.script.hidden_for_seconds
 
     def status(self, now: float) -> str:
@@ -100,7 +100,7 @@ class Sync:
         return "failed" if self._error_of_work else self.script.status
 
     def error(self, now: float) -> str | None:
-        """Return why it failed; None while it runs."""
+        """Return why it failed. None while it runs."""
         if not self.is_over(now):
             return None
         if self.was_stopped:
@@ -112,11 +112,11 @@ class Sync:
         return None if self.work is None else self.work.error
 
     def finished_at(self, now: float) -> float | None:
-        """Return when it ended; None while it runs."""
+        """Return when it ended. None while it runs."""
         return self.ends_at if self.is_over(now) else None
 
     def rows(self, now: float) -> RowCounts:
-        """Count the rows so far while it runs, the final ones once it has ended."""
+        """Return the rows so far while it runs, and the final rows once it has ended."""
         if self.work is not None:
             return self.work.rows
         if self.is_over(now) and not self.was_stopped:
@@ -124,7 +124,7 @@ class Sync:
         return self.script.rows.at_progress(self._progress(now))
 
     def _progress(self, now: float) -> float:
-        """Tell how much of the work is done, from 0 to 1; a stop leaves it where it was."""
+        """Return how much of the work is done, from 0 to 1. A stop freezes it."""
         elapsed = min(now, self.ends_at or now) - self.started_at
         if self.script.never_ends:
             pace = self.script.duration_seconds or _ENDLESS_PACE_SECONDS
@@ -134,10 +134,10 @@ class Sync:
 
 @dataclass(frozen=True)
 class SimulatedSync:
-    """What the server knows of a sync, at the moment it was asked.
+    """The state of a sync at the moment of the call.
 
-    Times are epoch seconds on the server's clock. `running` says whether it is really still going
-    on, whatever its `status` says. `sync_type` is None if the start did not say one.
+    Times are epoch seconds on the server's clock. `running` is whether the sync really runs,
+    regardless of its `status`. `sync_type` is None if the start did not give one.
     """
 
     id: str
@@ -157,7 +157,7 @@ class SimulatedSync:
 
 
 def snapshot(sync: Sync, now: float) -> SimulatedSync:
-    """Write down how a sync stands now."""
+    """Return the state of a sync now."""
     rows = sync.rows(now)
     return SimulatedSync(
         id=sync.id,
@@ -192,7 +192,7 @@ class Run:
         return self.started_at + self.script.duration_seconds
 
     def is_over(self, now: float) -> bool:
-        """Tell whether it has ended."""
+        """Return whether it has ended."""
         return not self.script.never_ends and now >= self._ends_at
 
     def status(self, now: float) -> str:
@@ -200,9 +200,9 @@ class Run:
         return self.script.status if self.is_over(now) else "running"
 
     def error(self, now: float) -> str | None:
-        """Return why it failed; None while it runs."""
+        """Return why it failed. None while it runs."""
         return self.script.error if self.is_over(now) else None
 
     def finished_at(self, now: float) -> float | None:
-        """Return when it ended; None while it runs."""
+        """Return when it ended. None while it runs."""
         return self._ends_at if self.is_over(now) else None

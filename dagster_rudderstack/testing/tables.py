@@ -1,4 +1,4 @@
-"""What a connection moves when it moves real rows."""
+"""`TableSync`: the real rows that the syncs of a connection move."""
 
 import re
 from collections.abc import Mapping
@@ -8,17 +8,21 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TableSync:
-    """A table (or query) of a DuckDB warehouse, and the destination file that its rows go to.
+    """A table or query of a DuckDB warehouse, and the destination file of its rows.
 
-    warehouse: the DuckDB file; it is opened read-only, and only for as long as reading takes.
-    table or sql: what to read; one of them.
-    primary_key: the column that tells the rows apart.
-    destination: a DuckDB file, or a SQLite file if its name ends in .sqlite, .sqlite3 or .db.
-    destination_table: made if it is missing; columns that it lacks are added.
-    mappings: column -> field of the destination; None takes all columns as they are. The primary
-        key always travels.
-    required: fields that must not be null or blank; patterns: field -> regular expression that its
-        text must match as a whole. Rows that break a rule are rejected and count as failed.
+    The destination rejects rows that violate `required` or `patterns`. They count as failed.
+
+    Attributes:
+        warehouse: DuckDB file. It is opened read-only, and only while rows are read.
+        table: Table to read. Give either `table` or `sql`.
+        primary_key: Column that identifies a row.
+        destination: DuckDB file, or SQLite file if its name ends in .sqlite, .sqlite3 or .db.
+        destination_table: Table to write. It and its columns are added if they do not exist.
+        sql: Query to read.
+        mappings: Column to field of the destination. None delivers all columns under their own
+            names. The primary key is always delivered.
+        required: Fields that must not be null or blank.
+        patterns: Field to regular expression, which must match the whole text of the field.
     """
 
     warehouse: str | Path
@@ -32,16 +36,16 @@ class TableSync:
     patterns: Mapping[str, str] = field(default_factory=dict)
 
     def in_folder(self, folder: Path) -> "TableSync":
-        """Take relative paths from there instead of from where the process stands."""
+        """Return a copy whose relative paths are relative to the folder."""
         return replace(
             self, warehouse=folder / self.warehouse, destination=folder / self.destination
         )
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.sql is None):
-            raise ValueError("Give either table or sql, the one that is to be read")
+            raise ValueError("A TableSync needs either table or sql")
         if isinstance(self.required, str):
-            raise TypeError(f"required must be a list of fields, not the text {self.required!r}")
+            raise TypeError(f"required must be a list of fields, not {self.required!r}")
         object.__setattr__(self, "required", tuple(self.required))
         for name, pattern in self.patterns.items():
             _check_pattern(name, pattern)
@@ -51,4 +55,4 @@ def _check_pattern(name: str, pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"The pattern of {name!r} is no regular expression: {error}") from error
+        raise ValueError(f"The pattern of {name!r} is not a regular expression: {error}") from error

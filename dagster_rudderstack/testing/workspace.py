@@ -1,7 +1,7 @@
-"""The state of a simulated RudderStack workspace; knows no HTTP.
+"""The state of a simulated RudderStack workspace, without HTTP.
 
-Nothing ticks in here: where a sync stands is a function of its script and of the clock, so a test
-with a `ManualClock` needs no waiting. Everything may be called from any thread.
+The state of a sync is a function of its script and the clock, so a test with a `ManualClock` never
+waits. All methods may be called from any thread.
 """
 
 import random
@@ -40,11 +40,11 @@ _ID_LENGTH = 27
 
 
 class UnknownIdError(LookupError):
-    """Nothing has the id that was asked for."""
+    """No object has this id."""
 
 
 class RefusedError(RuntimeError):
-    """A start that cannot be: a sync is running already, or the connection is disabled."""
+    """A start is refused: a sync is already running, or the connection is disabled."""
 
     def __init__(self, reason: Literal["already_running", "disabled"], message: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class RefusedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Denial:
-    """Requests that get 403; None stands for any operation or connection."""
+    """Requests that are answered with 403. None matches any operation or connection."""
 
     message: str
     operation: str | None = None
@@ -64,7 +64,7 @@ class Denial:
             object.__setattr__(self, "operation", operation_name(self.operation))
 
     def concerns(self, operation: str, connection_id: str | None) -> bool:
-        """Tell whether this request is denied."""
+        """Return whether the request is denied."""
         return self.operation in (None, operation) and self.connection_id in (None, connection_id)
 
 
@@ -72,9 +72,9 @@ WorkStarter = Callable[[Sync, Connection], Work]
 
 
 class Workspace:
-    """Sources, destinations, connections, their syncs, and runs of other sources.
+    """Sources, destinations, connections and their syncs, projects and their runs.
 
-    `start_work` begins to move the rows of a sync whose connection has a table.
+    `start_work` starts to move the rows of a sync whose connection has a table.
     """
 
     def __init__(self, clock: Clock, seed: int, start_work: WorkStarter) -> None:
@@ -85,9 +85,9 @@ class Workspace:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything; ids are drawn from the beginning again."""
+        """Remove everything and restart the sequence of ids."""
         with self._lock:
-            self._ids = random.Random(self._seed)  # noqa: S311 - no secrets, but the same each time
+            self._ids = random.Random(self._seed)  # noqa: S311 - the ids are no secrets
             self._created_at = self.clock()
             self._sources: dict[str, Source] = {}
             self._destinations: dict[str, Destination] = {}
@@ -102,26 +102,26 @@ class Workspace:
 
     @property
     def created_at(self) -> float:
-        """When the workspace, and so everything in it, came to be."""
+        """When the workspace, and so everything in it, was created."""
         return self._created_at
 
     def add_source(self, source: Source) -> None:
-        """Add a source, or replace the one of the same id."""
+        """Add a source, or replace the one with the same id."""
         with self._lock:
             self._sources[source.id] = source
 
     def add_destination(self, destination: Destination) -> None:
-        """Add a destination, or replace the one of the same id."""
+        """Add a destination, or replace the one with the same id."""
         with self._lock:
             self._destinations[destination.id] = destination
 
     def add_project(self, source_id: str, script: RunScript) -> None:
-        """Add a Profiles project or ETL source, or replace the one of the same id."""
+        """Add a Profiles project or ETL source, or replace the one with the same id."""
         with self._lock:
             self._projects[source_id] = script
 
     def add_connection(self, connection: Connection) -> None:
-        """Add a connection, or replace the one of the same id; makes the ends that it lacks."""
+        """Add or replace a connection, and its source and destination if they do not exist."""
         with self._lock:
             source_id = connection.source_id or f"{connection.id}-source"
             if source_id not in self._sources:
@@ -139,25 +139,25 @@ class Workspace:
             self.add_connection(replace(self.connection(connection_id), **changes))
 
     def remove_connection(self, connection_id: str) -> None:
-        """Take a connection away; its syncs stay, but nobody can ask for them."""
+        """Remove a connection. Its syncs are kept, but the API no longer shows them."""
         with self._lock:
             self.connection(connection_id)
             del self._connections[connection_id]
 
     def sources(self) -> Sequence[Source]:
-        """List all sources in the order in which they were added."""
+        """Return all sources, in the order of their addition."""
         with self._lock:
             return list(self._sources.values())
 
     def destinations(self) -> Sequence[Destination]:
-        """List all destinations in the order in which they were added."""
+        """Return all destinations, in the order of their addition."""
         with self._lock:
             return list(self._destinations.values())
 
     def connections(
         self, source_id: str | None = None, destination_id: str | None = None
     ) -> Sequence[Connection]:
-        """List the connections (of the source, to the destination) as they were added."""
+        """Return the connections (of the source, to the destination), in the order of addition."""
         with self._lock:
             return [
                 each
@@ -185,11 +185,11 @@ class Workspace:
             return things[thing_id]
 
     def set_script(self, connection_id: str, script: SyncScript) -> None:
-        """Say how all later syncs of the connection go."""
+        """Set the script of all later syncs of the connection."""
         self.update_connection(connection_id, script=script)
 
     def script_next(self, connection_id: str, scripts: Iterable[SyncScript]) -> None:
-        """Say how the next syncs of the connection go, one script for each."""
+        """Set the scripts of the next syncs of the connection, one for each sync."""
         queued = list(scripts)
         for script in queued:
             check_script(script)
@@ -202,19 +202,19 @@ class Workspace:
         return queue.popleft() if queue else connection.script
 
     def deny(self, denial: Denial) -> None:
-        """Answer 403 to some requests from now on."""
+        """Answer matching requests with 403."""
         with self._lock:
             self._denials.append(denial)
 
     def allow_everything(self) -> None:
-        """Take back all that was denied, also by connections themselves."""
+        """Remove all denials, also those of the connections themselves."""
         with self._lock:
             self._denials.clear()
             for connection in self.connections():
                 self.update_connection(connection.id, deny=None)
 
     def denial(self, operation: str, connection_id: str | None) -> str | None:
-        """Return the text of the 403 that this request gets; None if it is allowed."""
+        """Return the text of the 403 for this request. None if it is allowed."""
         with self._lock:
             connection = self._connections.get(connection_id or "")
             if connection is not None and connection.deny is not None:
@@ -229,10 +229,10 @@ class Workspace:
         sync_type: SyncType | None = None,
         script: SyncScript | None = None,
     ) -> Sync:
-        """Start a sync. `script` None: the next in the queue, or else the connection's.
+        """Start a sync. `script` None: the next one in the queue, or the connection's.
 
-        Raises UnknownIdError, or RefusedError if the connection is disabled or has a sync running
-        (and may have but one).
+        Raises UnknownIdError, or RefusedError if the connection is disabled, or if a sync of it
+        runs and parallel syncs are not allowed.
         """
         if script is not None:
             check_script(script)
@@ -250,7 +250,7 @@ class Workspace:
             )
             if connection.table is not None:
                 sync.work = self._start_work(sync, connection)
-            self._remember(sync)
+            self._add_sync(sync)
             return sync
 
     def _check_startable(self, connection: Connection) -> None:
@@ -259,21 +259,21 @@ class Workspace:
         if self.running(connection.id) and not connection.parallel_syncs:
             raise RefusedError("already_running", "a sync of this connection is already running")
 
-    def _remember(self, sync: Sync) -> None:
+    def _add_sync(self, sync: Sync) -> None:
         self._syncs[sync.id] = sync
         self._syncs_of[sync.connection_id].append(sync)
         self._running[sync.connection_id] = [*self._running.get(sync.connection_id, ()), sync]
 
     def running(self, connection_id: str) -> Sequence[Sync]:
-        """List the syncs of the connection that are not over, oldest first."""
+        """Return the syncs of the connection that have not ended, oldest first."""
         with self._lock:
             now = self.clock()
-            going_on = [s for s in self._running.get(connection_id, ()) if not s.is_over(now)]
-            self._running[connection_id] = going_on
-            return going_on
+            still_running = [s for s in self._running.get(connection_id, ()) if not s.is_over(now)]
+            self._running[connection_id] = still_running
+            return still_running
 
     def stop(self, connection_id: str) -> Sequence[Sync]:
-        """Ask to stop whatever runs on the connection; returns the syncs that were asked."""
+        """Ask the running syncs of the connection to stop, and return them."""
         with self._lock:
             connection = self.connection(connection_id)
             now = self.clock()
@@ -285,7 +285,7 @@ class Workspace:
             return asked
 
     def sync(self, connection_id: str, sync_id: str) -> Sync:
-        """Return a sync. Raises UnknownIdError, also while its script hides it."""
+        """Return a sync. Raises UnknownIdError, also while the sync is hidden."""
         with self._lock:
             self.connection(connection_id)
             sync = self._syncs.get(sync_id)
@@ -294,7 +294,7 @@ class Workspace:
             return sync
 
     def visible_syncs(self, connection_id: str) -> Sequence[Sync]:
-        """List what the API shows of the connection, newest first."""
+        """Return the syncs of the connection that the API shows, newest first."""
         with self._lock:
             self.connection(connection_id)
             now = self.clock()
@@ -302,7 +302,7 @@ class Workspace:
             return [sync for sync in newest_first if not sync.is_hidden(now)]
 
     def snapshots(self, connection_id: str | None = None) -> list[SimulatedSync]:
-        """Write down all syncs (of the connection), hidden ones too, oldest first."""
+        """Return the state of all syncs (of the connection), oldest first, also hidden ones."""
         with self._lock:
             now = self.clock()
             return [
@@ -312,7 +312,7 @@ class Workspace:
             ]
 
     def start_run(self, source_id: str, parameters: Iterable[str]) -> Run:
-        """Start a run. Raises UnknownIdError, or RefusedError if one is going on."""
+        """Start a run. Raises UnknownIdError, or RefusedError if a run of the source runs."""
         with self._lock:
             script = self._get(self._projects, source_id, "source")
             now = self.clock()

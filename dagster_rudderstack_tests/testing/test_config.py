@@ -77,7 +77,7 @@ def wrong(**changes: Any) -> dict[str, Any]:
         ({"connections": {}}, "connections must be a list, not {}"),
         ({"connections": [{}]}, r"connections\[0\].id is missing"),
         ({"connections": [{"id": ""}]}, r"connections\[0\].*needs an id"),
-        ({"connections": [{"id": 5}]}, r"connections\[0\].id must be a text, not 5"),
+        ({"connections": [{"id": 5}]}, r"connections\[0\].id must be a string, not 5"),
         (
             {"connections": [{"id": "a"}, {"id": "a"}]},
             r"connections\[1\].id 'a' was used before",
@@ -95,13 +95,16 @@ def wrong(**changes: Any) -> dict[str, Any]:
         ),
         (wrong(schedule="manual"), r"connections\[0\].schedule must be an object"),
         (wrong(script=[]), r"script must be an object, not \[\]"),
-        (wrong(table={"warehouse": "w"}), r"connections\[0\].table: Give either table or sql"),
+        (
+            wrong(table={"warehouse": "w"}),
+            r"connections\[0\].table: A TableSync needs either table or sql",
+        ),
         (wrong(table={"table": "t"}), r"table.warehouse is missing"),
         (
             wrong(table={"warehouse": "w", "table": "t", "required": "email"}),
             r"table.required must be a list, not 'email'",
         ),
-        (wrong(mappings={"a": 1}), r"mappings.a must be a text, not 1"),
+        (wrong(mappings={"a": 1}), r"mappings.a must be a string, not 1"),
         (wrong(mappings="a"), r"mappings must be an object or a list or null, not 'a'"),
         ({"faults": [{"kind": "boom"}]}, r"faults\[0\].kind must be one of 'status'"),
         ({"faults": [{"kind": "status", "operation": "x"}]}, r"faults\[0\]: Unknown operation 'x'"),

@@ -332,7 +332,7 @@ def test_empty_table(duck: Playground) -> None:
         ({"table": None, "sql": "CREATE TABLE x (y INT)"}, "read-only"),
         ({"primary_key": "nokey"}, 'no column "nokey".*customer_id, name, email'),
         ({"mappings": {"mail": "email"}}, 'no column "mail"'),
-        ({"required": ("phone",)}, '"phone", which no column maps to'),
+        ({"required": ("phone",)}, '"phone", but no column maps to it'),
         ({"destination": "/dev/null/x.duckdb"}, "/dev/null"),
     ],
 )

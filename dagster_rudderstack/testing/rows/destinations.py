@@ -1,6 +1,6 @@
-"""The files that rows are written to: DuckDB or SQLite, and what was synced, beside them."""
+"""Destination files, in DuckDB or SQLite, with a record of the rows that were delivered."""
 
-# ruff: noqa: S608 - names are quoted, and values travel as parameters
+# ruff: noqa: S608 - names are quoted, and values are parameters
 
 import re
 import sqlite3
@@ -17,10 +17,10 @@ T = TypeVar("T")
 STATE_TABLE = "_rudderstack_sync_state"
 SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
-# SQLite before 3.32 takes 999 parameters in a statement.
+# SQLite before 3.32 allows 999 parameters in a statement.
 _MAX_PARAMETERS = 900
 
-# Types that a value survives on the way through Python; the values of others are written as text.
+# Types whose values do not change on the way through Python. Other values are written as text.
 _KEPT_TYPE = re.compile(
     r"(?:BOOLEAN|U?(?:TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\s*\d+\)"
     r"|VARCHAR|BLOB|UUID|DATE|TIME|INTERVAL|TIMESTAMP(?: WITH TIME ZONE)?)(?:\[\])*"
@@ -28,19 +28,19 @@ _KEPT_TYPE = re.compile(
 
 
 class NamedColumn(Protocol):
-    """A column and the type that DuckDB knows it by."""
+    """A column and its DuckDB type."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the column."""
 
     @property
     def type(self) -> str:
-        """Its type in DuckDB's words, e.g. DECIMAL(10,2)."""
+        """Type as DuckDB writes it, such as DECIMAL(10,2)."""
 
 
 class _Connection(Protocol):
-    """What DuckDB's and SQLite's connections have in common."""
+    """The common methods of DuckDB's and SQLite's connections."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
 
@@ -50,10 +50,10 @@ class _Connection(Protocol):
 
 
 def open_destination(path: Path, must_stop: Callable[[], bool]) -> "DestinationFile":
-    """Open the file, or make it; waits while somebody else writes it, as `open_duckdb` does."""
+    """Open or create the file. Waits while another process writes to it, as `open_duckdb` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in SQLITE_SUFFIXES:
-        # Transactions are begun and ended by hand, as in DuckDB.
+        # Transactions are explicit, as in DuckDB.
         connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
         return DestinationFile(connection, types_are_kept=False)
     return DestinationFile(
@@ -62,7 +62,7 @@ def open_destination(path: Path, must_stop: Callable[[], bool]) -> "DestinationF
 
 
 class DestinationFile:
-    """A destination that is open for writing."""
+    """A destination file that is open for writing."""
 
     def __init__(self, connection: _Connection, *, types_are_kept: bool) -> None:
         self._connection = connection
@@ -77,16 +77,16 @@ class DestinationFile:
         return self._connection.execute(sql, list(parameters))
 
     def close(self) -> None:
-        """Close the file; what was not committed is undone."""
+        """Close the file and roll back what was not committed."""
         self._connection.close()
 
     def commit(self) -> None:
-        """Keep what was written until now."""
+        """Commit, and begin the next transaction."""
         self._run("COMMIT")
         self._run("BEGIN TRANSACTION")
 
     def prepare(self, table: str, fields: Sequence[NamedColumn]) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Create the table, or add its missing columns."""
         columns = ", ".join(self._column(field) for field in fields)
         self._run(f"CREATE TABLE IF NOT EXISTS {quoted(table)} ({columns})")
         present = self._column_names(table)
@@ -97,7 +97,7 @@ class DestinationFile:
 
     def _column(self, field: NamedColumn) -> str:
         if not self._types_are_kept:
-            # SQLite keeps each value as it comes where a column has no type.
+            # In a column without a type, SQLite stores each value unchanged.
             return quoted(field.name)
         return f"{quoted(field.name)} {field.type if _is_kept(field) else 'VARCHAR'}"
 
@@ -112,7 +112,7 @@ class DestinationFile:
         key_field: str,
         rows: Sequence[Sequence[Value]],
     ) -> None:
-        """Write the rows, replacing those of the same keys."""
+        """Write the rows, and replace those with the same keys."""
         written = [self._writable(fields, row) for row in rows]
         key_index = [field.name for field in fields].index(key_field)
         self._delete_where(table, key_field, [row[key_index] for row in written])
@@ -125,26 +125,26 @@ class DestinationFile:
         ]
 
     def delete(self, table: str, key_field: str, keys: Collection[str]) -> None:
-        """Delete the rows whose keys have these texts."""
+        """Delete the rows with these keys, given as canonical texts."""
         if not keys:
             return
         present = self._run(f"SELECT {quoted(key_field)} FROM {quoted(table)}").fetchall()
         gone = [bindable(key) for (key,) in present if _is_one_of(key, keys)]
         self._delete_where(table, key_field, gone)
 
-    def remembered(self, connection_id: str) -> Mapping[str, str]:
-        """Return the hash of each row that the connection has synced, by the text of its key."""
+    def delivered_hashes(self, connection_id: str) -> Mapping[str, str]:
+        """Return the hash of each row that the connection has delivered, by the text of its key."""
         query = f"SELECT row_key, row_hash FROM {STATE_TABLE} WHERE connection_id = ?"
         return dict(self._run(query, [connection_id]).fetchall())
 
-    def remember(self, connection_id: str, hashes: Sequence[tuple[str, str]]) -> None:
-        """Note keys and hashes of rows that were written."""
+    def record_delivered(self, connection_id: str, hashes: Sequence[tuple[str, str]]) -> None:
+        """Record the keys and hashes of rows that were delivered."""
         self.forget(connection_id, [key for key, _ in hashes])
         rows = [(connection_id, key, row_hash) for key, row_hash in hashes]
         self._insert(STATE_TABLE, ["connection_id", "row_key", "row_hash"], rows)
 
     def forget(self, connection_id: str, keys: Collection[str]) -> None:
-        """Note that rows were deleted."""
+        """Remove the record of rows that were deleted."""
         self._delete_where(STATE_TABLE, "row_key", list(keys), connection_id)
 
     def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
@@ -170,12 +170,12 @@ class DestinationFile:
 
 
 def quoted(dotted_name: str) -> str:
-    """Quote the name of a column, or of a table with or without its schema, for use in SQL."""
+    """Quote the name of a column, or of a table with or without its schema."""
     return ".".join(quoted_part(part) for part in dotted_name.split("."))
 
 
 def quoted_part(name: str) -> str:
-    """Quote one name, in which a dot is a dot."""
+    """Quote one name. A dot in it does not separate."""
     return '"' + name.replace('"', '""') + '"'
 
 

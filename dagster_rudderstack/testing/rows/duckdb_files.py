@@ -1,4 +1,4 @@
-"""Opening DuckDB files that others use, too."""
+"""Opens DuckDB files that other processes use as well."""
 
 import time
 from collections.abc import Callable
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     import duckdb
 
 LOCK_TIMEOUT_SECONDS = 30.0
-"""DuckDB lets nobody else in while one process writes. A pipeline holds its warehouse for the
-moments in which it writes a table, so waiting helps."""
+"""While one process writes a DuckDB file, no other process can open it. A pipeline locks its
+warehouse only while it writes a table, so waiting helps."""
 
 _LOCK_RETRY_SECONDS = 0.05
 
 
-class InterruptedWork(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """The work was told to stop before it was done."""
+class InterruptedWork(Exception):  # noqa: N818 - not an error: a stop was requested
+    """The work was stopped before it was done."""
 
 
 def open_duckdb(
     path: Path, *, read_only: bool, must_stop: Callable[[], bool]
 ) -> "duckdb.DuckDBPyConnection":
-    """Open a file, waiting while somebody else has it open for writing.
+    """Open a file, and wait while another process has it open for writing.
 
-    Raises what DuckDB says after 30 seconds, or at once if the file is missing or no database.
-    Raises InterruptedWork if `must_stop` says so while waiting.
+    Raises DuckDB's error after 30 seconds, or at once if the file is missing or not a database.
+    Raises InterruptedWork if `must_stop` returns true during the wait.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
@@ -57,5 +57,5 @@ def _try_to_open(
 
 
 def _is_lock(error: Exception) -> bool:
-    # Another process writes; or this very process has the file open in another mode.
+    # Another process writes, or this process has the file open in another mode.
     return "lock on file" in str(error) or "different configuration" in str(error)

@@ -1,4 +1,4 @@
-"""Values of DuckDB: how they are compared, and how they are written where their type is unknown."""
+"""Converts DuckDB's values: to compare them, and to write them where their type is unknown."""
 
 import json
 import math
@@ -9,22 +9,22 @@ from typing import Any
 from uuid import UUID
 
 Value = Any
-"""Whatever DuckDB's Python client returns: null, numbers, text, dates, lists, structs, ..."""
+"""A value that DuckDB's Python client returns: null, a number, text, a date, a list, ..."""
 
 _LARGEST_INTEGER = 2**63 - 1
 
 
 def bindable(value: Value) -> Value:
-    """Make of a value one that a statement takes; DuckDB 1.1 rounds integers beyond 64 bits."""
+    """Return a value as a parameter. Integers beyond 64 bits are text: DuckDB 1.1 rounds them."""
     is_huge = isinstance(value, int) and abs(value) > _LARGEST_INTEGER
     return str(value) if is_huge else value
 
 
 def plain(value: Value) -> Value:
-    """Make of a value null, bool, number, text, bytes, or JSON text for lists and structs.
+    """Convert a value to null, bool, number, text or bytes. Lists and structs become JSON text.
 
-    Times become ISO 8601; a decimal a number where a float holds it exactly, and else text; numbers
-    beyond 64 bits and not-a-number become text.
+    Times become ISO 8601. A decimal becomes a float if the float is exact, and text if not.
+    Integers beyond 64 bits, infinity and NaN become text.
     """
     if value is None or isinstance(value, (bool, str, bytes)):
         return value
@@ -57,7 +57,7 @@ def _plain_text(value: Value) -> str:
 
 
 def _jsonable(value: Value) -> Any:
-    """Put lists and structs, however deep, into what JSON knows."""
+    """Convert lists and structs of any depth to values that JSON can store."""
     if isinstance(value, Mapping):
         return {str(plain(key)): _jsonable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -72,9 +72,9 @@ def _jsonable(value: Value) -> Any:
 
 
 def canonical_text(value: Value) -> str:
-    """Write a text that is the same for the same value, and another for another.
+    """Return a text that is equal for equal values and different for different values.
 
-    A key keeps its text when it was stored in its plain form and read back.
+    The text of a key does not change when its plain form is stored and read back.
     """
     value = plain(value)
     if isinstance(value, bytes):

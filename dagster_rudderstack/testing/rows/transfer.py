@@ -1,7 +1,7 @@
-"""Reverse ETL for real: rows of a DuckDB warehouse, written into a destination file.
+"""Moves the rows of a warehouse into a destination file.
 
-What a connection has synced is remembered beside the destination's own tables, as one hash per
-row. So a new server on the same files goes on where the old one ended.
+The destination file also holds a hash of each row that a connection has delivered. So a new server
+on the same files continues where the old one ended.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _ROWS_PER_BATCH = 200
 
 @dataclass(frozen=True)
 class Plan:
-    """full: take all rows, not only those that changed; mirror: delete what has vanished."""
+    """What a sync does: `full` delivers unchanged rows as well, `mirror` deletes vanished rows."""
 
     connection_id: str
     full: bool = False
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass
 class Progress:
-    """Rows so far; None until it is known."""
+    """The rows so far. None until the number is known."""
 
     total: int | None = None
     changed: int | None = None
@@ -50,7 +50,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Record:
-    """One row as the destination shall get it. `key` is None where the primary key is null."""
+    """A row for the destination. `key` is None if the primary key is null."""
 
     key: str | None
     digest: str
@@ -59,7 +59,7 @@ class Record:
 
 @dataclass(frozen=True)
 class FieldMap:
-    """Which columns travel, and what the destination calls them."""
+    """The columns to deliver, and their fields in the destination."""
 
     indexes: Sequence[int]
     fields: Sequence[Column]
@@ -67,7 +67,7 @@ class FieldMap:
     key_field: str
 
     def record(self, row: Sequence[Value]) -> Record:
-        """Make a record of a row of the source."""
+        """Convert a row of the source."""
         values = [row[index] for index in self.indexes]
         key = row[self.key_index]
         return Record(
@@ -78,7 +78,7 @@ class FieldMap:
 
 
 def _digest(names: Sequence[str], values: Sequence[Value]) -> str:
-    # The names belong to it: another mapping makes another record of the same row.
+    # With the field names: another mapping makes another record of the same row.
     text = json.dumps([names, [canonical_text(value) for value in values]])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -90,8 +90,8 @@ def move_rows(
 
     Rows that a mirror deletes are in none of the counts: they are no rows of the source.
 
-    `progress` is kept current. Raises InterruptedWork once `must_stop` says so; what was written
-    until then stays. Raises what DuckDB or SQLite raise, e.g. for a missing table.
+    Updates `progress` on the way. Raises InterruptedWork when `must_stop` returns true; the rows
+    written so far are kept. Also raises the errors of DuckDB and SQLite.
     """
     extract = read_source(table, must_stop)
     field_map = _field_map(table, extract)
@@ -100,13 +100,11 @@ def move_rows(
     progress.total = len(extract.rows)
     with _destination(Path(table.destination), must_stop) as destination:
         destination.prepare(table.destination_table, field_map.fields)
-        _bring_up_to_date(
-            _Job(table, plan, field_map, rules, destination), records, progress, must_stop
-        )
+        _deliver(_Job(table, plan, field_map, rules, destination), records, progress, must_stop)
 
 
 def _unique(records: Sequence[Record]) -> Sequence[Record]:
-    """Of records with the same key only the last, as an upsert would leave it."""
+    """Keep the last of the records with the same key, as an upsert does."""
     last = {record.key: index for index, record in enumerate(records)}
     return [
         record
@@ -124,16 +122,18 @@ class _Job:
     destination: DestinationFile
 
 
-def _bring_up_to_date(
+def _deliver(
     job: _Job, records: Sequence[Record], progress: Progress, must_stop: Callable[[], bool]
 ) -> None:
-    known = job.destination.remembered(job.plan.connection_id)
-    todo = [each for each in records if job.plan.full or known.get(each.key or "") != each.digest]
-    progress.changed = len(todo)
-    for start in range(0, len(todo), _ROWS_PER_BATCH):
+    known = job.destination.delivered_hashes(job.plan.connection_id)
+    changed = [
+        each for each in records if job.plan.full or known.get(each.key or "") != each.digest
+    ]
+    progress.changed = len(changed)
+    for start in range(0, len(changed), _ROWS_PER_BATCH):
         if must_stop():
             raise InterruptedWork
-        _write_batch(job, todo[start : start + _ROWS_PER_BATCH], progress)
+        _write_batch(job, changed[start : start + _ROWS_PER_BATCH], progress)
     if job.plan.mirror:
         _delete_vanished(job, known, records)
 
@@ -146,8 +146,8 @@ def _write_batch(job: _Job, batch: Sequence[Record], progress: Progress) -> None
         job.field_map.key_field,
         [record.values for record in valid],
     )
-    # Rejected rows are not remembered, so that the next sync tries them again.
-    job.destination.remember(
+    # Rejected rows are not recorded, so that the next sync tries them again.
+    job.destination.record_delivered(
         job.plan.connection_id, [(record.key or "", record.digest) for record in valid]
     )
     job.destination.commit()
@@ -163,7 +163,7 @@ def _delete_vanished(job: _Job, known: Mapping[str, str], records: Sequence[Reco
 
 
 class _Rules:
-    """What the destination insists on."""
+    """The rules of the destination for its fields."""
 
     def __init__(self, table: TableSync, field_map: FieldMap) -> None:
         self._index = {field.name: index for index, field in enumerate(field_map.fields)}
@@ -174,11 +174,11 @@ class _Rules:
 
     def _index_of(self, name: str) -> int:
         if name not in self._index:
-            raise LookupError(f'The destination has a rule for "{name}", which no column maps to')
+            raise LookupError(f'The destination has a rule for "{name}", but no column maps to it')
         return self._index[name]
 
     def allow(self, record: Record) -> bool:
-        """Tell whether the destination takes the record."""
+        """Return whether the destination accepts the record."""
         if record.key is None:
             return False
         if any(_is_blank(record.values[index]) for index in self._required):
@@ -213,6 +213,6 @@ _file_locks: dict[Path, threading.Lock] = defaultdict(threading.Lock)
 
 @contextmanager
 def _destination(path: Path, must_stop: Callable[[], bool]) -> Iterator[DestinationFile]:
-    """Open the destination for one sync at a time: two connections may share a file."""
+    """Open the destination for one sync at a time, because two connections may share a file."""
     with _file_locks[path.resolve()], closing(open_destination(path, must_stop)) as destination:
         yield destination

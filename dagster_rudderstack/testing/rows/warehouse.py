@@ -1,4 +1,4 @@
-"""Reading the rows of a source from a DuckDB warehouse."""
+"""Reads the rows of a source from a DuckDB warehouse."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,7 +19,7 @@ _SCHEMA_AND_TABLE = 2
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the source as DuckDB describes it."""
+    """A column of the source, with its DuckDB type."""
 
     name: str
     type: str
@@ -27,26 +27,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Extract:
-    """What was read: columns, and rows in their order."""
+    """The columns and rows of a source."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Value]]
 
     def index(self, name: str) -> int:
-        """Find a column. Raises LookupError, which names those that there are."""
+        """Return the index of a column. Raises LookupError, which names the existing columns."""
         for index, column in enumerate(self.columns):
             if column.name == name:
                 return index
         known = ", ".join(column.name for column in self.columns)
-        raise LookupError(f'The source has no column "{name}". It has: {known}')
+        raise LookupError(f'The source has no column "{name}". Its columns: {known}')
 
 
 def read_source(table: TableSync, must_stop: Callable[[], bool]) -> Extract:
-    """Read all rows of the source; the warehouse is open only meanwhile, and only for reading."""
+    """Read all rows of the source. The warehouse is open read-only, and only meanwhile."""
     with closing(open_duckdb(Path(table.warehouse), read_only=True, must_stop=must_stop)) as opened:
         relation = opened.sql(table.sql) if table.sql is not None else _table(opened, table.table)
         if relation is None:
-            raise ValueError("The sql of the source is no query")
+            raise ValueError("The sql of the source is not a query")
         types = [str(each) for each in relation.types]
         columns = [Column(*each) for each in zip(relation.columns, types, strict=True)]
         return Extract(columns, relation.fetchall())
@@ -55,7 +55,7 @@ def read_source(table: TableSync, must_stop: Callable[[], bool]) -> Extract:
 def _table(opened: "duckdb.DuckDBPyConnection", name: str | None) -> "duckdb.DuckDBPyRelation":
     parts = (name or "").split(".")
     if len(parts) == _SCHEMA_AND_TABLE:
-        # A schema that is called like its file would be ambiguous.
+        # Without the database, a schema with the name of its file would be ambiguous.
         database = opened.execute("SELECT current_database()").fetchall()[0][0]
         parts = [database, *parts]
     return opened.sql(f"FROM {'.'.join(quoted_part(part) for part in parts)}")

@@ -1,4 +1,4 @@
-"""The threads that do the real work of table-backed syncs."""
+"""The threads that move the rows of syncs."""
 
 import threading
 
@@ -10,12 +10,12 @@ from dagster_rudderstack.testing.scripts import RowCounts
 from dagster_rudderstack.testing.syncs import Sync
 from dagster_rudderstack.testing.tables import TableSync
 
-# A thread looks whether it is to end at least between two batches of rows.
+# A thread checks for a stop before each batch of rows.
 _JOIN_TIMEOUT_SECONDS = 10.0
 
 
 class TableWork:
-    """The work of one sync: its rows so far, and how it ended."""
+    """The work of one sync: its rows so far and its result."""
 
     def __init__(self, sync: Sync, table: TableSync, plan: Plan, clock: Clock) -> None:
         self._sync = sync
@@ -37,11 +37,11 @@ class TableWork:
         return self._progress.rows
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread and return at once."""
         self._thread.start()
 
     def abandon(self) -> None:
-        """Tell the thread to end; nobody will ask for the result."""
+        """Ask the thread to end. Its result is not used."""
         self._abandoned.set()
 
     def join(self) -> None:
@@ -54,7 +54,7 @@ class TableWork:
         except InterruptedWork:
             self.interrupted = True
         except Exception as error:  # noqa: BLE001
-            # Whatever the databases do not like is a sync that fails with their words.
+            # An error of the databases fails the sync with their message.
             self.error = str(error) or repr(error)
         self.finished_at = self._clock()
 
@@ -64,7 +64,7 @@ class TableWork:
 
 
 class Workers:
-    """All work in progress."""
+    """All syncs that are moving rows."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -72,7 +72,7 @@ class Workers:
         self._works: list[TableWork] = []
 
     def start(self, sync: Sync, connection: Connection) -> TableWork:
-        """Begin to move the rows of a sync; returns at once."""
+        """Start to move the rows of a sync, and return at once."""
         if connection.table is None:
             raise ValueError(f"Connection {connection.id} has no table")
         work = TableWork(sync, connection.table, _plan(sync, connection), self._clock)
@@ -83,7 +83,7 @@ class Workers:
         return work
 
     def stop_all(self) -> None:
-        """End all threads; what they have written stays."""
+        """End all threads. The rows that they have written are kept."""
         with self._lock:
             works, self._works = self._works, []
         for work in works:

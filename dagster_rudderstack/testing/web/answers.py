@@ -11,7 +11,7 @@ HTML_TYPE = "text/html; charset=utf-8"
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer. `took_effect` and `affected` are for the log of requests."""
+    """An HTTP answer. `took_effect` and `affected` are for the request log."""
 
     status: int
     body: bytes = b""
@@ -22,34 +22,34 @@ class Answer:
 
 
 def json_answer(status: int, content: Any, **facts: Any) -> Answer:
-    """Make an answer of something that JSON knows."""
+    """Make an answer with a JSON body."""
     return Answer(status, json.dumps(content, separators=(",", ":")).encode(), **facts)
 
 
-# The real API writes its errors in three shapes. Here the shape goes by the kind of error, so that
-# a client meets all of them and a test always meets the same one.
+# RudderStack's API writes its errors in three shapes. Here each kind of error always has the same
+# shape, so that clients meet all three and tests are repeatable.
 
 
 def plain_error(status: int, message: str) -> Answer:
-    """Make the shape {"error": ...}."""
+    """Make an error of the shape {"error": ...}."""
     return json_answer(status, {"error": message})
 
 
 def message_error(status: int, message: str) -> Answer:
-    """Make the shape {"message": ...}."""
+    """Make an error of the shape {"message": ...}."""
     return json_answer(status, {"message": message})
 
 
 def detailed_error(status: int, message: str, code: str, details: Any) -> Answer:
-    """Make the shape {"message": ..., "code": ..., "details": ...}."""
+    """Make an error of the shape {"message": ..., "code": ..., "details": ...}."""
     return json_answer(status, {"message": message, "code": code, "details": details})
 
 
 def unauthorized() -> Answer:
-    """Refuse a token."""
+    """Make the answer to a missing or wrong token."""
     return plain_error(401, "Unauthorized: the access token is missing or wrong")
 
 
 def forbidden(message: str) -> Answer:
-    """Refuse a request for want of a permission."""
+    """Make the answer to a request without permission."""
     return detailed_error(403, message, "FORBIDDEN", {"permission": message})

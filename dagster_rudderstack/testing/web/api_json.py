@@ -1,4 +1,4 @@
-"""How the API writes things down: the JSON of each object."""
+"""The JSON that the API returns for each object."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _EVERY_MINUTES_AND_CRON = {"everyMinutes": None, "cronExpression": None}
 
 
 def sync_json(sync: Sync, now: float) -> JsonObject:
-    """Show a sync as it stands now."""
+    """Return the JSON of a sync in its current state."""
     shows_times = not sync.script.null_timestamps
     finished_at = sync.finished_at(now) if sync.script.finished and shows_times else None
     return {
@@ -50,7 +50,7 @@ def _full_metrics(rows: RowCounts) -> JsonObject:
 
 
 def connection_json(connection: Connection, created_at: float) -> JsonObject:
-    """Show a connection."""
+    """Return the JSON of a connection."""
     identifiers, mappings = _fields(connection)
     return {
         "id": connection.id,
@@ -73,7 +73,7 @@ def connection_json(connection: Connection, created_at: float) -> JsonObject:
 
 
 def _fields(connection: Connection) -> tuple[FieldPairs, FieldPairs]:
-    """Find identifiers and mappings; what the connection does not say, its table may know."""
+    """Return identifiers and mappings: those of the connection, or else those of its table."""
     identifiers, mappings = _fields_of_table(connection.table)
     return (
         identifiers if connection.identifiers is None else connection.identifiers,
@@ -99,7 +99,7 @@ def _pairs(fields: FieldPairs) -> Sequence[Mapping[str, str]] | None:
 
 
 def source_json(source: Source, created_at: float) -> JsonObject:
-    """Show a source."""
+    """Return the JSON of a source."""
     return {
         "id": source.id,
         "name": source.name or source.id,
@@ -116,7 +116,7 @@ def source_json(source: Source, created_at: float) -> JsonObject:
 
 
 def destination_json(destination: Destination, created_at: float) -> JsonObject:
-    """Show a destination, with its `config`, which may hold credentials."""
+    """Return the JSON of a destination. Its `config` may contain credentials."""
     return {
         "id": destination.id,
         "name": destination.name or destination.id,
@@ -130,7 +130,7 @@ def destination_json(destination: Destination, created_at: float) -> JsonObject:
 
 
 def run_json(run: Run, now: float) -> JsonObject:
-    """Show a run of a Profiles project, in camelCase or in snake_case: both have been seen."""
+    """Return the JSON of a run, in camelCase or in snake_case. RudderStack's clients know both."""
     started = timestamp(run.started_at)
     finished = _timestamp_or_none(run.finished_at(now))
     answer = {"id": run.id, "status": run.status(now), "error": run.error(now)}

@@ -1,7 +1,7 @@
-"""The HTTP face of the local RudderStack: an ASGI application.
+"""The ASGI application: from a request to its reply.
 
-A request is written down, a fault may claim it, its answer is made, and the answer (or what the
-fault left of it) is sent. What the operations do is in `handlers`.
+It logs the request, lets a fault choose it, makes the answer, breaks the answer if a fault has hit
+the request, and sends the reply. `handlers` has what the operations do.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from dagster_rudderstack.testing.workspace import RefusedError
 
 
 def build_app(simulator: Simulator, connections: TcpConnections) -> ASGIApp:
-    """Join the control API, under its root, and the API, which gets all the rest."""
+    """Make the application: the control API under its root, and the API for all other paths."""
     api = _Api(simulator, connections)
     control = control_app(simulator)
     control_root = simulator.path_prefix + CONTROL_ROOT
@@ -45,7 +45,7 @@ def build_app(simulator: Simulator, connections: TcpConnections) -> ASGIApp:
 
 
 class _Api:
-    """Everything but the control API; only what lies under `/v2` is there."""
+    """Everything except the control API."""
 
     def __init__(self, simulator: Simulator, connections: TcpConnections) -> None:
         self._simulator = simulator
@@ -56,11 +56,11 @@ class _Api:
         reply: Answer | Cut
         try:
             reply = await exchange.reply()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
+        except Exception as error:  # noqa: BLE001 - the client must get an answer
             self._simulator.add_error(error)
             reply = Answer(500, f"Bug in the local RudderStack: {error!r}".encode(), "text/plain")
         reply = with_date(reply, self._simulator.clock())
-        # Noted before it is sent, so that a client that has the answer finds it in the log.
+        # Logged before it is sent, so that a client that has the answer finds it in the log.
         exchange.close(None if isinstance(reply, Cut) else reply.status)
         if isinstance(reply, Cut):
             await cut_off(reply, self._connections.of(scope), receive)
@@ -69,7 +69,7 @@ class _Api:
 
 
 class _Exchange:
-    """One request on its way to its reply."""
+    """One request and its reply."""
 
     def __init__(self, simulator: Simulator, scope: Scope, receive: Receive) -> None:
         self._simulator = simulator
@@ -77,20 +77,20 @@ class _Exchange:
         self._receive = receive
         self._headers = _headers(scope)
         self._number: int | None = None
-        self._path, self._is_ours = _path_behind(simulator.path_prefix, scope)
+        self._path, self._has_prefix = _path_after(simulator.path_prefix, scope)
 
     async def reply(self) -> Answer | Cut:
         body = await _read_body(self._receive)
-        route = find_route(self._scope["method"], self._path) if self._is_ours else NOWHERE
+        route = find_route(self._scope["method"], self._path) if self._has_prefix else NOWHERE
         request = ApiRequest(route.parameters, self._scope["query_string"].decode("latin-1"), body)
-        self._open(route, request)
+        self._log(route, request)
         hit = self._choose_fault(route)
         await asyncio.sleep(self._simulator.latency_seconds)
         if hit is None:
             return self._true_answer(route, request)
         return await self._faulty_reply(hit, route, request)
 
-    def _open(self, route: Route, request: ApiRequest) -> None:
+    def _log(self, route: Route, request: ApiRequest) -> None:
         self._number = self._simulator.request_log.open(self._record(route, request))
 
     def _record(self, route: Route, request: ApiRequest) -> RecordedRequest:
@@ -116,25 +116,25 @@ class _Exchange:
         if self._number is not None:
             self._simulator.request_log.close(self._number, status)
 
-    def _note(self, **facts: object) -> None:
+    def _update_log(self, **facts: object) -> None:
         if self._number is not None:
-            self._simulator.request_log.note(self._number, **facts)
+            self._simulator.request_log.update(self._number, **facts)
 
     def _choose_fault(self, route: Route) -> FaultHit | None:
         connection_id = route.parameters.get("connectionId")
         target = FaultTarget(route.name, self._scope["method"], connection_id)
         hit = self._simulator.faults.choose(target)
         if hit is not None:
-            self._note(fault=hit.fault.kind)
+            self._update_log(fault=hit.fault.kind)
         return hit
 
     def _true_answer(self, route: Route, request: ApiRequest) -> Answer:
-        """Do what was asked, and say what an unbroken RudderStack would say."""
+        """Carry out the request, and return the answer that it has without a fault."""
         answer = self._permitted_answer(route, request)
         if answer.took_effect:
-            self._note(took_effect=True, affected=answer.affected)
+            self._update_log(took_effect=True, affected=answer.affected)
         if route.name == "start" and answer.affected:
-            self._note(sync_id=answer.affected[0])
+            self._update_log(sync_id=answer.affected[0])
         return answer
 
     def _permitted_answer(self, route: Route, request: ApiRequest) -> Answer:
@@ -145,7 +145,7 @@ class _Exchange:
         if route.allowed_methods:
             allow = {"allow": ", ".join(route.allowed_methods)}
             return replace(message_error(405, "Method not allowed"), headers=allow)
-        return plain_error(404, "There is no such path")
+        return plain_error(404, "Unknown path")
 
     def _is_authorized(self) -> bool:
         scheme, _, token = self._headers.get("authorization", "").partition(" ")
@@ -158,24 +158,24 @@ class _Exchange:
             return await self._slow_answer(fault, route, request)
         if fault.kind == "scheduled_sync":
             self._start_scheduled_sync(fault, request)
-        keeps_answer = fault.kind in ("scheduled_sync", "paging")
-        answer = self._true_answer(route, request) if fault.effect or keeps_answer else None
+        is_answered = fault.kind in ("scheduled_sync", "paging")
+        answer = self._true_answer(route, request) if fault.effect or is_answered else None
         await asyncio.sleep(fault.seconds)
-        if answer is not None and keeps_answer:
+        if answer is not None and is_answered:
             return self._with_next_page(fault, answer) if fault.kind == "paging" else answer
         return broken_reply(hit, answer, self._simulator.clock())
 
     async def _slow_answer(self, fault: Fault, route: Route, request: ApiRequest) -> Answer | Cut:
         if fault.effect:
             answer = self._true_answer(route, request)
-            gone = await self._client_hangs_up_within(fault.seconds)
-            return Cut("close") if gone else answer
-        if await self._client_hangs_up_within(fault.seconds):
+            disconnected = await self._client_disconnects_within(fault.seconds)
+            return Cut("close") if disconnected else answer
+        if await self._client_disconnects_within(fault.seconds):
             return Cut("close")
         return self._true_answer(route, request)
 
-    async def _client_hangs_up_within(self, seconds: float) -> bool:
-        # The body has been read, so the next message can only be that the client has gone.
+    async def _client_disconnects_within(self, seconds: float) -> bool:
+        # The body has been read, so the next message can only be the disconnect.
         try:
             await asyncio.wait_for(self._receive(), seconds)
         except asyncio.TimeoutError:
@@ -185,7 +185,7 @@ class _Exchange:
     def _start_scheduled_sync(self, fault: Fault, request: ApiRequest) -> None:
         workspace = self._simulator.workspace
         connection = workspace.connection(request.parameters["connectionId"])
-        # The schedule, too, may find a sync running or the connection disabled.
+        # The schedule is refused as well if a sync runs or the connection is disabled.
         with contextlib.suppress(RefusedError):
             workspace.start_sync(connection.id, "schedule", None, fault.script or connection.script)
 
@@ -195,8 +195,8 @@ class _Exchange:
         return with_next_page(answer, fault.next, this_page)
 
 
-def _path_behind(prefix: str, scope: Scope) -> tuple[str, bool]:
-    """Return the path, percent-encoded, without the prefix; and whether it had the prefix."""
+def _path_after(prefix: str, scope: Scope) -> tuple[str, bool]:
+    """Return the percent-encoded path without the prefix, and whether it had the prefix."""
     raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
     if not raw_path.startswith(f"{prefix}/"):
         return raw_path, False

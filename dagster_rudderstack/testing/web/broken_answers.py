@@ -1,4 +1,4 @@
-"""What a fault makes of an answer."""
+"""The broken answers that faults send."""
 
 import json
 from dataclasses import dataclass, replace
@@ -45,24 +45,24 @@ _ANY_ANSWER = Answer(200, b'{"syncId":"2kQeD9sRmXb7cVf1"}')
 
 @dataclass(frozen=True)
 class Cut:
-    """No whole answer: the connection is reset or closed, or closed halfway through `answer`."""
+    """The connection is reset, closed, or closed after half of the `answer`."""
 
     how: Literal["reset", "close", "truncated"]
     answer: Answer = _ANY_ANSWER
 
 
 def broken_reply(hit: FaultHit, true_answer: Answer | None, now: float) -> Answer | Cut:
-    """Make the reply of a fault. `true_answer` is the one that it keeps back, if any."""
+    """Make the reply of a fault. `true_answer` is the answer that it replaces, if there is one."""
     fault = hit.fault
     if fault.kind in ("reset", "close"):
         return Cut("reset" if fault.kind == "reset" else "close")
     if fault.kind == "truncated":
-        return Cut("truncated", _with_something_to_cut(true_answer))
+        return Cut("truncated", _answer_to_cut(true_answer))
     answer = _replacement(hit, now)
     return replace(answer, headers={**answer.headers, **fault.headers})
 
 
-def _with_something_to_cut(true_answer: Answer | None) -> Answer:
+def _answer_to_cut(true_answer: Answer | None) -> Answer:
     return true_answer if true_answer is not None and true_answer.body else _ANY_ANSWER
 
 
@@ -120,11 +120,13 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def with_next_page(answer: Answer, following: str | None, this_page: str) -> Answer:
-    """Give the answer another `paging.next`; None points to this very page."""
+def with_next_page(answer: Answer, next_page: str | None, this_page: str) -> Answer:
+    """Replace the `paging.next` of an answer. None repeats the page."""
     if answer.status != HTTPStatus.OK:
         return answer
     content = json.loads(answer.body)
-    next_page = this_page if following is None else following
-    content["paging"] = {**(content.get("paging") or {}), "next": next_page}
+    content["paging"] = {
+        **(content.get("paging") or {}),
+        "next": this_page if next_page is None else next_page,
+    }
     return replace(answer, body=json.dumps(content, separators=(",", ":")).encode())

@@ -1,15 +1,17 @@
-"""The control API: how another process scripts a local RudderStack. JSON, without a token.
+"""The control API, with which another process controls a local RudderStack.
+
+It speaks JSON and needs no token:
 
 GET    /_control/state         {"syncs": [...], "now": ..., "errors": [...], ...}
 GET    /_control/requests      {"requests": [...]}
-POST   /_control/sources       as in the configuration file
+POST   /_control/sources       an entry of the configuration file
 POST   /_control/destinations
 POST   /_control/connections
 POST   /_control/projects
-POST   /_control/scripts       {"connection_id": ..., "script": {...}}: for all later syncs
-POST   /_control/next-scripts  {"connection_id": ..., "scripts": [...]}: for the next ones, one each
-POST   /_control/syncs         {"connection_id": ..., "origin": "schedule"}: one that others start
-POST   /_control/denials       {"message": ..., "operation": ..., "connection_id": ...}: 403
+POST   /_control/scripts       {"connection_id": ..., "script": {...}}
+POST   /_control/next-scripts  {"connection_id": ..., "scripts": [...]}
+POST   /_control/syncs         {"connection_id": ..., "origin": "schedule", ...}
+POST   /_control/denials       {"message": ..., "operation": ..., "connection_id": ...}
 POST   /_control/faults        the settings of a Fault
 DELETE /_control/faults
 POST   /_control/reset
@@ -38,24 +40,24 @@ CONTROL_ROOT = "/_control"
 
 
 @dataclass(frozen=True)
-class ScriptOrder:
-    """How all later syncs of a connection go."""
+class ScriptCommand:
+    """Sets the script of all later syncs of a connection."""
 
     connection_id: str
     script: SyncScript
 
 
 @dataclass(frozen=True)
-class NextScriptsOrder:
-    """How the next syncs of a connection go."""
+class NextScriptsCommand:
+    """Sets the scripts of the next syncs of a connection, one for each sync."""
 
     connection_id: str
     scripts: Sequence[SyncScript]
 
 
 @dataclass(frozen=True)
-class SyncOrder:
-    """A sync that somebody else starts."""
+class SyncCommand:
+    """Starts a sync as another client would."""
 
     connection_id: str
     origin: Literal["schedule", "dashboard"] = "schedule"
@@ -64,7 +66,7 @@ class SyncOrder:
 
 
 def control_app(simulator: Simulator) -> Starlette:
-    """Make the control API, an application of its own."""
+    """Make the ASGI application of the control API."""
     control = _Control(simulator)
     root = simulator.path_prefix + CONTROL_ROOT
     routes = [
@@ -72,7 +74,10 @@ def control_app(simulator: Simulator) -> Starlette:
         Route(f"{root}/requests", control.requests, methods=["GET"]),
         Route(f"{root}/faults", control.clear_faults, methods=["DELETE"]),
         Route(f"{root}/reset", control.reset, methods=["POST"]),
-        *(Route(f"{root}/{name}", order, methods=["POST"]) for name, order in control.orders()),
+        *(
+            Route(f"{root}/{name}", endpoint, methods=["POST"])
+            for name, endpoint in control.endpoints()
+        ),
     ]
     return Starlette(routes=routes, exception_handlers={Exception: control.bug})
 
@@ -81,30 +86,33 @@ class _Control:
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
 
-    def orders(self) -> Sequence[tuple[str, Callable[..., Any]]]:
+    def endpoints(self) -> Sequence[tuple[str, Callable[..., Any]]]:
         workspace = self._simulator.workspace
         return [
-            ("sources", _order(Source, workspace.add_source)),
-            ("destinations", _order(Destination, workspace.add_destination)),
-            ("connections", _order(Connection, workspace.add_connection)),
-            ("projects", _order(Project, lambda each: workspace.add_project(each.id, each.script))),
-            ("scripts", _order(ScriptOrder, self._set_script)),
-            ("next-scripts", _order(NextScriptsOrder, self._script_next)),
-            ("syncs", _order(SyncOrder, self._start_sync)),
-            ("denials", _order(Denial, workspace.deny)),
-            ("faults", _order(Fault, self._simulator.faults.add)),
+            ("sources", _endpoint(Source, workspace.add_source)),
+            ("destinations", _endpoint(Destination, workspace.add_destination)),
+            ("connections", _endpoint(Connection, workspace.add_connection)),
+            (
+                "projects",
+                _endpoint(Project, lambda each: workspace.add_project(each.id, each.script)),
+            ),
+            ("scripts", _endpoint(ScriptCommand, self._set_script)),
+            ("next-scripts", _endpoint(NextScriptsCommand, self._script_next)),
+            ("syncs", _endpoint(SyncCommand, self._start_sync)),
+            ("denials", _endpoint(Denial, workspace.deny)),
+            ("faults", _endpoint(Fault, self._simulator.faults.add)),
         ]
 
-    def _set_script(self, order: ScriptOrder) -> None:
-        self._simulator.workspace.set_script(order.connection_id, order.script)
+    def _set_script(self, command: ScriptCommand) -> None:
+        self._simulator.workspace.set_script(command.connection_id, command.script)
 
-    def _script_next(self, order: NextScriptsOrder) -> None:
-        self._simulator.workspace.script_next(order.connection_id, order.scripts)
+    def _script_next(self, command: NextScriptsCommand) -> None:
+        self._simulator.workspace.script_next(command.connection_id, command.scripts)
 
-    def _start_sync(self, order: SyncOrder) -> dict[str, str]:
+    def _start_sync(self, command: SyncCommand) -> dict[str, str]:
         workspace = self._simulator.workspace
         sync = workspace.start_sync(
-            order.connection_id, order.origin, order.sync_type, order.script
+            command.connection_id, command.origin, command.sync_type, command.script
         )
         return {"syncId": sync.id}
 
@@ -136,12 +144,12 @@ class _Control:
         return JSONResponse({"error": f"Bug in the local RudderStack: {error!r}"}, status_code=500)
 
 
-def _order(kind: Callable[..., T], obey: Callable[[T], Any]) -> Callable[..., Any]:
-    """Make an endpoint that takes the JSON of a dataclass and does something with it."""
+def _endpoint(kind: Callable[..., T], run: Callable[[T], Any]) -> Callable[..., Any]:
+    """Make an endpoint that builds a dataclass from JSON and calls a function with it."""
 
     async def endpoint(request: Request) -> JSONResponse:
         try:
-            answer = obey(build(kind, await _content(request), ""))
+            answer = run(build(kind, await _content(request), ""))
         except ConfigError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except UnknownIdError as error:

@@ -1,4 +1,4 @@
-"""What each operation of the API does to the workspace, and what it answers."""
+"""What each operation of the API does and answers."""
 
 from collections.abc import Callable, Mapping
 
@@ -33,7 +33,7 @@ SYNC_STATUSES = ("running", "succeeded", "failed")
 
 
 def handle(workspace: Workspace, operation: str, request: ApiRequest) -> Answer:
-    """Answer a request that has been let in."""
+    """Answer a request whose token is correct."""
     try:
         _check_permission(workspace, operation, request)
         return _HANDLERS[operation](workspace, request)
@@ -71,28 +71,28 @@ def _list_sources(workspace: Workspace, request: ApiRequest) -> Answer:
     page = page_of(workspace.sources(), request.query, size_key="pageSize")
     answer: JsonObject = {"data": [source_json(each, workspace.created_at) for each in page.items]}
     if page.has_next:
-        following = next_page_path("/retl-sources", request.query, page)
-        answer["paging"] = {"total": page.total, "next": following}
+        next_page = next_page_path("/retl-sources", request.query, page)
+        answer["paging"] = {"total": page.total, "next": next_page}
     return json_answer(200, answer)
 
 
 def _list_destinations(workspace: Workspace, request: ApiRequest) -> Answer:
     page = page_of(workspace.destinations(), request.query, size_key=None)
     items = [destination_json(each, workspace.created_at) for each in page.items]
-    following = next_page_path("/destinations", request.query, page) if page.has_next else None
-    paging = {"total": page.total, "next": following}
+    next_page = next_page_path("/destinations", request.query, page) if page.has_next else None
+    paging = {"total": page.total, "next": next_page}
     return json_answer(200, {"destinations": items, "paging": paging})
 
 
 def _list_syncs(workspace: Workspace, request: ApiRequest) -> Answer:
     connection_id = request.parameters["connectionId"]
     now = workspace.clock()
-    fits = _sync_filter(request.query, now)
-    found = [sync for sync in workspace.visible_syncs(connection_id) if fits(sync)]
+    matches = _sync_filter(request.query, now)
+    found = [sync for sync in workspace.visible_syncs(connection_id) if matches(sync)]
     page = page_of(found, request.query, size_key="per_page")
     path = f"{API_ROOT}/retl-connections/{connection_id}/syncs"
-    following = next_page_path(path, request.query, page) if page.has_next else ""
-    paging = {"total": page.total, "next": following}
+    next_page = next_page_path(path, request.query, page) if page.has_next else ""
+    paging = {"total": page.total, "next": next_page}
     items = [sync_json(sync, now) for sync in page.items]
     return json_answer(200, {"syncs": items, "paging": paging})
 
@@ -104,10 +104,10 @@ def _sync_filter(query: Mapping[str, str], now: float) -> Callable[[Sync], bool]
     after = date_time(query, "started_after", float("-inf"))
     before = date_time(query, "started_before", float("inf"))
 
-    def fits(sync: Sync) -> bool:
+    def matches(sync: Sync) -> bool:
         return after < sync.started_at < before and status in (None, sync.status(now))
 
-    return fits
+    return matches
 
 
 def _get_connection(workspace: Workspace, request: ApiRequest) -> Answer:
@@ -122,8 +122,8 @@ def _get_source(workspace: Workspace, request: ApiRequest) -> Answer:
 
 def _get_destination(workspace: Workspace, request: ApiRequest) -> Answer:
     destination = workspace.destination(request.parameters["destinationId"])
-    shown = destination_json(destination, workspace.created_at)
-    return json_answer(200, {"destination": shown})
+    content = destination_json(destination, workspace.created_at)
+    return json_answer(200, {"destination": content})
 
 
 def _get_sync(workspace: Workspace, request: ApiRequest) -> Answer:
@@ -138,7 +138,7 @@ def _start(workspace: Workspace, request: ApiRequest) -> Answer:
 
 
 def _sync_type(body: JsonObject) -> SyncType | None:
-    """RudderStack's own client leaves the type out, to let the server decide: so may others."""
+    """Return the sync type, or None: RudderStack's own client leaves it out."""
     if "syncType" not in body:
         return None
     if body["syncType"] not in SYNC_TYPES:
@@ -155,7 +155,7 @@ def _stop(workspace: Workspace, request: ApiRequest) -> Answer:
 def _start_run(workspace: Workspace, request: ApiRequest) -> Answer:
     parameters = json_object(request.body).get("parameters", [])
     if not isinstance(parameters, list) or not all(isinstance(each, str) for each in parameters):
-        raise InvalidRequestError("parameters", "must be a list of texts")
+        raise InvalidRequestError("parameters", "must be a list of strings")
     run = workspace.start_run(request.parameters["sourceId"], parameters)
     return json_answer(200, {"runId": run.id}, took_effect=True, affected=(run.id,))
 

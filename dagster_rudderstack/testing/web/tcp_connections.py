@@ -1,4 +1,4 @@
-"""The open TCP connections of the server, so that a fault can break one."""
+"""The open TCP connections of the server, which faults can break."""
 
 import asyncio
 import socket
@@ -7,9 +7,9 @@ from starlette.types import Scope
 
 
 class TcpConnections:
-    """The open TCP connections, by the address of the client.
+    """The open TCP connections, by client address.
 
-    An ASGI application sees no connection, but to break an answer halfway one must hold it.
+    ASGI does not pass the connection to the application, which needs it to break off an answer.
     """
 
     def __init__(self) -> None:
@@ -17,19 +17,20 @@ class TcpConnections:
         self.accepted = 0
 
     def opened(self, transport: asyncio.Transport) -> None:
-        """Note a connection that was accepted."""
+        """Add an accepted connection."""
         self.accepted += 1
-        # Head and body are two packets; without this, the second waits for the first's receipt.
+        # Head and body are two packets. Without this option, the second one waits until the client
+        # has acknowledged the first.
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._open[_address(transport)] = transport
 
     def closed(self, transport: asyncio.Transport) -> None:
-        """Note that a connection has ended."""
+        """Remove a connection that has ended."""
         self._open.pop(_address(transport), None)
 
     def of(self, scope: Scope) -> asyncio.Transport | None:
-        """Return the connection of a request; None if it has ended."""
+        """Return the connection of a request. None if it has ended."""
         return self._open.get(tuple(scope["client"]))
 
     def abort_all(self) -> None:
