@@ -1,4 +1,4 @@
-"""A local RudderStack for each test, and a raw client of it whose answers keep the contract."""
+"""A local RudderStack for each test, and an HTTP client that checks its answers."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ ApiMaker = Callable[..., httpx.Client]
 
 @pytest.fixture
 def make_api() -> Iterator[ApiMaker]:
-    """Make raw clients; unless `checked=False`, each answer must be one of the contract."""
+    """Make HTTP clients. Unless `checked=False`, each answer must conform to the contract."""
     clients: list[httpx.Client] = []
 
     def make(server: LocalRudderStack, *, checked: bool = True) -> httpx.Client:
@@ -35,17 +35,17 @@ def make_api() -> Iterator[ApiMaker]:
 
 @pytest.fixture
 def server(local_rudderstack: LocalRudderStack) -> LocalRudderStack:
-    """Take the plugin's own fixture by a shorter name."""
+    """A shorter name for the fixture of the plugin."""
     return local_rudderstack
 
 
 @pytest.fixture
 def api(server: LocalRudderStack, make_api: ApiMaker) -> httpx.Client:
-    """Make a client of `server` whose answers must keep the contract."""
+    """Make a client of `server` whose answers must conform to the contract."""
     return make_api(server)
 
 
 @pytest.fixture
 def raw(server: LocalRudderStack, make_api: ApiMaker) -> httpx.Client:
-    """Make a client of `server` that takes any answer."""
+    """Make a client of `server` that accepts any answer."""
     return make_api(server, checked=False)

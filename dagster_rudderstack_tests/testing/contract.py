@@ -1,4 +1,4 @@
-"""The contract of the API, and a client that holds every answer against it."""
+"""The contract of the API, and a check of an answer against it."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ PATH = Path(__file__).parents[1] / "rudderstack-openapi.yaml"
 
 SCHEMA = schemathesis.openapi.from_path(PATH)
 
-# What any operation may answer though the contract does not say so for each.
+# Statuses that any operation may answer, although the contract does not list them for each.
 ALWAYS_ALLOWED = {400, 401, 403, 404, 405}
 
 _PATHS: Mapping[str, Any] = SCHEMA.raw_schema["paths"]
 
 
 def template_of(path: str) -> str | None:
-    """Find the path of the contract, e.g. "/destinations/{destinationId}", that this path is of."""
+    """Find the path in the contract, such as "/destinations/{destinationId}", of a real path."""
     for template in sorted(_PATHS, key=lambda each: each.count("{")):
         pattern = re.sub(r"\{[^}]*\}", "[^/]+", template)
         if re.fullmatch(f".*/v2{pattern}", path):
@@ -28,7 +28,7 @@ def template_of(path: str) -> str | None:
 
 
 def check(response: httpx.Response) -> None:
-    """Fail if the contract does not allow this answer."""
+    """Fail if the contract does not allow the answer."""
     response.read()
     template = template_of(response.request.url.raw_path.decode().partition("?")[0])
     method = response.request.method
@@ -44,7 +44,7 @@ def check(response: httpx.Response) -> None:
 
 
 def assert_is_error(response: httpx.Response) -> None:
-    """Fail unless an error tells in words what is wrong."""
+    """Fail unless the error has a message."""
     content = response.json()
     assert isinstance(content, dict)
     assert isinstance(content.get("error", content.get("message")), str)

@@ -1,4 +1,4 @@
-"""The life of a sync as a client sees it, each answer held against the contract."""
+"""The operations of the API, as a client uses them. Each answer is checked with the contract."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -38,7 +38,7 @@ def start(api: httpx.Client, connection_id: str = "crm") -> str:
     return str(answer.json()["syncId"])
 
 
-def listed(api: httpx.Client, **query: str | int) -> list[str]:
+def list_ids(api: httpx.Client, **query: str | int) -> list[str]:
     answer = api.get("/retl-connections/crm/syncs", params=query)
     assert answer.status_code == 200
     return [sync["id"] for sync in answer.json()["syncs"]]
@@ -52,7 +52,7 @@ def _closing(server: LocalRudderStack) -> object:
 
 
 def test_a_sync_from_start_to_end(api: httpx.Client, clock: ManualClock) -> None:
-    """A sync runs, shows growing rows, refuses a second one, and ends."""
+    """A sync runs with growing counts, blocks a second sync, and ends."""
     sync_id = start(api)
     path = f"/retl-connections/crm/syncs/{sync_id}"
 
@@ -80,16 +80,16 @@ def test_a_sync_from_start_to_end(api: httpx.Client, clock: ManualClock) -> None
 def test_stop__takes_effect_later(
     api: httpx.Client, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A stop is taken at once, and ends the sync after the delay."""
+    """A stop is accepted at once and ends the sync after the delay."""
     server.update_connection("crm", stop_delay_seconds=5, stopped_status="Aborted")
     path = f"/retl-connections/crm/syncs/{start(api)}"
 
-    taken = api.post("/retl-connections/crm/stop")
+    accepted = api.post("/retl-connections/crm/stop")
     before = api.get(path).json()
     clock.advance(5)
     after = api.get(path).json()
 
-    assert (taken.status_code, taken.content) == (204, b"")
+    assert (accepted.status_code, accepted.content) == (204, b"")
     assert before["status"] == "running"
     assert after["status"] == "Aborted"
     assert after["finishedAt"] == "2026-01-05T00:00:05.000Z"
@@ -97,13 +97,13 @@ def test_stop__takes_effect_later(
 
 
 def test_stop__nothing_runs(api: httpx.Client, server: LocalRudderStack) -> None:
-    """A stop of nothing is taken, and stops nothing."""
+    """A stop without a running sync is accepted and has no effect."""
     assert api.post("/retl-connections/crm/stop").status_code == 204
     assert [request.affected for request in server.stops("crm")] == [()]
 
 
 def test_stop__parallel_syncs(api: httpx.Client, server: LocalRudderStack) -> None:
-    """A stop acts on the connection: on whatever runs on it."""
+    """A stop applies to all running syncs of the connection."""
     server.update_connection("crm", parallel_syncs=True)
     sync_ids = {start(api), start(api)}
 
@@ -114,7 +114,7 @@ def test_stop__parallel_syncs(api: httpx.Client, server: LocalRudderStack) -> No
 
 
 def test_start__disabled(api: httpx.Client, server: LocalRudderStack) -> None:
-    """A disabled connection does not sync."""
+    """A disabled connection cannot be synced."""
     server.update_connection("crm", enabled=False)
 
     answer = api.post("/retl-connections/crm/start", json={"syncType": "full"})
@@ -126,7 +126,7 @@ def test_start__disabled(api: httpx.Client, server: LocalRudderStack) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"syncType":"full","extra":1}'])
 def test_start__accepted_bodies(api: httpx.Client, body: bytes) -> None:
-    """The sync type may be left out."""
+    """The sync type is optional."""
     assert api.post("/retl-connections/crm/start", content=body).status_code == 200
 
 
@@ -134,7 +134,7 @@ def test_start__accepted_bodies(api: httpx.Client, body: bytes) -> None:
     "body", [b"[]", b"{", b'"full"', b'{"syncType":"FULL"}', b'{"syncType":null}']
 )
 def test_start__invalid_bodies(api: httpx.Client, server: LocalRudderStack, body: bytes) -> None:
-    """Anything else in the body is an error that says so, and starts nothing."""
+    """An invalid body is answered with 400 and starts no sync."""
     answer = api.post("/retl-connections/crm/start", content=body)
 
     assert answer.status_code == 400
@@ -143,27 +143,27 @@ def test_start__invalid_bodies(api: httpx.Client, server: LocalRudderStack, body
 
 
 def test_list_syncs__newest_first_and_filtered(api: httpx.Client, clock: ManualClock) -> None:
-    """Lists begin with the newest sync; the filters narrow them."""
+    """The list begins with the newest sync and can be filtered."""
     sync_ids = []
     for _ in range(3):
         sync_ids.append(start(api))
         clock.advance(100)
     sync_ids.append(start(api))
     newest_first = sync_ids[::-1]
-    # Another offset, the same moment: that of the second start.
+    # The time of the second start, with another UTC offset.
     second = datetime(2026, 1, 5, 1, 1, 40, tzinfo=timezone(timedelta(hours=1))).isoformat()
 
-    assert listed(api) == newest_first
-    assert listed(api, status="running") == newest_first[:1]
-    assert listed(api, status="succeeded") == newest_first[1:]
-    assert listed(api, status="failed") == []
-    assert listed(api, started_after=second) == newest_first[:2]
-    assert listed(api, started_before=second) == newest_first[3:]
-    assert listed(api, per_page=2, page=2) == newest_first[2:]
+    assert list_ids(api) == newest_first
+    assert list_ids(api, status="running") == newest_first[:1]
+    assert list_ids(api, status="succeeded") == newest_first[1:]
+    assert list_ids(api, status="failed") == []
+    assert list_ids(api, started_after=second) == newest_first[:2]
+    assert list_ids(api, started_before=second) == newest_first[3:]
+    assert list_ids(api, per_page=2, page=2) == newest_first[2:]
 
 
 def test_list_syncs__pages(api: httpx.Client) -> None:
-    """The next page is told as a path that keeps the query; the last page tells an empty one."""
+    """The next page is a path with the same query. On the last page it is empty."""
     for _ in range(3):
         start(api)
         api.post("/retl-connections/crm/stop")
@@ -199,11 +199,11 @@ def test_list_syncs__pages(api: httpx.Client) -> None:
         "started_after=2026-01-05",
         "started_after=2026-01-05T00:00:00",
         "started_after=2026-13-05T00:00:00Z",
-        "started_before=2026-01-05T00:00:00+01:00",  # a bare + is a space
+        "started_before=2026-01-05T00:00:00+01:00",  # an unescaped + is a space
     ],
 )
 def test_list_syncs__invalid_query(api: httpx.Client, query: str) -> None:
-    """A wrong query is an error that names the parameter."""
+    """An invalid query is an error that names the parameter."""
     answer = api.get(f"/retl-connections/crm/syncs?{query}")
 
     assert answer.status_code == 400
@@ -220,30 +220,30 @@ def test_list_syncs__invalid_query(api: httpx.Client, query: str) -> None:
     ],
 )
 def test_list_syncs__moments(api: httpx.Client, moment: str) -> None:
-    """All of RFC 3339 is understood, leap seconds and the year 1 included."""
+    """All of RFC 3339 is accepted, including leap seconds and the year 1."""
     sync_id = start(api)
-    found = listed(api, started_after=moment)
+    found = list_ids(api, started_after=moment)
 
-    # The leap second ends where the sync begins, and "after" leaves that moment out.
+    # The leap second ends at the start of the sync, which "after" excludes.
     assert found == ([] if ":60" in moment else [sync_id])
 
 
 def test_hidden_sync(api: httpx.Client, server: LocalRudderStack, clock: ManualClock) -> None:
-    """A sync can be unknown to the API in its first seconds, though it runs."""
+    """The API can hide a running sync in its first seconds."""
     server.script_next("crm", SyncScript(duration_seconds=60, hidden_for_seconds=10))
     sync_id = start(api)
     path = f"/retl-connections/crm/syncs/{sync_id}"
 
     assert api.get(path).status_code == 404
-    assert listed(api) == []
+    assert list_ids(api) == []
     assert api.post("/retl-connections/crm/start").status_code == 409
     clock.advance(10)
     assert api.get(path).status_code == 200
-    assert listed(api) == [sync_id]
+    assert list_ids(api) == [sync_id]
 
 
 def test_connections__pages_and_filters(api: httpx.Client, server: LocalRudderStack) -> None:
-    """Connections come in the order in which they were added, and by source or destination."""
+    """Connections are listed in pages, and can be filtered by source and destination."""
     for number in range(119):
         server.add_connection(
             f"c{number}", f"source-{number % 2}", "hub", schedule={"type": "basic"}
@@ -266,7 +266,7 @@ def test_connections__pages_and_filters(api: httpx.Client, server: LocalRudderSt
 
 
 def test_sources_and_destinations__pages(api: httpx.Client, server: LocalRudderStack) -> None:
-    """Their lists tell the next page as a path from /v2, and the last page in two more ways."""
+    """These lists write the next page as a path from /v2, and mark the last page differently."""
     for number in range(59):
         server.add_source(f"s{number}", definition="snowflake", accountId="a")
         server.add_destination(f"d{number}", type="HUBSPOT", config={"secret": "x"})
@@ -283,7 +283,7 @@ def test_sources_and_destinations__pages(api: httpx.Client, server: LocalRudderS
 
 
 def test_project_runs(api: httpx.Client, server: LocalRudderStack, clock: ManualClock) -> None:
-    """A Profiles project runs once at a time; a finished run with an error has failed."""
+    """A Profiles project has one run at a time. A finished run can have an error."""
     script = RunScript(duration_seconds=10, error="out of credits", snake_case=True)
     server.add_project("project", script)
     body = {"parameters": ["--rebase_incremental"]}
@@ -306,14 +306,14 @@ def test_project_runs(api: httpx.Client, server: LocalRudderStack, clock: Manual
 @pytest.mark.parametrize(
     "path",
     [
-        "/retl-connections/nobody",
-        "/retl-connections/nobody/syncs",
-        "/retl-connections/crm/syncs/nobody",
-        "/retl-connections/nobody/syncs/nobody",
-        "/retl-sources/nobody",
-        "/destinations/nobody",
-        "/sources/nobody/runs/nobody/status",
-        "/sources/crm-source/runs/nobody/status",
+        "/retl-connections/unknown",
+        "/retl-connections/unknown/syncs",
+        "/retl-connections/crm/syncs/unknown",
+        "/retl-connections/unknown/syncs/unknown",
+        "/retl-sources/unknown",
+        "/destinations/unknown",
+        "/sources/unknown/runs/unknown/status",
+        "/sources/crm-source/runs/unknown/status",
         "/retl-connections/",
         "/retl-connections//syncs",
         "/nothing/here",
@@ -321,19 +321,19 @@ def test_project_runs(api: httpx.Client, server: LocalRudderStack, clock: Manual
     ],
 )
 def test_unknown(api: httpx.Client, path: str) -> None:
-    """What is not there is 404."""
+    """An unknown id or path is answered with 404."""
     assert api.get(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["nobody/start", "nobody/stop"])
+@pytest.mark.parametrize("path", ["unknown/start", "unknown/stop"])
 def test_unknown__post(api: httpx.Client, server: LocalRudderStack, path: str) -> None:
-    """What is not there cannot be started or stopped."""
+    """An unknown connection cannot be started or stopped."""
     assert api.post(f"/retl-connections/{path}").status_code == 404
     assert server.starts() + server.stops() == []
 
 
 def test_wrong_method(api: httpx.Client) -> None:
-    """A path that knows other methods says which."""
+    """A wrong method is answered with 405 and the allowed method."""
     answer = api.put("/retl-connections/crm/start")
 
     assert answer.status_code == 405
@@ -344,7 +344,7 @@ def test_wrong_method(api: httpx.Client) -> None:
     "authorization", ["Bearer wrong", "Bearer", "test-token", "Basic test-token", ""]
 )
 def test_wrong_token(api: httpx.Client, server: LocalRudderStack, authorization: str) -> None:
-    """Only the right token is let in, and none is kept in the log of requests."""
+    """A wrong token is answered with 401, and no token is in the request log."""
     answer = api.post("/retl-connections/crm/start", headers={"authorization": authorization})
 
     assert answer.status_code == 401
@@ -353,7 +353,7 @@ def test_wrong_token(api: httpx.Client, server: LocalRudderStack, authorization:
 
 
 def test_denied(api: httpx.Client, server: LocalRudderStack) -> None:
-    """A missing permission is 403, told in words, for a connection or for an operation."""
+    """A missing permission is answered with 403 and its message."""
     server.add_connection("secret", deny="needs Connect on the source")
     server.deny("needs Edit", operation="startRetlSync", connection_id="crm")
 
@@ -372,11 +372,11 @@ def test_denied(api: httpx.Client, server: LocalRudderStack) -> None:
 
 
 def test_error_shapes(api: httpx.Client, server: LocalRudderStack) -> None:
-    """Errors come in the three shapes of the real API, always the same for the same error."""
+    """Errors have the three shapes of RudderStack's API, one for each kind of error."""
     server.add_connection("secret", deny="no")
     unauthorized = api.get("/destinations", headers={"authorization": "Bearer x"})
 
     assert unauthorized.json().keys() == {"error"}
-    assert api.get("/destinations/nobody").json().keys() == {"message"}
+    assert api.get("/destinations/unknown").json().keys() == {"message"}
     forbidden = api.get("/retl-connections/secret").json()
     assert forbidden.keys() == {"message", "code", "details"}

@@ -1,4 +1,4 @@
-"""The odd shapes in which a sync can show itself."""
+"""The JSON of syncs, connections and runs, also in unusual shapes."""
 
 import httpx
 import pytest
@@ -8,7 +8,7 @@ from dagster_rudderstack.testing import LocalRudderStack, SyncScript, TableSync
 FULL = {"succeeded": {"total": 5}, "failed": {"total": 0}, "changed": {"total": 5}, "total": 5}
 
 
-def shown(server: LocalRudderStack, api: httpx.Client, script: SyncScript) -> dict[str, object]:
+def sync_json(server: LocalRudderStack, api: httpx.Client, script: SyncScript) -> dict[str, object]:
     server.add_connection("crm", script=script)
     sync_id = server.start_sync("crm")
     content = api.get(f"/retl-connections/crm/syncs/{sync_id}").json()
@@ -31,32 +31,32 @@ def shown(server: LocalRudderStack, api: httpx.Client, script: SyncScript) -> di
 def test_metrics(
     server: LocalRudderStack, api: httpx.Client, script: SyncScript, metrics: object
 ) -> None:
-    """Metrics can be whole, null, or partly there."""
-    assert shown(server, api, script)["metrics"] == metrics
+    """Metrics can be complete, null or partial."""
+    assert sync_json(server, api, script)["metrics"] == metrics
 
 
 def test_metrics__missing(server: LocalRudderStack, api: httpx.Client) -> None:
-    """Metrics can be missing altogether."""
-    assert "metrics" not in shown(server, api, SyncScript(metrics="missing"))
+    """Metrics can be missing."""
+    assert "metrics" not in sync_json(server, api, SyncScript(metrics="missing"))
 
 
 def test_no_finish(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A status can sound like the end though no end is told."""
-    sync = shown(server, api, SyncScript(status="Aborted", finished=False))
+    """A sync can have a final status without `finishedAt`."""
+    sync = sync_json(server, api, SyncScript(status="Aborted", finished=False))
 
     assert (sync["status"], sync["finishedAt"]) == ("Aborted", None)
     assert sync["startedAt"] is not None
 
 
 def test_null_timestamps(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A sync can come without any times."""
-    sync = shown(server, api, SyncScript(null_timestamps=True))
+    """A sync can have null for both times."""
+    sync = sync_json(server, api, SyncScript(null_timestamps=True))
 
     assert (sync["startedAt"], sync["finishedAt"]) == (None, None)
 
 
 def test_connection(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A connection shows what it was given, and further fields as they are."""
+    """A connection has the fields that were set, and the wire fields as they are."""
     server.add_connection(
         "crm",
         "warehouse",
@@ -69,19 +69,19 @@ def test_connection(server: LocalRudderStack, api: httpx.Client) -> None:
         externalId="x1",
     )
 
-    shows = api.get("/retl-connections/crm").json()
+    content = api.get("/retl-connections/crm").json()
 
-    assert shows["sourceId"] == "warehouse"
-    assert shows["destinationId"] == "hubspot"
-    assert shows["schedule"]["cronExpression"] == "0 * * * *"
-    assert shows["identifiers"] == [{"from": "id", "to": "Id"}]
-    assert shows["mappings"] == [{"from": "mail", "to": "Email"}]
-    assert shows["constants"] == [{"key": "origin", "value": "dwh"}]
-    assert (shows["object"], shows["externalId"]) == ("Contact", "x1")
+    assert content["sourceId"] == "warehouse"
+    assert content["destinationId"] == "hubspot"
+    assert content["schedule"]["cronExpression"] == "0 * * * *"
+    assert content["identifiers"] == [{"from": "id", "to": "Id"}]
+    assert content["mappings"] == [{"from": "mail", "to": "Email"}]
+    assert content["constants"] == [{"key": "origin", "value": "dwh"}]
+    assert (content["object"], content["externalId"]) == ("Contact", "x1")
 
 
 def test_connection__of_a_table(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A connection with a table shows the mappings of the table."""
+    """A connection with a table has the mappings of the table."""
     mappings = {"id": "Id", "mail": "Email"}
     server.add_connection("crm", table=TableSync("w.duckdb", "t", mappings=mappings))
     server.add_connection("ads", table=TableSync("w.duckdb", "t"))
@@ -94,7 +94,7 @@ def test_connection__of_a_table(server: LocalRudderStack, api: httpx.Client) -> 
 
 
 def test_run__camel_case(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A run of a project shows its times in camelCase unless it is told otherwise."""
+    """A run has camelCase keys by default."""
     server.add_project("project")
     run_id = api.post("/sources/project/start").json()["runId"]
     run = api.get(f"/sources/project/runs/{run_id}/status").json()
@@ -104,7 +104,7 @@ def test_run__camel_case(server: LocalRudderStack, api: httpx.Client) -> None:
 
 
 def test_removed_connection(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A connection that was taken away is not found."""
+    """A removed connection is not found."""
     server.add_connection("crm")
     server.remove_connection("crm")
 

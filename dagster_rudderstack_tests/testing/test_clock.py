@@ -19,7 +19,7 @@ def test_real_time() -> None:
 
 
 def test_scale() -> None:
-    """A scaled clock runs faster, and sleeps as much shorter."""
+    """A scaled clock runs faster and sleeps for a shorter time."""
     fast = ScaledClock(scale=10_000)
     real_before, before = time.monotonic(), fast()
     fast.sleep(100)
@@ -30,7 +30,7 @@ def test_scale() -> None:
 
 
 def test_skew() -> None:
-    """A skewed clock shows another time, but counts the same seconds."""
+    """A skewed clock shows another time but counts the same seconds."""
     right = ScaledClock(scale=2)
     wrong = right.skewed(-300)
 
@@ -40,7 +40,7 @@ def test_skew() -> None:
 
 
 def test_origin() -> None:
-    """Two processes that share an origin share the clock."""
+    """Two processes with the same origin have the same clock."""
     origin = time.time() - 10
 
     assert ScaledClock(60, origin=origin)() == pytest.approx(origin + 600, abs=60)
@@ -48,13 +48,13 @@ def test_origin() -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_wrong_scale(scale: float) -> None:
-    """Time can only go forward, and not infinitely fast."""
+    """The scale must be positive and finite."""
     with pytest.raises(ValueError, match="scale"):
         ScaledClock(scale)
 
 
 def test_manual() -> None:
-    """A manual clock stands still until it is moved on."""
+    """A manual clock stands still until it is advanced."""
     manual = ManualClock(1000)
     manual.advance(5)
     manual.sleep(2)
@@ -67,6 +67,6 @@ def test_manual() -> None:
 
 
 def test_timestamps() -> None:
-    """Times are written with milliseconds, and none is lost to rounding."""
+    """Timestamps have milliseconds, and `to_milliseconds` does not round up."""
     assert clock.timestamp(1_767_571_200.123) == "2026-01-05T00:00:00.123Z"
     assert clock.timestamp(clock.to_milliseconds(1_767_571_200.9999)).endswith("00.999Z")

@@ -1,4 +1,4 @@
-"""The configuration file: what it declares, and what is said of its mistakes."""
+"""The configuration file, and the messages for errors in it."""
 
 import json
 from pathlib import Path
@@ -33,15 +33,15 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def written(folder: Path, content: Any) -> Path:
+def write(folder: Path, content: Any) -> Path:
     path = folder / "config.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
 
 def test_whole(tmp_path: Path) -> None:
-    """A file can declare all that there is; its paths are taken from where it lies."""
-    config = read_config(written(tmp_path, WHOLE))
+    """A file can declare every kind of object. Its paths are relative to its folder."""
+    config = read_config(write(tmp_path, WHOLE))
     crm = config.connections[0]
 
     assert crm.script == SyncScript(duration_seconds=2, rows_total=None, rows_failed=3)
@@ -54,8 +54,8 @@ def test_whole(tmp_path: Path) -> None:
 
 
 def test_reset_goes_back_to_the_file(tmp_path: Path) -> None:
-    """After a reset there is what the file declares, and nothing else."""
-    server = LocalRudderStack(config=read_config(written(tmp_path, WHOLE)))
+    """After a reset, only the content of the file is left."""
+    server = LocalRudderStack(config=read_config(write(tmp_path, WHOLE)))
     server.add_connection("more")
     server.start_sync("ads")
     server.reset()
@@ -69,7 +69,7 @@ def wrong(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         ("{", "config.json is not JSON"),
         ([], "must be an object"),
@@ -110,13 +110,13 @@ def wrong(**changes: Any) -> dict[str, Any]:
         ({"faults": [{"kind": "status", "operation": "x"}]}, r"faults\[0\]: Unknown operation 'x'"),
     ],
 )
-def test_mistakes(tmp_path: Path, content: Any, complaint: str) -> None:
-    """A mistake is named by its place in the file."""
-    with pytest.raises(ConfigError, match=complaint):
-        read_config(written(tmp_path, content))
+def test_errors(tmp_path: Path, content: Any, message: str) -> None:
+    """The message names the place of the error in the file."""
+    with pytest.raises(ConfigError, match=message):
+        read_config(write(tmp_path, content))
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is an error that says so."""
+    """A missing file is an error."""
     with pytest.raises(ConfigError, match=r"nothing.json cannot be read: No such file"):
         read_config(tmp_path / "nothing.json")

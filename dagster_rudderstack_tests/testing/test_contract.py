@@ -1,4 +1,4 @@
-"""Generated requests to every operation of the contract: no answer is outside of it."""
+"""Generated requests to every operation of the contract. All answers conform to it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ few_examples = settings(
 
 @dataclass
 class Target:
-    """A server with something in it, and ids that exist on it."""
+    """A server with some objects, and their ids."""
 
     server: LocalRudderStack
     ids: dict[str, str]
@@ -93,14 +93,14 @@ def is_valid(case: Case) -> bool:
 @SCHEMA.parametrize()
 @few_examples
 def test_generated_request(case: Case, target: Target) -> None:
-    """Whatever is asked for, the answer is one that the contract knows."""
+    """Each request has an answer that the contract allows."""
     exchange(case, target)
 
 
 @SCHEMA.parametrize()
 @few_examples
 def test_generated_request__known_ids(case: Case, target: Target) -> None:
-    """A valid request for something that exists succeeds."""
+    """A valid request for an existing object succeeds."""
     ids = {name: target.ids[name] for name in case.path_parameters or {}}
     if "/sources/" in case.path:
         ids["sourceId"] = "project"

@@ -1,4 +1,4 @@
-"""How values of DuckDB become plain ones, and when two of them are the same."""
+"""The conversion of DuckDB's values to plain values and to canonical texts."""
 
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -38,14 +38,14 @@ from dagster_rudderstack.testing.rows.duckdb_values import canonical_text, plain
     ],
 )
 def test_plain(value: Any, expected: Any) -> None:
-    """A value becomes one that any database knows."""
+    """A value is converted to one that any database can store."""
     assert plain(value) == expected
     assert type(plain(value)) is type(expected)
 
 
 @pytest.mark.parametrize("value", [None, True, 1, "1", 1.5, b"1", "null", "[1]"])
 def test_canonical_text(value: Any) -> None:
-    """Different values have different texts, the same value always the same."""
+    """Different values have different texts, and equal values have equal texts."""
     others = [None, True, 1, "1", 1.5, b"1", "null", "[1]"]
 
     assert [canonical_text(other) for other in others].count(canonical_text(value)) == 1
@@ -53,5 +53,5 @@ def test_canonical_text(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [Decimal("12.30"), date(2026, 1, 5), UUID(int=1), 2**70])
 def test_canonical_text__survives_storage(value: Any) -> None:
-    """A value that was stored in its plain form is recognized."""
+    """The text of a value does not change when its plain form is stored."""
     assert canonical_text(plain(value)) == canonical_text(value)

@@ -1,4 +1,4 @@
-"""Which requests a rule hits: pure decisions, no server."""
+"""Which requests a rule hits. No server is needed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ POLL = FaultTarget("get_sync", "GET", "crm")
 
 
 def hits(*faults: Fault, targets: list[FaultTarget], seed: int = 0) -> list[int | None]:
-    """For each request in turn the status of the fault that hits it."""
+    """Return for each request the status of the fault that hits it."""
     rules = FaultRules(ManualClock(), seed)
     for fault in faults:
         rules.add(fault)
@@ -19,26 +19,26 @@ def hits(*faults: Fault, targets: list[FaultTarget], seed: int = 0) -> list[int 
 
 
 def test_once() -> None:
-    """A plain rule strikes once."""
+    """A rule without further settings hits one request."""
     assert hits(Fault("status"), targets=[POLL] * 3) == [503, None, None]
 
 
 def test_times_and_skip() -> None:
-    """A rule spares the first, then strikes so many times."""
+    """A rule ignores the first `skip` requests, then hits `times` requests."""
     fault = Fault("status", skip=1, times=2)
 
     assert hits(fault, targets=[POLL] * 5) == [None, 503, 503, None, None]
 
 
 def test_every() -> None:
-    """Each third request is hit, without a limit."""
+    """A rule can hit each third request, without a limit."""
     fault = Fault("status", every=3)
 
     assert hits(fault, targets=[POLL] * 7) == [None, None, 503, None, None, 503, None]
 
 
 def test_every__limited() -> None:
-    """A limit that is given holds."""
+    """A limit also applies to `every`."""
     assert hits(Fault("status", every=2, times=1), targets=[POLL] * 4).count(503) == 1
 
 
@@ -52,33 +52,33 @@ def test_every__limited() -> None:
     ],
 )
 def test_which_requests(fault: Fault) -> None:
-    """A rule waits for a request that it is about."""
+    """A rule can match requests by operation or method."""
     assert hits(fault, targets=[POLL, START]) == [None, 503]
 
 
 def test_which_connection() -> None:
-    """A rule can be about one connection."""
+    """A rule can match the requests of one connection."""
     other = FaultTarget("get_sync", "GET", "other")
 
     assert hits(Fault("status", connection_id="other"), targets=[POLL, other]) == [None, 503]
 
 
 def test_first_added_wins() -> None:
-    """Of several rules that would strike the first does; the other keeps its turn."""
+    """If several rules match, the first one hits, and the others do not count the hit."""
     faults = [Fault("status", status=500), Fault("status", status=502)]
 
     assert hits(*faults, targets=[POLL] * 3) == [500, 502, None]
 
 
 def test_every__counts_what_another_rule_hits() -> None:
-    """A rule counts the requests that match it, whoever hits them."""
+    """A rule counts each matching request, also those that another rule hits."""
     faults = [Fault("status", status=500), Fault("status", status=502, every=2)]
 
     assert hits(*faults, targets=[POLL] * 4) == [500, 502, None, 502]
 
 
 def test_probability() -> None:
-    """A share of the requests is hit: the same ones for the same seed."""
+    """A rule can hit requests at random. The same seed hits the same requests."""
     fault = Fault("status", probability=0.2)
     first = hits(fault, targets=[POLL] * 1000, seed=1)
 
@@ -88,7 +88,7 @@ def test_probability() -> None:
 
 
 def test_probability__not_disturbed_by_other_rules() -> None:
-    """What a rule hits does not change when another one comes after it."""
+    """The hits of a rule do not change when another rule is added after it."""
     fault = Fault("status", probability=0.2)
     alone = hits(fault, targets=[POLL] * 200)
     both = hits(fault, Fault("status", status=429, times=None), targets=[POLL] * 200)
@@ -97,21 +97,21 @@ def test_probability__not_disturbed_by_other_rules() -> None:
 
 
 def test_window() -> None:
-    """A window is told in seconds after the rule was added, and has no limit inside."""
+    """A window counts in seconds after the rule was added. It has no limit by default."""
     clock = ManualClock()
     rules = FaultRules(clock, 0)
     clock.advance(1000)
     rules.add(Fault("status", status=401, from_seconds=60, until_seconds=120))
-    struck = []
+    found = []
     for _ in range(5):
-        struck.append([rules.choose(POLL) is not None, rules.choose(POLL) is not None])
+        found.append([rules.choose(POLL) is not None, rules.choose(POLL) is not None])
         clock.advance(30)
 
-    assert struck == [[False] * 2, [False] * 2, [True] * 2, [True] * 2, [False] * 2]
+    assert found == [[False] * 2, [False] * 2, [True] * 2, [True] * 2, [False] * 2]
 
 
 def test_clear() -> None:
-    """Rules that are removed do nothing."""
+    """Rules that were removed hit no request."""
     rules = FaultRules(ManualClock(), 0)
     rules.add(Fault("status", times=None))
     rules.clear()
@@ -120,7 +120,7 @@ def test_clear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "message"),
     [
         ({"kind": "explosion"}, "explosion"),
         ({"kind": "status", "operation": "begin"}, "begin.*list_connections"),
@@ -135,7 +135,7 @@ def test_clear() -> None:
         ({"kind": "status", "retry_after": "soon", "retry_after_as_date": True}, "retry_after"),
     ],
 )
-def test_wrong_rule(settings: dict[str, object], complaint: str) -> None:
-    """A rule that makes no sense is refused where it is written."""
-    with pytest.raises(ValueError, match=complaint):
+def test_wrong_rule(settings: dict[str, object], message: str) -> None:
+    """An invalid rule is an error when it is created."""
+    with pytest.raises(ValueError, match=message):
         Fault(**settings)  # type: ignore[arg-type]

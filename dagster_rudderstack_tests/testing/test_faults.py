@@ -1,4 +1,4 @@
-"""What a client sees of each kind of fault, and what the server did meanwhile."""
+"""What each kind of fault does to the client and to the workspace."""
 
 import contextlib
 import socket
@@ -23,7 +23,7 @@ def _connection(server: LocalRudderStack) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_status__server_error(server: LocalRudderStack, raw: httpx.Client, status: int) -> None:
-    """A gateway's error is an HTML page."""
+    """A 5xx is the HTML page of a gateway."""
     server.add_fault(Fault("status", status=status))
 
     answer = raw.get(CONNECTION)
@@ -36,7 +36,7 @@ def test_status__server_error(server: LocalRudderStack, raw: httpx.Client, statu
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 418])
 def test_status__client_error(server: LocalRudderStack, raw: httpx.Client, status: int) -> None:
-    """Any other error is JSON."""
+    """A 4xx is JSON."""
     server.add_fault(Fault("status", status=status))
 
     answer = raw.get(CONNECTION)
@@ -46,14 +46,14 @@ def test_status__client_error(server: LocalRudderStack, raw: httpx.Client, statu
 
 
 def test_status__body_and_headers(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """An error can say anything."""
+    """The body and the headers of an error can be set."""
     server.add_fault(Fault("status", status=500, body='{"error":"x"}', headers={"x-id": "7"}))
     server.add_fault(Fault("status", status=500, body="oops"))
 
-    told, text = raw.get(CONNECTION), raw.get(CONNECTION)
+    error, text = raw.get(CONNECTION), raw.get(CONNECTION)
 
-    assert (told.json(), told.headers["x-id"]) == ({"error": "x"}, "7")
-    assert told.headers["content-type"] == "application/json"
+    assert (error.json(), error.headers["x-id"]) == ({"error": "x"}, "7")
+    assert error.headers["content-type"] == "application/json"
     assert text.text == "oops"
 
 
@@ -71,7 +71,7 @@ def test_status__body_and_headers(server: LocalRudderStack, raw: httpx.Client) -
 def test_retry_after(
     server: LocalRudderStack, raw: httpx.Client, fault: Fault, header: str | None
 ) -> None:
-    """A 429 comes with or without Retry-After, which can be absurd."""
+    """A 429 has no Retry-After, a valid one, or an invalid one."""
     server.add_fault(fault)
 
     assert raw.get(CONNECTION).headers.get("retry-after") == header
@@ -83,8 +83,8 @@ def test_retry_after__date(server: LocalRudderStack, raw: httpx.Client) -> None:
 
     answer = raw.get(CONNECTION)
 
-    told = parsedate_to_datetime(answer.headers["retry-after"])
-    assert (told - parsedate_to_datetime(answer.headers["date"])).total_seconds() == 90
+    retry_at = parsedate_to_datetime(answer.headers["retry-after"])
+    assert (retry_at - parsedate_to_datetime(answer.headers["date"])).total_seconds() == 90
 
 
 def test_reset(server: LocalRudderStack, raw: httpx.Client) -> None:
@@ -107,7 +107,7 @@ def test_close(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_truncated(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """The answer breaks off before its announced length."""
+    """The answer ends before its Content-Length."""
     server.add_fault(Fault("truncated"))
 
     with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without sending complete"):
@@ -115,7 +115,7 @@ def test_truncated(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_truncated__on_the_wire(server: LocalRudderStack) -> None:
-    """Of the true answer, half is sent, under the length of the whole."""
+    """Half of the correct answer is sent, with the length of the whole."""
     server.add_fault(Fault("truncated", effect=True))
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port)) as line:
@@ -132,7 +132,7 @@ def test_truncated__on_the_wire(server: LocalRudderStack) -> None:
 
 
 def test_empty(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """A 200 says nothing."""
+    """The answer is 200 without a body."""
     server.add_fault(Fault("empty"))
 
     answer = raw.get(CONNECTION)
@@ -141,7 +141,7 @@ def test_empty(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_wrong_type(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """A 200 says something else than it should: JSON of several shapes, and HTML, in turn."""
+    """The answer is 200 with a body of the wrong type: one of six, in turn."""
     server.add_fault(Fault("wrong_type", times=None))
 
     answers = [raw.get(CONNECTION) for _ in range(7)]
@@ -153,14 +153,14 @@ def test_wrong_type(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_wrong_type__given(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """The wrong answer can be chosen."""
+    """The body of the wrong type can be set."""
     server.add_fault(Fault("wrong_type", body='{"syncId":5}'))
 
     assert raw.get(CONNECTION).json() == {"syncId": 5}
 
 
 def test_body(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """A 200 can have any body and any content type."""
+    """The body and the content type of a 200 can be set."""
     server.add_fault(Fault("body", body="syncId=5", content_type="text/plain"))
 
     answer = raw.get(CONNECTION)
@@ -170,7 +170,7 @@ def test_body(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_huge(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """An error can have a body of many megabytes."""
+    """The body of an error can be large."""
     server.add_fault(Fault("huge", size_bytes=3_000_000))
 
     answer = raw.get(CONNECTION)
@@ -179,7 +179,7 @@ def test_huge(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_redirect(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """An answer can point elsewhere."""
+    """The answer can be a redirect."""
     server.add_fault(Fault("redirect", location="http://elsewhere.example/v2"))
     server.add_fault(Fault("redirect", status=302))
 
@@ -190,7 +190,7 @@ def test_redirect(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_slow(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """An answer comes late, and is the true one."""
+    """The answer is late and correct."""
     server.add_fault(Fault("slow", seconds=0.05))
     began = time.monotonic()
 
@@ -201,14 +201,16 @@ def test_slow(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("effect", [False, True])
-def test_slow__client_hangs_up(server: LocalRudderStack, raw: httpx.Client, effect: bool) -> None:
-    """A start whose client loses patience has an effect only if the fault says so."""
+def test_slow__client_disconnects(
+    server: LocalRudderStack, raw: httpx.Client, effect: bool
+) -> None:
+    """If the client disconnects, a start takes effect only with `effect`."""
     server.add_fault(Fault("slow", seconds=30, effect=effect))
 
     with pytest.raises(httpx.ReadTimeout):
         raw.post(START, timeout=0.05)
 
-    # The server sees the client go, and does not keep the request for half a minute.
+    # The server notices the disconnect at once, not after 30 s.
     began = time.monotonic()
     while not server.requests or server._simulator.request_log._in_flight:
         assert time.monotonic() - began < 10
@@ -235,7 +237,7 @@ def test_slow__client_hangs_up(server: LocalRudderStack, raw: httpx.Client, effe
     ids=lambda fault: f"{fault.kind}-{fault.status_code}",
 )
 def test_effect(server: LocalRudderStack, raw: httpx.Client, fault: Fault) -> None:
-    """A request can take effect though its answer is lost, in each way of losing it."""
+    """With `effect`, the request takes effect although its answer is lost, for each kind."""
     server.add_fault(fault)
 
     answered: int | None = None
@@ -251,7 +253,7 @@ def test_effect(server: LocalRudderStack, raw: httpx.Client, fault: Fault) -> No
 
 @pytest.mark.parametrize("kind", ["status", "reset", "truncated", "empty", "redirect", "huge"])
 def test_no_effect(server: LocalRudderStack, raw: httpx.Client, kind: str) -> None:
-    """Otherwise the request is lost, and has no effect."""
+    """Without `effect`, the request has no effect."""
     server.add_fault(Fault(kind))  # type: ignore[arg-type]
 
     with contextlib.suppress(httpx.TransportError):
@@ -263,7 +265,7 @@ def test_no_effect(server: LocalRudderStack, raw: httpx.Client, kind: str) -> No
 
 
 def test_seconds(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """A fault of any kind can take its time."""
+    """A fault of any kind can be delayed."""
     server.add_fault(Fault("status", seconds=0.05))
     began = time.monotonic()
 
@@ -272,7 +274,7 @@ def test_seconds(server: LocalRudderStack, raw: httpx.Client) -> None:
 
 
 def test_scheduled_sync(server: LocalRudderStack, api: httpx.Client) -> None:
-    """RudderStack's schedule can be faster than our start by a moment."""
+    """RudderStack's schedule can start a sync just before a request to start one."""
     server.add_fault(Fault("scheduled_sync", operation="start"))
 
     answer = api.post(START)
@@ -283,7 +285,7 @@ def test_scheduled_sync(server: LocalRudderStack, api: httpx.Client) -> None:
 
 
 def test_scheduled_sync__parallel(server: LocalRudderStack, api: httpx.Client) -> None:
-    """With parallel syncs, the scheduled sync and ours both run."""
+    """With parallel syncs, the scheduled sync and the requested sync both run."""
     server.update_connection("crm", parallel_syncs=True)
     script = SyncScript(duration_seconds=5)
     server.add_fault(Fault("scheduled_sync", operation="start", script=script))
@@ -293,7 +295,7 @@ def test_scheduled_sync__parallel(server: LocalRudderStack, api: httpx.Client) -
 
 
 def test_scheduled_sync__while_one_runs(server: LocalRudderStack, api: httpx.Client) -> None:
-    """The schedule, too, finds a running sync in its way."""
+    """The schedule does not start a sync while another one runs."""
     server.start_sync("crm", "dashboard")
     server.add_fault(Fault("scheduled_sync", operation="start"))
 
@@ -302,7 +304,7 @@ def test_scheduled_sync__while_one_runs(server: LocalRudderStack, api: httpx.Cli
 
 
 def test_paging(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """The next page can be said to be on another host, or to be the same page for ever."""
+    """The next page can be on another host, or the same page again."""
     fault = Fault("paging", operation="list_connections", next="https://evil.example/v2?page=2")
     server.add_fault(fault)
     server.add_fault(Fault("paging", operation="list_connections", times=None))
@@ -323,7 +325,7 @@ def test_paging__of_an_error(server: LocalRudderStack, raw: httpx.Client) -> Non
 
 
 def test_unknown_path(server: LocalRudderStack, make_api: ApiMaker) -> None:
-    """Faults strike requests that lead nowhere, too."""
+    """Faults hit requests for unknown paths as well."""
     server.add_fault(Fault("status", operation="unknown"))
     raw = make_api(server, checked=False)
 
@@ -332,7 +334,7 @@ def test_unknown_path(server: LocalRudderStack, make_api: ApiMaker) -> None:
 
 
 def test_clear_faults(server: LocalRudderStack, api: httpx.Client) -> None:
-    """Without rules, all is well."""
+    """Without rules, requests succeed."""
     server.add_fault(Fault("status", times=None))
     server.clear_faults()
 

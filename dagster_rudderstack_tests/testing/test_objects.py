@@ -1,4 +1,4 @@
-"""What a test adds to the local RudderStack, and what is said of its mistakes."""
+"""Adding objects to the local RudderStack, and the messages for invalid ones."""
 
 import json
 from collections.abc import Callable
@@ -21,23 +21,23 @@ KINDS: list[tuple[Any, Callable[..., dict[str, Any]]]] = [
 
 @pytest.fixture
 def server() -> LocalRudderStack:
-    """A local RudderStack that need not listen."""
+    """A local RudderStack that does not listen."""
     return LocalRudderStack()
 
 
 @pytest.mark.parametrize(("kind", "write"), KINDS)
 def test_api_fields(kind: Any, write: Callable[..., dict[str, Any]]) -> None:
-    """All that the API shows of an object can be replaced, and is known by its name."""
-    shown = write(kind("a"), 0.0)
+    """Each field that the API returns is known, and `wire_fields` can replace it."""
+    content = write(kind("a"), 0.0)
     sample = json.loads((SAMPLES / f"{kind.__name__}.json").read_text())
 
-    assert set(kind.API_FIELDS) == set(shown) | set(sample)
-    assert write(kind("a", wire_fields=sample), 0.0) == {**shown, **sample}
+    assert set(kind.API_FIELDS) == set(content) | set(sample)
+    assert write(kind("a", wire_fields=sample), 0.0) == {**content, **sample}
 
 
 @pytest.mark.parametrize("name", ["x", "newField", "retries2"])
 def test_wire_field__new(name: str, server: LocalRudderStack) -> None:
-    """A field that the API does not have yet can be rehearsed."""
+    """A field that the API does not have yet is accepted."""
     fields: dict[str, Any] = {name: 1}
     server.add_source("s", **fields)
     server.add_destination("d", **fields)
@@ -47,7 +47,7 @@ def test_wire_field__new(name: str, server: LocalRudderStack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "complaint"),
+    ("fields", "message"),
     [
         ({"enabld": False}, "A connection has no field 'enabld'. Did you mean 'enabled'?"),
         ({"scrpt": SyncScript()}, "A connection has no field 'scrpt'. Did you mean 'script'?"),
@@ -62,19 +62,19 @@ def test_wire_field__new(name: str, server: LocalRudderStack) -> None:
         ({"wire_fields": {"x": 1}}, "A connection has no field 'wire_fields'."),
     ],
 )
-def test_wire_field__misspelt(
-    fields: dict[str, Any], complaint: str, server: LocalRudderStack
+def test_wire_field__misspelled(
+    fields: dict[str, Any], message: str, server: LocalRudderStack
 ) -> None:
-    """What looks like a setting or a field misspelt is no new field; nothing is added."""
+    """A misspelled setting or field is an error, and nothing is added."""
     with pytest.raises(ValueError, match="A connection has no") as caught:
         server.add_connection("crm", **fields)
 
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert server._workspace.connections() == []
 
 
-def test_wire_field__misspelt_elsewhere(server: LocalRudderStack) -> None:
-    """So it is with a source, a destination, and a change of a connection."""
+def test_wire_field__misspelled_elsewhere(server: LocalRudderStack) -> None:
+    """Sources, destinations and updates of connections are checked as well."""
     server.add_connection("crm")
     with pytest.raises(ValueError, match=r"A source has no field 'defintion'.*'definition'"):
         server.add_source("s", defintion="snowflake")
@@ -87,7 +87,7 @@ def test_wire_field__misspelt_elsewhere(server: LocalRudderStack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "message"),
     [
         ({"script": {"status": "failed"}}, r"script must be a SyncScript, not {'status'"),
         ({"script": {}}, r"script must be a SyncScript, not {}"),
@@ -100,14 +100,14 @@ def test_wire_field__misspelt_elsewhere(server: LocalRudderStack) -> None:
         ({"table": "customers"}, "table must be a TableSync, not 'customers'"),
     ],
 )
-def test_wrong_type(settings: dict[str, Any], complaint: str, server: LocalRudderStack) -> None:
-    """A script, a schedule or a table that is none is refused where it is given."""
-    with pytest.raises(TypeError, match=complaint):
+def test_wrong_type(settings: dict[str, Any], message: str, server: LocalRudderStack) -> None:
+    """A script, schedule or table of the wrong type is an error."""
+    with pytest.raises(TypeError, match=message):
         server.add_connection("crm", **settings)
 
 
 @pytest.mark.parametrize(
-    "give",
+    "pass_script",
     [
         lambda server, script: server.set_script("crm", script),
         lambda server, script: server.script_next("crm", SyncScript(), script),
@@ -115,12 +115,12 @@ def test_wrong_type(settings: dict[str, Any], complaint: str, server: LocalRudde
     ],
 )
 def test_wrong_script(
-    give: Callable[[LocalRudderStack, Any], object], server: LocalRudderStack
+    pass_script: Callable[[LocalRudderStack, Any], object], server: LocalRudderStack
 ) -> None:
-    """A script is checked wherever one is given, and nothing is done with it."""
+    """Each method checks its script before it does anything."""
     server.add_connection("crm")
     with pytest.raises(TypeError, match="script must be a SyncScript"):
-        give(server, {"status": "failed"})
+        pass_script(server, {"status": "failed"})
 
     assert server.syncs() == []
     server.start_sync("crm")

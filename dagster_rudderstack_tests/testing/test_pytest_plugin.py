@@ -1,4 +1,4 @@
-"""The fixture, as a project of a user's own brings it in."""
+"""The fixture `local_rudderstack`, as a user's project enables it."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def test_it_has_a_bug(local_rudderstack):
 
 
 def test_plugin(tmp_path: Path) -> None:
-    """The fixture gives each test a server of its own, and fails a test that met a bug of it."""
+    """Each test has its own server, and fails if the server has a bug."""
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_users.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]

@@ -1,4 +1,4 @@
-"""The control API, through the helper that other processes use."""
+"""The control API and its client `RemoteLocalRudderStack`."""
 
 import json
 import urllib.request
@@ -26,7 +26,7 @@ def remote(server: LocalRudderStack) -> RemoteLocalRudderStack:
 def test_everything(
     remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client
 ) -> None:
-    """What is scripted from afar happens, and what happened is told."""
+    """The client scripts the server and reads its state."""
     remote.add_source("s", definition="bigquery")
     remote.add_destination("d", type="HUBSPOT")
     remote.add_connection("crm", source_id="s", destination_id="d", schedule={"type": "basic"})
@@ -38,7 +38,7 @@ def test_everything(
     raw.post("/retl-connections/crm/stop")
 
     assert remote.syncs() == server.syncs()
-    assert remote.syncs("nobody") == []
+    assert remote.syncs("unknown") == []
     assert [sync.rows_total for sync in remote.syncs("crm")] == [7, 0]
     assert remote.syncs()[1].id == dashboard
     assert remote.requests == server.requests
@@ -50,7 +50,7 @@ def test_everything(
 def test_clear_and_reset(
     remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client
 ) -> None:
-    """Faults are removed alone, or with everything else."""
+    """Faults can be removed alone or with everything else."""
     remote.add_connection("crm")
     remote.add_fault(Fault("status", times=None))
     remote.clear_faults()
@@ -62,7 +62,7 @@ def test_clear_and_reset(
 
 
 def test_table(remote: RemoteLocalRudderStack, server: LocalRudderStack, tmp_path: Path) -> None:
-    """A table's relative paths are ours, not those of the other process."""
+    """Relative paths of a table are relative to the working directory of the client."""
     table = TableSync(warehouse=tmp_path / "w.duckdb", table="t", destination="d.sqlite")
     remote.add_connection("crm", table=table)
 
@@ -73,21 +73,21 @@ def test_table(remote: RemoteLocalRudderStack, server: LocalRudderStack, tmp_pat
 
 
 def test_denials(server: LocalRudderStack, raw: httpx.Client) -> None:
-    """Permissions can be taken away from afar."""
+    """The control API can deny requests."""
     server.add_connection("crm")
-    order = {"message": "needs Edit", "operation": "start"}
-    answer = raw.post(f"{server.url}/_control/denials", json=order)
+    command = {"message": "needs Edit", "operation": "start"}
+    answer = raw.post(f"{server.url}/_control/denials", json=command)
 
     assert answer.status_code == 200
     assert raw.post("/retl-connections/crm/start").status_code == 403
 
 
 @pytest.mark.parametrize(
-    ("path", "order", "refusal"),
+    ("path", "command", "refusal"),
     [
         ("connections", {"id": "x", "colour": "red"}, (400, "colour is unknown")),
         ("faults", {"kind": "boom"}, (400, "kind must be one of")),
-        ("scripts", {"connection_id": "nobody", "script": {}}, (404, "nobody not found")),
+        ("scripts", {"connection_id": "unknown", "script": {}}, (404, "unknown not found")),
         ("syncs", {"connection_id": "busy"}, (409, "already running")),
         ("syncs", {"connection_id": "busy", "origin": "api"}, (400, "origin must be one of")),
     ],
@@ -96,23 +96,23 @@ def test_refused(
     server: LocalRudderStack,
     remote: RemoteLocalRudderStack,
     path: str,
-    order: dict[str, object],
+    command: dict[str, object],
     refusal: tuple[int, str],
 ) -> None:
-    """An order that cannot be obeyed is refused with the reason."""
+    """An invalid command is refused with the reason."""
     status, message = refusal
     server.add_connection("busy", script=SyncScript(never_ends=True))
     server.start_sync("busy")
-    answer = httpx.post(f"{server.url}/_control/{path}", json=order, trust_env=False)
+    answer = httpx.post(f"{server.url}/_control/{path}", json=command, trust_env=False)
 
     assert answer.status_code == status
     assert message in answer.json()["error"]
     with pytest.raises(RuntimeError, match=message):
-        remote._call("POST", path, order)
+        remote._call("POST", path, command)
 
 
 def test_bug(server: LocalRudderStack) -> None:
-    """A bug of the server is a 500 that says so, here as well."""
+    """A bug of the server is a 500 of the control API."""
     server.add_connection("crm")
     server._workspace._syncs["odd"] = None  # type: ignore[assignment]
     answer = httpx.get(f"{server.url}/_control/state", trust_env=False)
@@ -125,14 +125,14 @@ def test_bug(server: LocalRudderStack) -> None:
 
 
 def test_no_json(server: LocalRudderStack) -> None:
-    """An order must be JSON."""
+    """A command must be JSON."""
     answer = httpx.post(f"{server.url}/_control/faults", content=b"{", trust_env=False)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "The body must be JSON"})
 
 
 def test_state(server: LocalRudderStack) -> None:
-    """The state can be read without any client of ours."""
+    """The state can be read with any HTTP client."""
     server.add_connection("crm")
     server.start_sync("crm")
     with urllib.request.urlopen(f"{server.url}/_control/state") as answer:  # noqa: S310
@@ -143,7 +143,7 @@ def test_state(server: LocalRudderStack) -> None:
 
 
 def test_not_in_the_log(server: LocalRudderStack, remote: RemoteLocalRudderStack) -> None:
-    """The log of requests shows the API's only, and faults spare the control API."""
+    """The request log and the faults ignore requests to the control API."""
     server.add_fault(Fault("reset", times=None))
 
     assert remote.syncs() == []
@@ -151,7 +151,7 @@ def test_not_in_the_log(server: LocalRudderStack, remote: RemoteLocalRudderStack
 
 
 def test_path_prefix() -> None:
-    """The control API lies under the prefix, too."""
+    """The control API is under the path prefix."""
     with LocalRudderStack(path_prefix="/proxy") as server:
         RemoteLocalRudderStack(server.url).add_connection("crm")
 
@@ -159,7 +159,7 @@ def test_path_prefix() -> None:
 
 
 def test_not_ready() -> None:
-    """Waiting for a server that is not there ends."""
+    """Waiting for a server that does not answer ends with TimeoutError."""
     remote = RemoteLocalRudderStack("http://127.0.0.1:9")
 
     with pytest.raises(TimeoutError, match="does not answer"):

@@ -1,4 +1,4 @@
-"""The server itself: its life, its clock, its log of requests, and how it bears many clients."""
+"""The server: start and close, clock, request log, and many clients at once."""
 
 import importlib
 import sys
@@ -26,13 +26,13 @@ from dagster_rudderstack_tests.testing.conftest import ApiMaker
 
 
 def test_public_names() -> None:
-    """What the package promises is there, in order."""
+    """`__all__` is sorted, and all of its names exist."""
     assert public.__all__ == sorted(public.__all__)
     assert all(hasattr(public, name) for name in public.__all__)
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who lacks the extra is told how to install it."""
+    """Without the extra, the error says how to install it."""
     monkeypatch.setitem(sys.modules, "starlette", None)
     monkeypatch.delitem(sys.modules, "dagster_rudderstack.testing")
 
@@ -41,7 +41,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_example_of_the_docstring(make_api: ApiMaker) -> None:
-    """The example that the package shows does what it says."""
+    """The example in the docstring of the package works."""
     with LocalRudderStack() as rudderstack:
         rudderstack.add_connection("crm", script=SyncScript(duration_seconds=2, rows_total=100))
         make_api(rudderstack).post("/retl-connections/crm/start")
@@ -50,7 +50,7 @@ def test_example_of_the_docstring(make_api: ApiMaker) -> None:
 
 
 def test_no_thread_is_left(make_api: ApiMaker) -> None:
-    """Closing ends the thread at once, whatever clients still wait for."""
+    """Closing ends the thread at once, even if clients wait for answers."""
     before = set(threading.enumerate())
     with LocalRudderStack() as server:
         server.add_fault(Fault("slow", seconds=60))
@@ -68,7 +68,7 @@ def test_no_thread_is_left(make_api: ApiMaker) -> None:
 
 
 def test_latency__closing(make_api: ApiMaker) -> None:
-    """A long latency does not keep the server from ending."""
+    """The server closes at once despite a long latency."""
     server = LocalRudderStack(latency_seconds=60).start()
     raw = make_api(server, checked=False)
     with ThreadPoolExecutor(1) as pool:
@@ -81,7 +81,7 @@ def test_latency__closing(make_api: ApiMaker) -> None:
 
 
 def test_outage(make_api: ApiMaker) -> None:
-    """A server that is closed refuses connections, and comes back with all that it knew."""
+    """A closed server refuses connections. It keeps its port and state for the next start."""
     server = LocalRudderStack()
     server.add_connection("crm")
     with server:
@@ -97,13 +97,13 @@ def test_outage(make_api: ApiMaker) -> None:
 
 
 def test_start_twice(server: LocalRudderStack) -> None:
-    """A server that runs cannot be started again."""
+    """A running server cannot be started again."""
     with pytest.raises(RuntimeError, match="started already"):
         server.start()
 
 
 def test_port_taken(server: LocalRudderStack) -> None:
-    """A taken port is an error at once."""
+    """A port in use is an error at the start."""
     port = int(server.url.rpartition(":")[2])
 
     with pytest.raises(OSError, match="in use"):
@@ -111,20 +111,20 @@ def test_port_taken(server: LocalRudderStack) -> None:
 
 
 def test_no_url_before_start() -> None:
-    """There is no address before there is a port."""
+    """There is no address before the start, unless a port is given."""
     with pytest.raises(RuntimeError, match="before it is started"):
         _ = LocalRudderStack().url
 
 
 def test_repr(server: LocalRudderStack) -> None:
-    """What is printed tells where it is, and not the token."""
+    """The repr shows the address and not the token."""
     assert repr(server) == f"LocalRudderStack({server.url})"
     assert repr(LocalRudderStack("secret")) == "LocalRudderStack(not started)"
 
 
 @pytest.mark.parametrize("prefix", ["/proxy", "proxy/", "/a/b"])
 def test_path_prefix(make_api: ApiMaker, prefix: str) -> None:
-    """Everything lies under the prefix, and nothing beside it."""
+    """All paths are under the prefix."""
     with LocalRudderStack(path_prefix=prefix) as server:
         server.add_connection("crm")
         api = make_api(server)
@@ -138,7 +138,7 @@ def test_path_prefix(make_api: ApiMaker, prefix: str) -> None:
 
 
 def test_ipv6(make_api: ApiMaker) -> None:
-    """It can listen on IPv6."""
+    """The server can listen on IPv6."""
     try:
         server = LocalRudderStack(host="::1").start()
     except OSError:
@@ -151,7 +151,7 @@ def test_ipv6(make_api: ApiMaker) -> None:
 
 
 def test_clock_skew(make_api: ApiMaker) -> None:
-    """A server whose clock is wrong shows it in all its times and in the header Date."""
+    """All times and the Date header show the clock of the server, even if it is wrong."""
     with LocalRudderStack(clock=ScaledClock(skew_seconds=-300)) as server:
         server.add_connection("crm")
         api = make_api(server)
@@ -165,7 +165,7 @@ def test_clock_skew(make_api: ApiMaker) -> None:
 
 
 def test_compressed_time(make_api: ApiMaker) -> None:
-    """An hour passes in a hundredth of a second for server and client alike."""
+    """With a scaled clock, an hour takes 10 ms for server and client."""
     clock = ScaledClock(scale=360_000)
     with LocalRudderStack(clock=clock) as server:
         server.add_connection("crm", script=SyncScript(duration_seconds=3600))
@@ -178,7 +178,7 @@ def test_compressed_time(make_api: ApiMaker) -> None:
 
 
 def test_latency__wrong(server: LocalRudderStack) -> None:
-    """A latency that there cannot be is refused, and leaves the one that there was."""
+    """An invalid latency is an error and does not change the current one."""
     server.latency_seconds = 0.25
     with pytest.raises(ValueError, match="latency_seconds must be 0 or more, not -1"):
         server.latency_seconds = -1
@@ -187,7 +187,7 @@ def test_latency__wrong(server: LocalRudderStack) -> None:
 
 
 def test_latency(server: LocalRudderStack, make_api: ApiMaker) -> None:
-    """Requests wait for their answers side by side."""
+    """Requests wait for the latency in parallel."""
     server.latency_seconds = 0.4
     apis = [make_api(server) for _ in range(8)]
     began = time.monotonic()
@@ -196,13 +196,13 @@ def test_latency(server: LocalRudderStack, make_api: ApiMaker) -> None:
     took = time.monotonic() - began
 
     assert {answer.status_code for answer in answers} == {200}
-    # One after the other they would take 3.2 s.
+    # In sequence they would take 3.2 s.
     assert 0.4 <= took < 2.4
     assert server.peak_concurrency == 8
 
 
 def test_keep_alive(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A client that keeps its connection is seen to do so."""
+    """The server counts the TCP connections of its clients."""
     for _ in range(5):
         api.get("/destinations")
 
@@ -211,14 +211,14 @@ def test_keep_alive(server: LocalRudderStack, api: httpx.Client) -> None:
 
 
 def test_small_answers_are_quick(api: httpx.Client) -> None:
-    """No answer waits for the receipt of its head (40 ms on Linux)."""
+    """The body does not wait until the client acknowledges the head (40 ms on Linux)."""
     seconds = [api.get("/destinations").elapsed.total_seconds() for _ in range(20)]
 
     assert min(seconds[1:]) < 0.03
 
 
 def test_ten_thousand_connections(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A large workspace is listed quickly."""
+    """A workspace with 10,000 connections is listed quickly."""
     for number in range(10_000):
         server.add_connection(f"c{number}", f"s{number % 300}", f"d{number % 200}")
     began = time.monotonic()
@@ -231,7 +231,7 @@ def test_ten_thousand_connections(server: LocalRudderStack, api: httpx.Client) -
 
 
 def test_requests(server: LocalRudderStack, api: httpx.Client) -> None:
-    """Each request is written down with all that matters, but for the token."""
+    """Each request is logged in full, without the token."""
     server.add_connection("crm", script=SyncScript(duration_seconds=100))
     api.post("/retl-connections/crm/start", json={"syncType": "full"}, headers={"x-a": "b"})
     api.get("/retl-connections/crm/syncs", params={"status": "running", "page": 1})
@@ -255,7 +255,7 @@ def test_requests(server: LocalRudderStack, api: httpx.Client) -> None:
 
 
 def test_clear_requests(server: LocalRudderStack, api: httpx.Client) -> None:
-    """The log can be emptied, and goes on counting."""
+    """The log can be cleared. The numbers continue."""
     api.get("/destinations")
     server.clear_requests()
     api.get("/destinations")
@@ -264,7 +264,7 @@ def test_clear_requests(server: LocalRudderStack, api: httpx.Client) -> None:
 
 
 def test_reset(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A reset leaves a server as new, ids included."""
+    """A reset restores the state after the start, also the sequence of ids."""
 
     def fill() -> str:
         server.add_connection("crm")
@@ -284,25 +284,25 @@ def test_reset(server: LocalRudderStack, api: httpx.Client) -> None:
 
 
 def test_unknown_connection(server: LocalRudderStack) -> None:
-    """Scripting a connection that does not exist is an error."""
-    with pytest.raises(UnknownIdError, match="nobody"):
-        server.set_script("nobody", SyncScript())
-    with pytest.raises(UnknownIdError, match="nobody"):
-        server.script_next("nobody", SyncScript())
-    with pytest.raises(UnknownIdError, match="nobody"):
-        server.start_sync("nobody")
+    """Scripting an unknown connection is an error."""
+    with pytest.raises(UnknownIdError, match="unknown"):
+        server.set_script("unknown", SyncScript())
+    with pytest.raises(UnknownIdError, match="unknown"):
+        server.script_next("unknown", SyncScript())
+    with pytest.raises(UnknownIdError, match="unknown"):
+        server.start_sync("unknown")
 
 
 @pytest.fixture
 def broken_server() -> Iterator[LocalRudderStack]:
     with LocalRudderStack(clock=ManualClock()) as server:
-        # JSON knows no sets.
+        # A set is not JSON.
         server.add_connection("crm", externalId={1, 2})
         yield server
 
 
 def test_bug(broken_server: LocalRudderStack, make_api: ApiMaker) -> None:
-    """A bug of the server is a 500 that says so, and is kept; it never hangs."""
+    """A bug of the server is answered with 500 and listed in `errors`."""
     answer = make_api(broken_server, checked=False).get("/retl-connections/crm")
 
     assert answer.status_code == 500
@@ -312,7 +312,7 @@ def test_bug(broken_server: LocalRudderStack, make_api: ApiMaker) -> None:
 
 
 def test_everything_breaks(server: LocalRudderStack, make_api: ApiMaker) -> None:
-    """Many clients and every kind of fault at once: nothing hangs, and the log is right."""
+    """Many clients and all kinds of faults at once: no request hangs, and the log is correct."""
     server.add_connection("crm", parallel_syncs=True)
     for kind in get_args(FaultKind):
         seconds = 0.01 if kind == "slow" else 0
@@ -339,7 +339,7 @@ def test_everything_breaks(server: LocalRudderStack, make_api: ApiMaker) -> None
 
 
 def test_many_threads(server: LocalRudderStack, make_api: ApiMaker) -> None:
-    """Of many starts at once on one connection, one wins."""
+    """Of many concurrent starts of one connection, one succeeds."""
     server.add_connection("crm", script=SyncScript(duration_seconds=1000))
     apis = [make_api(server) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:

@@ -1,4 +1,4 @@
-"""What the scripts of syncs mean, without a network and without waiting."""
+"""The scripts of syncs, without a network and without waiting."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from dagster_rudderstack.testing.scripts import RowCounts
 
 
 def run(script: SyncScript, *, after: float) -> SimulatedSync:
-    """Return the sync of such a script, so many seconds after its start."""
+    """Return a sync with this script, `after` seconds after its start."""
     clock = ManualClock()
     server = LocalRudderStack(clock=clock)
     server.add_connection("crm", script=script)
@@ -36,19 +36,19 @@ def test_rows(
     succeeded: int | None,
     failed: int | None,
 ) -> None:
-    """Numbers that are not given agree with those that are; None stays unknown."""
+    """Counts that are not given are derived from the others. None stays unknown."""
     assert script.rows == RowCounts(total, changed, succeeded, failed)
 
 
 def test_no_duration() -> None:
-    """A sync without a duration is over at once, and another may start."""
+    """A sync without a duration ends at once."""
     sync = run(SyncScript(), after=0)
 
     assert (sync.status, sync.running, sync.finished_at) == ("succeeded", False, sync.started_at)
 
 
 def test_failed() -> None:
-    """A sync fails as its script says, with the reason only once it has failed."""
+    """A sync fails with the error of its script, which it does not have while it runs."""
     script = SyncScript(duration_seconds=10, status="failed", error="relation does not exist")
 
     assert run(script, after=9).error is None
@@ -56,14 +56,14 @@ def test_failed() -> None:
 
 
 def test_running_status() -> None:
-    """A sync may call its running by another name; it runs all the same."""
+    """A running sync can have another status than `running`."""
     sync = run(SyncScript(duration_seconds=10, running_status="queued"), after=5)
 
     assert (sync.status, sync.running) == ("queued", True)
 
 
 def test_never_ends() -> None:
-    """A sync that never ends shows ever more rows, but never all."""
+    """The rows of a sync that never ends grow but never reach the total."""
     script = SyncScript(never_ends=True, rows_total=100)
     early, late = run(script, after=60), run(script, after=10**7)
 
@@ -73,7 +73,7 @@ def test_never_ends() -> None:
 
 
 def test_rows_after_a_stop() -> None:
-    """A stopped sync keeps the rows that it had."""
+    """A stopped sync keeps its counts."""
     clock = ManualClock()
     server = LocalRudderStack(clock=clock)
     server.add_connection("crm", script=SyncScript(duration_seconds=100, rows_total=1000))
@@ -89,7 +89,7 @@ def test_rows_after_a_stop() -> None:
 
 
 def test_stop__too_late() -> None:
-    """A sync that ends before the stop takes effect ends as it would have."""
+    """A sync that ends before the stop takes effect has its scripted status."""
     clock = ManualClock()
     server = LocalRudderStack(clock=clock)
     server.add_connection("crm", script=SyncScript(duration_seconds=10), stop_delay_seconds=5)
@@ -105,7 +105,7 @@ def test_stop__too_late() -> None:
 
 
 def test_script_next() -> None:
-    """A queue of scripts is used up first; then the connection's own comes back."""
+    """The queued scripts are used first, then the script of the connection."""
     server = LocalRudderStack()
     server.add_connection("crm", script=SyncScript(status="own"))
     server.script_next("crm", SyncScript(status="one"), SyncScript(status="two"))
@@ -118,7 +118,7 @@ def test_script_next() -> None:
 
 
 def test_ids() -> None:
-    """Ids look like real ones, and the same seed draws the same ones."""
+    """Ids have the form of real ones, and depend only on the seed."""
 
     def ids(seed: int) -> list[str]:
         server = LocalRudderStack(seed=seed)
@@ -141,6 +141,6 @@ def test_ids() -> None:
     ],
 )
 def test_wrong_script(settings: dict[str, object]) -> None:
-    """A script that makes no sense is refused where it is written, by name."""
+    """An invalid script is an error, which names the setting."""
     with pytest.raises(ValueError, match=next(iter(settings))):
         SyncScript(**settings)  # type: ignore[arg-type]

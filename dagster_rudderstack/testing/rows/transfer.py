@@ -86,9 +86,9 @@ def _digest(names: Sequence[str], values: Sequence[Value]) -> str:
 def move_rows(
     table: TableSync, plan: Plan, progress: Progress, must_stop: Callable[[], bool]
 ) -> None:
-    """Bring the destination up to date with the source.
+    """Deliver the rows of the source to the destination.
 
-    Rows that a mirror deletes are in none of the counts: they are no rows of the source.
+    The counts do not include rows that a mirror deletes, which are not rows of the source.
 
     Updates `progress` on the way. Raises InterruptedWork when `must_stop` returns true; the rows
     written so far are kept. Also raises the errors of DuckDB and SQLite.
