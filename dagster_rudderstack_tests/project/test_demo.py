@@ -1,6 +1,6 @@
-"""The demo as a newcomer runs it, in real processes, and what it leaves behind.
+"""The demo, run in real processes, and its result.
 
-What Dagster says is compared with what DuckDB counts and with what the destinations hold.
+Dagster's counts are compared with DuckDB's counts and with the rows in the destinations.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ CONTACT_IS_VALID = r"coalesce(regexp_full_match(email, '[^@\s]+@[^@\s]+\.[a-z]+'
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the demo once and return the folder that it worked in."""
+    """Run the demo once and return its folder."""
     home = tmp_path_factory.mktemp("demo")
     subprocess.run([*demo(home), "run"], check=True, timeout=2 * TIMEOUT_SECONDS, env=environment())
     return home
@@ -45,13 +45,13 @@ def demo(home: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The library from this checkout, whether or not it is installed."""
+    """An environment with the library of this checkout, even if it is not installed."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
 def warehouse(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse as it is now, with what it was before the night attached as `before`."""
+    """The warehouse at the end, with the warehouse before the night attached as `before`."""
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         before = home / "warehouse-before.duckdb"
         connection.execute(f"ATTACH '{before}' AS before (READ_ONLY)")
@@ -64,7 +64,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def counts_told_by_dagster(instance: dg.DagsterInstance, name: str) -> list[dict[str, Any]]:
+def counts_of_dagster(instance: dg.DagsterInstance, name: str) -> list[dict[str, Any]]:
     """Return the row counts of an asset's materializations, oldest first."""
     records = instance.fetch_materializations(dg.AssetKey(name), limit=10, ascending=True).records
     prefix = "rudderstack/rows_"
@@ -79,12 +79,12 @@ def counts_told_by_dagster(instance: dg.DagsterInstance, name: str) -> list[dict
     ]
 
 
-def counts_told_by_sql(
-    connection: duckdb.DuckDBPyConnection, *, rows: str, to_send: str, valid: str
+def counts_of_sql(
+    connection: duckdb.DuckDBPyConnection, *, rows: str, to_deliver: str, valid: str
 ) -> dict[str, int]:
-    """Count the rows of a source, those that must be sent, and of these the valid ones."""
-    sent = f"count(*) FILTER ({valid})"
-    query = f"SELECT ({rows}), count(*), {sent}, count(*) - {sent} FROM ({to_send})"
+    """Count the rows of a source, the rows to deliver, and the valid ones among them."""
+    delivered = f"count(*) FILTER ({valid})"
+    query = f"SELECT ({rows}), count(*), {delivered}, count(*) - {delivered} FROM ({to_deliver})"
     return dict(
         zip(
             ("total", "changed", "succeeded", "failed"),
@@ -97,23 +97,23 @@ def counts_told_by_sql(
 def test_contacts__both_runs(
     instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
-    """The first run sends all contacts, the second what is new, changed or was rejected before."""
-    first, second = counts_told_by_dagster(instance, "crm_contacts")
+    """The first run delivers all contacts, the second new, changed and rejected ones."""
+    first, second = counts_of_dagster(instance, "crm_contacts")
 
-    assert first == counts_told_by_sql(
+    assert first == counts_of_sql(
         warehouse,
         rows="SELECT count(*) FROM before.analytics.customer_360",
-        to_send="FROM before.analytics.customer_360",
+        to_deliver="FROM before.analytics.customer_360",
         valid=CONTACT_IS_VALID,
     )
-    assert second == counts_told_by_sql(
+    assert second == counts_of_sql(
         warehouse,
         rows="SELECT count(*) FROM analytics.customer_360",
-        to_send="FROM analytics.customer_360 EXCEPT "
+        to_deliver="FROM analytics.customer_360 EXCEPT "
         f"FROM before.analytics.customer_360 WHERE {CONTACT_IS_VALID}",
         valid=CONTACT_IS_VALID,
     )
-    # The demo shows what it is meant to show: rejected rows both times, and an increment.
+    # The demo must show rejected rows both times, and an incremental sync.
     assert first["failed"] > second["failed"] > 0
     assert 0 < second["succeeded"] < first["succeeded"]
 
@@ -121,19 +121,19 @@ def test_contacts__both_runs(
 def test_audience__both_runs(
     instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
-    """The first run sends the whole audience, the second what is new; no row is rejected."""
-    first, second = counts_told_by_dagster(instance, "cart_audience")
+    """The first run delivers the whole audience, the second the new part. No row is rejected."""
+    first, second = counts_of_dagster(instance, "cart_audience")
 
-    assert first == counts_told_by_sql(
+    assert first == counts_of_sql(
         warehouse,
         rows="SELECT count(*) FROM before.analytics.abandoned_carts",
-        to_send="FROM before.analytics.abandoned_carts",
+        to_deliver="FROM before.analytics.abandoned_carts",
         valid="true",
     )
-    assert second == counts_told_by_sql(
+    assert second == counts_of_sql(
         warehouse,
         rows="SELECT count(*) FROM analytics.abandoned_carts",
-        to_send="FROM analytics.abandoned_carts EXCEPT FROM before.analytics.abandoned_carts",
+        to_deliver="FROM analytics.abandoned_carts EXCEPT FROM before.analytics.abandoned_carts",
         valid="true",
     )
     assert 0 < second["succeeded"] < first["succeeded"]
@@ -142,14 +142,14 @@ def test_audience__both_runs(
 def test_newsletter(
     home: Path, instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
-    """The sync that no run waits for is reported once, by the sensor; its readers are there."""
+    """The sensor reports the sync that no run waits for, once. Its rows are delivered."""
     (record,) = instance.fetch_materializations(dg.AssetKey("newsletter"), limit=10).records
-    (counts,) = counts_told_by_dagster(instance, "newsletter")
+    (counts,) = counts_of_dagster(instance, "newsletter")
     customers = "FROM before.analytics.customer_360"
 
     assert record.run_id == ""
-    assert counts == counts_told_by_sql(
-        warehouse, rows=f"SELECT count(*) {customers}", to_send=customers, valid=CONTACT_IS_VALID
+    assert counts == counts_of_sql(
+        warehouse, rows=f"SELECT count(*) {customers}", to_deliver=customers, valid=CONTACT_IS_VALID
     )
     assert rows_of_destination(home, "SELECT customer_id, email, name FROM readers ORDER BY 1") == (
         warehouse.sql(
@@ -159,7 +159,7 @@ def test_newsletter(
 
 
 def test_contacts__destination(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
-    """The CRM holds exactly the valid rows, value by value."""
+    """The CRM has exactly the valid rows, with equal values."""
     wanted = warehouse.sql(
         "SELECT customer_id, email, first_name, last_name, plan, orders, lifetime_value::DOUBLE,"
         f" last_order_on::VARCHAR FROM analytics.customer_360 WHERE {CONTACT_IS_VALID} ORDER BY 1"
@@ -173,7 +173,7 @@ def test_contacts__destination(home: Path, warehouse: duckdb.DuckDBPyConnection)
 
 
 def test_audience__destination(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
-    """The ads network, a mirror, holds exactly today's carts: who has paid has left it."""
+    """The ads network, a mirror, has exactly the current carts, without the paid ones."""
     wanted = warehouse.sql(
         "SELECT customer_id, email_sha256, carts, cart_value::DOUBLE,"
         " strftime(abandoned_at, '%Y-%m-%dT%H:%M:%S') FROM analytics.abandoned_carts ORDER BY 1"
@@ -197,7 +197,7 @@ def rows_of_destination(home: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_history(instance: dg.DagsterInstance) -> None:
-    """Two good runs; each sync was started by its run, and each is another sync."""
+    """Both runs succeeded, and each asset has a new sync in each run."""
     statuses = {run.status for run in instance.get_runs()}
     materializations = [
         record.asset_materialization
@@ -212,7 +212,7 @@ def test_history(instance: dg.DagsterInstance) -> None:
 
 
 def test_check_on_rejected_rows(instance: dg.DagsterInstance) -> None:
-    """The contacts' check warned at first; once the typos were mended, it passed."""
+    """The check of the contacts warns in the first run and passes after the typos are fixed."""
     runs_oldest_first = reversed(instance.get_runs())
     entries = [
         entry
@@ -229,7 +229,7 @@ def test_check_on_rejected_rows(instance: dg.DagsterInstance) -> None:
 
 
 def test_dev__history(home: Path) -> None:
-    """Dagster's UI shows what the demo has left; Ctrl-C ends it, with all its processes."""
+    """Dagster's UI shows the runs of the demo. Ctrl-C ends it with all its processes."""
     port = free_port()
     query = "{ runsOrError { ... on Runs { results { status } } } }"
 
@@ -244,7 +244,7 @@ def test_dev__history(home: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_run__ended_early(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C, or a SIGTERM, in the middle of a run leaves no process."""
+    """Ctrl-C or SIGTERM in the middle of a run leaves no process."""
     with started([*demo(tmp_path), "run"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("$ dg launch"):
@@ -258,8 +258,8 @@ def test_run__ended_early(tmp_path: Path, number: signal.Signals) -> None:
 
 
 def test_run__twice_at_once(home: Path) -> None:
-    """A second demo in the same folder says so and touches nothing."""
-    import fcntl  # noqa: PLC0415 - as the demo itself, for Unix
+    """A second demo in the same folder is refused and changes nothing."""
+    import fcntl  # noqa: PLC0415 - exists on Unix only, as for the demo
 
     with (home / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -268,13 +268,13 @@ def test_run__twice_at_once(home: Path) -> None:
         )
 
     assert second.returncode == 1
-    assert second.stderr == f"Another demo is using {home}: end it first.\n"
+    assert second.stderr == f"Another demo is using {home}. End it first.\n"
     assert (home / "destinations.sqlite").exists()
 
 
 @contextlib.contextmanager
 def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a command that is killed at the end, should it still be there."""
+    """Run a command during the block, and kill it at the end if it still runs."""
     process = subprocess.Popen(command, text=True, env=environment(), **options)
     try:
         with process:
@@ -290,7 +290,7 @@ def free_port() -> int:
 
 
 def ask(url: str, query: str) -> Any:
-    """Return the answer of a GraphQL server that may still be starting."""
+    """Send a query to a GraphQL server, which may still be starting."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
@@ -308,16 +308,16 @@ def wait_until(condition: Any) -> None:
 
 
 def processes_using(home: Path) -> list[str]:
-    """List the processes that have the folder in their command line or environment."""
+    """Return the processes with the folder in their command line or environment."""
     marker = str(home).encode()
     return [
         process.name
         for process in Path("/proc").glob("[0-9]*")
-        if process.name != str(os.getpid()) and marker in said_of(process)
+        if process.name != str(os.getpid()) and marker in command_and_environment(process)
     ]
 
 
-def said_of(process: Path) -> bytes:
+def command_and_environment(process: Path) -> bytes:
     with contextlib.suppress(OSError):
         return (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
     return b""

@@ -1,7 +1,7 @@
-"""The demo: warehouse rows travel through RudderStack into a destination, with Dagster in charge.
+"""The demo: Dagster builds a warehouse, and RudderStack syncs its rows to destinations.
 
-`run` does it from nothing, twice: everything, then what a night has changed. `dev` opens Dagster's
-UI on what `run` has left. Both bring a local RudderStack, and leave no process behind.
+`run` starts from nothing and syncs twice: first all rows, then the rows that a night has changed.
+`dev` opens Dagster's UI on the result. Both start a local RudderStack and end all their processes.
 """
 
 import argparse
@@ -30,74 +30,74 @@ PROJECT = Path(__file__).resolve().parent.parent
 SYNC_ASSETS = ("crm_contacts", "cart_audience")
 DEFERRED_ASSET = "newsletter"
 DESTINATION_TABLES = ("contacts", "cart_audience", "readers")
-ACCESS_TOKEN = "local-token"  # noqa: S105 - the local RudderStack accepts what it is told to
+ACCESS_TOKEN = "local-token"  # noqa: S105 - only the local RudderStack accepts it
 
-# How long the processes of Dagster may take to end; then they are killed.
-END_SECONDS = 20
+# Seconds after which Dagster's processes are killed if they have not ended.
+END_TIMEOUT_SECONDS = 20
 
-# How long the daemon may take to start and to report the sync that no run waits for.
-REPORT_SECONDS = 120
+# Seconds that the daemon may take to start and to report the sync that no run waits for.
+REPORT_TIMEOUT_SECONDS = 120
 
 NIGHT = """
-    -- Support has mended five of the typos.
+    -- Support has fixed five of the typos.
     UPDATE raw.customers SET email = replace(email, ' at ', '@') WHERE customer_id <= 1250;
-    -- Upgrades.
+    -- Customers have upgraded their plan.
     UPDATE raw.customers SET plan = 'pro' WHERE customer_id % 50 = 1;
-    -- New customers; the last of them has no e-mail address at all.
+    -- There are new customers. The last one has no e-mail address.
     INSERT INTO raw.customers
     SELECT
         2000 + i, 'New', 'Customer', CASE WHEN i < 25 THEN 'new' || i || '@example.com' END,
         'free', DATE '2027-01-01'
     FROM (SELECT CAST(range AS INTEGER) AS i FROM range(1, 26));
-    -- What they have bought, or left in the cart.
+    -- They have bought something or left it in the cart.
     INSERT INTO raw.orders
     SELECT
         6000 + i, 2000 + i, CASE WHEN i <= 10 THEN 'paid' ELSE 'cart' END,
         19.90, TIMESTAMP '2027-01-01 20:00:00'
     FROM (SELECT CAST(range AS INTEGER) AS i FROM range(1, 21));
-    -- Carts that were paid after all.
+    -- Some of the old carts were paid.
     UPDATE raw.orders SET status = 'paid' WHERE status = 'cart' AND order_id % 4 = 1;
 """
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that the demo keeps everything in."""
+    """The folder with all files of the demo."""
 
     path: Path
 
     @property
     def warehouse(self) -> Path:
-        """The DuckDB file with raw tables and models."""
+        """The DuckDB file with the raw tables and the models."""
         return self.path / "warehouse.duckdb"
 
     @property
     def warehouse_before(self) -> Path:
-        """The warehouse as it was before the night's changes, to compare with."""
+        """A copy of the warehouse before the changes of the night."""
         return self.path / "warehouse-before.duckdb"
 
     @property
     def destinations(self) -> Path:
-        """The SQLite file that stands for the CRM and the ads network."""
+        """The SQLite file that represents the CRM, the newsletter tool and the ads network."""
         return self.path / "destinations.sqlite"
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's instance: runs, events, logs."""
+        """Dagster's instance, with runs, events and logs."""
         return self.path / "dagster_home"
 
     @property
     def rudderstack_config(self) -> Path:
-        """The RudderStack workspace; its relative paths begin here."""
+        """The RudderStack workspace. Its relative paths are relative to the folder."""
         return self.path / "rudderstack.json"
 
     @property
     def lock(self) -> Path:
-        """Locked as long as a demo uses the folder."""
+        """A file that is locked while a demo uses the folder."""
         return self.path / "lock"
 
     def create(self) -> None:
-        """Make all that is in the folder anew."""
+        """Delete the content of the folder and create it again."""
         for leftover in self.path.iterdir():
             if leftover.is_dir():
                 shutil.rmtree(leftover)
@@ -109,17 +109,17 @@ class Home:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second demo out of the folder, which is made if it is missing."""
+        """Create the folder if needed, and keep a second demo out of it."""
         self.path.mkdir(parents=True, exist_ok=True)
         with self.lock.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                sys.exit(f"Another demo is using {self.path}: end it first.")
+                sys.exit(f"Another demo is using {self.path}. End it first.")
             yield
 
     def environment(self, rudderstack_url: str) -> dict[str, str]:
-        """Return the variables that the project reads."""
+        """Return the environment variables of the project."""
         paths = [str(PROJECT / "src"), os.environ.get("PYTHONPATH", "")]
         return {
             **os.environ,
@@ -136,10 +136,10 @@ class Home:
 
 @contextlib.contextmanager
 def child(command: Sequence[str | Path], **options: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a command for as long as the block lasts.
+    """Run a command during the block.
 
-    In a session of its own, so that Ctrl-C comes to this process alone, which ends its children in
-    order: Dagster first, RudderStack last.
+    It has its own session, so that Ctrl-C reaches only this process. This process then ends its
+    children in order: Dagster first, RudderStack last.
     """
     process = subprocess.Popen(command, text=True, start_new_session=True, **options)  # type: ignore[call-overload]  # noqa: S603
     try:
@@ -149,11 +149,11 @@ def child(command: Sequence[str | Path], **options: object) -> Iterator[subproce
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a child and whatever it has started, as Ctrl-C would."""
+    """End a child and the processes that it has started, as Ctrl-C would."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_SECONDS)
+            process.wait(END_TIMEOUT_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -161,10 +161,10 @@ def end(process: subprocess.Popen[str]) -> None:
 
 @contextlib.contextmanager
 def local_rudderstack(home: Home) -> Iterator[str]:
-    """Run a local RudderStack and return its URL."""
+    """Run a local RudderStack during the block, and return its URL."""
     command = [sys.executable, "-m", "dagster_rudderstack.testing", "--port", "0"]
     command += ["--config", str(home.rudderstack_config), "--token", ACCESS_TOKEN]
-    # Other ids of syncs each time: by them Dagster's history tells one sync from another.
+    # Each demo needs its own sync ids, because Dagster's history identifies a sync by its id.
     command += ["--seed", str(time.time_ns())]
     with child(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
@@ -175,17 +175,17 @@ def local_rudderstack(home: Home) -> Iterator[str]:
 
 
 def dg_command(*arguments: str) -> list[str]:
-    """Return a command of Dagster's CLI."""
+    """Return a command of `dg`."""
     return [program("dg"), *arguments]
 
 
 def program(name: str) -> str:
-    """Return the path of a program that is installed beside this Python."""
+    """Return the path of a program of this Python environment."""
     return str(Path(sys.executable).with_name(name))
 
 
 def launch(home: Home, rudderstack_url: str, arguments: Sequence[str], log_name: str) -> float:
-    """Launch a run of the project, wait for its end and return the seconds that it took."""
+    """Launch a run of the project, wait for its end, and return its seconds."""
     log = home.path / log_name
     begin = time.monotonic()
     print(f"\n$ dg launch {shlex.join(arguments)}")
@@ -197,12 +197,12 @@ def launch(home: Home, rudderstack_url: str, arguments: Sequence[str], log_name:
     ):
         code = process.wait()
     if code:
-        give_up(log, f"The run failed (exit code {code})")
+        exit_with_log(log, f"The run failed (exit code {code})")
     return time.monotonic() - begin
 
 
 def wait_for_sensor(home: Home, rudderstack_url: str) -> float:
-    """Run Dagster's daemon until a sensor has reported the deferred sync; return the seconds."""
+    """Run Dagster's daemon until a sensor has reported the deferred sync. Return the seconds."""
     log = home.path / "daemon.log"
     begin = time.monotonic()
     arguments = ["run", "--module-name", "reverse_etl_demo.definitions"]
@@ -214,51 +214,51 @@ def wait_for_sensor(home: Home, rudderstack_url: str) -> float:
         log.open("w") as output,
         child(command, cwd=PROJECT, env=environment, stdout=output, stderr=output) as process,
     ):
-        # The sensor's last word on a deferred sync.
+        # The last event that the sensor reports for a deferred sync.
         while evaluation(instance, DEFERRED_ASSET, "sync_succeeded") is None:
-            if process.poll() is not None or time.monotonic() - begin > REPORT_SECONDS:
-                give_up(log, f"No sensor has reported the sync of {DEFERRED_ASSET}")
+            if process.poll() is not None or time.monotonic() - begin > REPORT_TIMEOUT_SECONDS:
+                exit_with_log(log, f"No sensor has reported the sync of {DEFERRED_ASSET}")
             time.sleep(0.5)
         return time.monotonic() - begin
 
 
-def give_up(log: Path, problem: str) -> NoReturn:
-    """End the demo with what a log says last."""
+def exit_with_log(log: Path, error: str) -> NoReturn:
+    """End the demo with the last lines of a log."""
     tail = "\n".join(log.read_text().splitlines()[-40:])
-    sys.exit(f"{tail}\n\n{problem}; the whole log is {log}.")
+    sys.exit(f"{tail}\n\n{error}. The whole log is in {log}.")
 
 
-# What happens
+# The two commands
 
 
 def run(home: Home) -> None:
-    """Sync all rows, change some, sync again."""
+    """Sync all rows, change some of them, and sync again."""
     home.create()
-    print("A DuckDB warehouse, a local RudderStack and Dagster, all in", home.path)
+    print("The DuckDB warehouse, the destinations and Dagster's history are in", home.path)
     with local_rudderstack(home) as url:
         took = launch(home, url, ["--assets", "*"], "first-run.log")
-        show(home, f"The first run built the warehouse and synced all of it ({took:.0f} s):")
+        show(home, f"The first run built the warehouse and synced all rows ({took:.0f} s):")
         took = wait_for_sensor(home, url)
-        title = f"It started this one, too, and did not wait: a sensor reported it ({took:.0f} s):"
+        title = f"A sensor reported the sync that the run did not wait for ({took:.0f} s):"
         show(home, title, [DEFERRED_ASSET])
         shutil.copy(home.warehouse, home.warehouse_before)
         change_rows(home)
         took = launch(home, url, ["--job", "daily_activation"], "second-run.log")
-        show(home, f"The second run synced what the night had changed ({took:.0f} s):")
+        show(home, f"The second run synced the changes of the night ({took:.0f} s):")
     show_destinations(home)
-    print("\nOpen the history in Dagster's UI:  make dev")
+    print("\nTo see the history in Dagster's UI, run:  make dev")
 
 
 def change_rows(home: Home) -> None:
-    """Be what loads the raw tables at night."""
+    """Change the raw tables, as a nightly load does."""
     with duckdb.connect(str(home.warehouse)) as connection:
         connection.execute(NIGHT)
 
 
 def dev(home: Home, port: int) -> None:
-    """Open Dagster's UI on what `run` has left, until somebody ends it."""
+    """Run Dagster's UI on the result of `run`, until it is ended."""
     if not home.rudderstack_config.exists():
-        sys.exit(f"There is no demo in {home.path} yet:  make demo")
+        sys.exit(f"There is no demo in {home.path}. Run first:  make demo")
     command = dg_command("dev", "--port", str(port))
     with (
         local_rudderstack(home) as url,
@@ -267,33 +267,33 @@ def dev(home: Home, port: int) -> None:
         sys.exit(process.wait())
 
 
-# What is shown
+# The output
 
 
 def show(home: Home, title: str, names: Sequence[str] = SYNC_ASSETS) -> None:
-    """Print what Dagster's event log tells about the last sync of each asset."""
+    """Print the last sync of each asset, from Dagster's event log."""
     print(f"\n{title}\n")
-    line = "{:<15}{:>8}{:>9}{:>7}{:>10}  {}"
-    print(line.format("asset", "rows", "changed", "sent", "rejected", "check on rejected rows"))
+    line = "{:<15}{:>8}{:>9}{:>11}{:>10}  {}"
+    print(line.format("asset", "rows", "changed", "delivered", "rejected", "rejected_rows check"))
     with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:
         for name in names:
             print(line.format(name, *row_counts(instance, name), check_result(instance, name)))
 
 
 def row_counts(instance: dg.DagsterInstance, name: str) -> list[str]:
-    """Return the counts of an asset's last materialization."""
+    """Return the row counts of the last materialization of an asset."""
     event = instance.get_latest_materialization_event(dg.AssetKey(name))
     assert event is not None  # noqa: S101 - the run succeeded
-    assert event.asset_materialization is not None  # noqa: S101 - that is what the event is
+    assert event.asset_materialization is not None  # noqa: S101 - the event is a materialization
     metadata = event.asset_materialization.metadata
     keys = ("ROWS_TOTAL", "ROWS_CHANGED", "ROWS_SUCCEEDED", "ROWS_FAILED")
     return [str(metadata[getattr(MetadataKey, key)].value) for key in keys]
 
 
 def check_result(instance: dg.DagsterInstance, name: str) -> str:
-    """Return what the last check on rejected rows said."""
+    """Return the result of the last check of rejected rows."""
     result = evaluation(instance, name, "rejected_rows")
-    assert result is not None  # noqa: S101 - the asset comes with the check
+    assert result is not None  # noqa: S101 - the asset has the check
     verdict = "passed" if result.passed else result.severity.value
     return f"{verdict}: {result.description}"
 
@@ -301,30 +301,34 @@ def check_result(instance: dg.DagsterInstance, name: str) -> str:
 def evaluation(
     instance: dg.DagsterInstance, name: str, check: str
 ) -> dg.AssetCheckEvaluation | None:
-    """Return how a check of an asset came out last; None: it was not evaluated yet."""
+    """Return the last evaluation of a check. None: it was not evaluated yet."""
     key = dg.AssetCheckKey(dg.AssetKey(name), check)
     record = instance.get_latest_asset_check_evaluation_record(key)
     return record.event.asset_check_evaluation if record and record.event else None
 
 
 def show_destinations(home: Home) -> None:
-    """Print how many rows the destinations hold."""
-    print(f"\nThe destinations ({home.destinations}) now hold:\n")
+    """Print the row counts of the destinations."""
+    print(f"\nThe destinations in {home.destinations} have:\n")
     with contextlib.closing(sqlite3.connect(home.destinations)) as connection:
         for table in DESTINATION_TABLES:
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
             print(f"{table:<15}{count:>8} rows")
 
 
-# The command
+# The command line
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the demo, or open the UI on it."""
+    """Run the demo, or Dagster's UI on its result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["run", "dev"])
-    parser.add_argument("--home", type=Path, default=Path(".demo"), help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=3000, help="of the UI; default: %(default)s")
+    parser.add_argument(
+        "--home", type=Path, default=Path(".demo"), help="folder; default: %(default)s"
+    )
+    parser.add_argument(
+        "--port", type=int, default=3000, help="port of the UI; default: %(default)s"
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     home = Home(options.home.resolve())

@@ -1,3 +1,3 @@
-"""Brings in the fixture `local_rudderstack`."""
+"""Enables the fixture `local_rudderstack`."""
 
 pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]

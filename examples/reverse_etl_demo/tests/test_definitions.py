@@ -1,4 +1,4 @@
-"""How a project tests its syncs: with a local RudderStack, so without a workspace or a network."""
+"""Tests of the project's syncs with a local RudderStack, without a workspace or a network."""
 
 import os
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def environment(
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """Where runs are kept: in memory, for one test."""
+    """A Dagster instance in memory, for one test."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
@@ -42,7 +42,7 @@ def materialize(instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProces
 
 
 def test_models(instance: dg.DagsterInstance) -> None:
-    """Each customer is one row of customer_360, and only those with a cart are in the audience."""
+    """Each customer is one row of customer_360. The audience has only customers with a cart."""
     materialize(instance, "raw_customers", "raw_orders", "customer_360", "abandoned_carts")
 
     with duckdb.connect(os.environ["WAREHOUSE_PATH"]) as warehouse:
@@ -56,7 +56,7 @@ def test_models(instance: dg.DagsterInstance) -> None:
 def test_crm_contacts__rows_rejected(
     instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
 ) -> None:
-    """More than five rejected rows give a warning; the asset is there all the same."""
+    """More than five rejected rows give a warning, and the asset is materialized."""
     script = SyncScript(rows_total=100, rows_changed=20, rows_failed=6)
     local_rudderstack.add_connection("crm-contacts", script=script)
 
@@ -71,7 +71,7 @@ def test_crm_contacts__rows_rejected(
 def test_cart_audience__failed(
     instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
 ) -> None:
-    """A sync that failed fails the run, with RudderStack's reason."""
+    """A failed sync fails the run, with RudderStack's reason."""
     reason = 'relation "abandoned_carts" does not exist'
     local_rudderstack.add_connection(
         "cart-audience", script=SyncScript(status="failed", error=reason)
@@ -85,7 +85,7 @@ def test_cart_audience__failed(
 
 
 def test_cart_audience__follows_its_model(instance: dg.DagsterInstance) -> None:
-    """Rebuilding the models requests a sync of the audience; the contacts wait for the morning."""
+    """After a rebuild of the models, only the audience is synced automatically."""
     syncs = dg.AssetSelection.groups("activation")
     evaluate = partial(
         dg.evaluate_automation_conditions, DEFINITIONS, instance, asset_selection=syncs
@@ -103,7 +103,7 @@ def test_cart_audience__follows_its_model(instance: dg.DagsterInstance) -> None:
 def test_newsletter__no_step_waits(
     instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
 ) -> None:
-    """The run only starts the sync; the sensor materializes the asset when the sync is over."""
+    """The run only starts the sync. The sensor materializes the asset when the sync has ended."""
     for connection_id in ("newsletter", "crm-contacts", "cart-audience"):
         local_rudderstack.add_connection(connection_id)
 
@@ -120,7 +120,7 @@ def test_newsletter__no_step_waits(
 
 
 def test_every_morning() -> None:
-    """The schedule rebuilds the models and syncs both connections; it loads no raw tables."""
+    """The schedule rebuilds the models and syncs both connections, without the raw tables."""
     job = DEFINITIONS.resolve_job_def("daily_activation")
 
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}

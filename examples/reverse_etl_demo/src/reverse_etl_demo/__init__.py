@@ -1,1 +1,1 @@
-"""Reverse ETL as Dagster assets: warehouse models in, synced destinations out."""
+"""Reverse ETL as Dagster assets: the models of a warehouse are synced to destinations."""

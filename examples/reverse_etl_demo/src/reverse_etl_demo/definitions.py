@@ -1,4 +1,4 @@
-"""Everything that lies in `defs`."""
+"""The definitions of the folder `defs`."""
 
 from pathlib import Path
 

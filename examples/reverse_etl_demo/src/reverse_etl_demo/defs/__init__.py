@@ -1,1 +1,1 @@
-"""What Dagster runs: the warehouse, the syncs out of it, and when."""
+"""The assets of the warehouse, their syncs, the schedule and the sensor."""

@@ -1,4 +1,4 @@
-"""A sync that no step waits for: one starts it, and a sensor reports how it ends."""
+"""A sync that no step waits for: a step starts it, and a sensor reports its result."""
 
 import dagster as dg
 
@@ -16,17 +16,17 @@ newsletter = build_rudderstack_sync_asset(
         deps=["customer_360"],
         group_name="newsletter",
         owners=["team:marketing"],
-        description="Readers of the newsletter. Its tool takes its time, and nothing waits for it.",
+        description="Readers of the newsletter. Its tool is slow, so no step waits for the sync.",
     ),
     rejected_rows_check=RejectedRowsCheck(max_failed_ratio=0.01),
     wait=False,
 )
 
-# It watches the others, too: what somebody starts in RudderStack's dashboard is reported as well.
+# It covers the other assets as well, to report syncs that start in RudderStack's dashboard.
 unwaited_syncs = build_rudderstack_polling_sensor(
     name="unwaited_syncs",
     assets=[newsletter, syncs.crm_contacts, syncs.cart_audience],
-    # A minute, the default, is soon enough where nobody is watching.
+    # For the demo. The default of a minute suits most projects.
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )

@@ -1,8 +1,8 @@
-"""When the models are rebuilt and synced."""
+"""The schedule of the models and their syncs."""
 
 import dagster as dg
 
-# The raw tables are not in it: what loads them has a schedule of its own.
+# Without the raw tables, which have their own schedule.
 daily_activation = dg.define_asset_job(
     "daily_activation", selection=dg.AssetSelection.groups("models", "activation")
 )

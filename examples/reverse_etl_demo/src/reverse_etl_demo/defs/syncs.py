@@ -1,4 +1,4 @@
-"""The syncs: each connection of the RudderStack workspace is an asset downstream of its model."""
+"""The syncs: each connection of RudderStack is an asset downstream of its model."""
 
 import dagster as dg
 
@@ -11,9 +11,9 @@ crm_contacts = build_rudderstack_sync_asset(
         deps=["customer_360"],
         group_name="activation",
         owners=["team:marketing"],
-        description="Contacts of the CRM. It rejects what is no e-mail address.",
+        description="Contacts of the CRM, which rejects invalid e-mail addresses.",
     ),
-    # A handful of typos is everyday life; more deserve a look.
+    # A few typos are normal. More of them fail the check.
     rejected_rows_check=RejectedRowsCheck(max_failed_rows=5),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
@@ -25,8 +25,8 @@ cart_audience = build_rudderstack_sync_asset(
         deps=["abandoned_carts"],
         group_name="activation",
         owners=["team:marketing"],
-        description="Audience of an ads network: who has a cart. A mirror: who has paid leaves it.",
-        # Whenever its model is rebuilt: an ad for what was bought meanwhile is money lost.
+        description="Audience of an ads network: all customers with a cart (a mirror sync).",
+        # Sync after each rebuild of the model, so that no ad shows what was already bought.
         automation_condition=dg.AutomationCondition.eager(),
     ),
 )

@@ -1,6 +1,6 @@
-"""The warehouse: what is loaded into it, and the models that are built from that.
+"""The warehouse: two raw tables with generated data, and two models on top of them.
 
-The raw tables are made up, but the same each time: numbers follow from the row's own number.
+The data is the same in each run, because all values are derived from the row number.
 """
 
 import dagster as dg
@@ -53,7 +53,7 @@ CUSTOMER_360 = """
     ORDER BY customer_id
 """
 
-# An ads network is given no e-mail address, only its hash; one with a typo would match nobody.
+# The ads network gets the hash of the e-mail address. An address with a typo would match no one.
 ABANDONED_CARTS = """
     SELECT
         customer_id,
@@ -90,7 +90,7 @@ def raw_customers(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
 
 @dg.asset(group_name="raw", kinds={"duckdb"}, metadata=_table("raw.orders"))
 def raw_orders(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
-    """Orders of the shop; a cart that was never paid is an order with the status `cart`."""
+    """Orders of the shop. A cart that was not paid is an order with the status `cart`."""
     return _create(warehouse, "raw.orders", RAW_ORDERS)
 
 
@@ -101,7 +101,7 @@ def raw_orders(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
     metadata=_table("analytics.customer_360"),
 )
 def customer_360(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
-    """One row per customer: who it is, and what was bought."""
+    """One row per customer, with contact data and totals of the paid orders."""
     return _create(warehouse, "analytics.customer_360", CUSTOMER_360)
 
 
@@ -112,5 +112,5 @@ def customer_360(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
     metadata=_table("analytics.abandoned_carts"),
 )
 def abandoned_carts(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
-    """One row per customer who has left something in a cart."""
+    """One row per customer with an unpaid cart."""
     return _create(warehouse, "analytics.abandoned_carts", ABANDONED_CARTS)
