@@ -1,1 +1,1 @@
-"""Checked by mypy, never run: what users' type checkers see of us."""
+"""Type checks of the public signatures. mypy checks these files; they are never run."""

@@ -1,6 +1,6 @@
-"""The signatures that are promised. mypy reads this file; nothing runs it.
+"""The signatures of the resource, the reports and the factories. mypy checks this file.
 
-A change here is a change of what users have written: it belongs into the changelog.
+A change here can break the code of users, so it needs an entry in the changelog.
 """
 
 from datetime import datetime
@@ -55,7 +55,7 @@ resource = RudderStackResource(
     dashboard_url="https://app/{sync_id}",
 )
 RudderStackResource(access_token="token", on_running_sync="queue")  # type: ignore[arg-type]
-RudderStackResource(access_token="token", misspelt=1)  # type: ignore[call-arg]
+RudderStackResource(access_token="token", misspelled=1)  # type: ignore[call-arg]
 
 
 def in_a_notebook(moment: datetime) -> None:
@@ -89,7 +89,7 @@ def in_a_notebook(moment: datetime) -> None:
 
 
 class MyResource(RudderStackResource):
-    """A subclass stays itself in `with`."""
+    """A subclass keeps its type in `with`."""
 
 
 with MyResource(access_token="token") as mine:
@@ -104,7 +104,7 @@ def in_an_op(context: dg.OpExecutionContext) -> None:
     assert_type(resource.sync_and_poll("crm", context=context), SyncReport)
 
 
-def of_a_report(report: SyncReport) -> None:
+def check_report(report: SyncReport) -> None:
     assert_type(report.id, str)
     assert_type(report.status, str)
     assert_type(report.state, SyncState)
@@ -122,7 +122,7 @@ def of_a_report(report: SyncReport) -> None:
     assert_type(report.connection_id, str)
 
 
-def of_errors() -> None:
+def check_errors() -> None:
     try:
         resource.get_sync("crm", "s1")
     except TransportError as error:
@@ -159,7 +159,7 @@ assert_type(rudderstack_sync_op, dg.OpDefinition)
 assert_type(MetadataKey.SYNC_ID, str)
 
 
-def of_a_job() -> Any:
+def check_job() -> Any:
     @dg.job(resource_defs={"rudderstack": resource})
     def activate() -> None:
         rudderstack_sync_op()

@@ -1,4 +1,4 @@
-"""The signatures of discovery and components. mypy reads this file; nothing runs it."""
+"""The signatures of discovery and components. mypy checks this file."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ assert_type(WorkspaceSnapshot.loads(snapshot.dumps()), WorkspaceSnapshot)
 
 
 class Translator(DagsterRudderStackTranslator):
-    """A translator as users write it."""
+    """A translator of a user."""
 
     def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
         """Return the asset."""
@@ -59,7 +59,7 @@ selector = RudderStackConnectionSelector(
 
 
 def upstream(table: UpstreamTable, candidates: Sequence[dg.AssetKey]) -> str | None:
-    """Say which asset a table is."""
+    """Return the asset of a table."""
     return candidates[0].to_user_string() if candidates else table.name.name
 
 
@@ -98,7 +98,7 @@ assert_type(
     list[dg.AssetsDefinition],
 )
 build_rudderstack_assets_definitions(resource, grouping="colour")  # type: ignore[arg-type]
-build_rudderstack_assets_definitions(resource, misspelt=1)  # type: ignore[call-arg]
+build_rudderstack_assets_definitions(resource, misspelled=1)  # type: ignore[call-arg]
 
 
 @rudderstack_assets(connection_id="a", spec="b", sync_type="incremental")
@@ -107,7 +107,7 @@ def body(
     rudderstack: RudderStackResource,
     sync: Callable[[], Iterator[Any]],
 ) -> Iterable[Any]:
-    """Stand around the sync."""
+    """Wrap the sync."""
     yield from sync()
 
 
@@ -115,7 +115,7 @@ assert_type(body, dg.AssetsDefinition)
 
 
 class Component(RudderStackWorkspaceComponent):
-    """A component as users write it."""
+    """A component of a user."""
 
     def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
         """Return the asset."""
@@ -127,5 +127,5 @@ class Component(RudderStackWorkspaceComponent):
         rudderstack: RudderStackResource,
         sync: Callable[[], Iterator[Any]],
     ) -> Iterable[Any]:
-        """Do the syncs."""
+        """Run the syncs."""
         yield from super().execute(context, rudderstack, sync)
