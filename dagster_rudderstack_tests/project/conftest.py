@@ -1,4 +1,4 @@
-"""Fixtures of the tests on the project."""
+"""Fixtures of the project tests."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def vendor_python() -> str:
-    """A Python that has the vendor's own package 1.3.0; made by the Makefile if it is missing."""
+    """A Python with RudderStack's own package 1.3.0. The Makefile installs it if it is missing."""
     python = ROOT / ".venv-vendor" / "bin" / "python"
     subprocess.run(["make", "--silent", ".venv-vendor/installed"], check=True, cwd=ROOT)  # noqa: S607
     return str(python)

@@ -1,6 +1,6 @@
-"""The README, read by its headings; and the table of settings in it, made from the resource.
+"""Reads the sections of the README, and makes its table of settings from the resource.
 
-`python -m dagster_rudderstack_tests.project.readme` brings the table up to date.
+`python -m dagster_rudderstack_tests.project.readme` updates the table in the README.
 """
 
 import re
@@ -17,10 +17,10 @@ TABLE_HEAD = "| Setting | Default | |\n|---|---|---|\n"
 
 
 def section(heading: str) -> str:
-    """Return what stands under a heading, up to the next heading of any level."""
+    """Return the text under a heading, up to the next heading of any level."""
     _, _, rest = README.read_text().partition(f"# {heading}\n")
     assert rest, f"The README has no heading {heading!r}"
-    # A comment in a shell block begins like a heading.
+    # A comment in a shell block looks like a heading.
     lines = []
     in_block = False
     for line in rest.splitlines(keepends=True):
@@ -50,7 +50,7 @@ def rows(heading: str) -> Iterator[list[str]]:
 
 
 def settings_table() -> str:
-    """Return the table of settings as it has to be."""
+    """Return the expected table of settings."""
     fields = RudderStackResource.model_fields
     lines = [
         f"| `{name}` | {_default(name, field)} | {field.description} |\n"
@@ -69,7 +69,7 @@ def _default(name: str, field: FieldInfo) -> str:
 
 
 def with_settings_table(readme: str) -> str:
-    """Return the README with the table of settings as it has to be."""
+    """Return the README with the expected table of settings."""
     before, heading, rest = readme.partition("## Settings\n")
     _, _, after = rest.partition("\n## ")
     prose = rest[: rest.index("\n\n", 1)]

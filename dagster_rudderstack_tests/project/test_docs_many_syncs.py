@@ -1,4 +1,4 @@
-"""The examples of the page on many syncs load, and say what the page says of them."""
+"""The examples of the page on many syncs."""
 
 import re
 from pathlib import Path
@@ -13,16 +13,16 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 @pytest.mark.parametrize("example", range(len(EXAMPLES)))
 def test_example(example: int) -> None:
-    """The example's definitions load, with the resource's variable unset."""
+    """The definitions load without the environment variable of the resource."""
     names: dict[str, Any] = {"__name__": f"example_{example}"}
 
-    exec(EXAMPLES[example], names)  # noqa: S102 - the page is ours
+    exec(EXAMPLES[example], names)  # noqa: S102 - our own page
 
     dg.Definitions.validate_loadable(names["defs"])
 
 
 def test_there_are_three() -> None:
-    """The page shows the three ways: one step, a sensor, nobody waiting."""
+    """The page has an example for one step, for a sensor and for `wait=False`."""
     words = ("build_rudderstack_sync_assets(", "assets=[crm_contacts])", "wait=False")
 
     assert [word in example for word, example in zip(words, EXAMPLES, strict=True)] == [True] * 3

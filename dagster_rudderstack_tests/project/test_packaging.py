@@ -1,4 +1,4 @@
-"""What is declared is what is used, and what is shipped is what a user needs."""
+"""The declared dependencies are the used ones, and the distributions are complete."""
 
 import ast
 import re
@@ -26,14 +26,14 @@ EXAMPLE = ROOT / "examples" / "reverse_etl_demo"
 
 OURS = {"dagster_rudderstack", "dagster_rudderstack_tests", "reverse_etl_demo", "benchmarks"}
 
-# Where the name of a distribution is not that of what it is imported as.
+# Distributions whose import name differs from their own name.
 IMPORTED_AS = {"pyyaml": "yaml"}
 
-# The tests take tomli, which pytest brings, where Python is too old to have tomllib.
+# On Python 3.10, which has no tomllib, the tests use tomli, which pytest depends on.
 STANDARD = {*sys.stdlib_module_names, "tomli", "tomllib"}
 
-# The pytest plugin is imported by pytest.
-BROUGHT_BY_THE_USER = {"pytest"}
+# Only the pytest plugin imports pytest, and pytest loads the plugin.
+INSTALLED_BY_THE_USER = {"pytest"}
 
 
 def pyproject(folder: Path = ROOT) -> dict[str, Any]:
@@ -41,13 +41,13 @@ def pyproject(folder: Path = ROOT) -> dict[str, Any]:
 
 
 def import_names(requirements: list[Any]) -> set[str]:
-    """Return what requirements are imported as; groups that are included are left out."""
+    """Return the import names of requirements, without the included groups."""
     names = {re.split(r"[^\w-]", each)[0].lower() for each in requirements if isinstance(each, str)}
     return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
 
 
 def imports_of(folder: Path) -> set[str]:
-    """Return the packages of others that a folder imports when it runs."""
+    """Return the third-party packages that a folder imports at run time."""
     return {
         name
         for file in folder.rglob("*.py")
@@ -58,7 +58,7 @@ def imports_of(folder: Path) -> set[str]:
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk a module, but for what is only there for the type checker."""
+    """Walk a module without the blocks for the type checker."""
     for child in ast.iter_child_nodes(tree):
         if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)):
             yield child
@@ -74,16 +74,16 @@ def names_in(statement: ast.AST) -> list[str]:
 
 
 def test_dependencies() -> None:
-    """The package imports what it declares, extras included, and nothing else."""
+    """The package imports exactly the packages that it declares, including the extras."""
     project = pyproject()["project"]
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
     declared = import_names([*project["dependencies"], *extras])
 
-    assert imports_of(PACKAGE) - BROUGHT_BY_THE_USER == declared
+    assert imports_of(PACKAGE) - INSTALLED_BY_THE_USER == declared
 
 
 def test_dependencies_of_an_import() -> None:
-    """Importing the package takes no extra."""
+    """The package can be imported without any extra."""
     project = pyproject()["project"]
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
     blocked = dict.fromkeys(import_names(extras))
@@ -93,7 +93,7 @@ def test_dependencies_of_an_import() -> None:
 
 
 def test_dependencies_of_the_tests() -> None:
-    """The tests import what the package or their group declares."""
+    """The tests import only packages that the package or the group `test` declares."""
     content = pyproject()
     project = content["project"]
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
@@ -104,14 +104,14 @@ def test_dependencies_of_the_tests() -> None:
 
 
 def test_dependencies_of_the_example() -> None:
-    """The example's own pyproject declares what its definitions import."""
+    """The pyproject of the example declares the imports of its definitions."""
     declared = import_names(pyproject(EXAMPLE)["project"]["dependencies"])
 
     assert imports_of(EXAMPLE / "src") | {"dagster_rudderstack"} == declared
 
 
 def test_versions_of_python() -> None:
-    """One range of Pythons: of the metadata, the classifiers and the search for a Python."""
+    """The metadata, the classifiers and `.ci/find-python` have the same Python versions."""
     project = pyproject()["project"]
     classified = [
         match[1]
@@ -126,7 +126,7 @@ def test_versions_of_python() -> None:
 
 
 def test_changelog() -> None:
-    """The newest entry of the changelog is about this version."""
+    """The newest entry of the changelog is for the current version."""
     newest = re.search(r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
     assert newest is not None
@@ -135,7 +135,7 @@ def test_changelog() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source distribution, and from that the wheel."""
+    """Build the source distribution, and the wheel from it."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
@@ -144,7 +144,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.processes
 def test_wheel(built: Path) -> None:
-    """The wheel has the package, its type marker and the license; no tests, nothing else."""
+    """The wheel has the package, its type marker and the license, and no other files."""
     (file,) = built.glob("*.whl")
     with zipfile.ZipFile(file) as wheel:
         names = set(wheel.namelist())
@@ -159,7 +159,7 @@ def test_wheel(built: Path) -> None:
 
 @pytest.mark.processes
 def test_source_distribution(built: Path) -> None:
-    """The source distribution has what the wheel is built from, and what a packager reads."""
+    """The source distribution has the package, its metadata, the README and the changelog."""
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         names = {name.partition("/")[2].partition("/")[0] for name in archive.getnames()}

@@ -1,16 +1,14 @@
-"""Every example and every claim of the README, put to the test."""
+"""The examples and the claims of the README."""
 
 import importlib
 import inspect
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import httpx
 import pytest
 import yaml
 
@@ -24,6 +22,7 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.project import readme
+from dagster_rudderstack_tests.testing import test_command_line
 
 ROOT = Path(__file__).parents[2]
 CONNECTION = "2hkeBOp0lGJpMPyur0oXUxxIDhw"
@@ -34,7 +33,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
-    """The connections that the README speaks of, on a local RudderStack."""
+    """A local RudderStack with the connections of the README."""
     with LocalRudderStack() as server:
         script = SyncScript(rows_total=100, rows_changed=20, rows_failed=3)
         server.add_connection(CONNECTION, script=script)
@@ -44,16 +43,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
 
 
 def local(server: LocalRudderStack, **settings: Any) -> RudderStackResource:
-    """A resource as the README has it, but for where RudderStack is."""
+    """The resource of the README, with the address of the local RudderStack."""
     token = dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN")
     settings = {"poll_min_interval_seconds": 0.05, **settings}
     return RudderStackResource(access_token=token, api_url=server.url, **settings)
 
 
 def executed(code: str, **names: Any) -> dict[str, Any]:
-    """Run an example and return what it has defined."""
+    """Run an example and return its names."""
     namespace: dict[str, Any] = {"__name__": "example", **names}
-    exec(compile(code, str(readme.README), "exec"), namespace)  # noqa: S102 - it is our README
+    exec(compile(code, str(readme.README), "exec"), namespace)  # noqa: S102 - our own README
     return namespace
 
 
@@ -61,7 +60,7 @@ def executed(code: str, **names: Any) -> dict[str, Any]:
 
 
 def test_smallest_example(server: LocalRudderStack) -> None:
-    """It loads as it is pasted, without the token; with the token, it syncs its connection."""
+    """It loads without the token. With the token, it syncs its connection."""
     example = executed(readme.block("The smallest example", "python"))
     dg.Definitions.validate_loadable(example["defs"])
 
@@ -74,8 +73,8 @@ def test_smallest_example(server: LocalRudderStack) -> None:
     assert len(result.get_asset_check_evaluations()) == 1
 
 
-def test_smallest_example__where_it_would_go() -> None:
-    """As pasted, it speaks to RudderStack in the US, with the token from the environment."""
+def test_smallest_example__address() -> None:
+    """It uses RudderStack in the US, and the token from the environment."""
     example = executed(readme.block("The smallest example", "python"))
 
     resource = example["defs"].resources["rudderstack"]
@@ -87,7 +86,7 @@ def test_smallest_example__where_it_would_go() -> None:
 
 
 def test_run_config(server: LocalRudderStack) -> None:
-    """The launchpad's YAML overrides the sync type for one run."""
+    """The run config overrides the sync type for one run."""
     example = executed(readme.block("The smallest example", "python"))
     run_config = yaml.safe_load(readme.block("The smallest example", "yaml"))
 
@@ -101,7 +100,7 @@ def test_run_config(server: LocalRudderStack) -> None:
 
 
 def test_own_asset(server: LocalRudderStack) -> None:
-    """The resource serves an asset of the user's own, with as many syncs as it likes."""
+    """An asset of the user can run several syncs with the resource."""
     asset_code, _ = readme.blocks_of(
         readme.section("In your own assets, ops and notebooks"), "python"
     )
@@ -115,7 +114,7 @@ def test_own_asset(server: LocalRudderStack) -> None:
 
 
 def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture[str]) -> None:
-    """The resource works in a notebook, and the report tells rows."""
+    """The resource works outside Dagster, and the report has the rows."""
     _, code = readme.blocks_of(readme.section("In your own assets, ops and notebooks"), "python")
     code = code.replace("(access_token=", f"(api_url={server.url!r}, access_token=")
 
@@ -124,8 +123,10 @@ def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "succeeded 17 3\n"
 
 
-def test_own_tests(pytester: pytest.Pytester) -> None:
-    """The test of a user's own passes as it is pasted."""
+def test_own_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of a user's test passes."""
+    # The plugins of this project slow down the start, and users do not have them.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(test_syncs=readme.block("Test your own project", "python"))
 
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
@@ -133,7 +134,7 @@ def test_own_tests(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("language", ["python", "yaml", "sh"])
 def test_every_example_is_tested(language: str) -> None:
-    """A new example of the README needs a test here."""
+    """Each example of the README has a test here."""
     count = len(readme.blocks_of(readme.README.read_text(), language))
 
     assert count == {"python": 4, "yaml": 1, "sh": 2}[language]
@@ -149,7 +150,7 @@ def test_commands_of_make() -> None:
 
 
 def test_links() -> None:
-    """What the README links to is there."""
+    """The targets of the links exist."""
     links = re.findall(r"\]\(([^)#]+)\)", readme.README.read_text())
 
     assert links
@@ -161,20 +162,20 @@ def test_links() -> None:
 Scenario = Callable[[LocalRudderStack], None]
 SCENARIOS: dict[str, Scenario] = {}
 
-PROVED_ELSEWHERE = {
-    # It takes a real process to be interrupted.
+TESTED_ELSEWHERE = {
+    # This needs a real process.
     "Somebody cancels the run": "dagster_rudderstack_tests/processes/test_cancel.py",
 }
 
 
 def scenario(claim: str) -> Callable[[Scenario], Scenario]:
-    """Tie a scenario to the row of the table that it proves."""
+    """Register a scenario for the row of the table that it tests."""
 
-    def tie(proof: Scenario) -> Scenario:
-        SCENARIOS[claim] = proof
-        return proof
+    def register(function: Scenario) -> Scenario:
+        SCENARIOS[claim] = function
+        return function
 
-    return tie
+    return register
 
 
 def sync(
@@ -187,7 +188,7 @@ def sync(
 
 
 def failure(result: dg.ExecuteInProcessResult) -> Any:
-    """Return what the failed step tells."""
+    """Return the failure of the step."""
     (event,) = (event for event in result.all_events if event.is_step_failure)
     return event.step_failure_data.user_failure_data
 
@@ -202,12 +203,12 @@ def failed_sync(server: LocalRudderStack) -> None:
     bad = SyncScript(status="failed", error="no such table", rows_total=10, rows_succeeded=4)
     server.script_next(CONNECTION, bad, bad)
 
-    told = failure(sync(server))
+    failed = failure(sync(server))
     retried = sync(server, retry_policy=dg.RetryPolicy(max_retries=1))
 
-    assert "no such table" in told.description
-    assert told.metadata[MetadataKey.SYNC_ID].value == server.syncs()[0].id
-    assert told.metadata[MetadataKey.ROWS_SUCCEEDED].value == 4
+    assert "no such table" in failed.description
+    assert failed.metadata[MetadataKey.SYNC_ID].value == server.syncs()[0].id
+    assert failed.metadata[MetadataKey.ROWS_SUCCEEDED].value == 4
     assert retried.success
     assert len(server.starts()) == 3
 
@@ -331,9 +332,9 @@ def refused(server: LocalRudderStack) -> None:
 
 @pytest.mark.parametrize("claim", [row[0] for row in readme.rows("What happens when a sync fails")])
 def test_what_happens(claim: str, server: LocalRudderStack) -> None:
-    """Each row of the table is what happens."""
-    if claim in PROVED_ELSEWHERE:
-        assert (ROOT / PROVED_ELSEWHERE[claim]).exists()
+    """Each row of the table is correct."""
+    if claim in TESTED_ELSEWHERE:
+        assert (ROOT / TESTED_ELSEWHERE[claim]).exists()
     else:
         SCENARIOS[claim](server)
 
@@ -342,15 +343,15 @@ def test_what_happens(claim: str, server: LocalRudderStack) -> None:
 
 
 def test_settings() -> None:
-    """The table of settings tells every field of the resource, its default and its description.
+    """The table of settings has all fields of the resource, with default and description.
 
-    If not: `python -m dagster_rudderstack_tests.project.readme` writes it.
+    `python -m dagster_rudderstack_tests.project.readme` updates it.
     """
     assert readme.settings_table() in readme.section("Settings")
 
 
 def test_environment_variables(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strings and whole numbers can come from the environment, and are checked then."""
+    """Strings and integers can come from the environment, and are validated at run time."""
     monkeypatch.setenv("SYNC_TIMEOUT", "60")
     resource = RudderStackResource(
         access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
@@ -365,14 +366,14 @@ def test_environment_variables(server: LocalRudderStack, monkeypatch: pytest.Mon
         pass
 
 
-def test_misspelt_setting() -> None:
-    """A misspelt setting is an error."""
+def test_misspelled_setting() -> None:
+    """A misspelled setting is an error."""
     with pytest.raises(ValueError, match="sync_timeout_secs"):
         RudderStackResource(access_token="a-token", sync_timeout_secs=60)  # type: ignore[call-arg]
 
 
 def test_token_in_code(caplog: pytest.LogCaptureFixture) -> None:
-    """A token that is written in code gives a warning, which does not show it."""
+    """A token in code gives a warning, which does not contain the token."""
     resource = RudderStackResource(access_token="a-secret-token")
 
     dg.Definitions(resources={"rudderstack": resource}).get_repository_def()
@@ -382,13 +383,13 @@ def test_token_in_code(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_token_goes_over_https_only() -> None:
-    """Plain http is refused, but for this machine."""
+    """Plain http is refused except for this machine."""
     with pytest.raises(ValueError, match="use https"):
         RudderStackResource(access_token="a-token", api_url="http://rudderstack.example.com")
 
 
 def test_token_follows_no_redirect(server: LocalRudderStack) -> None:
-    """Where a redirect leads, no request arrives."""
+    """The target of a redirect gets no request."""
     with LocalRudderStack(access_token=server.access_token) as elsewhere:
         location = f"{elsewhere.url}/v2/retl-connections/{CONNECTION}"
         server.add_fault(Fault("redirect", status=307, location=location, times=None))
@@ -405,8 +406,8 @@ MOVING = list(readme.rows("Moving over"))
 CODE = re.compile(r"`(\w+)(?:\(([^)]*)\))?`")
 
 
-def test_moving_over__ours() -> None:
-    """What the table names on our side is there: exported, a setting, or a method."""
+def test_moving_over__new_names() -> None:
+    """The new names of the table exist: they are exported, settings or methods."""
     known = {
         *dagster_rudderstack.__all__,
         *RudderStackResource.model_fields,
@@ -420,8 +421,8 @@ def test_moving_over__ours() -> None:
 
 
 @pytest.mark.processes
-def test_moving_over__theirs(vendor_python: str) -> None:
-    """What the table names on the vendor's side is there."""
+def test_moving_over__old_names(vendor_python: str) -> None:
+    """The old names of the table exist in RudderStack's own package."""
     code = """
 import importlib, pkgutil, dagster_rudderstack
 for module in pkgutil.walk_packages(dagster_rudderstack.__path__, "dagster_rudderstack."):
@@ -443,7 +444,7 @@ print(*op.required_resource_keys)
 
 
 def test_op_keeps_its_run_config(server: LocalRudderStack) -> None:
-    """The op has the name that it had, and needs no more run config than it did."""
+    """The op has its old name and works with its old run config."""
 
     @dg.job(resource_defs={"rudderstack": local(server)})
     def activate() -> None:
@@ -459,20 +460,15 @@ def test_op_keeps_its_run_config(server: LocalRudderStack) -> None:
 
 
 def test_local_rudderstack_as_a_process() -> None:
-    """`python -m dagster_rudderstack.testing` runs the local RudderStack."""
-    command = [sys.executable, "-m", "dagster_rudderstack.testing", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().split()[-1]
-        answer = httpx.get(f"{url}/v2/retl-connections")
-        process.terminate()
+    """The README names the command that `testing/test_command_line.py` runs."""
+    command = " ".join(["python", *test_command_line.COMMAND[-2:]])
 
-    assert answer.status_code == 401
-    assert process.returncode == 0
+    assert command == "python -m dagster_rudderstack.testing"
+    assert f"`{command}`" in readme.README.read_text()
 
 
 def test_names_in_prose() -> None:
-    """What the README names in passing is exported where it says."""
+    """The names in the text of the README are exported."""
     testing = importlib.import_module("dagster_rudderstack.testing")
 
     assert {"Fault", "ScaledClock", "TableSync", "LocalRudderStack"} <= set(testing.__all__)
@@ -480,7 +476,7 @@ def test_names_in_prose() -> None:
 
 
 def test_more_than_one_connection() -> None:
-    """What the README offers for many connections is exported, and syncs need not be waited for."""
+    """The factories for several connections are exported, and two of them have `wait`."""
     offered = {
         name
         for row in readme.rows("More than one connection")

@@ -1,7 +1,7 @@
-"""The vendor's own package, unchanged, against the local RudderStack.
+"""RudderStack's own package 1.3.0 with the local RudderStack.
 
-It was written from RudderStack's API by RudderStack: where it works, an independent client agrees
-with our reading of the API. It has the name of this package, so it runs in a Python of its own.
+RudderStack wrote it for its API, so it is an independent check of the local RudderStack. It has the
+same name as this package, so it runs in its own Python environment.
 """
 
 import json
@@ -42,7 +42,7 @@ def rudderstack() -> Iterator[LocalRudderStack]:
 def run(
     vendor_python: str, rudderstack: LocalRudderStack, code: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run code on the vendor's resource, away from this checkout."""
+    """Run code with the vendor's resource, isolated from this checkout."""
     return subprocess.run(
         [vendor_python, "-I", "-c", textwrap.dedent(RESOURCE) + textwrap.dedent(code)],
         check=False,
@@ -59,7 +59,7 @@ def last_line(finished: subprocess.CompletedProcess[str]) -> Any:
 
 
 def test_sync(vendor_python: str, rudderstack: LocalRudderStack) -> None:
-    """It starts a sync, polls it while it runs, and reads the rows of its end."""
+    """It starts a sync, polls it, and reads its final rows."""
     script = SyncScript(duration_seconds=0.3, rows_total=100, rows_changed=20, rows_failed=3)
     rudderstack.add_connection("crm", script=script)
 
@@ -80,7 +80,7 @@ def test_sync(vendor_python: str, rudderstack: LocalRudderStack) -> None:
 
 
 def test_op_in_a_job(vendor_python: str, rudderstack: LocalRudderStack) -> None:
-    """Its op completes a sync in a Dagster job; the sync is an incremental one."""
+    """Its op runs an incremental sync in a Dagster job."""
     rudderstack.add_connection("crm")
 
     code = """
@@ -102,7 +102,7 @@ def test_op_in_a_job(vendor_python: str, rudderstack: LocalRudderStack) -> None:
 
 
 def test_failed_sync(vendor_python: str, rudderstack: LocalRudderStack) -> None:
-    """It finds the reason of a failed sync where we put it."""
+    """It reads the reason of a failed sync."""
     rudderstack.add_connection("crm", script=SyncScript(status="failed", error="no such table"))
 
     finished = run(vendor_python, rudderstack, "resource.start_and_poll('crm')")
@@ -115,7 +115,7 @@ def test_failed_sync(vendor_python: str, rudderstack: LocalRudderStack) -> None:
 def test_refused_start(
     vendor_python: str, rudderstack: LocalRudderStack, connection_id: str, status: int
 ) -> None:
-    """It takes an unknown connection, and one that is running, for what they are."""
+    """It gets 404 for an unknown connection and 409 for a running one."""
     rudderstack.add_connection("busy", script=SyncScript(never_ends=True))
     rudderstack.start_sync("busy")
 
@@ -127,7 +127,7 @@ def test_refused_start(
 
 
 def test_wrong_token(vendor_python: str, rudderstack: LocalRudderStack) -> None:
-    """It is not let in with another token."""
+    """It gets 401 with a wrong token."""
     rudderstack.add_connection("crm")
 
     code = "resource.model_copy(update={'access_token': 'wrong'}).start_sync('crm')"

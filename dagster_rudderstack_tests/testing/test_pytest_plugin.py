@@ -26,7 +26,12 @@ def test_plugin(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_users.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    environment = {"PATH": "", "PYTHONPATH": ":".join(sys.path), "no_proxy": "*"}
+    environment = {
+        "PATH": "",
+        "PYTHONPATH": ":".join(sys.path),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "no_proxy": "*",
+    }
 
     result = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
