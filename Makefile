@@ -1,25 +1,25 @@
-# Needs make, git and a Python 3.10 to 3.13. What else it takes goes into .venv, from the package
-# index; with uv if that is on the PATH, and else with pip.
+# Needs make, git and Python 3.10 to 3.13. All other packages are installed into .venv from the
+# package index, with uv if it is on the PATH and with pip if not.
 
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py
 PORT := 3000
-# Two at a time; the tests of a module, which share what is slow to make, stay together.
+# Two processes. The tests of a module run in the same process, because they share fixtures.
 PYTEST := -n 2 --dist loadscope
-# Further arguments of pytest: make test ARGS="-k resource"
+# More arguments for pytest: make test ARGS="-k resource"
 ARGS :=
 
 .PHONY: help demo dev test test-processes lint bench clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo            warehouse rows travel through a local RudderStack, with Dagster in charge"
-	@echo "make dev             open Dagster's UI on what the demo has left (PORT=3000)"
-	@echo "make test            run the tests, but for the next (ARGS=... go to pytest)"
+	@echo "make demo             sync a DuckDB warehouse through a local RudderStack with Dagster"
+	@echo "make dev              open Dagster's UI on the result of the demo (PORT=3000)"
+	@echo "make test             run the tests, without those of test-processes (ARGS=... for pytest)"
 	@echo "make test-processes   run the tests that start real Dagster processes"
-	@echo "make lint            check style and types"
-	@echo "make bench           compare with the vendor's package"
-	@echo "make clean           remove all that these have made"
+	@echo "make lint             check style and types"
+	@echo "make bench            run the benchmarks against RudderStack's own package"
+	@echo "make clean            remove all files that these commands have created"
 
 demo: .venv/installed
 	@$(PYTHON) -u $(DEMO) run
@@ -51,15 +51,15 @@ clean:
 	@.ci/make-venv .venv any -e '.[lineage,testing]' --group dev
 	@touch $@
 
-# The vendor's own package has the same name, so it lives apart: as an independent client of the
-# local RudderStack in the tests, and as a peer in the benchmarks.
+# RudderStack's own package has the same name, so it needs its own environment. The tests use it as
+# an independent client of the local RudderStack, the benchmarks for comparison.
 .venv-vendor/installed: .ci/make-venv
-	@echo "Installing the vendor's package into .venv-vendor ..."
+	@echo "Installing RudderStack's own package into .venv-vendor ..."
 	@.ci/make-venv .venv-vendor any 'dagster-rudderstack==1.3.0'
 	@touch $@
 
-# dbt and mypy want different releases of pathspec. From 1.12 on, dbt-core fetches its parser from
-# GitHub while it is installed, so it takes more than the package index.
+# dbt and mypy need different releases of pathspec. dbt-core 1.12 and later download their parser
+# from GitHub during the installation, so they need more than the package index.
 .venv-dbt/installed: .ci/make-venv
 	@echo "Installing dbt into .venv-dbt ..."
 	@.ci/make-venv .venv-dbt any 'dbt-core>=1.10,<1.12' dbt-duckdb
