@@ -1,1 +1,1 @@
-"""Ratios against peers, each measured in one run; see `RESULTS.md`."""
+"""Benchmarks against RudderStack's own package. `RESULTS.md` has the results."""

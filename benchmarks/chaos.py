@@ -1,12 +1,12 @@
-"""Syncs with every fifth request faulty: ours and the vendor's package, side by side.
+"""Many syncs while every fifth request fails, with both packages.
 
     python -m benchmarks.chaos --syncs 200 --seed 1
 
-Both meet the same connections, scripts and rules of faults, drawn from the same seed, and both are
-judged by what the server knows when all is over. Ours runs as in CI (see
-`dagster_rudderstack_tests.sync.chaos`). The vendor's package blocks in its own `time.sleep`, so for
-it the clocks of server and client run `SCALE` times as fast as the real one; a sync that it has not
-ended after six hours of that clock hangs.
+Both packages get the same connections, scripts and faults, from the same seed. Their reports are
+compared with the state of the server at the end. Ours runs as in CI (see
+`dagster_rudderstack_tests.sync.chaos`). The vendor's package blocks in `time.sleep`, so its clock
+and the server's run `SCALE` times as fast as the real one. A sync that it does not report within
+six hours of this clock counts as hanging.
 """
 
 import argparse
@@ -26,7 +26,7 @@ COLUMNS = ("right reports", *MUST_BE_ZERO)
 
 
 def vendor(seed: int, syncs: int, python: Path) -> Counter[str]:
-    """Run the chaos with the vendor's package and return the verdicts."""
+    """Run the syncs with the vendor's package, and return the verdicts."""
     clock = ScaledClock(scale=SCALE)
     with LocalRudderStack(clock=clock, seed=seed) as server:
         ids = populate(server, syncs, seed)
@@ -36,7 +36,7 @@ def vendor(seed: int, syncs: int, python: Path) -> Counter[str]:
             [str(python), str(script), *arguments],
             input="\n".join(ids),
             stdout=subprocess.PIPE,
-            # It logs each request.
+            # The package logs each request.
             stderr=subprocess.DEVNULL,
             text=True,
             check=True,
@@ -58,12 +58,12 @@ def _verdict(server: LocalRudderStack, connection_id: str, outcome: dict[str, st
         return "false failures"
     if ours[0].status in ("running", "succeeded"):
         return "lost or orphaned" if ours[0].status == "running" else "false failures"
-    # It names the sync when it says that the sync failed, and not when it just gave up asking.
+    # Its error names the sync if the sync failed, but not if the polling failed.
     return "right reports" if ours[0].id in outcome["error"] else "wrong reports"
 
 
 def table(rows: dict[str, Counter[str]]) -> str:
-    """Return the verdicts, one row for each package."""
+    """Return a table of the verdicts, with one row for each package."""
     heads = ["", *COLUMNS]
     lines = [heads, ["---"] * len(heads)]
     lines += [[name, *(str(counts[column]) for column in COLUMNS)] for name, counts in rows.items()]
@@ -71,7 +71,7 @@ def table(rows: dict[str, Counter[str]]) -> str:
 
 
 def main() -> int:
-    """Run both and print the table."""
+    """Run both packages and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--syncs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)

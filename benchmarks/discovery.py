@@ -1,4 +1,4 @@
-"""How fast a large workspace is discovered, and how fast its definitions load from the snapshot."""
+"""Discovery of a large workspace, and the load of its definitions from a snapshot."""
 
 import json
 import sys
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import Numbers, watch
+from benchmarks.measure import Numbers, ratio_text, watch
+from benchmarks.report import Row, Section, Settings
 from dagster_rudderstack import (
     RudderStackResource,
     WorkspaceSnapshot,
@@ -18,7 +19,7 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.testing import LocalRudderStack
 
-SCRIPT = Path(__file__).with_name("loads.py")
+SCRIPT = Path(__file__).with_name("load_definitions.py")
 CONNECTIONS, SOURCES, DESTINATIONS = 1000, 300, 200
 LATENCY_SECONDS = 0.1
 
@@ -34,11 +35,11 @@ select c.id, lower(c.email) as email, c.first_name || ' ' || c.last_name as full
 from analytics.customers_{number} as c
 left join spent on spent.customer_id = c.id
 """
-"""A SQL model as people write them; every other source is one."""
+"""A typical SQL model. Every other source is one."""
 
 
 def fill(server: LocalRudderStack) -> None:
-    """Add the workspace: tables and SQL models, each with connections that map a few columns."""
+    """Add the objects of the workspace: tables and SQL models, and connections that map columns."""
     for number in range(SOURCES):
         if number % 2:
             table = {"schema": "analytics", "table": f"table_{number}"}
@@ -61,26 +62,26 @@ def fill(server: LocalRudderStack) -> None:
 
 @dataclass(frozen=True)
 class Discovered:
-    """Seconds of a discovery, of the walk that asks for one page after the other, and requests."""
+    """Seconds of a discovery and of sequential requests, and the number of requests."""
 
     ours: Numbers
-    walk: Numbers
+    sequential: Numbers
     requests: int
 
 
 def discover(repeats: int) -> Discovered:
-    """Discover the workspace, and walk through it, in turns."""
-    ours, walk = [], []
+    """Discover the workspace, and list it sequentially, in turn."""
+    ours, sequential = [], []
     with LocalRudderStack(latency_seconds=LATENCY_SECONDS) as server:
         fill(server)
         rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)
-        fetch_rudderstack_workspace(rudderstack)  # imports sqlglot
+        fetch_rudderstack_workspace(rudderstack)  # the first call imports sqlglot
         for _ in range(repeats):
             server.clear_requests()
             ours.append(_seconds(lambda: _check(fetch_rudderstack_workspace(rudderstack))))
             requests = len(server.requests)
-            walk.append(_seconds(lambda: _walk(rudderstack)))
-    return Discovered(Numbers(ours), Numbers(walk), requests)
+            sequential.append(_seconds(lambda: _list_sequentially(rudderstack)))
+    return Discovered(Numbers(ours), Numbers(sequential), requests)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -95,12 +96,12 @@ def _check(snapshot: WorkspaceSnapshot) -> None:
         raise RuntimeError(f"The snapshot has {sizes} and {len(snapshot.queries)} queries")
 
 
-def _walk(rudderstack: RudderStackResource) -> None:
+def _list_sequentially(rudderstack: RudderStackResource) -> None:
     with rudderstack as opened:
         client = opened.get_client()
         found = (client.list_connections(), client.list_sources(), client.list_destinations())
     if tuple(len(each) for each in found) != (CONNECTIONS, SOURCES, DESTINATIONS):
-        raise RuntimeError("The walk has missed a page")
+        raise RuntimeError("A page is missing")
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,10 @@ class Loaded:
 
 
 def load(repeats: int) -> Loaded:
-    """Load the definitions of the snapshot, and plain assets, in turns, each in a new process.
+    """Load the definitions of the snapshot, and plain assets, in turn, each in a new process.
 
-    The plain assets depend on the same tables, so that Dagster has the same graph to make. Of the
-    RudderStack nothing is left when the definitions load.
+    The plain assets have the same dependencies, so that Dagster builds the same graph. The local
+    RudderStack is closed before the definitions load.
     """
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -133,12 +134,29 @@ def load(repeats: int) -> Loaded:
     return Loaded(Numbers(seconds["ours"]), Numbers(seconds["plain"]))
 
 
-if __name__ == "__main__":
-    found = discover(5)
-    print(
-        f"discovery: {found.ours.text(' s', 2)} in {found.requests} requests, "
-        f"one page after the other {found.walk.text(' s', 2)}"
+def section(settings: Settings) -> Section:
+    """Measure the discovery and the load, and return the rows."""
+    found = discover(settings.repeats)
+    loaded = load(settings.repeats)
+    ratio = loaded.ours.median / loaded.plain.median
+    size = f"{CONNECTIONS:,} connections, {SOURCES} sources and "
+    return Section(
+        [
+            Row(
+                f"Discovery of {size}{DESTINATIONS} destinations, 100 ms per answer",
+                f"sequential requests: {found.sequential.text(' s')}",
+                found.ours.text(" s"),
+                ratio_text(found.sequential.over(found.ours)),
+                "at most 3 s",
+                found.ours.median <= 3,
+            ),
+            Row(
+                "Load of their definitions from a snapshot, without requests",
+                f"plain assets with the same dependencies: {loaded.plain.text(' s')}",
+                loaded.ours.text(" s"),
+                f"{ratio:.2g}x the plain assets",
+                "at most 2x",
+                ratio <= 2,
+            ),
+        ]
     )
-    loaded = load(5)
-    print(f"load: {loaded.ours.text(' s', 2)}, plain assets {loaded.plain.text(' s', 2)}")
-    print(f"ratio of the medians: {loaded.ours.median / loaded.plain.median:.2f}")

@@ -1,8 +1,10 @@
-"""What an import costs beyond that of Dagster."""
+"""The duration of an import, in addition to that of Dagster."""
 
 import os
+import sys
 
-from benchmarks.measure import Numbers, watch
+from benchmarks.measure import Numbers, ratio_text, watch
+from benchmarks.report import Row, Section, Settings
 
 PACKAGE = "import dagster_rudderstack"
 VENDOR_NAMES = (
@@ -15,8 +17,8 @@ OUR_FACTORIES = (
     "build_rudderstack_sync_asset, build_rudderstack_sync_assets, rudderstack_sync_op"
 )
 
-# What Dagster's import has left to the garbage collector, some 60 ms of work, falls due in the
-# import of one or the other by chance.
+# The import of Dagster leaves about 60 ms of garbage collection. Without `gc.collect`, it would
+# happen in one of the measured imports.
 _TIMED = """
 import gc, time
 import dagster
@@ -27,10 +29,10 @@ print(1000 * (time.perf_counter() - began))
 """
 
 
-def milliseconds(python: str, statement: str, times: int) -> Numbers:
-    """Return what an import takes in a new process that has imported Dagster already."""
+def _milliseconds(python: str, statement: str, times: int) -> Numbers:
+    """Return the duration of an import in a new process that has already imported Dagster."""
     code = _TIMED.format(statement=statement)
-    # Without bytecode, which uv does not make, it is the compiler that would be measured.
+    # uv installs without bytecode. Write it, or the compiler would be measured.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
     def once() -> float:
@@ -38,3 +40,43 @@ def milliseconds(python: str, statement: str, times: int) -> Numbers:
 
     once()
     return Numbers([once() for _ in range(times)])
+
+
+def section(settings: Settings) -> Section:
+    """Measure the imports of both packages, and return the rows."""
+    times = 4 * settings.repeats
+
+    def row(what: str, vendor: str, ours: str, *, has_goal: bool = False) -> Row:
+        theirs = _milliseconds(settings.vendor, vendor, times)
+        own = _milliseconds(sys.executable, ours, times)
+        ratio = own.median / theirs.median
+        return Row(
+            what,
+            theirs.text(" ms"),
+            own.text(" ms"),
+            ratio_text(theirs.over(own)),
+            "at most 1.5 times the vendor's" if has_goal else "",
+            ratio <= 1.5 if has_goal else None,
+        )
+
+    return Section(
+        [
+            row(
+                "`import dagster_rudderstack` after `import dagster` (the vendor's is empty)",
+                PACKAGE,
+                PACKAGE,
+            ),
+            row(
+                "Import of the resource and the op after `import dagster`",
+                VENDOR_NAMES,
+                OUR_NAMES,
+                has_goal=True,
+            ),
+            row(
+                "Same import, with the factories of assets and of the sensor in ours",
+                VENDOR_NAMES,
+                OUR_FACTORIES,
+                has_goal=True,
+            ),
+        ]
+    )

@@ -1,7 +1,6 @@
-"""How the benchmarks measure: many times, the whole process tree, the machine by name.
+"""Measures commands: their duration, and the memory of all their processes.
 
-Memory is the proportional set size of a process and all that it has started: pages that they share
-count once. Linux only.
+Memory is the proportional set size, in which shared pages count once. Linux only.
 """
 
 import os
@@ -18,47 +17,47 @@ from pathlib import Path
 
 SAMPLE_SECONDS = 0.2
 PAUSE_FACTOR = 10
-"""How much longer than a sample the pause after it is, at least: a hundred processes take a while
-to look at, and who is measured needs the cores."""
+"""The pause after a sample is at least this many times as long as the sample. Sampling a hundred
+processes takes long, and must not compete with them for the cores."""
 MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The same thing, measured several times."""
+    """Several measurements of the same number."""
 
     values: Sequence[float]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return statistics.median(self.values)
 
     def text(self, unit: str = "", digits: int = 1) -> str:
-        """Return the median, with the least and the most behind it if there were several."""
+        """Return the median, followed by the minimum and the maximum if there are several."""
         median = f"{self.median:,.{digits}f}{unit}"
         if len(self.values) == 1:
             return median
         return f"{median} ({min(self.values):,.{digits}f} to {max(self.values):,.{digits}f})"
 
     def over(self, other: "Numbers") -> "Numbers":
-        """Return the ratios of these to others: of all pairs, since no two belong together."""
+        """Return the ratios of all pairs, because the measurements are not paired."""
         return Numbers([ours / theirs for ours in self.values for theirs in other.values])
 
     def minus(self, other: "Numbers") -> "Numbers":
-        """Return the differences to the median of others."""
+        """Return the differences to the median of the others."""
         return Numbers([value - other.median for value in self.values])
 
 
 def ratio_text(ratio: Numbers) -> str:
-    """Return a ratio as median (min to max)."""
+    """Return a ratio as median (minimum to maximum)."""
     least, most = min(ratio.values), max(ratio.values)
     return f"{ratio.median:,.2g}x ({least:,.2g}x to {most:,.2g}x)"
 
 
 @dataclass
 class Watched:
-    """A process that was watched from its start to its end."""
+    """The measurements of a command."""
 
     seconds: float = 0.0
     peak_megabytes: float = 0.0
@@ -66,7 +65,7 @@ class Watched:
 
 
 def watch(command: Sequence[str], **options: object) -> Watched:
-    """Run a command and watch it; raises RuntimeError, with its words, if it fails."""
+    """Run a command and measure it. Raises RuntimeError with its output if it fails."""
     watched = Watched()
     began = time.monotonic()
     with (
@@ -139,7 +138,7 @@ def _bytes_of(process: int) -> int:
 
 
 def machine() -> str:
-    """Return what the numbers were measured on."""
+    """Return a description of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MEGABYTE / 1024
     return (
         f"{len(os.sched_getaffinity(0))} cores ({_processor()}), {memory:.0f} GB, "
@@ -151,4 +150,4 @@ def machine() -> str:
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "of an unknown make"
+    return names[0] if names else "unknown processor"

@@ -1,9 +1,9 @@
-"""A local RudderStack in a process of its own, so that it does not share one with who is measured.
+"""Runs a local RudderStack in its own process, apart from the measured one. A script of `sensor`.
 
-    python serve.py COUNT SYNCS LATENCY_SECONDS
+    python -m benchmarks.serve COUNT SYNCS LATENCY_SECONDS
 
-has COUNT connections with so many ended syncs each. Prints its address and token; ends with its
-standard input.
+It has COUNT connections with SYNCS ended syncs each. It prints its address and token, and ends when
+its standard input is closed.
 """
 
 import sys
@@ -12,7 +12,7 @@ from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 
 
 def main() -> None:
-    """Serve until nobody listens any more."""
+    """Serve until the standard input is closed."""
     count, syncs, latency_seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     with LocalRudderStack(latency_seconds=latency_seconds) as server:
         for number in range(count):

@@ -1,9 +1,9 @@
-"""Runs syncs with the vendor's package 1.3.0, in the environment that has it; a script of `chaos`.
+"""Runs syncs with RudderStack's own package 1.3.0, in its environment. A script of `chaos`.
 
-    python vendor_chaos.py URL TOKEN SCALE GIVE_UP_SECONDS  < ids, one a line
+    python vendor_chaos.py URL TOKEN SCALE TIMEOUT_SECONDS  < ids, one per line
 
-Prints what came of each as JSON: the status that was reported, an error, or null: it hangs. The
-package is as it is, with its defaults; only its `time.sleep` runs `SCALE` times as fast.
+Prints the result of each sync as JSON: the reported status, an error, or null if it hangs. The
+package has its default settings, and its `time.sleep` runs `SCALE` times as fast.
 """
 
 import json
@@ -19,7 +19,7 @@ from dagster_rudderstack.resources.rudderstack import (  # type: ignore[import-n
 
 def main() -> None:
     """Run one thread for each connection."""
-    url, token, scale, give_up_seconds = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:5])
+    url, token, scale, timeout_seconds = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:5])
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(float(seconds) / scale)
     resource = RudderStackRETLResource(access_token=token, rs_cloud_url=url, request_timeout=1)
@@ -29,18 +29,18 @@ def main() -> None:
         try:
             details = resource.start_and_poll(connection_id).sync_run_details
             outcomes[connection_id] = {"id": details["id"], "status": details["status"]}
-        except Exception as error:  # noqa: BLE001 - whatever comes out is an outcome
+        except Exception as error:  # noqa: BLE001 - any error is a result
             outcomes[connection_id] = {"error": str(error) or repr(error)}
 
     ids = sys.stdin.read().split()
     threads = [threading.Thread(target=sync, args=(each,), daemon=True) for each in ids]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + give_up_seconds
+    end = time.monotonic() + timeout_seconds
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     print(json.dumps({each: outcomes.get(each) for each in ids}), flush=True)
-    # Threads that hang would keep the process.
+    # Threads that hang would keep the process alive.
     os._exit(0)
 
 

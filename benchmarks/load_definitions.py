@@ -1,6 +1,9 @@
-"""Load definitions as a code server does, and print the seconds; imports are not counted.
+"""Loads definitions as a code server does, and prints the seconds without the imports.
 
-`python loads.py ours SNAPSHOT` or `python loads.py plain GRAPH`.
+A script of `discovery`:
+
+    python load_definitions.py ours SNAPSHOT
+    python load_definitions.py plain GRAPH
 """
 
 import json
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
-# What a code server makes of definitions for the webserver and the daemon; it has no public name.
+# A code server sends this to the webserver and the daemon. It has no public name.
 from dagster._core.remote_representation.external_data import RepositorySnap
 
 from dagster_rudderstack import RudderStackResource, build_rudderstack_assets_definitions
@@ -21,12 +24,12 @@ RESOURCE = RudderStackResource(
 
 
 def ours(snapshot: Path) -> list[dg.AssetsDefinition]:
-    """Return an asset for each connection of the snapshot."""
+    """Return the assets of the snapshot."""
     return build_rudderstack_assets_definitions(RESOURCE, snapshot=snapshot)
 
 
 def plain(graph: Path) -> list[dg.AssetsDefinition]:
-    """Return as many assets without anything, on the same tables."""
+    """Return as many empty assets with the same dependencies."""
     return [_plain(number, deps) for number, deps in enumerate(json.loads(graph.read_text()))]
 
 
@@ -38,7 +41,7 @@ def _plain(number: int, deps: list[list[str]]) -> dg.AssetsDefinition:
 
 
 def main(who: str, file: Path) -> None:
-    """Load once."""
+    """Load the definitions once."""
     began = time.perf_counter()
     assets = {"ours": ours, "plain": plain}[who](file)
     definitions = dg.Definitions(assets=assets, resources={"rudderstack": RESOURCE})

@@ -1,10 +1,10 @@
-"""Ticks of the polling sensor: how their time grows with the number of connections.
+"""Ticks of the polling sensor, or of a loop. A script of `sensor`.
 
-    python ticks.py ours|loop URL TOKEN COUNT
+    python -m benchmarks.sensor_ticks ours|loop URL TOKEN COUNT
 
-`ours` evaluates the sensor twice round all connections and prints the seconds of each tick of the
-second round, in which nothing has ended, as most of the time. `loop` asks about one connection
-after the other, as a sensor without threads would.
+`ours` evaluates the sensor for two passes over all connections, and prints the seconds of each tick
+of the second pass, in which no sync has ended. `loop` polls the connections in sequence, as a
+sensor without threads would.
 """
 
 import json
@@ -19,7 +19,7 @@ from dagster_rudderstack import RudderStackResource, build_rudderstack_polling_s
 
 
 def main() -> None:
-    """Be one of the two."""
+    """Run one of the two and print its seconds."""
     peer, url, token, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     measured = {"ours": _ours, "loop": _loop}[peer](url, token, count)
     print(json.dumps(measured))
@@ -39,25 +39,25 @@ def _loop(url: str, token: str, count: int) -> dict[str, object]:
 
 def _ours(url: str, token: str, count: int) -> dict[str, object]:
     sensor = build_rudderstack_polling_sensor(connections={name: name for name in _names(count)})
-    # As for a real tick, the resource and its TCP connections are new each time.
+    # As in a real tick, the resource and its TCP connections are new.
     resource = partial(RudderStackResource, access_token=token, api_url=url)
     with dg.DagsterInstance.ephemeral() as instance:
-        cursor, _ = _round(sensor, resource, instance, None, count)
-        cursor, seconds = _round(sensor, resource, instance, cursor, count)
+        cursor, _ = _pass(sensor, resource, instance, None, count)
+        cursor, seconds = _pass(sensor, resource, instance, cursor, count)
     return {"ticks": seconds, "cursor": len(cursor)}
 
 
-def _round(
+def _pass(
     sensor: dg.SensorDefinition,
     resource: Callable[[], RudderStackResource],
     instance: dg.DagsterInstance,
     cursor: str | None,
     count: int,
 ) -> tuple[str, list[float]]:
-    """Tick until all connections have had their turn."""
+    """Evaluate ticks until all connections were polled."""
     seconds: list[float] = []
-    looked = 0
-    while looked < count:
+    polled = 0
+    while polled < count:
         before = _position(cursor)
         began = time.monotonic()
         with dg.build_sensor_context(
@@ -67,7 +67,7 @@ def _round(
         seconds.append(time.monotonic() - began)
         assert isinstance(result, dg.SensorResult)
         cursor = result.cursor
-        looked += (_position(cursor) - before) % count or count
+        polled += (_position(cursor) - before) % count or count
     return cursor or "", seconds
 
 

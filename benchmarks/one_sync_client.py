@@ -1,11 +1,11 @@
-"""Waiting for one sync: how soon its end is noticed, how many requests and connections it costs.
+"""Syncs connections with one of the two packages. A script of `one_sync`.
 
-Run as a script it is one of the two clients, in the environment that has the package:
+It runs in the environment of the package:
 
-    python waiting.py ours|vendor URL TOKEN SCALE ID...
+    python one_sync_client.py ours|vendor URL TOKEN SCALE ID...
 
-It syncs all connections side by side, a thread for each, by a clock that runs SCALE times as fast
-as the real one, and prints, as JSON, when each call returned.
+It syncs all connections in parallel, in one thread each, with a clock that runs SCALE times as fast
+as the real one. It prints as JSON when each call has returned.
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 
 def main() -> None:
-    """Be a client."""
+    """Sync the connections of the command line."""
     peer, url, token, scale = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
     call = {"ours": _ours, "vendor": _vendor}[peer](url, token, scale)
     returned: dict[str, float] = {}
@@ -39,7 +39,7 @@ def _vendor(url: str, token: str, scale: float) -> Callable[[str], object]:
     )
 
     sleep = time.sleep
-    # It blocks in time.sleep, and knows no other clock.
+    # The package blocks in time.sleep and cannot use another clock.
     time.sleep = lambda seconds: sleep(float(seconds) / scale)
     resource = RudderStackRETLResource(access_token=token, rs_cloud_url=url)
     start_and_poll: Callable[[str], object] = resource.start_and_poll
@@ -54,7 +54,7 @@ def _ours(url: str, token: str, scale: float) -> Callable[[str], object]:
     resource = RudderStackResource(access_token=token, api_url=url)
     if scale == 1:
         return resource.sync_and_poll
-    # The same with another clock, which the resource does not take.
+    # The resource cannot use another clock, so this is what it does with one.
     clock = ScaledClock(scale)
 
     def sync(connection_id: str) -> object:

@@ -1,10 +1,10 @@
-"""Runs of Dagster with many syncs: three code locations to launch, each in a process of its own.
+"""Executes a Dagster job with many syncs. A script of `many_syncs`.
 
-    python steps.py ours|plain|vendor COUNT CONCURRENT URL TOKEN
+    python many_syncs_job.py ours|plain|vendor COUNT CONCURRENT URL TOKEN
 
-`ours` is one step for all connections, `plain` the same assets and checks without any sync (what
-Dagster itself costs), `vendor` one op for each connection, as its package offers. Run as a script
-it executes the job on an instance of its own in DAGSTER_HOME, and prints what came of it as JSON.
+`ours` is one step for all connections. `plain` has the same assets and checks without syncs: the
+cost of Dagster itself. `vendor` is one op for each connection, because its package has no group.
+The job runs on an instance in DAGSTER_HOME, and its result is printed as JSON.
 """
 
 import json
@@ -22,19 +22,19 @@ URL, TOKEN = "BENCHMARK_URL", "BENCHMARK_TOKEN"
 
 
 def names() -> list[str]:
-    """Return the connections, which the assets are named after."""
+    """Return the ids of the connections, which are also the names of the assets."""
     return [f"c{number}" for number in range(int(os.environ[COUNT]))]
 
 
 def executor() -> dg.ExecutorDefinition:
-    """Return Dagster's default executor, a process for each step, with so many at once."""
+    """Return Dagster's default executor, with a limit of processes."""
     config = {"max_concurrent": int(os.environ[CONCURRENT])}
     configured: dg.ExecutorDefinition = dg.multiprocess_executor.configured(config)
     return configured
 
 
 def ours() -> dg.JobDefinition:
-    """Return the job of one step that syncs all connections."""
+    """Return the job with one step that syncs all connections."""
     from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_assets
 
     step = build_rudderstack_sync_assets(
@@ -45,7 +45,7 @@ def ours() -> dg.JobDefinition:
 
 
 def plain() -> dg.JobDefinition:
-    """Return the job with the same assets and checks, which have nothing to do."""
+    """Return the job with the same assets and checks, without syncs."""
     keys = names()
 
     @dg.multi_asset(
@@ -72,7 +72,7 @@ def _job(step: dg.AssetsDefinition, resources: dict[str, object]) -> dg.JobDefin
 
 
 def vendor() -> dg.JobDefinition:
-    """Return the job with an op for each connection."""
+    """Return the job with one op for each connection."""
     from dagster_rudderstack.ops.retl import (  # type: ignore[import-not-found]
         RudderStackRETLOpConfig,
         rudderstack_sync_op,
@@ -103,10 +103,10 @@ def main() -> None:
     """Execute one job."""
     peer, os.environ[COUNT], os.environ[CONCURRENT] = sys.argv[1:4]
     os.environ[URL], os.environ[TOKEN] = sys.argv[4:6]
-    # Imported by its name, so that the processes of an executor find it too.
-    import steps  # type: ignore[import-not-found]
+    # Imported by name, so that the processes of the executor can import it as well.
+    import many_syncs_job  # type: ignore[import-not-found]
 
-    job = dg.reconstructable(getattr(steps, peer))
+    job = dg.reconstructable(getattr(many_syncs_job, peer))
     with dg.DagsterInstance.get() as instance:
         began = time.monotonic()
         with dg.execute_job(job, instance=instance) as result:
