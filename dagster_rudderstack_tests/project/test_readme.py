@@ -264,14 +264,14 @@ def running_already(server: LocalRudderStack) -> None:
 
     server.start_sync(CONNECTION, "dashboard", script=other)
     waited = sync(server)
-    theirs, ours = server.syncs()
+    other_sync, own_sync = server.syncs()
     server.start_sync(CONNECTION, "dashboard", script=other)
     attached = sync(server, on_running_sync="attach")
     server.start_sync(CONNECTION, "dashboard", script=SyncScript(never_ends=True))
     refused = sync(server, on_running_sync="fail")
 
-    assert theirs.finished_at is not None
-    assert theirs.finished_at <= ours.started_at
+    assert other_sync.finished_at is not None
+    assert other_sync.finished_at <= own_sync.started_at
     assert origins(waited) == ["started"]
     assert origins(attached) == ["attached"]
     assert "already running" in failure(refused).description

@@ -1,7 +1,7 @@
 """The ASGI application: from a request to its reply.
 
-It logs the request, lets a fault choose it, makes the answer, breaks the answer if a fault has hit
-the request, and sends the reply. `handlers` has what the operations do.
+It logs the request, finds the fault that hits it, makes the answer, breaks the answer if there is a
+fault, and sends the reply. The operations are in `handlers`.
 """
 
 import asyncio

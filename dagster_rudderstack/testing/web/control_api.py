@@ -8,10 +8,10 @@ POST   /_control/sources       an entry of the configuration file
 POST   /_control/destinations
 POST   /_control/connections
 POST   /_control/projects
-POST   /_control/scripts       {"connection_id": ..., "script": {...}}
-POST   /_control/next-scripts  {"connection_id": ..., "scripts": [...]}
-POST   /_control/syncs         {"connection_id": ..., "origin": "schedule", ...}
-POST   /_control/denials       {"message": ..., "operation": ..., "connection_id": ...}
+POST   /_control/scripts       {"connection_id": ..., "script": {...}}, for all later syncs
+POST   /_control/next-scripts  {"connection_id": ..., "scripts": [...]}, one for each next sync
+POST   /_control/syncs         {"connection_id": ..., "origin": "schedule", ...}: start a sync
+POST   /_control/denials       {"message": ..., "operation": ..., "connection_id": ...}: 403
 POST   /_control/faults        the settings of a Fault
 DELETE /_control/faults
 POST   /_control/reset
