@@ -1,12 +1,14 @@
-"""A local RudderStack for each test, and an HTTP client that checks its answers."""
+"""Fixtures: a local RudderStack, HTTP clients that check its answers, and tables to sync."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.testing import contract
+from dagster_rudderstack_tests.testing.table_setup import CUSTOMERS, TableSetup
 
 ApiMaker = Callable[..., httpx.Client]
 
@@ -49,3 +51,21 @@ def api(server: LocalRudderStack, make_api: ApiMaker) -> httpx.Client:
 def raw(server: LocalRudderStack, make_api: ApiMaker) -> httpx.Client:
     """Make a client of `server` that accepts any answer."""
     return make_api(server, checked=False)
+
+
+@pytest.fixture(params=[".duckdb", ".sqlite"])
+def setup(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TableSetup]:
+    """Set up a table once with a DuckDB and once with a SQLite destination."""
+    setup = TableSetup(tmp_path, request.param)
+    setup.sql(CUSTOMERS)
+    yield setup
+    setup.server.close()
+
+
+@pytest.fixture
+def duckdb_setup(tmp_path: Path) -> Iterator[TableSetup]:
+    """Set up a table with a DuckDB destination."""
+    setup = TableSetup(tmp_path, ".duckdb")
+    setup.sql(CUSTOMERS)
+    yield setup
+    setup.server.close()
