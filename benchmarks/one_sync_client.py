@@ -48,7 +48,10 @@ def _vendor(url: str, token: str, scale: float) -> Callable[[str], object]:
 
 def _ours(url: str, token: str, scale: float) -> Callable[[str], object]:
     from dagster_rudderstack import RudderStackResource
-    from dagster_rudderstack.sync.life import SyncLife, SyncRequest, drive
+    from dagster_rudderstack.sync.attempt import SyncAttempt
+    from dagster_rudderstack.sync.request import SyncRequest
+    from dagster_rudderstack.sync.run import start_and_wait
+    from dagster_rudderstack.sync.task import drive
     from dagster_rudderstack.testing import ScaledClock
 
     resource = RudderStackResource(access_token=token, api_url=url)
@@ -58,13 +61,13 @@ def _ours(url: str, token: str, scale: float) -> Callable[[str], object]:
     clock = ScaledClock(scale)
 
     def sync(connection_id: str) -> object:
-        life = SyncLife(
+        attempt = SyncAttempt(
             resource.get_client(),
             SyncRequest(connection_id),
             resource.sync_policy(None, None),
             monotonic=clock.monotonic,
         )
-        return drive(life.run(), clock.sleep)
+        return drive(start_and_wait(attempt), clock.sleep)
 
     return sync
 

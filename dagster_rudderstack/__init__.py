@@ -4,18 +4,17 @@ The names in `__all__` are the public API. The local RudderStack for tests is in
 `dagster_rudderstack.testing`.
 """
 
-# Dagster has no public name for its registry of libraries.
-from dagster._core.libraries import DagsterLibraryRegistry as _DagsterLibraryRegistry
-
 from dagster_rudderstack.api.models import Connection, Sync, SyncMetrics, SyncState
 from dagster_rudderstack.assets import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
+from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.components.workspace import (
     RudderStackConnectionComponent,
     RudderStackWorkspaceComponent,
 )
+from dagster_rudderstack.dagster_internals import register_library as _register_library
 from dagster_rudderstack.discovery.load import (
     build_rudderstack_assets_definitions,
     fetch_rudderstack_workspace,
@@ -52,7 +51,7 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck
+from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.ops import build_rudderstack_sync_op, rudderstack_sync_op
 from dagster_rudderstack.options import (
     RudderStackDeferredSyncConfig,
@@ -61,7 +60,7 @@ from dagster_rudderstack.options import (
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import build_rudderstack_polling_sensor
-from dagster_rudderstack.sync.life import SyncReport
+from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.version import __version__
 
 __all__ = [
@@ -117,4 +116,4 @@ __all__ = [
     "rudderstack_sync_op",
 ]
 
-_DagsterLibraryRegistry.register("dagster-rudderstack", __version__, is_dagster_package=False)
+_register_library("dagster-rudderstack", __version__)

@@ -1,40 +1,197 @@
-"""Run config of a sync: what a person may change in the launchpad for one run."""
+"""The options of a sync, each declared, described and checked once.
 
-from collections.abc import Mapping
-from typing import Any, Literal, Optional
+The factories, the decorator, discovery, the run config and the YAML components use this
+declaration.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
 
 import dagster as dg
 from pydantic import ConfigDict, Field, model_validator
 
-from dagster_rudderstack.settings import OnRunningSync, SyncType, check_names
+from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.settings import (
+    OnDisabled,
+    OnRunningSync,
+    SyncType,
+    check_names,
+    checked_choice,
+    checked_seconds,
+    checked_sync_type,
+)
 
-__all__ = ["RudderStackDeferredSyncConfig", "RudderStackSyncConfig", "RudderStackSyncOpConfig"]
+__all__ = [
+    "RESOURCE_KEY",
+    "AssetOptions",
+    "Execute",
+    "RudderStackDeferredSyncConfig",
+    "RudderStackSyncConfig",
+    "RudderStackSyncOpConfig",
+    "SyncOptions",
+    "asset_options",
+    "description_of",
+    "sync_options",
+]
+
+RESOURCE_KEY = "rudderstack"
+"""The key under which definitions have the `RudderStackResource`, unless they say otherwise."""
+
+Execute = Callable[
+    [dg.AssetExecutionContext, RudderStackResource, Callable[[], Iterator[Any]]], Iterable[Any]
+]
+"""A body of the user's own: a function of Dagster's context, the resource, and `sync`."""
+
+
+class SyncOptions(TypedDict, total=False):
+    """How a connection is synced, in an asset or an op. Each option may be left out."""
+
+    sync_type: Annotated[
+        SyncType | None,
+        "'incremental' syncs what is new in the warehouse, 'full' syncs all rows. None leaves the "
+        "choice to RudderStack. A run can override it.",
+    ]
+    on_running_sync: Annotated[
+        OnRunningSync | None,
+        "What to do when a sync of the connection is already running: 'wait' for its end and then "
+        "start a new one, 'attach' to it and report it, or 'fail'. None takes the resource's "
+        "choice. A run can override it.",
+    ]
+    on_disabled: Annotated[
+        OnDisabled,
+        "What to do when the connection is disabled in RudderStack: 'fail', or 'skip' it and "
+        "report nothing.",
+    ]
+    timeout_seconds: Annotated[
+        int | None,
+        "Seconds that a sync may take, waiting for another one included. None takes the resource's "
+        "sync_timeout_seconds.",
+    ]
+    resource_key: Annotated[str, "Key under which the definitions have the RudderStackResource."]
+    retry_policy: Annotated[
+        dg.RetryPolicy | None,
+        "Retries of the step. A retry resumes a sync that is still running.",
+    ]
+    pool: Annotated[str | None, "Concurrency pool of the step."]
+
+
+class AssetOptions(SyncOptions, total=False):
+    """How the connections of an asset step are synced. Each option may be left out."""
+
+    rejected_rows_check: Annotated[
+        RejectedRowsCheck | None, "The check on rejected rows. None makes no check."
+    ]
+    wait: Annotated[
+        bool,
+        "Whether the step waits for its syncs. Without waiting, the step ends when they have "
+        "started, and the polling sensor reports how they end.",
+    ]
+    execute: Annotated[
+        Execute | None,
+        "A function that replaces the body of the step. It gets Dagster's context, the resource, "
+        "and `sync`, which does the syncs and yields their events. It yields those events, and may "
+        "yield more. It is not called for a check alone.",
+    ]
+    required_resource_keys: Annotated[
+        AbstractSet[str], "Further resources, which `execute` takes from its context."
+    ]
+    partitions_def: Annotated[
+        dg.PartitionsDefinition[str] | None,
+        "Partitions of the assets. None takes those of the specs.",
+    ]
+    backfill_policy: Annotated[
+        dg.BackfillPolicy | None, "How a backfill groups partitions into runs."
+    ]
+    op_tags: Annotated[Mapping[str, Any] | None, "Tags of the step."]
+
+
+_DEFAULTS: AssetOptions = {
+    "sync_type": None,
+    "on_running_sync": None,
+    "on_disabled": "fail",
+    "timeout_seconds": None,
+    "resource_key": RESOURCE_KEY,
+    "retry_policy": None,
+    "pool": None,
+    "rejected_rows_check": RejectedRowsCheck(),
+    "wait": True,
+    "execute": None,
+    "required_resource_keys": frozenset(),
+    "partitions_def": None,
+    "backfill_policy": None,
+    "op_tags": None,
+}
+
+
+def description_of(option: str) -> str:
+    """Return what an option means, for run config and YAML."""
+    hint = get_type_hints(AssetOptions, include_extras=True)[option]
+    description: str = hint.__metadata__[0]
+    return description
+
+
+def sync_options(given: Mapping[str, Any]) -> SyncOptions:
+    """Return the options of a sync, checked, with the defaults of those that are left out.
+
+    Raises:
+        InvalidSettingError: For an unknown option, and for a value that cannot be right.
+    """
+    known = SyncOptions.__annotations__.keys()
+    check_names(given, known)
+    options: SyncOptions = {name: _DEFAULTS[name] for name in known} | dict(given)  # type: ignore[literal-required,assignment]
+    _check(options)
+    return options
+
+
+def asset_options(given: Mapping[str, Any]) -> AssetOptions:
+    """Return the options of an asset step, checked, with the defaults of those left out.
+
+    Raises:
+        InvalidSettingError: For an unknown option, and for a value that cannot be right.
+    """
+    check_names(given, _DEFAULTS)
+    options: AssetOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
+    _check(options)
+    check = options["rejected_rows_check"]
+    if check is not None and not isinstance(check, RejectedRowsCheck):
+        raise InvalidSettingError(
+            f"rejected_rows_check {check!r}: expected a RejectedRowsCheck, or None."
+        )
+    return options
+
+
+def _check(options: SyncOptions) -> None:
+    checked_sync_type(options["sync_type"])
+    checked_choice(options["on_disabled"], OnDisabled, "on_disabled")
+    if options["on_running_sync"] is not None:
+        checked_choice(options["on_running_sync"], OnRunningSync, "on_running_sync")
+    checked_seconds(options["timeout_seconds"], "timeout_seconds")
+
+
+# --- run config
 
 
 class RudderStackSyncConfig(dg.Config):
-    """How one run syncs; every setting has a default, so a run needs no config at all."""
+    """How one run syncs. Every setting has a default, so a run needs no config."""
 
     model_config = ConfigDict(extra="forbid")
 
     sync_type: Literal["default", "incremental", "full"] = Field(
         default="default",
-        description=(
-            "'incremental': what is new in the warehouse; 'full': all rows, synced before or not; "
-            "'default': as the definition says."
-        ),
+        description=f"{description_of('sync_type')} 'default' takes the definition's.",
     )
     on_running_sync: Literal["default", "wait", "attach", "fail"] = Field(
         default="default",
-        description=(
-            "When a sync of the connection is running already: 'wait' for its end and start ours, "
-            "'attach' to it and report it, 'fail'; 'default': as the definition says."
-        ),
+        description=f"{description_of('on_running_sync')} 'default' takes the definition's.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _names_checked(cls, data: Any) -> Any:
-        # Before pydantic does, which has no hint at a near name; a subclass may allow any.
+        # Before pydantic's own check, which suggests no near name. A subclass may allow any name.
         if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
             check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
         return data
@@ -44,24 +201,12 @@ class RudderStackSyncConfig(dg.Config):
         return default if self.sync_type == "default" else self.sync_type
 
     def on_running_sync_or(self, default: OnRunningSync | None) -> OnRunningSync | None:
-        """Return what this run does about a sync that is running already."""
+        """Return what this run does when a sync is already running."""
         return default if self.on_running_sync == "default" else self.on_running_sync
 
 
 class RudderStackDeferredSyncConfig(RudderStackSyncConfig):
-    """Run config of a deferred sync, which a step only starts."""
-
-    action: Literal["start", "stop", "report"] = Field(
-        default="start",
-        description=(
-            "'start' the sync; 'stop' the one that an earlier run started, if it still runs; "
-            "'report' is what the polling sensor asks for when a sync has failed."
-        ),
-    )
-    sync_ids: dict[str, str] = Field(
-        default={},
-        description="For 'report': the sync of each connection; filled in by the polling sensor.",
-    )
+    """How one run syncs, for a step that does not wait. It has the same choices."""
 
 
 class RudderStackSyncOpConfig(RudderStackSyncConfig):
@@ -69,18 +214,20 @@ class RudderStackSyncOpConfig(RudderStackSyncConfig):
 
     connection_id: str = Field(description="The connection to sync.")
     on_disabled: Literal["fail", "skip"] = Field(
-        default="fail",
-        description="When the connection is disabled in RudderStack: 'fail', or 'skip' the op.",
+        default="fail", description=description_of("on_disabled")
     )
     asset_key: Optional[list[str]] = Field(  # noqa: UP045 - Dagster's config takes Optional
         default=None,
-        description="Asset to report a materialization of; none: the op reports none.",
+        description="Asset to report a materialization of. Without it the op reports none.",
     )
     max_failed_rows: Optional[int] = Field(  # noqa: UP045
         default=None,
-        description="Rejected rows above which the op fails; none: no limit.",
+        description="Rejected rows above which the op fails. Without it there is no limit.",
     )
     max_failed_ratio: Optional[float] = Field(  # noqa: UP045
         default=None,
-        description="Share of rejected rows, 0.0 to 1.0, above which the op fails; none: no limit.",
+        description=(
+            "Share of rejected rows, 0.0 to 1.0, above which the op fails. Without it there is no "
+            "limit."
+        ),
     )

@@ -1,9 +1,8 @@
 """`RudderStackResource`: Dagster's config in, typed syncs out."""
 
 import contextlib
-import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
@@ -15,7 +14,6 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.api.throttle import shared_throttle
 from dagster_rudderstack.errors import (
-    ConnectionDisabledError,
     InvalidSettingError,
     RudderStackError,
 )
@@ -35,26 +33,18 @@ from dagster_rudderstack.settings import (
     check_proxy_is_near,
     checked_dashboard_url,
     checked_headers,
+    checked_id,
     checked_proxy_url,
     checked_sync_type,
     checked_token,
     is_loopback_url,
 )
-from dagster_rudderstack.step.attempt import (
-    AnyContext,
-    SyncStep,
-    Termination,
-    current_step,
-    run_in_step,
-)
-from dagster_rudderstack.sync.life import (
-    SyncLife,
-    SyncReport,
-    SyncRequest,
-    Unfinished,
-    call_with_retries,
-    drive,
-)
+from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, current_step
+from dagster_rudderstack.step.interrupts import StopSettings
+from dagster_rudderstack.step.results import StepSync, SyncResult
+from dagster_rudderstack.step.runner import Runner
+from dagster_rudderstack.sync.request import SyncReport, SyncRequest
+from dagster_rudderstack.sync.retry import call_with_retries
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -302,9 +292,9 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             return self._client
 
     @property
-    def termination(self) -> Termination:
-        """What an interrupt does to the syncs of a step, by a client of its own."""
-        return Termination(self.stop_on_termination, lambda: self._new_client(STOP_PATIENCE))
+    def stop_settings(self) -> StopSettings:
+        """When and how an interrupt stops the syncs of a step."""
+        return StopSettings(self.stop_on_termination, lambda: self._new_client(STOP_PATIENCE))
 
     def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
         # httpx comes along, whose import takes longer than all else; definitions load without it.
@@ -434,7 +424,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 
     def _retried(self, call: Callable[["RudderStackClient"], _T]) -> _T:
         client = self.get_client()
-        return call_with_retries(lambda: call(client), self.sync_policy(None, None), _LOG)
+        return call_with_retries(lambda: call(client), self.sync_policy(None, None).retry, _LOG)
 
     # --- syncs
 
@@ -447,24 +437,25 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         on_running_sync: OnRunningSync | None = None,
         timeout_seconds: int | None = None,
     ) -> SyncReport:
-        """Start a sync, wait for its end and return it.
+        """Start a sync, wait for its end and return its report.
 
-        In a Dagster step the sync is written down, so that a retry of the step or of the run takes
-        it up instead of starting another, and is stopped when somebody cancels the run.
+        In a Dagster step the sync is recorded, so that a retry of the step or of the run resumes it
+        instead of starting another. It is stopped when a person cancels the run.
 
         Args:
-            connection_id: the connection.
-            sync_type: `incremental`, `full`, or None: RudderStack decides.
-            context: of the asset or op; None: found by itself in the step's own thread.
-            on_running_sync: instead of the resource's.
-            timeout_seconds: instead of the resource's.
+            connection_id: The connection.
+            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+            context: Context of the asset or op. None finds it, in the step's own thread.
+            on_running_sync: What to do when a sync is already running. None takes the resource's
+                choice.
+            timeout_seconds: Seconds that the sync may take. None takes the resource's.
 
         Raises:
-            dagster.Failure: in a Dagster step, with the reason and the facts as metadata; its
+            dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
                 `__cause__` is the error below.
-            RudderStackError: outside Dagster.
+            RudderStackError: Outside Dagster.
         """
-        report = self.run_sync(
+        report = self.sync_in_step(
             context,
             connection_id,
             sync_type,
@@ -482,111 +473,85 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         context: AnyContext | None = None,
         timeout_seconds: int | None = None,
     ) -> SyncReport:
-        """Wait for the end of a sync that runs, and return it.
+        """Wait for the end of a running sync and return its report.
 
-        If this resource's `start_sync` has started it, it is stopped as `sync_and_poll` would stop
-        it: when somebody cancels the run, and when it takes too long. Else it is left alone.
+        If this resource's `start_sync` has started it, it is stopped when a person cancels the run
+        and when it takes too long. Otherwise it is left alone.
 
         Args:
-            connection_id: the connection.
-            sync_id: the sync.
-            context: as in `sync_and_poll`.
-            timeout_seconds: instead of the resource's.
+            connection_id: The connection.
+            sync_id: The sync.
+            context: Context of the asset or op. None finds it, in the step's own thread.
+            timeout_seconds: Seconds that the sync may take. None takes the resource's.
 
         Raises:
-            dagster.Failure: in a Dagster step, if the sync did not succeed.
-            RudderStackError: outside Dagster.
+            dagster.Failure: In a Dagster step, if the sync did not succeed.
+            RudderStackError: Outside Dagster.
         """
         step = current_step(context)
-        owned = sync_id in self._started
         with self._failures(connection_id, in_dagster=bool(step or context)):
-            request = SyncRequest(connection_id)
+            syncs = [StepSync(SyncRequest(connection_id))]
             policy = self.sync_policy(None, timeout_seconds)
-            life = SyncLife(
-                self.get_client(),
-                request,
-                policy,
-                unfinished=Unfinished(sync_id, owned=owned),
-                log=_logger(step),
-            )
-            if step is None:
-                return drive(life.attach(sync_id, owned=owned))
-            return run_in_step(
-                step,
-                lambda: life,
-                self.termination,
-                lambda life: life.attach(sync_id, owned=owned),
-            )
+            checked_id(sync_id, "sync_id")
+            runner = self.runner(step, syncs, policy)
+            by_connection = {syncs[0].request.connection_id: sync_id}
+            report = _only_report(runner.attach(by_connection, owned=sync_id in self._started))
+            assert report is not None  # noqa: S101 - a sync that is not started is not skipped
+            return report
 
-    def run_sync(  # noqa: PLR0913 - what the factories let a definition choose
+    def sync_in_step(  # noqa: PLR0913 - what ops let a definition choose
         self,
         context: AnyContext | None,
         connection_id: str,
         sync_type: str | None,
         *,
-        record_key: dg.AssetKey | None = None,
+        observed_key: dg.AssetKey | None = None,
         on_running_sync: OnRunningSync | None = None,
         on_disabled: OnDisabled = "fail",
         timeout_seconds: int | None = None,
-        reported_by_materialization: bool = False,
     ) -> SyncReport | None:
-        """Sync a connection: `sync_and_poll` with what the factories need besides.
+        """Sync a connection for code that reports the result itself, as ops do.
 
         Args:
-            context: as in `sync_and_poll`.
-            connection_id: as in `sync_and_poll`.
-            sync_type: as in `sync_and_poll`.
-            record_key: the asset to record the sync in flight with; None: the step's.
-            on_running_sync: as in `sync_and_poll`.
+            context: Context of the asset or op. None finds it, in the step's own thread.
+            connection_id: The connection.
+            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+            observed_key: The asset whose page shows a failed sync. None takes the step's asset, if
+                it has exactly one.
+            on_running_sync: What to do when a sync is already running. None takes the resource's
+                choice.
             on_disabled: `skip` returns None for a disabled connection.
-            timeout_seconds: as in `sync_and_poll`.
-            reported_by_materialization: the caller yields a materialization with the metadata of
-                the report; until it is stored, a retry reports the same sync again. Else the sync
-                counts as reported when this returns.
+            timeout_seconds: Seconds that the sync may take. None takes the resource's.
+
+        Raises:
+            dagster.Failure: In a Dagster step.
+            RudderStackError: Outside Dagster.
         """
         step = current_step(context)
         with self._failures(connection_id, in_dagster=bool(step or context)):
             request = SyncRequest(connection_id, checked_sync_type(sync_type))
             policy = self.sync_policy(on_running_sync, timeout_seconds)
-            try:
-                if step is None:
-                    return self._sync_outside(request, policy)
-                key = record_key or step.default_key(request.connection_id)
-                report = self._sync_in_step(step, key, request, policy)
-                if not reported_by_materialization:
-                    step.journal(key, request.connection_id, request.sync_type).closed(report.id)
-            except ConnectionDisabledError as error:
-                if on_disabled != "skip":
-                    raise
-                _logger(step).info(f"Skipped. {error}")
-                return None
-            else:
-                return report
+            key = observed_key or (step.only_asset if step else None)
+            runner = self.runner(step, [StepSync(request, key)], policy)
+            runner.is_returned = True
+            runner.on_disabled = on_disabled
+            return _only_report(runner.run())
 
-    def _sync_in_step(
-        self, step: SyncStep, key: dg.AssetKey, request: SyncRequest, policy: SyncPolicy
-    ) -> SyncReport:
-        def life() -> SyncLife:
-            return SyncLife(
-                self.get_client(),
-                request,
-                policy,
-                journal=step.journal(key, request.connection_id, request.sync_type),
-                unfinished=step.unfinished(key, request.connection_id, request.sync_type),
-                log=step.context.log,
-            )
-
-        return run_in_step(step, life, self.termination)
-
-    def _sync_outside(self, request: SyncRequest, policy: SyncPolicy) -> SyncReport:
-        life = SyncLife(self.get_client(), request, policy, log=_LOG)
-        try:
-            return drive(life.run())
-        except KeyboardInterrupt:
-            if life.may_be_running:
-                # Outside Dagster nobody has set up a log, and Python then shows warnings only.
-                _LOG.warning(_after_interrupt(life, stop=policy.stop_on_termination == "always"))
-            raise
+    def runner(
+        self, step: DagsterStep | None, syncs: Sequence[StepSync], policy: SyncPolicy
+    ) -> Runner:
+        """Return what runs the syncs of a step."""
+        link = self.dashboard_url
+        return Runner(
+            self.get_client(),
+            policy,
+            syncs,
+            step,
+            self.stop_settings,
+            log=step.context.log if step else _LOG,
+            max_concurrent=self.max_concurrent_requests,
+            link_template=link.get_value() if isinstance(link, dg.EnvVar) else link,
+        )
 
     @contextlib.contextmanager
     def _failures(self, connection_id: str, *, in_dagster: bool) -> Iterator[None]:
@@ -604,22 +569,12 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
 _LOG = get_dagster_logger("rudderstack")
 
 
-def _after_interrupt(life: SyncLife, *, stop: bool) -> str:
-    """Stop the sync if it is to be stopped, and return what becomes of it."""
-    fate = drive(life.stop()).value if stop else "it is left running"
-    of_connection = f"of connection {life.connection_id}"
-    if life.sync_id is not None:
-        return f"Interrupted. Sync {life.sync_id} {of_connection}: {fate}."
-    if stop:
-        return f"Interrupted. The sync {of_connection}: {fate}."
-    return (
-        f"Interrupted before RudderStack had answered the start: a sync {of_connection} may be "
-        "running. Look in RudderStack's dashboard."
-    )
-
-
-def _logger(step: SyncStep | None) -> logging.Logger:
-    return step.context.log if step else _LOG
+def _only_report(results: Iterable[SyncResult]) -> SyncReport | None:
+    """Return the report of the only sync, or raise its error. None if it was skipped."""
+    (result,) = results
+    if result.error is not None:
+        raise result.error
+    return result.report
 
 
 _RENAMED = {

@@ -9,7 +9,6 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
@@ -484,52 +483,3 @@ class SyncPolicy(Policy):
     on a schedule of its own?"""
     retry: RetryPolicy = RetryPolicy()
     poll: PollPolicy = PollPolicy()
-
-
-@dataclass(frozen=True)
-class RejectedRows:
-    """Limits for rows that the destination rejected. With no limit given, none may be rejected.
-
-    Attributes:
-        max_failed_rows: a count; None sets no limit.
-        max_failed_ratio: of the rows sent, 0.0 to 1.0; None sets no limit.
-    """
-
-    max_failed_rows: int | None = None
-    max_failed_ratio: float | None = None
-
-    def __post_init__(self) -> None:
-        rows, ratio = self.max_failed_rows, self.max_failed_ratio
-        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 0):
-            raise InvalidSettingError(f"max_failed_rows {rows!r}: expected a whole number from 0.")
-        if ratio is not None and not (isinstance(ratio, (int, float)) and 0 <= ratio <= 1):
-            raise InvalidSettingError(f"max_failed_ratio {ratio!r}: expected 0.0 to 1.0.")
-
-    @property
-    def description(self) -> str:
-        """The limits, as a person reads them."""
-        parts = []
-        if self.max_failed_rows is not None:
-            parts.append(f"at most {self.max_failed_rows} accepted")
-        if self.max_failed_ratio is not None:
-            parts.append(f"at most {self.max_failed_ratio:.2%} of the rows sent accepted")
-        return ", ".join(parts) or "none accepted"
-
-    def exceeded(self, failed: int | None, succeeded: int | None) -> str | None:
-        """Return why the limits are exceeded; None if they are not or a count is unknown."""
-        if not failed:
-            return None
-        max_rows = self.max_failed_rows
-        if max_rows is None and self.max_failed_ratio is None:
-            max_rows = 0
-        if max_rows is not None and failed > max_rows:
-            return f"{failed} rows were rejected, at most {max_rows} are accepted"
-        if self.max_failed_ratio is None or succeeded is None:
-            return None
-        ratio = failed / (failed + succeeded)
-        if ratio > self.max_failed_ratio:
-            return (
-                f"{ratio:.2%} of the rows sent were rejected, "
-                f"at most {self.max_failed_ratio:.2%} is accepted"
-            )
-        return None

@@ -36,7 +36,7 @@ class OpenConfig(RudderStackSyncConfig):
     ("config", "settings", "message"),
     [
         (RudderStackSyncConfig, {"sync_typ": "full"}, "Did you mean 'sync_type'?"),
-        (RudderStackDeferredSyncConfig, {"acton": "stop"}, "Did you mean 'action'?"),
+        (RudderStackDeferredSyncConfig, {"sync_tpye": "full"}, "Did you mean 'sync_type'?"),
         (
             RudderStackSyncOpConfig,
             {"connection_id": "a", "max_failed": 3},

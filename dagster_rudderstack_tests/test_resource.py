@@ -351,9 +351,9 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.parametrize(
     ("stop_on_termination", "stops", "fate"),
     [
-        ("run_canceled", 0, "it is left running"),
-        ("always", 1, "RudderStack was asked to stop it"),
-        ("never", 0, "it is left running"),
+        ("run_canceled", 0, " is left running"),
+        ("always", 1, ": RudderStack was asked to stop it"),
+        ("never", 0, " is left running"),
     ],
 )
 def test_interrupt(
@@ -374,7 +374,7 @@ def test_interrupt(
 
     assert len(server.stops("crm")) == stops
     sync_id = server.syncs("crm")[0].id
-    assert warnings_in(caplog) == [f"Interrupted. Sync {sync_id} of connection crm: {fate}."]
+    assert warnings_in(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{fate}."]
 
 
 @pytest.mark.parametrize(("stop_on_termination", "stops"), [("run_canceled", 0), ("always", 1)])
@@ -400,7 +400,7 @@ def test_interrupt__of_the_start(
         said = f"Interrupted. Sync {sync_id} of connection crm: RudderStack was asked to stop it."
     else:
         said = (
-            "Interrupted before RudderStack had answered the start: a sync of connection crm may "
+            "Interrupted. RudderStack had not answered the start, so a sync of connection crm may "
             "be running. Look in RudderStack's dashboard."
         )
     assert warnings_in(caplog) == [said]

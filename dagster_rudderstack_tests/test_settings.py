@@ -12,7 +12,6 @@ from dagster_rudderstack.settings import (
     OnDisabled,
     Policy,
     PollPolicy,
-    RejectedRows,
     RequestPolicy,
     RetryPolicy,
     SyncPolicy,
@@ -439,61 +438,3 @@ def test_retry_delay__bounds(attempt: int, jitter: float) -> None:
 def test_retry_delay__asked_for(asked: float | None, wait: float) -> None:
     """What the server asks for is obeyed, within reason; less than our own wait is not taken."""
     assert RetryPolicy().delay_seconds(1, asked, 0.0) == wait
-
-
-# --- rejected rows
-
-
-@pytest.mark.parametrize(
-    ("limits", "failed", "succeeded", "exceeded"),
-    [
-        (RejectedRows(), 0, 10, None),
-        (RejectedRows(), 1, 10, "1 rows were rejected, at most 0 are accepted"),
-        (RejectedRows(), None, None, None),
-        (RejectedRows(max_failed_rows=1), 1, 0, None),
-        (RejectedRows(max_failed_rows=1), 2, 0, "2 rows were rejected, at most 1 are accepted"),
-        (RejectedRows(max_failed_ratio=0.1), 1, 9, None),
-        (
-            RejectedRows(max_failed_ratio=0.1),
-            2,
-            9,
-            "18.18% of the rows sent were rejected, at most 10.00% is accepted",
-        ),
-        (RejectedRows(max_failed_ratio=0.1), 2, None, None),
-        (RejectedRows(max_failed_ratio=1), 9, 0, None),
-        (RejectedRows(max_failed_rows=5, max_failed_ratio=0.5), 4, 0, "100.00% of the rows sent"),
-    ],
-)
-def test_rejected_rows(
-    limits: RejectedRows, failed: int | None, succeeded: int | None, exceeded: str | None
-) -> None:
-    """With no limit given none is accepted; an unknown count exceeds nothing."""
-    said = limits.exceeded(failed, succeeded)
-
-    assert said is None if exceeded is None else said is not None and said.startswith(exceeded)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"max_failed_rows": -1},
-        {"max_failed_rows": 1.5},
-        {"max_failed_rows": True},
-        {"max_failed_ratio": -0.1},
-        {"max_failed_ratio": 1.1},
-        {"max_failed_ratio": float("nan")},
-        {"max_failed_ratio": "10 %"},
-    ],
-)
-def test_rejected_rows__refused(limits: dict[str, float]) -> None:
-    """A limit that cannot be meant is named."""
-    with pytest.raises(InvalidSettingError, match=next(iter(limits))):
-        RejectedRows(**limits)  # type: ignore[arg-type]
-
-
-def test_rejected_rows__description() -> None:
-    """The limits are told as a person reads them."""
-    assert RejectedRows().description == "none accepted"
-    assert RejectedRows(7, 0.5).description == (
-        "at most 7 accepted, at most 50.00% of the rows sent accepted"
-    )

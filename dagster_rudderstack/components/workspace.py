@@ -26,7 +26,8 @@ from dagster.components import (
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 from pydantic import BaseModel, Field, create_model
 
-from dagster_rudderstack.assets import RESOURCE_KEY, build_rudderstack_sync_asset
+from dagster_rudderstack.assets import build_rudderstack_sync_asset
+from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.discovery.load import (
     IMPATIENT_RETRIES,
     DisabledConnections,
@@ -47,7 +48,7 @@ from dagster_rudderstack.discovery.translator import (
 )
 from dagster_rudderstack.discovery.upstream import UpstreamAssets
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
-from dagster_rudderstack.metadata import RejectedRowsCheck
+from dagster_rudderstack.options import RESOURCE_KEY
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import FailedSyncs, build_rudderstack_polling_sensor
 from dagster_rudderstack.settings import (

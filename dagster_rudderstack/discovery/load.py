@@ -16,10 +16,10 @@ from dagster import get_dagster_logger
 
 from dagster_rudderstack.assets import (
     CoercibleToSpec,
-    Execute,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
+from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, fetch_workspace
 from dagster_rudderstack.discovery.translator import (
@@ -35,10 +35,11 @@ from dagster_rudderstack.discovery.upstream import (
     tables_of,
 )
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
-from dagster_rudderstack.metadata import MetadataKey, RejectedRowsCheck
+from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.options import Execute
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType, checked_choice
-from dagster_rudderstack.sync.life import call_with_retries
+from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.text import identifier, one_line
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def fetch_rudderstack_workspace(
             policy = policy.model_copy(update={"retry": retry})
         return fetch_workspace(
             rudderstack.get_client(),
-            retried=lambda call, wait: call_with_retries(call, policy, _LOG, sleep=wait),
+            retried=lambda call, wait: call_with_retries(call, policy.retry, _LOG, sleep=wait),
             max_concurrent=rudderstack.max_concurrent_requests,
             log=_LOG,
         )

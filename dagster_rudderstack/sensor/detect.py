@@ -1,214 +1,82 @@
-"""What a polling sensor makes of the lists of syncs that it reads: pure rules and a small cursor.
+"""Detects which syncs are new, over or overdue, from the lists that a tick has read.
 
-No clock is compared with another one. For each connection the cursor remembers which syncs were
-handled last and which were not over; whatever stands in the list above those handled is new, and so
-is the end of one that was not over. RudderStack's times are compared with RudderStack's times only,
-and only when all that we remember has gone from the list.
+These are pure functions. RudderStack's clock is not compared with Dagster's: what stands in a list
+above the syncs that were handled is new. RudderStack's times are compared with each other, and only
+if all remembered syncs have disappeared from the list.
 """
 
 from __future__ import annotations
 
-import base64
 import bisect
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from dagster_rudderstack.api.models import Sync, SyncState
-from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.sensor.cursor import (
+    ANCHORS,
+    MAX_OPEN,
+    TIMEOUT_REPORTED,
+    Cursor,
+    Mark,
+    connection_key,
+    digest,
+)
 
 __all__ = [
     "Answer",
-    "Cursor",
+    "ConnectionRules",
+    "Detected",
     "Finding",
     "History",
-    "Mark",
-    "Ours",
-    "Rules",
-    "Tick",
-    "Wanted",
+    "RecordedSync",
+    "count_ended",
+    "detect",
     "in_turn",
-    "next_tick",
+    "missing_deferred",
+    "missing_open",
+    "needs_history",
+    "reaches_back",
+    "unhandled",
 ]
 
-VERSION = 1
-
-ANCHORS = 3
-"""How many handled syncs we remember of each connection. One would do if none was ever shown
-late."""
-
-MAX_OPEN = 25
-"""How many syncs of one connection that are not over we remember: RudderStack runs one, or a
-few."""
-
-
-# --- the cursor
-
 
 @dataclass(frozen=True)
-class Mark:
-    """How far the syncs of one connection are handled.
+class RecordedSync:
+    """A sync that a step of Dagster has recorded.
 
     Attributes:
-        handled: digests of the newest syncs that were handled, newest first; at most `ANCHORS`.
-        since: when the newest of them was started, in epoch seconds of RudderStack's clock; 0:
-            unknown.
-        open: the syncs that were not over, or are left to a run of Dagster, by id; each with the
-            epoch second when the timeout of the deferred sync passes, 0 if it has none or that is
-            not known, and `ASKED_TO_STOP` once it was told.
+        will_be_reported: Whether a run, or a retry of it, will report the sync.
+        deferred: Whether the step left it to the sensor.
+        owned: Whether the step started it.
+        sync_type: The sync type that was asked for. None means that RudderStack chose.
+        partition: The partition of the step, or `first...last` of a range. None if it has none.
+        deadline: When the timeout of a deferred sync passes, in epoch seconds.
+        timed_out: Whether the sensor stopped it because its timeout had passed.
     """
 
-    handled: tuple[str, ...] = ()
-    since: int = 0
-    open: Mapping[str, int] = field(default_factory=dict)
-
-    def to_json(self) -> object:
-        """Return what a cursor holds: one short text, and what is open if there is any."""
-        text = f"{self.since:x}.{''.join(self.handled)}"
-        return [text, dict(self.open)] if self.open else text
-
-    @classmethod
-    def from_json(cls, data: object) -> Mark:
-        """Read what `to_json` wrote; raises ValueError or TypeError."""
-        text, is_open = (data[0], data[1]) if isinstance(data, list) else (data, {})
-        since, dot, digests = str(text).partition(".")
-        if not dot:
-            raise ValueError(f"mark {text!r}")
-        size = DIGEST_LENGTH
-        handled = tuple(digests[at : at + size] for at in range(0, len(digests), size))
-        return cls(handled, int(since, 16), {str(k): int(v) for k, v in is_open.items()})
-
-
-ASKED_TO_STOP = -1
-
-DIGEST_LENGTH = 5
-"""30 bits, compared with a few others of the same connection: a sync is mistaken for another one
-once in 300 million."""
-
-CONNECTION_DIGEST_LENGTH = 8
-
-
-def digest(text: str, length: int = DIGEST_LENGTH) -> str:
-    """Return a short text that stands for an id."""
-    hashed = hashlib.sha256(text.encode()).digest()
-    return base64.urlsafe_b64encode(hashed).decode()[:length]
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where a tick left off: about 40 characters per connection, however long the sensor runs.
-
-    Attributes:
-        position: the connection that the next tick begins with; empty: the first.
-        marks: by the digest of the connection's id.
-    """
-
-    position: str = ""
-    marks: Mapping[str, Mark] = field(default_factory=dict)
-
-    def mark(self, connection_id: str) -> Mark | None:
-        """Return how far a connection is handled; None: it was never looked at."""
-        return self.marks.get(_key(connection_id))
-
-    def to_text(self) -> str:
-        """Return the cursor as Dagster stores it."""
-        marks = {key: mark.to_json() for key, mark in sorted(self.marks.items())}
-        content = {"version": VERSION, "position": self.position, "marks": marks}
-        return json.dumps(content, separators=(",", ":"))
-
-    @classmethod
-    def from_text(cls, text: str | None) -> Cursor:
-        """Read what `to_text` wrote; None or empty: nothing was looked at yet.
-
-        Raises:
-            InvalidSettingError: if somebody wrote something else.
-        """
-        if not text:
-            return cls()
-        try:
-            content = json.loads(text)
-            if content["version"] != VERSION:
-                raise ValueError(f"version {content['version']!r}")
-            marks = {str(key): Mark.from_json(mark) for key, mark in content["marks"].items()}
-            return cls(str(content["position"]), marks)
-        except _UNREADABLE as error:
-            raise InvalidSettingError(
-                f"The sensor's cursor cannot be read ({error}). Reset it in the Dagster UI: what "
-                "has ended until then is not reported, what ends later is."
-            ) from None
-
-
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    OverflowError,  # JSON as Python reads it has an Infinity.
-    RecursionError,
-)
-
-
-# --- what is known
-
-
-@dataclass(frozen=True)
-class Ours:
-    """A sync that a step of Dagster has written down.
-
-    Attributes:
-        in_hand: whether a run will report it.
-        deferred: whether it was left to the sensor.
-        owned: whether the step started it.
-        sync_type: what was asked for; None: RudderStack decided.
-        partition: of the asset; None: not partitioned.
-        deadline: of a deferred sync: epoch seconds; None: not deferred.
-        stopped_by: the run that had it stopped, or `BY_TIMEOUT`; None: neither.
-    """
-
-    in_hand: bool = False
+    will_be_reported: bool = False
     deferred: bool = False
     owned: bool = True
     sync_type: str | None = None
     partition: str | None = None
     deadline: float | None = None
-    stopped_by: str | None = None
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A deferred start that waits for the end of another sync.
-
-    Attributes:
-        after_sync_id: the sync that is in its way.
-        sync_type: what was asked for; None: RudderStack decides.
-        partition: of the asset; None: not partitioned.
-        in_hand: whether the run that wants it goes on, and may still start it itself.
-    """
-
-    after_sync_id: str
-    sync_type: str | None = None
-    partition: str | None = None
-    in_hand: bool = False
+    timed_out: bool = False
 
 
 @dataclass(frozen=True)
 class History:
-    """What Dagster's event log says about the syncs of one asset.
+    """What Dagster knows about the syncs of one connection.
 
     Attributes:
-        reported: ids of syncs whose end was reported.
-        ours: those that a step has written down, by id.
-        may_have_started: whether a run may have started a sync that it has not written down yet.
-        wanted: deferred starts.
+        reported: The ids of the syncs whose ends were reported.
+        recorded: The syncs that a step has recorded, by id.
+        may_have_started: Whether a run may have started a sync that it has not recorded yet.
     """
 
     reported: frozenset[str] = frozenset()
-    ours: Mapping[str, Ours] = field(default_factory=dict)
+    recorded: Mapping[str, RecordedSync] = field(default_factory=dict)
     may_have_started: bool = False
-    wanted: Sequence[Wanted] = ()
 
 
 @dataclass(frozen=True)
@@ -216,10 +84,10 @@ class Answer:
     """What RudderStack said about one connection.
 
     Attributes:
-        listed: its syncs, newest first, down to one that was handled before or to the last.
-        others: syncs that are not in `listed` and were open, or, at the first look, run or were
-            deferred; None: it has been forgotten.
-        history: what Dagster knows; None if `needs_history` is False.
+        listed: Its syncs, newest first, down to one that was handled before, or to the last.
+        others: Syncs that are not in `listed` and were open or, at the first poll, are running or
+            were deferred. None if RudderStack does not know one any more.
+        history: What Dagster knows. None if `needs_history` is False.
     """
 
     listed: Sequence[Sync]
@@ -228,101 +96,92 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Rules:
+class ConnectionRules:
     """What to report of one connection.
 
     Attributes:
-        deferred: whether steps leave syncs to the sensor.
-        replay: how many syncs that were over before the first look are reported.
+        deferred: Whether steps leave syncs to the sensor.
+        replay: How many syncs that were over before the first poll are reported.
     """
 
     deferred: bool = False
     replay: int = 0
 
 
-# --- what is found
-
-
 @dataclass(frozen=True)
 class Finding:
-    """Something to report about a connection.
+    """A sync to report.
 
     Attributes:
-        connection_id: the connection.
-        sync: what it is about.
-        ours: what a step has written down about it; None: it was started outside of Dagster.
-        overdue: whether it still runs though its timeout has passed; False: it is over.
-        told: whether an earlier tick has told that it is overdue.
+        connection_id: The connection.
+        sync: The sync.
+        recorded: What a step has recorded about it. None if it was started outside of Dagster.
+        overdue: Whether it is still running although its timeout has passed. False: it is over.
+        is_repeated: Whether an earlier tick has reported that it is overdue.
     """
 
     connection_id: str
     sync: Sync
-    ours: Ours | None = None
+    recorded: RecordedSync | None = None
     overdue: bool = False
-    told: bool = False
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True)
-class Tick:
-    """What a tick has found, and where the next one goes on.
+class Detected:
+    """What a tick has detected, and the cursor of the next one.
 
     Attributes:
-        findings: of all connections, in the order in which the syncs were started.
-        wanted: deferred starts whose time has come, with the connection of each.
-        cursor: the next one.
+        findings: The syncs to report, in the order in which they were started.
+        cursor: The next cursor.
     """
 
     findings: Sequence[Finding]
-    wanted: Sequence[tuple[str, Wanted]]
     cursor: Cursor
 
 
 def in_turn(connection_ids: Iterable[str], position: str) -> list[str]:
-    """Return all connections in the order in which a tick looks at them."""
+    """Return all connections in the order in which a tick polls them."""
     ordered = sorted(connection_ids)
     first = bisect.bisect_left(ordered, position)
     return ordered[first:] + ordered[:first]
 
 
-def next_tick(
+def detect(
     cursor: Cursor,
     answers: Mapping[str, Answer],
-    rules: Mapping[str, Rules],
+    rules: Mapping[str, ConnectionRules],
     *,
     now: float,
     position: str = "",
-) -> Tick:
-    """Judge all answers; a connection without one stays as it is.
+) -> Detected:
+    """Return what all answers mean. A connection without an answer stays as it is.
 
     Args:
-        cursor: of the tick before.
-        answers: by connection id.
-        rules: by connection id, for all connections that the sensor looks at.
-        now: epoch seconds of Dagster's clock, for the timeouts of deferred syncs.
-        position: the connection that the next tick begins with.
+        cursor: The cursor of the tick before.
+        answers: The answers by connection id.
+        rules: The rules by connection id, of all connections that the sensor watches.
+        now: Epoch seconds of Dagster's clock, for the timeouts of deferred syncs.
+        position: The connection that the next tick begins with.
     """
-    known = {_key(connection_id) for connection_id in rules}
+    known = {connection_key(connection_id) for connection_id in rules}
     marks = {key: mark for key, mark in cursor.marks.items() if key in known}
-    verdicts = {
-        connection_id: _judge(connection_id, rules[connection_id], cursor, answer, now)
-        for connection_id, answer in answers.items()
-    }
-    marks |= {_key(connection_id): verdict.mark for connection_id, verdict in verdicts.items()}
-    findings = [finding for verdict in verdicts.values() for finding in verdict.findings]
-    return Tick(
-        sorted(findings, key=lambda finding: _epoch(finding.sync)),
-        [(id_, each) for id_, verdict in verdicts.items() for each in verdict.wanted],
-        Cursor(position, marks),
-    )
+    findings: list[Finding] = []
+    for connection_id, answer in answers.items():
+        found, mark = _detect_one(connection_id, rules[connection_id], cursor, answer, now)
+        findings += found
+        marks[connection_key(connection_id)] = mark
+    findings.sort(key=lambda finding: _epoch(finding.sync))
+    return Detected(findings, Cursor(position, marks))
 
 
-# --- what must be asked
+# --- what must be read
 
 
 def reaches_back(mark: Mark | None, listed: Sequence[Sync]) -> bool:
-    """Whether a list holds something that was handled, so that no older page is needed.
+    """Whether a list holds a handled sync, so that no older page is needed.
 
-    At the first look nothing was: what is older is asked for by other means.
+    At the first poll none was handled, and older syncs are read in other ways.
     """
     return mark is None or any(digest(sync.id) in mark.handled for sync in listed)
 
@@ -334,53 +193,49 @@ def missing_open(mark: Mark | None, listed: Sequence[Sync]) -> list[str]:
 
 
 def missing_deferred(answer: Answer) -> list[str]:
-    """Return the syncs that an answer does not hold and that a deferred step counts on.
-
-    They are its own whose ends nobody has reported, and those that were in the way of its start.
-    """
+    """Return the unreported deferred syncs that an answer does not hold."""
     history = answer.history or History()
-    own = [id_ for id_, ours in history.ours.items() if ours.deferred]
-    in_the_way = [wanted.after_sync_id for wanted in history.wanted]
-    known = {"", *(sync.id for sync in answer.listed), *answer.others}
-    missing = [*(id_ for id_ in own if id_ not in history.reported), *in_the_way]
-    return list(dict.fromkeys(id_ for id_ in missing if id_ not in known))
+    held = {*(sync.id for sync in answer.listed), *answer.others}
+    return [
+        sync_id
+        for sync_id, recorded in history.recorded.items()
+        if recorded.deferred and sync_id not in history.reported and sync_id not in held
+    ]
 
 
-def needs_history(rules: Rules, mark: Mark | None, answer: Answer, now: float) -> bool:
-    """Whether Dagster's event log must be read to judge an answer."""
+def needs_history(rules: ConnectionRules, mark: Mark | None, answer: Answer, now: float) -> bool:
+    """Whether Dagster's records must be read to judge an answer."""
     if _ended(rules, mark, answer):
         return True
-    # Deferred syncs that run: whose are they, and when do their timeouts pass?
+    # A running sync may be a deferred one, whose timeout is in its record.
     deadlines = [(mark.open.get(sync.id, 0) if mark else 0) for sync in _running(answer)]
     return rules.deferred and any(deadline < now for deadline in deadlines)
 
 
-def count_ended(rules: Rules, mark: Mark | None, answer: Answer) -> int:
-    """Return how many ends an answer brings that are not handled yet."""
+def unhandled(rules: ConnectionRules, mark: Mark | None, answer: Answer) -> list[Sync]:
+    """Return the syncs that are running, or have ended and are not handled yet."""
+    return [*(end.sync for end in _ended(rules, mark, answer)), *_running(answer)]
+
+
+def count_ended(rules: ConnectionRules, mark: Mark | None, answer: Answer) -> int:
+    """Return how many syncs have ended that are not handled yet."""
     return len(_ended(rules, mark, answer))
 
 
-# --- judging one connection
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    findings: Sequence[Finding]
-    wanted: Sequence[Wanted]
-    mark: Mark
+# --- one connection
 
 
 @dataclass(frozen=True)
 class _End:
-    """A sync that is over and not handled yet; `is_past`: it was over before the first look."""
+    """A sync that is over and not handled yet; `is_past`: it was over before the first poll."""
 
     sync: Sync
     is_past: bool = False
 
 
-def _judge(
-    connection_id: str, rules: Rules, cursor: Cursor, answer: Answer, now: float
-) -> _Verdict:
+def _detect_one(
+    connection_id: str, rules: ConnectionRules, cursor: Cursor, answer: Answer, now: float
+) -> tuple[list[Finding], Mark]:
     mark = cursor.mark(connection_id)
     before, history = mark or Mark(), answer.history or History()
     findings: list[Finding] = []
@@ -389,31 +244,28 @@ def _judge(
         deadline = _deadline(before, history, sync)
         overdue = rules.deferred and deadline != 0 and deadline < now
         if overdue:
-            told = deadline == ASKED_TO_STOP
-            ours = history.ours.get(sync.id)
-            findings.append(Finding(connection_id, sync, ours, overdue=True, told=told))
-        is_open[sync.id] = ASKED_TO_STOP if overdue else deadline
-    ended = _ended(rules, mark, answer)
-    for end in ended:
-        fate = _fate(end, history)
-        if fate == "later":
+            is_repeated = deadline == TIMEOUT_REPORTED
+            recorded = history.recorded.get(sync.id)
+            findings.append(
+                Finding(connection_id, sync, recorded, overdue=True, is_repeated=is_repeated)
+            )
+        is_open[sync.id] = TIMEOUT_REPORTED if overdue else deadline
+    for end in _ended(rules, mark, answer):
+        action = _action(end, history)
+        if action == "later":
             is_open[end.sync.id] = before.open.get(end.sync.id, 0)
-        elif fate == "report":
-            findings.append(Finding(connection_id, end.sync, history.ours.get(end.sync.id)))
-    just_ended = {end.sync.id for end in ended}
-    wanted = [
-        each for each in history.wanted if each.after_sync_id in just_ended and not each.in_hand
-    ]
-    return _Verdict(findings, wanted, _next_mark(before, answer, is_open))
+        elif action == "report":
+            findings.append(Finding(connection_id, end.sync, history.recorded.get(end.sync.id)))
+    return findings, _next_mark(before, answer, is_open)
 
 
-def _ended(rules: Rules, mark: Mark | None, answer: Answer) -> list[_End]:
+def _ended(rules: ConnectionRules, mark: Mark | None, answer: Answer) -> list[_End]:
     """Return the syncs that are over and not handled yet."""
     over = [sync for sync in answer.listed if sync.is_over]
     others = [sync for sync in answer.others.values() if sync is not None and sync.is_over]
     if mark is None:
         past = [_End(sync, is_past=True) for sync in (*over[rules.replay :], *others)]
-        # What a step has deferred is reported, however long ago it ended.
+        # A deferred sync is reported however long ago it ended.
         return [_End(sync) for sync in over[: rules.replay]] + (past if rules.deferred else [])
     were_open = [sync for sync in over if sync.id in mark.open]
     new = [sync for sync in _new(mark, answer.listed) if sync.is_over and sync.id not in mark.open]
@@ -421,11 +273,11 @@ def _ended(rules: Rules, mark: Mark | None, answer: Answer) -> list[_End]:
 
 
 def _new(mark: Mark, listed: Sequence[Sync]) -> list[Sync]:
-    """Return what stands above the oldest handled sync in a list and was not handled."""
+    """Return the unhandled syncs above the oldest handled one in a list."""
     places = [place for place, sync in enumerate(listed) if digest(sync.id) in mark.handled]
     if places:
         return [sync for sync in listed[: places[-1]] if digest(sync.id) not in mark.handled]
-    # What we remember is gone. A list that is short by mistake must not replay the past.
+    # All remembered syncs are gone. A list that is short by mistake must not replay the past.
     return [sync for sync in listed if sync.started_at is None or _epoch(sync) >= mark.since]
 
 
@@ -436,31 +288,28 @@ def _running(answer: Answer) -> list[Sync]:
 
 def _deadline(before: Mark, history: History, sync: Sync) -> int:
     known = before.open.get(sync.id, 0)
-    ours = history.ours.get(sync.id)
-    return known or int(ours.deadline if ours and ours.deadline else 0)
+    recorded = history.recorded.get(sync.id)
+    return known or int(recorded.deadline if recorded and recorded.deadline else 0)
 
 
-def _fate(end: _End, history: History) -> Literal["report", "later", "nothing"]:
-    """Decide what to do about a sync that is over: nothing if Dagster reported it or will do so."""
-    if any(each.in_hand for each in history.wanted if each.after_sync_id == end.sync.id):
-        return "later"
+_Action = Literal["report", "later", "nothing"]
+
+
+def _action(end: _End, history: History) -> _Action:
+    """Decide what to do about a sync that is over: nothing if a run reports it."""
     if end.sync.id in history.reported:
         return "nothing"
-    ours = history.ours.get(end.sync.id)
-    if ours is not None and ours.deferred:
+    recorded = history.recorded.get(end.sync.id)
+    if recorded is not None and recorded.deferred:
         return "report"
-    return "nothing" if end.is_past else _fate_of_new(end.sync, ours, history)
-
-
-def _fate_of_new(
-    sync: Sync, ours: Ours | None, history: History
-) -> Literal["report", "later", "nothing"]:
-    if ours is None:
+    if end.is_past:
+        return "nothing"
+    if recorded is None:
         return "later" if history.may_have_started else "report"
-    if ours.in_hand:
+    if recorded.will_be_reported:
         return "later"
-    # The run that started it has failed, and says why.
-    return "report" if sync.state is SyncState.SUCCEEDED else "nothing"
+    # The run that waited for it has failed and said why.
+    return "report" if end.sync.state is SyncState.SUCCEEDED else "nothing"
 
 
 def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark:
@@ -476,7 +325,3 @@ def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark
 
 def _epoch(sync: Sync) -> float:
     return sync.started_at.timestamp() if sync.started_at else 0.0
-
-
-def _key(connection_id: str) -> str:
-    return digest(connection_id, CONNECTION_DIGEST_LENGTH)

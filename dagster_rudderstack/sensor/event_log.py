@@ -1,39 +1,45 @@
-"""What Dagster's event log and runs say about the syncs of an asset."""
+"""What Dagster knows about the syncs of a connection: reports, and records of runs.
+
+The asset's own events say which syncs were reported. Only if a sync is not among them are the
+records of runs read: of the runs that were to materialize the asset, and of the runs that were
+active when the sync began. Each run is read once per tick.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import dagster as dg
 
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.dagster_internals import planned_run_ids
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.sensor.detect import History, Ours, Wanted
-from dagster_rudderstack.step.attempt import CLOSED, FAILED, STARTING
-from dagster_rudderstack.step.records import (
-    Note,
-    in_flight_among,
-    note_of,
-    still_wanted,
-    stops_among,
-    text_of,
-)
+from dagster_rudderstack.sensor.detect import History, RecordedSync
+from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
 
 __all__ = ["EventLog"]
 
-RECORDS_READ = 200
-"""How far back we read: a sync leaves about three records, and few of them run at once."""
+EVENTS_READ = 200
+"""How many events of an asset are read to find the syncs that were reported."""
 
-RECORDS_PER_SYNC = 5
-"""How much further we read for each sync that has ended since the last tick. After a pause of the
-sensor, many may have been reported by runs of Dagster meanwhile."""
+EVENTS_PER_SYNC = 2
+"""How many more are read for each sync that has ended since the last tick. After a pause of the
+sensor, runs of Dagster may have reported many."""
 
-MOST_RECORDS = 10_000
+MOST_EVENTS = 10_000
 PAGE_SIZE = 200
 
+RUNS_READ = 500
+"""How many runs a tick reads at most, the newest first."""
+
+CLOCK_SLACK = timedelta(hours=1)
+"""How far RudderStack's clock and Dagster's may differ."""
+
 RETRY_PATIENCE_SECONDS = 3600.0
-"""How long a retry that Dagster has promised may take to begin before nobody counts on it."""
+"""How long a retry that Dagster has promised may take to begin. Later, it is not expected."""
 
 UNFINISHED = [
     status
@@ -47,85 +53,119 @@ ROOT_RUN_TAG = "dagster/root_run_id"
 
 @dataclass
 class EventLog:
-    """Reads the event log for one tick; asks for each run once."""
+    """Reads Dagster's storage for one tick. Each run is read once."""
 
     instance: dg.DagsterInstance
-    _in_hand: dict[str, bool] = field(default_factory=dict, init=False)
+    _will_report: dict[str, bool] = field(default_factory=dict, init=False)
+    _records: dict[str, list[SyncRecord]] = field(default_factory=dict, init=False)
 
-    def history(self, connection_id: str, key: dg.AssetKey, ends: int = 0) -> History:
-        """Return what is known about the syncs of a connection.
+    def history(
+        self,
+        connection_id: str,
+        key: dg.AssetKey,
+        syncs: Iterable[Sync],
+        *,
+        ends: int = 0,
+        all_deferred: bool = False,
+    ) -> History:
+        """Return what Dagster knows about the syncs of a connection.
 
         Args:
-            connection_id: the connection.
-            key: the asset that stands for it. What ops and bodies of the user's own have written
-                down is found, too.
-            ends: how many of its syncs have ended that the sensor has not handled yet.
+            connection_id: The connection.
+            key: The asset that stands for it.
+            syncs: The syncs to find.
+            ends: How many syncs have ended that the sensor has not handled yet.
+            all_deferred: Whether to find further deferred syncs, however long ago they began.
         """
-        depth = RECORDS_READ + RECORDS_PER_SYNC * ends
-        reported = set(self._materialized(connection_id, key, depth))
-        notes: list[Note] = []
-        records = list(self._observations(connection_id, key, depth))
-        for record in records:
-            note = note_of(record)
-            if note is None:
-                reported.update(_sync_ids(connection_id, record))
-            elif note.connection_id == connection_id:
-                notes.append(note)
-        told = {note.sync_id for note in notes if note.state in (CLOSED, FAILED)}
-        reported.update(sync_id for sync_id in told if sync_id is not None)
-        stops = stops_among(records, connection_id)
+        depth = EVENTS_READ + EVENTS_PER_SYNC * ends
+        reported = set(self._reported(connection_id, key, depth))
+        timed_out = set(self._timed_out(connection_id, key, depth))
+        began = [sync.started_at for sync in syncs if sync.id not in reported]
+        if all_deferred:
+            began.append(None)
+        if not began:
+            return History(frozenset(reported))
+        records = [
+            record
+            for run_id in self._runs(key, began)
+            for record in self._records_of(run_id)
+            if record.connection_id == connection_id
+        ]
+        returned = {each.sync_id for each in records if each.kind is RecordKind.RETURNED}
+        reported.update(sync_id for sync_id in returned if sync_id is not None)
         return History(
             reported=frozenset(reported),
-            ours={
-                id_: self._ours(note, stops.get(id_))
-                for id_, note in in_flight_among(notes).items()
-            },
+            recorded=self._recorded(records, timed_out),
             may_have_started=any(
-                self._is_in_hand(note.run_id)
-                for note in _last_of_each_step(notes)
-                if note.state == STARTING
+                self._is_reporting(record.run_id)
+                for record in _last_of_each_step(records)
+                if record.kind is RecordKind.STARTING
             ),
-            wanted=[
-                Wanted(
-                    note.sync_id or "",
-                    note.sync_type,
-                    note.partition,
-                    in_hand=self._is_in_hand(note.run_id),
-                )
-                for note in still_wanted(notes)
-            ],
         )
 
-    def _materialized(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
-        for record in _newest(self.instance.fetch_materializations, key, depth):
-            yield from _sync_ids(connection_id, record)
+    # --- the asset's own events
 
-    def _observations(
-        self, connection_id: str, key: dg.AssetKey, depth: int
-    ) -> Iterator[dg.EventLogRecord]:
-        # The second one is `SyncStep.default_key`.
-        for each in dict.fromkeys((key, dg.AssetKey(["rudderstack", connection_id]))):
-            yield from _newest(self.instance.fetch_observations, each, depth)
+    def _reported(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
+        for fetch in (self.instance.fetch_materializations, self.instance.fetch_observations):
+            for record in _newest(fetch, key, depth):
+                sync_id = _sync_id(connection_id, record)
+                # An observation with a deadline says that a sync takes too long, not how it ended.
+                if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
+                    yield sync_id
 
-    def _ours(self, note: Note, stopped_by: str | None) -> Ours:
-        is_deferred = note.deadline is not None
-        return Ours(
-            in_hand=not is_deferred and self._is_in_hand(note.run_id),
-            deferred=is_deferred,
-            owned=note.owned,
-            sync_type=note.sync_type,
-            partition=note.partition,
-            deadline=note.deadline,
-            stopped_by=stopped_by,
-        )
+    def _timed_out(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
+        for record in _newest(self.instance.fetch_observations, key, depth):
+            sync_id = _sync_id(connection_id, record)
+            if sync_id is not None and MetadataKey.STOPPED_BY in _metadata(record):
+                yield sync_id
 
-    def _is_in_hand(self, run_id: str) -> bool:
+    # --- the records of runs
+
+    def _runs(self, key: dg.AssetKey, began: Iterable[datetime | None]) -> list[str]:
+        """Return the runs that may have recorded syncs which began at these times."""
+        since = _earliest(began)
+        found = planned_run_ids(self.instance, key, since.timestamp() if since else None, RUNS_READ)
+        filters = [dg.RunsFilter(statuses=UNFINISHED)]
+        if since is not None:
+            filters.append(dg.RunsFilter(updated_after=since))
+        for each in filters:
+            records = self.instance.get_run_records(each, limit=RUNS_READ)
+            found += [record.dagster_run.run_id for record in records]
+        return list(dict.fromkeys(found))
+
+    def _records_of(self, run_id: str) -> list[SyncRecord]:
+        if run_id not in self._records:
+            self._records[run_id] = read_records(self.instance, run_id)
+        return self._records[run_id]
+
+    def _recorded(
+        self, records: Iterable[SyncRecord], timed_out: set[str]
+    ) -> dict[str, RecordedSync]:
+        """Return the syncs that steps wait for or have deferred, by id."""
+        last: dict[str, SyncRecord] = {}
+        for record in sorted(records, key=lambda each: (each.timestamp, each.position)):
+            if record.kind is RecordKind.WAITING and record.sync_id is not None:
+                last[record.sync_id] = _merged(last.get(record.sync_id), record)
+        return {
+            sync_id: RecordedSync(
+                will_be_reported=not record.is_deferred and self._is_reporting(record.run_id),
+                deferred=record.is_deferred,
+                owned=record.owned,
+                sync_type=record.sync_type,
+                partition=record.partition,
+                deadline=record.deadline,
+                timed_out=sync_id in timed_out,
+            )
+            for sync_id, record in last.items()
+        }
+
+    def _is_reporting(self, run_id: str) -> bool:
         """Whether a run, or a retry of it, may still report what it has begun."""
-        if run_id not in self._in_hand:
-            self._in_hand[run_id] = self._find_in_hand(run_id)
-        return self._in_hand[run_id]
+        if run_id not in self._will_report:
+            self._will_report[run_id] = self._find_reporting(run_id)
+        return self._will_report[run_id]
 
-    def _find_in_hand(self, run_id: str) -> bool:
+    def _find_reporting(self, run_id: str) -> bool:
         record = self.instance.get_run_record_by_id(run_id)
         if record is None:
             return False
@@ -141,17 +181,58 @@ class EventLog:
         return bool(self.instance.get_run_records(retries, limit=1))
 
 
+def _merged(before: SyncRecord | None, record: SyncRecord) -> SyncRecord:
+    """Return the last record of a sync.
+
+    A deferred sync that our run started stays ours when another run attaches to it. One that a step
+    waits for does not become one that the sensor may stop.
+    """
+    if before is None or not before.owned or before.is_deferred != record.is_deferred:
+        return record
+    return replace(record, owned=True, sync_type=before.sync_type)
+
+
+def _earliest(began: Iterable[datetime | None]) -> datetime | None:
+    """Return when the first run that matters may have been active. None if a time is unknown."""
+    times = list(began)
+    known = [when for when in times if when is not None]
+    return min(known) - CLOCK_SLACK if len(known) == len(times) else None
+
+
+def _last_of_each_step(records: Iterable[SyncRecord]) -> list[SyncRecord]:
+    """Return the last record of each step of each run."""
+    last: dict[tuple[str, str, str | None], SyncRecord] = {}
+    for record in records:
+        last[record.run_id, record.step, record.partition] = record
+    return list(last.values())
+
+
+def _metadata(record: dg.EventLogRecord) -> dict[str, dg.MetadataValue]:
+    event = record.asset_materialization or record.asset_observation
+    return dict(event.metadata) if event else {}
+
+
+def _text(value: dg.MetadataValue | None) -> str | None:
+    return value.value if isinstance(value, dg.TextMetadataValue) else None
+
+
+def _sync_id(connection_id: str, record: dg.EventLogRecord) -> str | None:
+    metadata = _metadata(record)
+    if _text(metadata.get(MetadataKey.CONNECTION_ID)) != connection_id:
+        return None
+    return _text(metadata.get(MetadataKey.SYNC_ID))
+
+
 def _newest(
     fetch: Callable[..., dg.EventRecordsResult], key: dg.AssetKey, depth: int
 ) -> Iterator[dg.EventLogRecord]:
-    """Yield so many events of an asset, newest first; those in a row about one sync count as one.
+    """Yield the newest events of an asset. Several in a row about one sync count as one.
 
-    A sync of many partitions leaves a materialization for each of them.
+    A sync of many partitions is a materialization of each of them.
     """
     before: str | None = None
     for record in _pages(fetch, key):
-        event = record.asset_materialization or record.asset_observation
-        sync_id = text_of(event.metadata.get(MetadataKey.SYNC_ID)) if event else None
+        sync_id = _text(_metadata(record).get(MetadataKey.SYNC_ID))
         depth -= sync_id is None or sync_id != before
         if depth < 0:
             return
@@ -163,28 +244,9 @@ def _pages(
     fetch: Callable[..., dg.EventRecordsResult], key: dg.AssetKey
 ) -> Iterator[dg.EventLogRecord]:
     cursor: str | None = None
-    for _ in range(MOST_RECORDS // PAGE_SIZE):
+    for _ in range(MOST_EVENTS // PAGE_SIZE):
         result = fetch(key, limit=PAGE_SIZE, cursor=cursor)
         yield from result.records
         if not result.has_more:
             return
         cursor = result.cursor
-
-
-def _sync_ids(connection_id: str, record: dg.EventLogRecord) -> Iterator[str]:
-    """Yield the sync whose end a materialization, or an observation of a sensor, tells."""
-    event = record.asset_materialization or record.asset_observation
-    if event is None or text_of(event.metadata.get(MetadataKey.CONNECTION_ID)) != connection_id:
-        return
-    sync_id = text_of(event.metadata.get(MetadataKey.SYNC_ID))
-    # What carries a deadline tells that a sync takes too long, and not how it ended.
-    if sync_id is not None and MetadataKey.DEADLINE not in event.metadata:
-        yield sync_id
-
-
-def _last_of_each_step(notes: Sequence[Note]) -> list[Note]:
-    """Return the last note of each step of each run; `notes` is newest first."""
-    last: dict[tuple[str, str, str | None], Note] = {}
-    for note in notes:
-        last.setdefault((note.run_id, note.step, note.partition), note)
-    return list(last.values())

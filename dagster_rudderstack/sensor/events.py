@@ -1,66 +1,33 @@
-"""What a polling sensor says to Dagster: events, and requests for runs."""
+"""What a polling sensor reports to Dagster: events of assets, and requests for runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import json
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
+from dagster_rudderstack.checks import SUCCEEDED_CHECK
 from dagster_rudderstack.errors import SyncError
-from dagster_rudderstack.metadata import (
-    SUCCEEDED_CHECK,
-    Metadata,
-    MetadataKey,
-    RejectedRowsCheck,
-    sync_metadata,
-)
-from dagster_rudderstack.sensor.detect import Finding, Wanted, digest
-from dagster_rudderstack.sync.decisions import BY_TIMEOUT, failure_of_deferred
-from dagster_rudderstack.sync.life import StopOutcome
+from dagster_rudderstack.metadata import Metadata, MetadataKey, sync_metadata
+from dagster_rudderstack.sensor.cursor import digest
+from dagster_rudderstack.sensor.detect import Finding
+from dagster_rudderstack.sensor.watch import Watch
+from dagster_rudderstack.step.deferred import FAILED_SYNCS_TAG
+from dagster_rudderstack.sync.decisions import failure_of, stopped_by_timeout
+from dagster_rudderstack.sync.stop import StopOutcome
 
 __all__ = [
     "Event",
-    "Watch",
     "events_of",
     "failure_requests",
     "is_deferred_failure",
     "obstacle_to_run",
     "overdue_events",
     "partitions_of",
-    "start_request",
 ]
 
 Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
-
-
-@dataclass(frozen=True)
-class Watch:
-    """An asset and its connection.
-
-    Attributes:
-        connection_id: the connection.
-        key: the asset.
-        check: on rejected rows; None: there is none.
-        op_name: the step that syncs it; None: none does.
-        deferred: whether that step leaves its syncs to the sensor.
-        partitions_def: of the asset; None: not partitioned.
-        columns: what the asset's definition tells of its columns; see `column_metadata`.
-    """
-
-    connection_id: str
-    key: dg.AssetKey
-    check: RejectedRowsCheck | None = None
-    op_name: str | None = None
-    deferred: bool = False
-    partitions_def: dg.PartitionsDefinition[str] | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-    @property
-    def has_runs(self) -> bool:
-        """Whether its runs take what a sensor tells them: the step is known, and does not wait."""
-        return self.deferred and self.op_name is not None
 
 
 def events_of(
@@ -69,22 +36,21 @@ def events_of(
     partitions: Sequence[str | None],
     link_template: str | None = None,
 ) -> list[Event]:
-    """Return what tells how a sync has ended.
+    """Return the events that report how a sync has ended.
 
     Args:
-        finding: the sync.
-        watch: its asset.
-        partitions: that it was about; see `partitions_of`.
-        link_template: of its page in RudderStack's dashboard.
+        finding: The sync.
+        watch: Its asset.
+        partitions: The partitions that it was about, see `partitions_of`.
+        link_template: The address of a sync's page in RudderStack's dashboard.
     """
     metadata = _metadata(finding, link_template)
-    failure = _failure(finding)
+    failure = _failure(finding, watch)
     if failure is not None:
-        metadata |= _stopped_by(finding)
         observations = _observations(watch, partitions, failure.message, metadata)
         return [*observations, *_succeeded(watch, failure.message, passed=False)]
     text = f"Sync {finding.sync.id}, {_ORIGIN_TEXTS[_origin(finding)]}."
-    metadata = {**watch.columns, **metadata}
+    metadata = {**metadata, **watch.columns}
     return [
         *(
             dg.AssetMaterialization(watch.key, description=text, metadata=metadata, partition=each)
@@ -95,18 +61,12 @@ def events_of(
     ]
 
 
-def _failure(finding: Finding) -> SyncError | None:
-    stopped_by = finding.ours.stopped_by if finding.ours else None
-    return failure_of_deferred(finding.sync, finding.connection_id, stopped_by)
-
-
-def _stopped_by(finding: Finding) -> Metadata:
-    stopped_by = finding.ours.stopped_by if finding.ours else None
-    return {MetadataKey.STOPPED_BY: dg.MetadataValue.text(stopped_by)} if stopped_by else {}
-
-
-def _is_stopped_as_asked(finding: Finding) -> bool:
-    return finding.ours is not None and finding.ours.stopped_by not in (None, BY_TIMEOUT)
+def _failure(finding: Finding, watch: Watch) -> SyncError | None:
+    failure = failure_of(finding.sync, watch.request)
+    if failure is not None and finding.recorded and finding.recorded.timed_out:
+        # RudderStack says only that the sync failed.
+        return stopped_by_timeout(finding.sync, watch.request)
+    return failure
 
 
 def overdue_events(
@@ -116,25 +76,25 @@ def overdue_events(
     outcome: StopOutcome | None,
     link_template: str | None = None,
 ) -> list[Event]:
-    """Return what tells that a deferred sync is not over within its timeout.
+    """Return the events that report that a deferred sync is not over within its timeout.
 
     Args:
-        finding: the sync.
-        watch: its asset.
-        partitions: that it was about; see `partitions_of`.
-        outcome: what came of stopping it; None: it was not to be stopped.
-        link_template: of its page in RudderStack's dashboard.
+        finding: The sync.
+        watch: Its asset.
+        partitions: The partitions that it is about, see `partitions_of`.
+        outcome: What its stop achieved. None if it was not to be stopped.
+        link_template: The address of a sync's page in RudderStack's dashboard.
     """
-    fate = outcome.value if outcome else "it was left running"
+    what = outcome.value if outcome else "it was left running"
     text = (
-        f"Sync {finding.sync.id} of connection {finding.connection_id} was not over within its "
-        f"timeout: {fate}."
+        f"Sync {finding.sync.id} of connection {watch.request.connection} was not over within its "
+        f"timeout: {what}."
     )
     metadata = _metadata(finding, link_template)
-    deadline = finding.ours.deadline if finding.ours else None
+    deadline = finding.recorded.deadline if finding.recorded else None
     metadata[MetadataKey.DEADLINE] = dg.MetadataValue.timestamp(deadline or 0.0)
     if outcome is StopOutcome.REQUESTED:
-        metadata[MetadataKey.STOPPED_BY] = dg.MetadataValue.text(BY_TIMEOUT)
+        metadata[MetadataKey.STOPPED_BY] = dg.MetadataValue.text("timeout")
     observations = _observations(watch, partitions, text, metadata)
     return [*observations, *_succeeded(watch, text, passed=False)]
 
@@ -151,21 +111,21 @@ def _observations(
 _ORIGIN_TEXTS = {
     "observed": "started outside of Dagster",
     "started": "started by a step that did not wait for it",
-    "attached": "found running by a step that did not wait for it",
+    "attached": "attached to by a step that did not wait for it",
 }
 
 
 def _origin(finding: Finding) -> str:
-    if finding.ours is None:
+    if finding.recorded is None:
         return "observed"
-    return "started" if finding.ours.owned else "attached"
+    return "started" if finding.recorded.owned else "attached"
 
 
 def _metadata(finding: Finding, link_template: str | None) -> Metadata:
     return sync_metadata(
         finding.sync,
         finding.connection_id,
-        sync_type=finding.ours.sync_type if finding.ours else None,
+        sync_type=finding.recorded.sync_type if finding.recorded else None,
         origin=_origin(finding),
         link_template=link_template,
     )
@@ -194,14 +154,17 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     )
 
 
+# --- partitions
+
+
 def partitions_of(
     finding: Finding, watch: Watch, instance: dg.DagsterInstance
 ) -> list[str | None] | None:
-    """Return the partitions that a sync was about; [None]: the whole asset.
+    """Return the partitions that a sync was about, or [None] for the whole asset.
 
-    None: a range that the asset does not have, or has no more.
+    Returns None for a range that the asset does not have, or no longer has.
     """
-    partition = finding.ours.partition if finding.ours else None
+    partition = finding.recorded.partition if finding.recorded else None
     bounds = _range_of(partition)
     if bounds is None or watch.partitions_def is None:
         return [partition]
@@ -213,9 +176,9 @@ def _keys_between(
     partitions_def: dg.PartitionsDefinition[str],
     instance: dg.DagsterInstance,
 ) -> list[str | None] | None:
-    """Return the keys of a range, both bounds included; None: a bound is no key."""
+    """Return the keys of a range, both bounds included. None if a bound is not a key."""
     try:
-        # Keys of dynamic partitions are in the instance.
+        # The keys of dynamic partitions are in the instance.
         with dg.partition_loading_context(dynamic_partitions_store=instance):
             return list(partitions_def.get_partition_keys_in_range(dg.PartitionKeyRange(*bounds)))
     except Exception:  # noqa: BLE001 - each kind of partitions refuses a key in its own way
@@ -233,14 +196,14 @@ def _range_of(partition: str | None) -> tuple[str, str] | None:
 def obstacle_to_run(
     watch: Watch, partition: str | None, instance: dg.DagsterInstance
 ) -> str | None:
-    """Return why a sensor cannot request a run of an asset; None: it can."""
+    """Return why the sensor cannot request a run of an asset. None if it can."""
     if not watch.has_runs:
         return (
             "the sensor has no definition of it with wait=False; give it the definition in "
             "`assets`, not the spec"
         )
     if partition is not None and not _has(watch, partition, instance):
-        return f"the asset has no partition {partition} any more"
+        return f"the asset no longer has partition {partition}"
     return None
 
 
@@ -251,30 +214,23 @@ def _has(watch: Watch, partition: str, instance: dg.DagsterInstance) -> bool:
     )
 
 
-def start_request(watch: Watch, wanted: Wanted) -> dg.RunRequest:
-    """Return the run that starts a sync which had to wait for the end of another one."""
-    config = {"sync_type": wanted.sync_type} if wanted.sync_type else {}
-    what = digest(f"{watch.key.to_string()} {wanted.partition} {wanted.after_sync_id}", _KEY_LENGTH)
-    return _request(f"rudderstack-wanted-{what}", [watch], config, wanted.partition)
+def is_deferred_failure(finding: Finding, watch: Watch) -> bool:
+    """Whether a sync that no step waited for is over and did not succeed."""
+    is_deferred = finding.recorded is not None and finding.recorded.deferred
+    return is_deferred and not finding.overdue and _failure(finding, watch) is not None
 
 
 def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRequest]:
-    """Return the runs that fail for deferred syncs which have failed, one for each step.
-
-    What a person has had stopped alerts nobody.
-    """
+    """Return the runs that fail for failed deferred syncs, one for each step and partition."""
     groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
     for finding, watch in findings:
-        if is_deferred_failure(finding):
-            partition = finding.ours.partition if finding.ours else None
-            groups.setdefault((watch.op_name, partition), []).append((finding, watch))
+        partition = finding.recorded.partition if finding.recorded else None
+        groups.setdefault((watch.op_name, partition), []).append((finding, watch))
     return [_failure_request(group, partition) for (_, partition), group in groups.items()]
 
 
-def is_deferred_failure(finding: Finding) -> bool:
-    """Whether a sync that nobody waited for is over, and neither succeeded nor stopped as asked."""
-    is_deferred = finding.ours is not None and finding.ours.deferred and not finding.overdue
-    return is_deferred and not _is_stopped_as_asked(finding) and _failure(finding) is not None
+_KEY_LENGTH = 22
+"""Base-64 digits of the run key, by which Dagster launches each run once."""
 
 
 def _failure_request(
@@ -282,24 +238,6 @@ def _failure_request(
 ) -> dg.RunRequest:
     sync_ids = {finding.connection_id: finding.sync.id for finding, _ in group}
     what = digest(" ".join(sorted(sync_ids.values())), _KEY_LENGTH)
-    config = {"action": "report", "sync_ids": sync_ids}
-    watches = [watch for _, watch in group]
-    # The sync is over: whatever a retry of this run did, it would not be a retry of the sync.
-    tags = {"dagster/max_retries": "0"}
-    return _request(f"rudderstack-failed-{what}", watches, config, partition, tags)
-
-
-_KEY_LENGTH = 22
-"""Digits of base 64 of the key that lets Dagster launch each run once."""
-
-
-def _request(
-    run_key: str,
-    watches: Sequence[Watch],
-    config: Mapping[str, object],
-    partition: str | None,
-    tags: Mapping[str, str] | None = None,
-) -> dg.RunRequest:
     bounds = _range_of(partition)
     range_tags = (
         {
@@ -310,9 +248,15 @@ def _request(
         else {}
     )
     return dg.RunRequest(
-        run_key=run_key,
-        run_config={"ops": {watches[0].op_name: {"config": config}}} if config else None,
-        asset_selection=[watch.key for watch in watches],
+        run_key=f"rudderstack-failed-{what}",
+        asset_selection=[watch.key for _, watch in group],
+        # A run that plans checks and fails before them would hide their last results.
+        asset_check_keys=[],
         partition_key=None if bounds else partition,
-        tags={**(tags or {}), **range_tags},
+        tags={
+            FAILED_SYNCS_TAG: json.dumps(sync_ids),
+            # The sync is over, so a retry of this run would not be a retry of the sync.
+            "dagster/max_retries": "0",
+            **range_tags,
+        },
     )

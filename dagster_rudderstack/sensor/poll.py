@@ -1,4 +1,4 @@
-"""One round of a polling sensor: ask about one connection after the other, while there is time."""
+"""Polls the connections of a sensor, many at once, until the time of the tick is up."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from typing import Protocol
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.errors import ApiError, AuthenticationError, NotFoundError
+from dagster_rudderstack.sensor.cursor import MAX_OPEN, Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
-    MAX_OPEN,
     Answer,
-    Cursor,
+    ConnectionRules,
     History,
-    Mark,
-    Rules,
     count_ended,
     in_turn,
     missing_deferred,
@@ -28,30 +26,31 @@ from dagster_rudderstack.sensor.detect import (
 )
 from dagster_rudderstack.settings import MAX_PAGE_SIZE
 from dagster_rudderstack.sync.decisions import is_passing
-from dagster_rudderstack.sync.scheduler import Crew, Steps
+from dagster_rudderstack.sync.scheduler import Scheduler
+from dagster_rudderstack.sync.task import Task
 
-__all__ = ["Asked", "Round"]
+__all__ = ["Poll", "Polled"]
 
 STRAGGLERS_SECONDS = 8.0
-"""How long a round waits, when its time is up, for the requests that are under way."""
+"""How long a poll waits for the requests that are being sent when its time is up."""
 
 FIRST_PAGE = 10
-"""How many syncs are listed at first: enough, unless many have ended since the last round."""
+"""How many syncs are listed at first: enough, unless many have ended since the last tick."""
 
 MAX_CATCH_UP = 1000
 """How many syncs of one connection are listed after a long pause of the sensor."""
 
 MAX_ENDS = 500
-"""How many ends one round brings home: Dagster's daemon stores each of them, in 20 to 70 ms."""
+"""Maximum number of finished syncs per tick. Dagster's daemon stores each in 20 to 70 ms."""
 
 OUTAGE_AFTER = 32
-"""How many connections must fail, and none succeed, before a round suspects an outage. It gives up
-when so many of the others, drawn at random, have failed as well: broken ones that stand together
-are not RudderStack."""
+"""How many connections must fail, and none succeed, before a poll suspects an outage. It gives up
+when as many of the others, drawn at random, have failed too: neighbours in the list may be broken
+for one reason that is not an outage."""
 
 
 class ListApi(Protocol):
-    """What a round needs of the API; `RudderStackClient` has it."""
+    """The part of the API that a poll needs. `RudderStackClient` has it."""
 
     def get_sync(self, connection_id: str, sync_id: str) -> Sync: ...
     def list_syncs(
@@ -60,14 +59,14 @@ class ListApi(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a round has brought home.
+class Polled:
+    """What a poll has learned.
 
     Attributes:
-        answers: by connection id.
-        errors: of the connections that could not be asked.
-        position: the connection that the next round begins with; empty: all had their turn.
-        pause_seconds: how long RudderStack wants us to send nothing, if that ended the round.
+        answers: The answers by connection id.
+        errors: The errors of connections that could not be polled, by connection id.
+        position: The connection that the next poll begins with. Empty if all had their turn.
+        pause_seconds: How long RudderStack wants no requests, if that ended the poll.
     """
 
     answers: Mapping[str, Answer]
@@ -91,24 +90,24 @@ def is_outage(error: BaseException) -> bool:
 
 
 @dataclass
-class Round:
-    """Asks about connections, many at once.
+class Poll:
+    """Polls connections, many at once.
 
     Args:
-        api: the client.
-        rules: by connection id, for all connections.
-        cursor: of the round before.
-        history: reads what Dagster knows of a connection, of which so many syncs have ended since
-            the last round.
-        threads: how many are asked at once.
-        seconds: when no more requests are begun.
-        now: epoch seconds of Dagster's clock.
+        api: The client.
+        rules: The rules by connection id, of all connections.
+        cursor: The cursor of the tick before.
+        history: Reads what Dagster knows about the syncs of a connection. It gets the connection
+            id, the answer, and how many syncs have ended since the last tick.
+        threads: How many connections are polled at once.
+        seconds: After how many seconds no more requests are begun.
+        now: Epoch seconds of Dagster's clock.
     """
 
     api: ListApi
-    rules: Mapping[str, Rules]
+    rules: Mapping[str, ConnectionRules]
     cursor: Cursor
-    history: Callable[[str, int], History]
+    history: Callable[[str, Answer, int], History]
     threads: int
     seconds: float
     now: float
@@ -118,34 +117,36 @@ class Round:
     _begun: dict[int, str] = field(default_factory=dict, init=False)
     _enough: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _heard_of: set[str] = field(default_factory=set, init=False)
+    _listed_ids: set[str] = field(default_factory=set, init=False)
     _pause_seconds: float = field(default=0.0, init=False)
     _ends: int = field(default=0, init=False)
     _answered: int = field(default=0, init=False)
     _outages: int = field(default=0, init=False)
 
-    def ask(self) -> Asked:
-        """Ask about all connections, beginning where the last round left off."""
+    def run(self) -> Polled:
+        """Poll all connections, beginning where the last poll ended."""
         order = in_turn(self.rules, self.cursor.position)
         self._left = list(order)
-        crew = Crew({place: self._look(place) for place in range(len(order))}, threads=self.threads)
+        scheduler = Scheduler(
+            {place: self._poll(place) for place in range(len(order))}, threads=self.threads
+        )
         answers: dict[str, Answer] = {}
         errors: dict[str, BaseException] = {}
-        for ended in crew.until(self._began + self.seconds + STRAGGLERS_SECONDS):
-            if ended.error is not None:
-                errors[self._begun[ended.key]] = ended.error
-            elif ended.result is not None:
-                answers[self._begun[ended.key]] = ended.result
-        crew.halt()
-        # Those that are still under way had their turn: slow ones must not hold up the others.
+        for finished in scheduler.until(self._began + self.seconds + STRAGGLERS_SECONDS):
+            if finished.error is not None:
+                errors[self._begun[finished.key]] = finished.error
+            elif finished.result is not None:
+                answers[self._begun[finished.key]] = finished.result
+        scheduler.halt()
+        # One that is still being polled had its turn. Slow connections must not delay the others.
         begun = set(self._begun.values())
         left_out = (each for each in order if each not in begun)
-        return Asked(answers, errors, next(left_out, ""), self._pause_seconds)
+        return Polled(answers, errors, next(left_out, ""), self._pause_seconds)
 
     # --- in the threads
 
-    def _look(self, place: int) -> Steps[Answer | None]:
-        """Ask about the connection whose turn it is; None: there was no time to begin."""
+    def _poll(self, place: int) -> Task[Answer | None]:
+        """Poll the connection whose turn it is. None if there was no time to begin."""
         connection_id = self._next(place)
         if connection_id is None:
             return None
@@ -157,15 +158,15 @@ class Round:
             self._note_end(place, error)
             return None
         except ApiError as error:
-            # Not tried again: the next round is soon enough, and must be able to bear it anyway.
+            # Not retried: the next tick comes soon enough.
             self._note_error(error)
             raise
         self._note_answer(count_ended(rules, mark, answer))
         return answer
-        yield  # What a crew drives are generators, though this one never waits.
+        yield  # A task is a generator, though this one never waits.
 
     def _next(self, place: int) -> str | None:
-        """Return the connection to ask about, and note that it has its turn."""
+        """Return the connection to poll, and note that it has its turn."""
         with self._lock:
             if self._enough.is_set() or time.monotonic() > self._began + self.seconds:
                 return None
@@ -174,39 +175,41 @@ class Round:
             self._begun[place] = self._left.pop(at)
             return self._begun[place]
 
-    def _answer(self, connection_id: str, rules: Rules, mark: Mark | None) -> Answer:
+    def _answer(self, connection_id: str, rules: ConnectionRules, mark: Mark | None) -> Answer:
         answer = self._read(connection_id, rules, mark)
         if not needs_history(rules, mark, answer, self.now):
             return answer
-        history = self.history(connection_id, count_ended(rules, mark, answer))
+        history = self.history(connection_id, answer, count_ended(rules, mark, answer))
         answer = replace(answer, history=history)
         is_cut_off = mark is None and len(answer.listed) >= FIRST_PAGE
         if not (is_cut_off and rules.deferred):
             return answer
         return self._with_deferred(connection_id, answer)
 
-    def _read(self, connection_id: str, rules: Rules, mark: Mark | None) -> Answer:
+    def _read(self, connection_id: str, rules: ConnectionRules, mark: Mark | None) -> Answer:
         listed = self._listed(connection_id, FIRST_PAGE)
         if mark is None:
-            return self._first_look(connection_id, rules, listed)
+            return self._first_poll(connection_id, rules, listed)
         if len(listed) >= FIRST_PAGE and not reaches_back(mark, listed):
             listed = self._listed(connection_id, MAX_CATCH_UP)
         missing = missing_open(mark, listed)
         return Answer(listed, {each: self._sync(connection_id, each) for each in missing})
 
-    def _first_look(self, connection_id: str, rules: Rules, listed: Sequence[Sync]) -> Answer:
-        """Read what is to be replayed, and what runs below that: nothing is remembered yet."""
+    def _first_poll(
+        self, connection_id: str, rules: ConnectionRules, listed: Sequence[Sync]
+    ) -> Answer:
+        """Read the syncs to replay, and those that are running below them in the list."""
         if len(listed) < FIRST_PAGE:
             return Answer(listed)
         if sum(sync.is_over for sync in listed) < rules.replay:
-            # Those that run stand in the list as well.
+            # Running syncs are in the list too.
             listed = self._listed(connection_id, rules.replay + FIRST_PAGE)
         ids = {sync.id for sync in listed}
         running = self._listed(connection_id, MAX_OPEN, "running")
         return Answer(listed, {s.id: s for s in running if s.id not in ids and not s.is_over})
 
     def _with_deferred(self, connection_id: str, answer: Answer) -> Answer:
-        """Add the syncs that deferred steps count on, and that the first look has missed."""
+        """Add the unreported deferred syncs that the first list does not hold."""
         missing = missing_deferred(answer)
         if len(missing) > FIRST_PAGE:
             listed = self._listed(connection_id, MAX_CATCH_UP)
@@ -218,8 +221,8 @@ class Round:
     def _listed(self, connection_id: str, limit: int, status: str | None = None) -> Sequence[Sync]:
         per_page = min(limit, MAX_PAGE_SIZE)
         syncs = self.api.list_syncs(connection_id, status=status, per_page=per_page, limit=limit)
-        self._heard_of.add(connection_id)
-        # A sync that begins between two pages moves the last one of the first to the second.
+        self._listed_ids.add(connection_id)
+        # A sync that begins between two pages moves the last sync of the first page to the second.
         return list({sync.id: sync for sync in syncs}.values())
 
     def _sync(self, connection_id: str, sync_id: str) -> Sync | None:
@@ -236,11 +239,11 @@ class Round:
                 self._enough.set()
 
     def _note_end(self, place: int, error: NoTurnError) -> None:
-        """Note that no more requests can be sent in time, and let a connection keep its turn."""
+        """Note that no more requests can be sent in time. The connection keeps its turn."""
         with self._lock:
             self._pause_seconds = max(self._pause_seconds, error.pause_seconds)
             self._enough.set()
-            if self._begun[place] not in self._heard_of:
+            if self._begun[place] not in self._listed_ids:
                 del self._begun[place]
 
     def _note_error(self, error: ApiError) -> None:

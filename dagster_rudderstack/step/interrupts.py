@@ -1,8 +1,7 @@
-"""Notices that Dagster has dropped a step, which the step is not told.
+"""What an interrupt of a step does to its syncs: stop them, or leave them for the retry.
 
-A step yields what Dagster is to store, and stands still meanwhile. An interrupt that comes then
-ends the step from outside: its generator is neither resumed nor closed, and the process may end
-soon.
+A person who cancels a run wants its syncs stopped. An evicted worker is replaced by a retry, which
+resumes them. Both arrive as the same exception, or not at all, so the status of the run decides.
 """
 
 from __future__ import annotations
@@ -11,36 +10,208 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TypeVar
 
-__all__ = ["Lookout"]
+import dagster as dg
 
-GLANCE_SECONDS = 0.5
-"""How often we look whether the thread of the step has ended."""
+from dagster_rudderstack.settings import StopOnTermination
+from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.sync.attempt import SyncApi, SyncAttempt
+from dagster_rudderstack.sync.scheduler import Scheduler
+from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS, StopOutcome, stop
+from dagster_rudderstack.sync.task import Task
 
-SUSPICIOUS_SECONDS = 2.0
-"""Storing an event takes 0.1 s. After so long we ask whether there is a run to go back to."""
+__all__ = ["INTERRUPTS", "InterruptMonitor", "Interruption", "RunCanceledError", "StopSettings"]
+
+STOPPING_THREADS = 16
+"""How many syncs are stopped at once."""
+STATUS_TRIES, STATUS_PAUSE_SECONDS = 4, 1.0
+"""How often, and after what pauses, an interrupted step asks whether its run was canceled."""
+MAX_SENTENCES = 5
+"""The end of a step with a thousand syncs does not name each of them. The log does."""
+
+_T = TypeVar("_T")
+
+INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 
 
-class Lookout:
-    """Calls a function, once, if the step that is inside the block was dropped.
+class RunCanceledError(dg.DagsterError, dg.DagsterExecutionInterruptedError):
+    """The run was canceled; the message says what happened to its syncs.
 
-    Its thread keeps the process alive until the function has done its work.
-
-    Args:
-        is_run_ending: whether the run is over or about to be.
-        action: what to do; what it raises is lost, since nobody is left to be told.
+    Neither a Failure nor a plain interrupt works here. A Failure would make a failed run, which is
+    retried, of one that was canceled by force. A plain interrupt would be turned into a retry by a
+    RetryPolicy, which would start a second sync while the run is being canceled. An interrupt that
+    is also a DagsterError bypasses a RetryPolicy and ends the run as canceled.
     """
 
-    def __init__(self, is_run_ending: Callable[[], bool], action: Callable[[], object]) -> None:
+
+# The multiprocess executor recognizes an interrupted step by this name (the qualified one on
+# Python 3.13, the plain one before).
+RunCanceledError.__name__ = dg.DagsterExecutionInterruptedError.__name__
+RunCanceledError.__qualname__ = dg.DagsterExecutionInterruptedError.__qualname__
+
+
+@dataclass(frozen=True)
+class StopSettings:
+    """When and how an interrupt stops syncs.
+
+    Attributes:
+        when: When it stops them.
+        new_api: Makes a client for the stops. The client that was interrupted in the middle of a
+            request may be in any state, and its timeouts are too long.
+    """
+
+    when: StopOnTermination
+    new_api: Callable[[], SyncApi]
+
+
+@dataclass
+class Interruption:
+    """Handles the interrupt of a step.
+
+    Attributes:
+        step: The step.
+        attempts: Its syncs that may be running.
+        settings: When and how syncs are stopped.
+        on_stopped: Reports a sync that was stopped.
+        is_canceled: Whether a person canceled the run. Known after `handle`.
+        sentences: What happened to each sync. Known after `handle`.
+    """
+
+    step: DagsterStep
+    attempts: list[SyncAttempt]
+    settings: StopSettings
+    on_stopped: Callable[[SyncAttempt], None] = lambda _: None
+    is_canceled: bool = field(default=False, init=False)
+    sentences: list[str] = field(default_factory=list, init=False)
+
+    def handle(self) -> Interruption:
+        """Stop the syncs or leave them running, and log which. A second signal does not end it."""
+        if shielded(self._handle, seconds=STOP_GRACE_SECONDS + 5) is None:
+            self.step.context.log.warning(
+                "Interrupted. There was not enough time to find out what happened to every sync: "
+                "look in RudderStack's dashboard."
+            )
+        return self
+
+    @property
+    def error(self) -> RunCanceledError:
+        """The error that ends the step of a canceled run."""
+        more = len(self.sentences) - MAX_SENTENCES
+        shown = self.sentences[:MAX_SENTENCES]
+        if more > 0:
+            shown.append(f"The log has {more} more.")
+        return RunCanceledError(" ".join(["The run was canceled.", *shown]))
+
+    def _handle(self) -> bool:
+        self.is_canceled = self._ask_whether_canceled()
+        for attempt in self.attempts:
+            attempt.take_over_previous()
+        running = [attempt for attempt in self.attempts if attempt.may_be_running]
+        if not running:
+            self._log("There was no sync to stop.")
+        elif self._is_stop_wanted:
+            self._stop(running)
+        else:
+            self._leave(running)
+        return True
+
+    @property
+    def _is_stop_wanted(self) -> bool:
+        when = self.settings.when
+        return when == "always" or (self.is_canceled and when == "run_canceled")
+
+    def _ask_whether_canceled(self) -> bool:
+        """Ask Dagster's database, several times if it does not answer."""
+        for _ in range(STATUS_TRIES - 1):
+            try:
+                return self.step.is_canceled()
+            except Exception as error:  # noqa: BLE001 - a database can fail in many ways
+                self.step.context.log.warning(f"The status of the run cannot be read: {error}")
+                time.sleep(STATUS_PAUSE_SECONDS)
+        return self.step.is_canceled()
+
+    def _stop(self, attempts: list[SyncAttempt]) -> None:
+        api = self.settings.new_api()
+        for attempt in attempts:
+            attempt.api = api
+        stops = {place: self._stop_one(attempt) for place, attempt in enumerate(attempts)}
+        for finished in Scheduler(stops, threads=STOPPING_THREADS):
+            if finished.error is not None:
+                self._log(f"{attempts[finished.key].name} could not be stopped: {finished.error}")
+
+    def _stop_one(self, attempt: SyncAttempt) -> Task[None]:
+        outcome = yield from stop(attempt)
+        self._log(f"{attempt.name}: {outcome.value}.")
+        if outcome is StopOutcome.REQUESTED:
+            self.on_stopped(attempt)
+
+    def _leave(self, attempts: list[SyncAttempt]) -> None:
+        for attempt in attempts:
+            resumed = ": a retry of this run resumes it" if attempt.records.is_durable else ""
+            self._log(f"{attempt.name} is left running{resumed}.")
+
+    def _log(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+        self.step.context.log.info(f"Interrupted. {sentence}")
+
+
+def shielded(work: Callable[[], _T], seconds: float) -> _T | None:
+    """Do work that a second signal must not cut off. None if it took too long."""
+    results: list[_T] = []
+    done = threading.Event()
+
+    def do() -> None:
+        try:
+            results.append(work())
+        finally:
+            done.set()
+
+    waiting = [threading.Thread(target=do, daemon=True)]
+    give_up_at = time.monotonic() + seconds
+    while True:
+        # Interrupts arrive in this thread, which waits; the work goes on in the other one. It waits
+        # for an event, since a `join` that was once interrupted takes the thread for ended.
+        with contextlib.suppress(*INTERRUPTS):
+            if waiting:
+                waiting.pop().start()
+            done.wait(max(0.0, give_up_at - time.monotonic()))
+            return results[0] if results else None
+
+
+# --- an interrupt that the step does not get
+
+
+CHECK_SECONDS = 0.5
+"""How often the monitor checks whether the thread of the step has ended."""
+
+SUSPICIOUS_SECONDS = 2.0
+"""Storing an event takes 0.1 s. After this time the monitor asks whether the run is over."""
+
+
+class InterruptMonitor:
+    """Handles an interrupt that comes while Dagster stores what the step has yielded.
+
+    Dagster then drops the step: its generator is neither resumed nor closed, and the process may
+    end soon. The monitor's thread keeps the process alive until the interrupt is handled.
+
+    Args:
+        is_run_ending: Whether the run is over or about to be.
+        handle: Handles the interrupt. Called at most once. Its errors are lost, since the step is
+            gone.
+    """
+
+    def __init__(self, is_run_ending: Callable[[], bool], handle: Callable[[], object]) -> None:
         self._is_run_ending = is_run_ending
-        self._action = action
+        self._handle = handle
         self._step_thread = threading.current_thread()
         self._left = threading.Event()
-        self._handed_over_at: float | None = None
+        self._yielded_at: float | None = None
+        self._is_watching = False
 
-    def __enter__(self) -> Lookout:  # noqa: PYI034 - Self is not in Python 3.10's typing
-        threading.Thread(target=self._watch, name="rudderstack-lookout", daemon=False).start()
+    def __enter__(self) -> InterruptMonitor:  # noqa: PYI034 - Python 3.10's typing has no Self
         return self
 
     def __exit__(
@@ -52,23 +223,26 @@ class Lookout:
         self._left.set()
 
     @contextlib.contextmanager
-    def handed_over(self) -> Iterator[None]:
+    def yielding(self) -> Iterator[None]:
         """Mark a yield to Dagster: only there can a step be dropped."""
-        self._handed_over_at = time.monotonic()
+        if not self._is_watching:
+            self._is_watching = True
+            threading.Thread(target=self._watch, name="rudderstack-interrupts").start()
+        self._yielded_at = time.monotonic()
         yield
-        self._handed_over_at = None
+        self._yielded_at = None
 
     def _watch(self) -> None:
-        while not self._left.wait(GLANCE_SECONDS):
+        while not self._left.wait(CHECK_SECONDS):
             with contextlib.suppress(Exception):
                 if self._is_dropped():
-                    self._action()
+                    self._handle()
                     return
 
     def _is_dropped(self) -> bool:
         if not self._step_thread.is_alive():
             return True
-        handed_over_at = self._handed_over_at
-        if handed_over_at is None or time.monotonic() - handed_over_at < SUSPICIOUS_SECONDS:
+        yielded_at = self._yielded_at
+        if yielded_at is None or time.monotonic() - yielded_at < SUSPICIOUS_SECONDS:
             return False
         return self._is_run_ending()

@@ -1,167 +1,228 @@
-"""What steps have written down about their syncs, read back from the event log."""
+"""Records: what a later attempt must know about a sync, kept in the log of the run.
+
+Each record is an engine event: one line that people read on the run's page, with the ids and a link
+as metadata, and JSON that only this module reads and writes. Dagster's own Pipes clients do the
+same (`dagster/_core/pipes/reattach.py`). The records of a run are read with one query.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 import dagster as dg
 
-from dagster_rudderstack.metadata import Metadata, MetadataKey
-from dagster_rudderstack.step.attempt import IN_FLIGHT, QUEUED, STARTING, WITHDRAWN
+from dagster_rudderstack.dagster_internals import engine_event_data
+from dagster_rudderstack.metadata import MetadataKey, sync_link
+from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.sync.attempt import waiting_text
+from dagster_rudderstack.sync.request import Origin, SyncRequest
 
-__all__ = [
-    "Note",
-    "bool_of",
-    "in_flight_among",
-    "note_of",
-    "still_wanted",
-    "stops_among",
-    "text_of",
-]
+__all__ = ["RecordKind", "RunRecorder", "SyncRecord", "read_records"]
 
-FULL = "full"
+VERSION = 1
+"""Grows when the JSON changes so that an older release could not read it."""
+
+
+class RecordKind(str, Enum):
+    """What a record says."""
+
+    STARTING = "starting"
+    """A start is about to be sent."""
+    WAITING = "waiting"
+    """The step waits for a sync, or has left it to the polling sensor."""
+    NOTHING_STARTED = "nothing_started"
+    """The announced start had no effect."""
+    STOP_REQUESTED = "stop_requested"
+    """RudderStack was asked to stop the sync."""
+    RETURNED = "returned"
+    """The step's own code has the result, so that its next sync of the connection is a new one."""
 
 
 @dataclass(frozen=True)
-class Note:
+class SyncRecord:
     """One record of a sync.
 
     Attributes:
-        state: one of `step.STARTING`, `IN_FLIGHT`, `QUEUED`, `CLOSED`, `FAILED`, `STOPPED`,
-            `WITHDRAWN`.
-        run_id: the run whose step wrote it.
-        step: which of its steps.
-        connection_id: the connection.
-        sync_id: the sync; with `QUEUED` the one that is in the way; None: there was none yet.
-        sync_type: what was asked for; None: RudderStack decides.
-        partition: what the step was about; None: not partitioned.
-        owned: whether the sync was started by us.
-        known_sync_ids: with `STARTING`: the syncs that were there before.
-        deadline: with a deferred sync: epoch seconds when its timeout passes; None: not deferred.
-        retryable: with `FAILED`: whether trying again may end better.
-        text: what a person reads.
+        kind: What it says.
+        connection_id: The connection.
+        step: The step that wrote it.
+        sync_id: The sync. None if there was none yet.
+        sync_type: The sync type that was asked for. None means that RudderStack chose.
+        partition: The partition of the step. None if it has none.
+        owned: Whether our run started the sync.
+        known_sync_ids: The syncs that existed before a start.
+        deadline: When the timeout of a deferred sync passes, in epoch seconds. None if the step
+            waits for the sync.
+        retry_number: The attempt of the step that wrote it, from 0.
+        run_id: The run whose log holds it.
+        timestamp: When it was written, in epoch seconds.
+        position: Its place in the log of its run.
     """
 
-    state: str
-    run_id: str
-    step: str
+    kind: RecordKind
     connection_id: str
+    step: str
     sync_id: str | None = None
     sync_type: str | None = None
     partition: str | None = None
     owned: bool = False
-    known_sync_ids: frozenset[str] = frozenset()
+    known_sync_ids: tuple[str, ...] = ()
     deadline: float | None = None
-    retryable: bool = True
-    text: str = ""
+    retry_number: int = 0
+    run_id: str = ""
+    timestamp: float = 0.0
+    position: int = 0
 
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the polling sensor, and not the step, reports the sync."""
+        return self.deadline is not None
 
-def note_of(record: dg.EventLogRecord) -> Note | None:
-    """Return what an observation says about a sync; None if no step of ours wrote it."""
-    observation = record.asset_observation
-    metadata: Metadata = dict(observation.metadata) if observation else {}
-    state, step = (text_of(metadata.get(k)) for k in (MetadataKey.STEP_STATE, MetadataKey.STEP))
-    connection_id = text_of(metadata.get(MetadataKey.CONNECTION_ID))
-    if observation is None or state is None or step is None or connection_id is None:
-        return None
-    deadline = metadata.get(MetadataKey.DEADLINE)
-    return Note(
-        state=state,
-        run_id=record.run_id,
-        step=step,
-        connection_id=connection_id,
-        sync_id=text_of(metadata.get(MetadataKey.SYNC_ID)),
-        sync_type=text_of(metadata.get(MetadataKey.SYNC_TYPE)),
-        partition=text_of(metadata.get(MetadataKey.PARTITION)),
-        owned=bool_of(metadata.get(MetadataKey.OWNED)),
-        known_sync_ids=_ids_of(metadata.get(MetadataKey.KNOWN_SYNC_IDS)),
-        deadline=deadline.value if isinstance(deadline, dg.TimestampMetadataValue) else None,
-        retryable=bool_of(metadata.get(MetadataKey.RETRYABLE), default=True),
-        text=observation.description or "",
-    )
-
-
-def in_flight_among(notes: Sequence[Note]) -> dict[str, Note]:
-    """Return the last word on each sync, by its id; `notes` is newest first."""
-    words: dict[str, Note] = {}
-    for note in reversed(notes):
-        if note.state == IN_FLIGHT and note.sync_id is not None:
-            words[note.sync_id] = _after(words.get(note.sync_id), note)
-    return words
-
-
-def _after(before: Note | None, note: Note) -> Note:
-    """Return a later note; a deferred sync stays ours when another run attaches to it.
-
-    A sync that a step waits for does not become one that the sensor may stop.
-    """
-    if before is None or not before.owned or (before.deadline is None) != (note.deadline is None):
-        return note
-    return replace(note, owned=True, sync_type=before.sync_type)
-
-
-def still_wanted(notes: Sequence[Note]) -> list[Note]:
-    """Return the deferred starts that no later start or stop has settled, one for each partition.
-
-    A full sync brings what an incremental one brings, and not the other way round: who wants one is
-    not served by less. What is withdrawn without a partition is all that was queued until then.
-
-    Args:
-        notes: newest first.
-    """
-    settled: dict[str | None, set[str | None]] = {}
-    wanted: dict[str | None, Note] = {}
-    for note in notes:
-        if note.state == WITHDRAWN and note.partition is None:
-            break
-        if note.state in (STARTING, IN_FLIGHT):
-            settled.setdefault(note.partition, set()).add(note.sync_type)
-        elif note.state == WITHDRAWN:
-            settled.setdefault(note.partition, set()).add(FULL)
-        elif note.state == QUEUED and not _is_served(note, settled.get(note.partition)):
-            newest = wanted.setdefault(note.partition, note)
-            if note.sync_type == FULL:
-                wanted[note.partition] = replace(newest, sync_type=FULL)
-    return list(wanted.values())
-
-
-def _is_served(note: Note, started: Collection[str | None] | None) -> bool:
-    """Whether one of the sync types that were started later brings what a queued start wants."""
-    return bool(started) and (note.sync_type != FULL or FULL in (started or ()))
-
-
-def stops_among(records: Iterable[dg.EventLogRecord], connection_id: str) -> dict[str, str]:
-    """Return what had deferred syncs stopped, by the sync's id: a run's id, or `BY_TIMEOUT`.
-
-    Steps and sensors write it. What came first counts.
-
-    Args:
-        records: observations, newest first.
-        connection_id: whose syncs.
-    """
-    stops: dict[str, str] = {}
-    for record in records:
-        metadata = record.asset_observation.metadata if record.asset_observation else {}
-        stopped_by, sync_id, connection = (
-            text_of(metadata.get(key))
-            for key in (MetadataKey.STOPPED_BY, MetadataKey.SYNC_ID, MetadataKey.CONNECTION_ID)
+    def to_json(self) -> str:
+        """Return the record as the log holds it: without what the log knows, and what is empty."""
+        fields = {
+            "version": VERSION,
+            "kind": self.kind.value,
+            "connection_id": self.connection_id,
+            "step": self.step,
+            "sync_id": self.sync_id,
+            "sync_type": self.sync_type,
+            "partition": self.partition,
+            "owned": self.owned,
+            "known_sync_ids": list(self.known_sync_ids),
+            "deadline": self.deadline,
+            "retry_number": self.retry_number,
+        }
+        return json.dumps(
+            {name: value for name, value in fields.items() if value not in (None, [])}
         )
-        if stopped_by and sync_id and connection == connection_id:
-            stops[sync_id] = stopped_by
-    return stops
+
+    @classmethod
+    def from_json(cls, text: str) -> SyncRecord | None:
+        """Return the record in a text, or None if it is damaged or of a newer version."""
+        try:
+            data = json.loads(text)
+            if data.pop("version") != VERSION:
+                return None
+            data["kind"] = RecordKind(data["kind"])
+            data["known_sync_ids"] = tuple(data.get("known_sync_ids", ()))
+            return cls(**data)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
 
 
-def text_of(value: dg.MetadataValue | None) -> str | None:
-    """Return the text of a metadata value; None if it is no text."""
-    return value.value if isinstance(value, dg.TextMetadataValue) else None
+def read_records(instance: dg.DagsterInstance, run_id: str) -> list[SyncRecord]:
+    """Return the records of a run, in the order in which they were written."""
+    found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    return list(_records_in(found.records))
 
 
-def bool_of(value: dg.MetadataValue | None, *, default: bool = False) -> bool:
-    """Return the truth of a metadata value, or the default if it is no boolean."""
-    return bool(value.value) if isinstance(value, dg.BoolMetadataValue) else default
+def _records_in(entries: Iterable[dg.EventLogRecord]) -> Iterator[SyncRecord]:
+    for entry in entries:
+        event = entry.event_log_entry.dagster_event
+        value = event.engine_event_data.metadata.get(MetadataKey.RECORD) if event else None
+        text = value.value if isinstance(value, dg.TextMetadataValue) else None
+        record = SyncRecord.from_json(text) if text else None
+        if record is not None:
+            yield replace(
+                record,
+                run_id=entry.run_id,
+                timestamp=entry.timestamp,
+                position=entry.storage_id,
+            )
 
 
-def _ids_of(value: dg.MetadataValue | None) -> frozenset[str]:
-    data = value.data if isinstance(value, dg.JsonMetadataValue) else None
-    return frozenset(str(each) for each in data) if isinstance(data, list) else frozenset()
+@dataclass(frozen=True)
+class RunRecorder:
+    """Writes the records of one sync into the log of its run.
+
+    Attributes:
+        step: The step.
+        request: What is synced.
+        deadline: When the timeout of a deferred sync passes, in epoch seconds. None if the step
+            waits for the sync.
+        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+    """
+
+    step: DagsterStep
+    request: SyncRequest
+    deadline: float | None = None
+    link_template: str | None = None
+    is_durable: bool = field(default=True, init=False)
+
+    def starting(self, known_sync_ids: Sequence[str]) -> None:
+        """Record that a start is about to be sent, and which syncs existed before."""
+        self._write(
+            f"Starting a sync of connection {self.request.connection}.",
+            RecordKind.STARTING,
+            known_sync_ids=tuple(known_sync_ids),
+        )
+
+    def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
+        """Record the sync that the step waits for, and whether our run started it."""
+        text = waiting_text(self.request, sync_id, origin)
+        self._write(text, RecordKind.WAITING, sync_id=sync_id, owned=owned)
+
+    def nothing_started(self) -> None:
+        """Record that the announced start had no effect."""
+        self._write(
+            f"No sync of connection {self.request.connection} was started.",
+            RecordKind.NOTHING_STARTED,
+        )
+
+    def stop_requested(self, sync_id: str) -> None:
+        """Record that RudderStack was asked to stop the sync: a later attempt starts a new one."""
+        self._write(
+            f"Asked RudderStack to stop sync {sync_id} of connection {self.request.connection}.",
+            RecordKind.STOP_REQUESTED,
+            sync_id=sync_id,
+        )
+
+    def returned(self, sync_id: str) -> None:
+        """Record that the step's own code has the result."""
+        self._write(
+            f"Sync {sync_id} of connection {self.request.connection} succeeded.",
+            RecordKind.RETURNED,
+            sync_id=sync_id,
+        )
+
+    def _write(
+        self,
+        text: str,
+        kind: RecordKind,
+        *,
+        sync_id: str | None = None,
+        owned: bool = False,
+        known_sync_ids: tuple[str, ...] = (),
+    ) -> None:
+        record = SyncRecord(
+            kind,
+            self.request.connection_id,
+            self.step.name,
+            sync_id=sync_id,
+            sync_type=self.request.sync_type,
+            partition=self.step.partition,
+            owned=owned,
+            known_sync_ids=known_sync_ids,
+            deadline=self.deadline,
+            retry_number=self.step.context.retry_number,
+        )
+        self.step.instance.report_engine_event(
+            text,
+            dagster_run=self.step.run,
+            step_key=self.step.key,
+            engine_event_data=engine_event_data(self._metadata(record)),
+        )
+
+    def _metadata(self, record: SyncRecord) -> dict[str, dg.MetadataValue]:
+        link = sync_link(self.link_template, record.connection_id, record.sync_id)
+        found = {
+            MetadataKey.SYNC_ID: dg.MetadataValue.text(record.sync_id) if record.sync_id else None,
+            MetadataKey.CONNECTION_ID: dg.MetadataValue.text(record.connection_id),
+            MetadataKey.LINK: link,
+            MetadataKey.RECORD: dg.MetadataValue.text(record.to_json()),
+        }
+        return {key: value for key, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Tells a log how a sync gets on: what changed, and now and then that it still runs."""
+"""Logs the progress of a sync: what changed, and now and then that it still runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dagster_rudderstack.sync.decisions import duration_text, percent_done
 from dagster_rudderstack.text import sentence
 
 if TYPE_CHECKING:
-    from dagster_rudderstack.sync.life import Log
+    from dagster_rudderstack.sync.attempt import Log
 
 __all__ = ["Progress"]
 
@@ -19,29 +19,27 @@ HEARTBEAT_SECONDS = 300.0
 
 
 class Progress:
-    """Tells a log what changed about a sync, and that it still runs."""
+    """Logs the progress of one sync."""
 
     def __init__(self, log: Log, monotonic: Callable[[], float]) -> None:
         self._log = log
         self._monotonic = monotonic
-        self._began = self._told_at = monotonic()
-        self._told: tuple[str, int] | None = None
+        self._began = self._logged_at = monotonic()
+        self._logged: tuple[str, int] | None = None
 
-    def tell(self, sync: Sync) -> None:
-        """Log a line if the status or the tenth of the rows changed, or after a long silence."""
+    def log_change(self, sync: Sync) -> None:
+        """Log a line if the status or each tenth of the rows changed, or after a long silence."""
         percent = percent_done(sync)
         now = (sync.status, -1 if percent is None else int(percent // 10))
-        if now == self._told and self._monotonic() - self._told_at < HEARTBEAT_SECONDS:
+        if now == self._logged and self._monotonic() - self._logged_at < HEARTBEAT_SECONDS:
             return
-        first_unknown = sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER) and (
-            self._told is None or self._told[0] != sync.status
-        )
-        self._told, self._told_at = now, self._monotonic()
-        elapsed = duration_text(self._told_at - self._began)
-        if first_unknown:
+        is_new_status = self._logged is None or self._logged[0] != sync.status
+        self._logged, self._logged_at = now, self._monotonic()
+        elapsed = duration_text(self._logged_at - self._began)
+        if is_new_status and sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER):
             self._log.warning(
-                f"Sync {sync.id} has the status {sync.status!r}, which is not documented; it is "
-                f"not taken for a success. ({_rows_text(sync)}{elapsed})"
+                f"Sync {sync.id} has the undocumented status {sync.status!r}. It does not count as "
+                f"a success. ({_rows_text(sync)}{elapsed})"
             )
             return
         line = f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})"
@@ -54,8 +52,8 @@ class Progress:
 
 def _rows_text(sync: Sync) -> str:
     parts = [
-        f"{rows:,} rows {word}"
-        for word, rows in (("taken", sync.rows_succeeded), ("rejected", sync.rows_failed))
+        f"{rows:,} {'row' if rows == 1 else 'rows'} {word}"
+        for word, rows in (("delivered", sync.rows_succeeded), ("rejected", sync.rows_failed))
         if rows is not None
     ]
     percent = percent_done(sync)

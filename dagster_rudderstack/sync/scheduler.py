@@ -1,6 +1,6 @@
-"""Many lives of syncs in one process: a few threads drive them all.
+"""Drives many tasks on a few threads.
 
-A life makes a request and then yields how long it wants to wait. Between two requests it is an
+A task makes a request and then yields how long it wants to wait. Between two requests it is an
 entry in a heap, so a thousand waiting syncs cost a thousand entries and not a thousand threads.
 """
 
@@ -12,24 +12,25 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Crew", "Ended"]
+from dagster_rudderstack.sync.task import Task
+
+__all__ = ["Finished", "Scheduler"]
 
 _K = TypeVar("_K", bound=Hashable)
 _T = TypeVar("_T")
-Steps = Generator[float, None, _T]
 
 LOOK_UP_SECONDS = 1.0
-"""How often the thread that waits for results looks up: where a wait cannot be interrupted, as on
-Windows, this is how long an interrupt takes to be noticed."""
+"""How often the thread that waits for results wakes up. Where a wait cannot be interrupted, as on
+Windows, an interrupt is noticed after so long."""
 
 
 @dataclass(frozen=True)
-class Ended(Generic[_K, _T]):
-    """A job that is over: its result, or its error."""
+class Finished(Generic[_K, _T]):
+    """A task that is over: its result, or its error."""
 
     key: _K
     result: _T | None = None
@@ -37,84 +38,80 @@ class Ended(Generic[_K, _T]):
 
 
 @dataclass(frozen=True)
-class _Job(Generic[_K, _T]):
+class _Entry(Generic[_K, _T]):
     key: _K
-    steps: Steps[_T]
+    task: Task[_T]
 
 
-class Crew(Generic[_K, _T]):
-    """Drives jobs, which yield the seconds that they want to wait, in a few threads.
+class Scheduler(Generic[_K, _T]):
+    """Drives tasks on a few threads.
 
-    Iterate over it for the ends of the jobs, in the order in which they come; the threads begin
-    with that. The iterating thread only waits, so an interrupt reaches it at once.
+    Iterate over it for the results, in the order in which they come. The threads begin with the
+    iteration. The iterating thread only waits, so an interrupt reaches it at once.
 
     Args:
-        jobs: what to drive. A job runs in one thread at a time, not always in the same.
-        threads: how many jobs may run, and not wait, at once; 0: the iterating thread runs them
-            itself, one after the other, and they wait together all the same.
-        monotonic: seconds that only grow.
+        tasks: The tasks by key. A task runs in one thread at a time, not always in the same one.
+        threads: How many tasks may run, rather than wait, at once. With 0 the iterating thread runs
+            them itself, one after the other; they still wait at the same time.
+        monotonic: Seconds that only grow.
     """
 
     def __init__(
         self,
-        jobs: Mapping[_K, Steps[_T]],
+        tasks: Mapping[_K, Task[_T]],
         *,
         threads: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._left = len(jobs)
+        self._left = len(tasks)
         self._monotonic = monotonic
         self._order = itertools.count()
-        self._waiting: list[tuple[float, int, _Job[_K, _T]]] = []
+        self._waiting: list[tuple[float, int, _Entry[_K, _T]]] = []
         self._changed = threading.Condition()
         self._halted = False
-        self._due: queue.SimpleQueue[_Job[_K, _T] | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Ended[_K, _T]] = queue.SimpleQueue()
-        for key, steps in jobs.items():
-            self._due.put(_Job(key, steps))
+        self._due: queue.SimpleQueue[_Entry[_K, _T] | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Finished[_K, _T]] = queue.SimpleQueue()
+        for key, task in tasks.items():
+            self._due.put(_Entry(key, task))
         self._workers = [
             threading.Thread(target=self._work, name=f"rudderstack-{number}", daemon=True)
-            for number in range(min(threads, len(jobs)))
+            for number in range(min(threads, len(tasks)))
         ]
-        self._timekeeper = threading.Thread(
-            target=self._keep_time, name="rudderstack-time", daemon=True
-        )
-        self._not_begun = [self._timekeeper, *self._workers] if threads else []
+        self._timer = threading.Thread(target=self._time, name="rudderstack-timer", daemon=True)
+        self._to_begin = [self._timer, *self._workers] if threads else []
 
-    def __iter__(self) -> Iterator[Ended[_K, _T]]:
+    def __iter__(self) -> Iterator[Finished[_K, _T]]:
         yield from self.until(float("inf"))
         self.halt()
 
     @property
     def left(self) -> int:
-        """How many jobs have not ended, as far as whoever iterates was told."""
+        """How many tasks have no result yet that the iteration has returned."""
         return self._left
 
-    def until(self, give_up_at: float) -> Iterator[Ended[_K, _T]]:
-        """Yield the ends of the jobs until all are over or it is this late.
-
-        Then call again, or halt.
+    def until(self, give_up_at: float) -> Iterator[Finished[_K, _T]]:
+        """Yield results until all tasks are over or the time has come; then call again, or halt.
 
         Args:
-            give_up_at: on the clock of `time.monotonic`.
+            give_up_at: When to return, on the clock of `time.monotonic`.
         """
-        while self._not_begun:
-            self._not_begun.pop().start()
-        await_end = self._await_end if self._workers else self._work_to_an_end
+        while self._to_begin:
+            self._to_begin.pop().start()
+        next_result = self._await_result if self._workers else self._work_for_result
         while self._left and (remaining := give_up_at - time.monotonic()) > 0:
-            ended = await_end(remaining)
-            if ended is not None:
+            finished = next_result(remaining)
+            if finished is not None:
                 self._left -= 1
-                yield ended
+                yield finished
 
     def halt(self, seconds: float = 0.0) -> bool:
-        """Let no job go on; the jobs stay where they are.
+        """Let no task go on. Each stays where it is.
 
         Args:
-            seconds: how long to wait for the threads that are in the middle of a request.
+            seconds: How long to wait for the threads that are in the middle of a request.
 
         Returns:
-            Whether no job runs any more.
+            Whether no task runs any more.
         """
         with self._changed:
             self._halted = True
@@ -127,20 +124,20 @@ class Crew(Generic[_K, _T]):
                 worker.join(max(0.0, give_up_at - time.monotonic()))
         return not any(worker.is_alive() for worker in self._workers)
 
-    def _await_end(self, seconds: float) -> Ended[_K, _T] | None:
+    def _await_result(self, seconds: float) -> Finished[_K, _T] | None:
         with contextlib.suppress(queue.Empty):
-            return self._ended.get(timeout=min(LOOK_UP_SECONDS, seconds))
+            return self._finished.get(timeout=min(LOOK_UP_SECONDS, seconds))
         return None
 
-    def _work_to_an_end(self, seconds: float) -> Ended[_K, _T] | None:
-        """Run what is due in this thread, until a job has ended or nothing is due."""
-        now = self._call_up()
+    def _work_for_result(self, seconds: float) -> Finished[_K, _T] | None:
+        """Run what is due in this thread, until a task is over or none is due."""
+        now = self._move_due()
         while not self._due.empty():
-            job = self._due.get()
-            if job is not None:
-                self._advance(job, Exception)
+            entry = self._due.get()
+            if entry is not None:
+                self._advance(entry, Exception)
             with contextlib.suppress(queue.Empty):
-                return self._ended.get_nowait()
+                return self._finished.get_nowait()
         next_at = self._waiting[0][0] if self._waiting else now
         time.sleep(max(0.0, min(next_at - now, LOOK_UP_SECONDS, seconds)))
         return None
@@ -148,35 +145,35 @@ class Crew(Generic[_K, _T]):
     # --- in the threads
 
     def _work(self) -> None:
-        while (job := self._due.get()) is not None and not self._halted:
-            self._advance(job)
+        while (entry := self._due.get()) is not None and not self._halted:
+            self._advance(entry)
 
-    def _advance(self, job: _Job[_K, _T], told: type[BaseException] = BaseException) -> None:
-        """Run a job up to its next wait or its end; errors of the kind `told` are its end."""
+    def _advance(self, entry: _Entry[_K, _T], caught: type[BaseException] = BaseException) -> None:
+        """Run a task up to its next wait or its end. A caught error is its end."""
         try:
-            seconds = next(job.steps)
+            seconds = next(entry.task)
         except StopIteration as end:
-            self._ended.put(Ended(job.key, result=end.value))
-        except told as error:
-            self._ended.put(Ended(job.key, error=error))
+            self._finished.put(Finished(entry.key, result=end.value))
+        except caught as error:
+            self._finished.put(Finished(entry.key, error=error))
         else:
-            self._let_wait(job, seconds)
+            self._let_wait(entry, seconds)
 
-    def _let_wait(self, job: _Job[_K, _T], seconds: float) -> None:
+    def _let_wait(self, entry: _Entry[_K, _T], seconds: float) -> None:
         with self._changed:
             due_at = self._monotonic() + seconds
-            heapq.heappush(self._waiting, (due_at, next(self._order), job))
-            if self._waiting[0][2] is job:
+            heapq.heappush(self._waiting, (due_at, next(self._order), entry))
+            if self._waiting[0][2] is entry:
                 self._changed.notify()
 
-    def _keep_time(self) -> None:
+    def _time(self) -> None:
         with self._changed:
             while not self._halted:
-                now = self._call_up()
+                now = self._move_due()
                 self._changed.wait(self._waiting[0][0] - now if self._waiting else None)
 
-    def _call_up(self) -> float:
-        """Let those go on that have waited long enough; return the time at which they had."""
+    def _move_due(self) -> float:
+        """Queue the tasks that have waited long enough, and return the time at which they had."""
         now = self._monotonic()
         while self._waiting and self._waiting[0][0] <= now:
             self._due.put(heapq.heappop(self._waiting)[2])

@@ -68,8 +68,34 @@ def test_a_key_that_got_a_prefix(
     assert event.asset_key == key
     assert event.materialization.metadata[MetadataKey.SYNC_ID].value == server.syncs("crm")[0].id
     assert {check.asset_key for check in result.get_asset_check_evaluations()} <= {key}
-    assert {seen.asset_key for seen in result.get_asset_observation_events()} == {key}
     assert len(server.starts("crm")) == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_failed_sync_whose_key_got_a_prefix(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    many: bool,
+) -> None:
+    """The observation of a failed sync is about the key with the prefix."""
+    server.set_script("crm", SyncScript(status="failed"))
+    asset = (
+        build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all")
+        if many
+        else build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+    )
+    assets = in_a_module(asset, key_prefix="prod")
+
+    dg.materialize(
+        assets,
+        resources={"rudderstack": rudderstack},
+        instance=instance,
+        raise_on_error=False,
+    )
+
+    key = dg.AssetKey(["prod", "contacts"])
+    assert len(instance.fetch_observations(key, limit=10).records) == 1
 
 
 def test_a_deferred_sync_whose_key_got_a_prefix(
@@ -207,41 +233,49 @@ def test_the_materialization_of_an_op_has_the_partition(
 
 
 def test_an_asset_without_partitions_in_a_run_with_one(
-    rudderstack: RudderStackResource, instance: dg.DagsterInstance
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """What is recorded of it is of no partition, as its materialization is."""
+    """The observation of a failed sync has no partition, nor has a materialization."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", deps=["orders"])
 
     @dg.asset(partitions_def=DAYS)
     def orders() -> None: ...
 
-    dg.materialize(
-        [orders, asset],
-        resources={"rudderstack": rudderstack},
-        instance=instance,
-        partition_key="monday",
-    )
+    server.script_next("crm", SyncScript(status="failed"))
+    for _ in range(2):
+        dg.materialize(
+            [orders, asset],
+            resources={"rudderstack": rudderstack},
+            instance=instance,
+            partition_key="monday",
+            raise_on_error=False,
+        )
 
     observed = instance.fetch_observations(dg.AssetKey("contacts"), limit=10).records
     made = instance.fetch_materializations(dg.AssetKey("contacts"), limit=10).records
+    assert (len(observed), len(made)) == (1, 1)
     assert {record.partition_key for record in [*observed, *made]} == {None}
 
 
 def test_an_asset_with_partitions(
-    rudderstack: RudderStackResource, instance: dg.DagsterInstance
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """What is recorded of it is of the partition, as its materialization is."""
+    """The observation of a failed sync has the partition, as has a materialization."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", partitions_def=DAYS)
+    server.script_next("crm", SyncScript(status="failed"))
 
-    dg.materialize(
-        [asset],
-        resources={"rudderstack": rudderstack},
-        instance=instance,
-        partition_key="monday",
-    )
+    for _ in range(2):
+        dg.materialize(
+            [asset],
+            resources={"rudderstack": rudderstack},
+            instance=instance,
+            partition_key="monday",
+            raise_on_error=False,
+        )
 
     observed = instance.fetch_observations(dg.AssetKey("contacts"), limit=10).records
     made = instance.fetch_materializations(dg.AssetKey("contacts"), limit=10).records
+    assert (len(observed), len(made)) == (1, 1)
     assert {record.partition_key for record in [*observed, *made]} == {"monday"}
 
 

@@ -169,7 +169,7 @@ def test_rejected_rows_are_in_the_log(
 
     assert check == RejectedRowsCheck(max_failed_rows=2, severity="ERROR")
     lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
-    assert "contacts: 3 rows were rejected, at most 2 are accepted." in lines
+    assert "contacts: 3 of 20 rows were rejected (15.0 %); up to 2 are accepted." in lines
 
 
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
@@ -196,9 +196,28 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
         MetadataKey.ROWS_CHANGED: 20,
         MetadataKey.ROWS_SUCCEEDED: 17,
         MetadataKey.ROWS_FAILED: 3,
+        MetadataKey.ROW_COUNT: 17,
         MetadataKey.SUCCESS_RATIO: 0.85,
         MetadataKey.LINK: f"https://r.example/crm/{sync.id}",
     }
+    # In the order in which people ask for them.
+    assert [key.partition("/")[2] for key in event.materialization.metadata] == [
+        "rows_failed",
+        "rows_succeeded",
+        "rows_changed",
+        "rows_total",
+        "row_count",
+        "success_ratio",
+        "status",
+        "duration_seconds",
+        "sync_type",
+        "link",
+        "started_at",
+        "finished_at",
+        "origin",
+        "sync_id",
+        "connection_id",
+    ]
 
 
 def test_nothing_changed(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:

@@ -14,7 +14,7 @@ import pytest
 from dagster_rudderstack import MetadataKey
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.processes.group_project import NAMES, activation
-from dagster_rudderstack_tests.step.world import count
+from dagster_rudderstack_tests.step.world import count, record_kinds
 
 pytestmark = pytest.mark.processes
 
@@ -64,13 +64,9 @@ def _kill_a_run_after_the_first_materialization(
             _wait(lambda: len(server.starts()) == len(NAMES))
             clock.advance(10)
             _wait(lambda: count(instance, "c0") == 1)
-            _wait(lambda: all(_notes(instance, name) == 2 for name in NAMES))
+            _wait(lambda: record_kinds(instance).count("waiting") == len(NAMES))
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _notes(instance: dg.DagsterInstance, name: str) -> int:
-    return len(instance.fetch_observations(dg.AssetKey(name), limit=10).records)
 
 
 def _wait(condition: Callable[[], bool], seconds: float = 120) -> None:

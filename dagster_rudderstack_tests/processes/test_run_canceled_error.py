@@ -1,12 +1,12 @@
-"""The exception that ends a step whose run somebody has canceled."""
+"""The exception that ends a step whose run a person has canceled."""
 
 import dagster as dg
 
-from dagster_rudderstack.step.attempt import RunCanceledError
+from dagster_rudderstack.step.interrupts import RunCanceledError
 
 
 def test_names() -> None:
-    """Dagster tells an interrupt by its name, on Python 3.13 by the qualified one."""
+    """Dagster recognizes an interrupt by its name, on Python 3.13 by the qualified one."""
     assert RunCanceledError.__name__ == dg.DagsterExecutionInterruptedError.__name__
     assert RunCanceledError.__qualname__ == dg.DagsterExecutionInterruptedError.__qualname__
 

@@ -20,6 +20,7 @@ from dagster_rudderstack import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
+from dagster_rudderstack.options import asset_options
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.project import readme
 from dagster_rudderstack_tests.testing import test_command_line
@@ -486,4 +487,5 @@ def test_more_than_one_connection() -> None:
     assert len(offered) == 4
     assert offered <= set(dagster_rudderstack.__all__)
     for factory in (build_rudderstack_sync_asset, build_rudderstack_sync_assets):
-        assert inspect.signature(factory).parameters["wait"].default is True
+        assert "options" in inspect.signature(factory).parameters
+    assert asset_options({})["wait"] is True

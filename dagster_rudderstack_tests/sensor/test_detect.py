@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.sensor.cursor import MAX_OPEN, Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
-    MAX_OPEN,
     Answer,
-    Cursor,
+    ConnectionRules,
+    Detected,
     Finding,
     History,
-    Mark,
-    Ours,
-    Rules,
-    Tick,
-    Wanted,
+    RecordedSync,
+    detect,
     in_turn,
     missing_open,
     needs_history,
-    next_tick,
     reaches_back,
 )
 
@@ -56,15 +53,15 @@ def listed(text: str) -> list[Sync]:
 class Sensor:
     """Ticks one after the other, about one connection."""
 
-    rules: Rules = field(default_factory=Rules)
+    rules: ConnectionRules = field(default_factory=ConnectionRules)
     cursor: Cursor = field(default_factory=Cursor)
     now: float = NOW
 
-    def look(self, answer: Answer | str) -> Tick:
+    def look(self, answer: Answer | str) -> Detected:
         """Judge an answer, and go on from there the next time, as Dagster would."""
         if isinstance(answer, str):
             answer = Answer(listed(answer))
-        tick = next_tick(self.cursor, {"crm": answer}, {"crm": self.rules}, now=self.now)
+        tick = detect(self.cursor, {"crm": answer}, {"crm": self.rules}, now=self.now)
         self.cursor = Cursor.from_text(tick.cursor.to_text())
         return tick
 
@@ -126,11 +123,14 @@ def test_looks(case: str) -> None:
 def test_findings_are_in_the_order_of_their_starts() -> None:
     """Materializations are stored in the order in which the syncs were started."""
     answers = {"b": Answer([sync("y+", 20), sync("x+", 10)]), "a": Answer([sync("z+", 15)])}
-    cursor = next_tick(
-        Cursor(), {"a": Answer([]), "b": Answer([])}, {"a": Rules(), "b": Rules()}, now=NOW
+    cursor = detect(
+        Cursor(),
+        {"a": Answer([]), "b": Answer([])},
+        {"a": ConnectionRules(), "b": ConnectionRules()},
+        now=NOW,
     ).cursor
 
-    tick = next_tick(cursor, answers, {"a": Rules(), "b": Rules()}, now=NOW)
+    tick = detect(cursor, answers, {"a": ConnectionRules(), "b": ConnectionRules()}, now=NOW)
 
     assert ids(tick.findings) == ["x", "z", "y"]
 
@@ -168,7 +168,7 @@ def test_an_open_sync_that_is_forgotten() -> None:
 
 def test_replay() -> None:
     """If asked for, the newest syncs from before the first look are reported, once."""
-    sensor = Sensor(Rules(replay=2))
+    sensor = Sensor(ConnectionRules(replay=2))
 
     assert ids(sensor.look("d~ c+ b+ a+").findings) == ["b", "c"]
     assert ids(sensor.look("d~ c+ b+ a+").findings) == []
@@ -200,24 +200,29 @@ def test_each_end_is_reported_once(data: st.DataObject) -> None:
 
 # --- what Dagster knows
 
-IN_HAND = Ours(in_hand=True)
-LEFT = Ours(in_hand=False)
-DEFERRED = Ours(deferred=True, deadline=NOW + 60)
+WILL_BE_REPORTED = RecordedSync(will_be_reported=True)
+LEFT = RecordedSync(will_be_reported=False)
+DEFERRED = RecordedSync(deferred=True, deadline=NOW + 60)
 
 KNOWLEDGE: Mapping[str, tuple[str, History, bool, bool]] = {
     # the sync, what Dagster knows: is it reported, and does it stay open?
     "started elsewhere": ("b+", History(), True, False),
     "reported by a run": ("b+", History(reported=frozenset({"b"})), False, False),
-    "a run will report it": ("b+", History(ours={"b": IN_HAND}), False, True),
+    "a run will report it": ("b+", History(recorded={"b": WILL_BE_REPORTED}), False, True),
     "a run is about to write it down": ("b+", History(may_have_started=True), False, True),
-    "another one was started by a run": ("b+", History(ours={"x": IN_HAND}), True, False),
-    "its run died and nobody retries": ("b+", History(ours={"b": LEFT}), True, False),
-    "it failed, and its run with it": ("b-", History(ours={"b": LEFT}), False, False),
-    "deferred": ("b+", History(ours={"b": DEFERRED}), True, False),
-    "deferred and failed": ("b-", History(ours={"b": DEFERRED}), True, False),
+    "another one was started by a run": (
+        "b+",
+        History(recorded={"x": WILL_BE_REPORTED}),
+        True,
+        False,
+    ),
+    "its run died and nobody retries": ("b+", History(recorded={"b": LEFT}), True, False),
+    "it failed, and its run with it": ("b-", History(recorded={"b": LEFT}), False, False),
+    "deferred": ("b+", History(recorded={"b": DEFERRED}), True, False),
+    "deferred and failed": ("b-", History(recorded={"b": DEFERRED}), True, False),
     "deferred, and its run may still start others": (
         "b+",
-        History(ours={"b": DEFERRED}, may_have_started=True),
+        History(recorded={"b": DEFERRED}, may_have_started=True),
         True,
         False,
     ),
@@ -244,18 +249,18 @@ def test_what_a_run_did_not_report_is_reported_later() -> None:
     """A sync that was left to a run is reported once the run is over and has not done so."""
     sensor = Sensor()
     sensor.look("a+")
-    sensor.look(Answer(listed("b+ a+"), history=History(ours={"b": IN_HAND})))
+    sensor.look(Answer(listed("b+ a+"), history=History(recorded={"b": WILL_BE_REPORTED})))
 
-    tick = sensor.look(Answer(listed("b+ a+"), history=History(ours={"b": LEFT})))
+    tick = sensor.look(Answer(listed("b+ a+"), history=History(recorded={"b": LEFT})))
 
     assert ids(tick.findings) == ["b"]
 
 
 def test_deferred_syncs_from_before_the_first_look() -> None:
     """A deferred sync is reported even if it was over when the sensor first looked; no other is."""
-    sensor = Sensor(Rules(deferred=True))
+    sensor = Sensor(ConnectionRules(deferred=True))
 
-    tick = sensor.look(Answer(listed("c+ b+ a+"), history=History(ours={"b": DEFERRED})))
+    tick = sensor.look(Answer(listed("c+ b+ a+"), history=History(recorded={"b": DEFERRED})))
 
     assert ids(tick.findings) == ["b"]
 
@@ -266,7 +271,7 @@ def test_history_is_read_when_it_is_needed() -> None:
     nothing, ended, runs = (Answer(listed(text)) for text in ("a+", "b+ a+", "b~ a+"))
     known = replace(mark, open={"b": int(NOW) + 60})
     passed = replace(mark, open={"b": int(NOW) - 1})
-    waiting, deferred = Rules(), Rules(deferred=True)
+    waiting, deferred = ConnectionRules(), ConnectionRules(deferred=True)
 
     assert not needs_history(waiting, mark, nothing, NOW)
     assert needs_history(waiting, mark, ended, NOW)
@@ -281,8 +286,8 @@ def test_history_is_read_when_it_is_needed() -> None:
 
 def test_overdue() -> None:
     """A deferred sync whose timeout has passed is told once and stopped until it is over."""
-    sensor = Sensor(Rules(deferred=True))
-    history = History(ours={"b": DEFERRED})
+    sensor = Sensor(ConnectionRules(deferred=True))
+    history = History(recorded={"b": DEFERRED})
     running = Answer(listed("b~ a+"), history=history)
     sensor.look(running)
     assert sensor.look(running).findings == []
@@ -291,46 +296,18 @@ def test_overdue() -> None:
     first, second = sensor.look(running).findings, sensor.look(running).findings
     third = sensor.look(Answer(listed("b- a+"), history=history)).findings
 
-    assert [(each.overdue, each.told) for each in first] == [(True, False)]
-    assert [(each.overdue, each.told) for each in second] == [(True, True)]
+    assert [(each.overdue, each.is_repeated) for each in first] == [(True, False)]
+    assert [(each.overdue, each.is_repeated) for each in second] == [(True, True)]
     assert [(each.overdue, each.sync.status) for each in third] == [(False, "failed")]
 
 
 def test_a_sync_from_elsewhere_is_never_overdue() -> None:
     """A sync that no step has deferred has no timeout."""
-    sensor = Sensor(Rules(deferred=True), now=NOW * 100)
+    sensor = Sensor(ConnectionRules(deferred=True), now=NOW * 100)
 
     sensor.look(Answer(listed("b~ a+"), history=History()))
 
     assert sensor.look(Answer(listed("b~ a+"), history=History())).findings == []
-
-
-def test_wanted() -> None:
-    """A deferred start is asked for when the sync in its way ends, and then only."""
-    sensor = Sensor(Rules(deferred=True))
-    wanted = Wanted("b", "full", "monday")
-    history = History(wanted=[wanted])
-    sensor.look(Answer(listed("b~ a+"), history=history))
-
-    ended = sensor.look(Answer(listed("b+ a+"), history=history))
-    later = sensor.look(Answer(listed("c+ b+ a+"), history=history))
-
-    assert list(ended.wanted) == [("crm", wanted)]
-    assert list(later.wanted) == []
-
-
-def test_wanted_by_a_run_that_goes_on() -> None:
-    """The end of a sync is looked at again while a run that waits for it may start its own; then
-    the start is asked for, unless the run has done so."""
-    sensor = Sensor(Rules(deferred=True))
-    in_hand = Wanted("b", in_hand=True)
-    sensor.look(Answer(listed("b~ a+"), history=History(wanted=[in_hand])))
-
-    first = sensor.look(Answer(listed("b+ a+"), history=History(wanted=[in_hand])))
-    second = sensor.look(Answer(listed("b+ a+"), history=History(wanted=[Wanted("b")])))
-
-    assert (list(first.wanted), ids(first.findings)) == ([], [])
-    assert (list(second.wanted), ids(second.findings)) == ([("crm", Wanted("b"))], ["b"])
 
 
 # --- cursor
@@ -371,11 +348,11 @@ def test_a_cursor_that_cannot_be_read(text: str) -> None:
 def test_a_cursor_is_bounded() -> None:
     """After a thousand ticks with new syncs the cursor has about 40 characters per connection."""
     connections = [f"2hkeBOp0lGJpMPyur0oXUx{n:05}" for n in range(100)]
-    rules = dict.fromkeys(connections, Rules())
+    rules = dict.fromkeys(connections, ConnectionRules())
     cursor = Cursor()
     for number in range(1000):
         answer = Answer([sync(f"s{number + back}+", number + back) for back in (3, 2, 1, 0)])
-        cursor = next_tick(cursor, dict.fromkeys(connections, answer), rules, now=NOW).cursor
+        cursor = detect(cursor, dict.fromkeys(connections, answer), rules, now=NOW).cursor
 
     assert len(cursor.to_text()) < 100 * 45
 
@@ -394,13 +371,13 @@ def test_open_syncs_are_bounded() -> None:
 def test_connections_that_are_gone_leave_the_cursor() -> None:
     """A connection that is watched no longer takes no place; one that was not asked keeps its
     own."""
-    both = {"a": Rules(), "b": Rules()}
-    cursor = next_tick(
+    both = {"a": ConnectionRules(), "b": ConnectionRules()}
+    cursor = detect(
         Cursor(), {"a": Answer(listed("x+")), "b": Answer(listed("y+"))}, both, now=NOW
     ).cursor
 
-    assert next_tick(cursor, {}, both, now=NOW).cursor.marks == cursor.marks
-    assert len(next_tick(cursor, {}, {"a": Rules()}, now=NOW).cursor.marks) == 1
+    assert detect(cursor, {}, both, now=NOW).cursor.marks == cursor.marks
+    assert len(detect(cursor, {}, {"a": ConnectionRules()}, now=NOW).cursor.marks) == 1
 
 
 # --- what must be asked

@@ -9,8 +9,9 @@ import pytest
 
 from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import NotFoundError, StatusError
-from dagster_rudderstack.sensor.detect import Cursor, History, Rules, next_tick
-from dagster_rudderstack.sensor.poll import FIRST_PAGE, MAX_ENDS, Asked, Round
+from dagster_rudderstack.sensor.cursor import Cursor
+from dagster_rudderstack.sensor.detect import Answer, ConnectionRules, History, detect
+from dagster_rudderstack.sensor.poll import FIRST_PAGE, MAX_ENDS, Poll, Polled
 from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
 
@@ -39,18 +40,18 @@ def ask(
     *,
     seconds: float = 30,
     threads: int = 4,
-    history: Callable[[str, int], History] = lambda _, __: History(),
-) -> Asked:
+    history: Callable[[str, Answer, int], History] = lambda *_: History(),
+) -> Polled:
     with client_of(server) as client:
-        return Round(
+        return Poll(
             client,
-            dict.fromkeys(names, Rules()),
+            dict.fromkeys(names, ConnectionRules()),
             cursor or Cursor(),
             history,
             threads=threads,
             seconds=seconds,
             now=0.0,
-        ).ask()
+        ).run()
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +89,12 @@ def test_out_of_time(server: LocalRudderStack) -> None:
         rounds += 1
         asked = ask(server, NAMES, cursor, seconds=0.2, threads=2)
         seen += asked.answers
-        cursor = next_tick(
-            cursor, asked.answers, dict.fromkeys(NAMES, Rules()), now=0.0, position=asked.position
+        cursor = detect(
+            cursor,
+            asked.answers,
+            dict.fromkeys(NAMES, ConnectionRules()),
+            now=0.0,
+            position=asked.position,
         ).cursor
 
     assert sorted(seen[: len(NAMES)]) == NAMES
@@ -197,15 +202,15 @@ def test_a_pace_that_leaves_some_out(server: LocalRudderStack) -> None:
     for name in NAMES:
         server.add_connection(name)
     with client_of(server, max_requests_per_second=5) as client:
-        asked = Round(
+        asked = Poll(
             client,
-            dict.fromkeys(NAMES, Rules()),
+            dict.fromkeys(NAMES, ConnectionRules()),
             Cursor(),
-            lambda _, __: History(),
+            lambda *_: History(),
             threads=4,
             seconds=1,
             now=0.0,
-        ).ask()
+        ).run()
 
     assert 4 <= len(asked.answers) <= 6
     # Threads that wait for a turn do not get it in the order in which they came.
@@ -226,7 +231,7 @@ def test_older_pages_are_read_only_if_needed(server: LocalRudderStack, clock: Ma
     def tick(cursor: Cursor) -> tuple[Cursor, int, int]:
         server.clear_requests()
         asked = ask(server, ["crm"], cursor)
-        tick = next_tick(cursor, asked.answers, {"crm": Rules()}, now=0.0)
+        tick = detect(cursor, asked.answers, {"crm": ConnectionRules()}, now=0.0)
         return tick.cursor, len(tick.findings), len(server.requests)
 
     sync(150)
@@ -249,8 +254,8 @@ def test_ends_are_bounded(server: LocalRudderStack, clock: ManualClock) -> None:
     for name in names:
         server.add_connection(name)
     asked = ask(server, names)
-    rules = dict.fromkeys(names, Rules())
-    cursor = next_tick(cursor, asked.answers, rules, now=0.0).cursor
+    rules = dict.fromkeys(names, ConnectionRules())
+    cursor = detect(cursor, asked.answers, rules, now=0.0).cursor
     for name in names:
         for _ in range(20):
             server.start_sync(name)
@@ -259,7 +264,7 @@ def test_ends_are_bounded(server: LocalRudderStack, clock: ManualClock) -> None:
     found = []
     for _ in range(10):
         asked = ask(server, names, cursor, threads=1)
-        tick = next_tick(cursor, asked.answers, rules, now=0.0, position=asked.position)
+        tick = detect(cursor, asked.answers, rules, now=0.0, position=asked.position)
         cursor = tick.cursor
         found.append(len(tick.findings))
         if not asked.position:

@@ -17,6 +17,7 @@ from dagster_rudderstack import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
+from dagster_rudderstack.step.deferred import FAILED_SYNCS_TAG
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.sensor.world import (
     FAILING,
@@ -30,7 +31,6 @@ from dagster_rudderstack_tests.sensor.world import (
 from dagster_rudderstack_tests.step.world import (
     failure,
     failure_metadata,
-    log_lines,
     resource_of,
     when,
 )
@@ -269,7 +269,7 @@ def test_a_range_that_is_no_more(
         ("contacts", None),
         ("other", None),
     ]
-    assert "which are no more" in capfd.readouterr().err
+    assert "no longer has" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("is_range", [False, True])
@@ -297,7 +297,7 @@ def test_a_failure_in_a_partition_that_is_no_more(
 
     assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert result.run_requests == []
-    assert "the asset has no partition a" in capfd.readouterr().err
+    assert "the asset no longer has partition a" in capfd.readouterr().err
 
 
 # --- one sync per connection
@@ -332,114 +332,13 @@ def test_lost_answer_to_the_start(scene: World, server: LocalRudderStack) -> Non
     assert len(server.starts("crm")) == 1
 
 
-def test_a_running_sync_is_not_waited_for(
+def test_a_running_sync_is_waited_for(
     scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
 ) -> None:
-    """With `wait`, the default, the step ends at once; when the running sync is over the sensor
-    asks
-    for one run that starts ours, however many runs wanted it."""
+    """With `wait`, the default, the step waits for the end of the running sync, starts its own, and
+    ends. The sensor reports both."""
     before = server.start_sync("crm", origin="schedule")
     scene.tick()
-    assert scene.run().success
-    assert scene.run().success
-    assert server.starts("crm") == []
-
-    assert scene.launch(scene.tick()) == []
-    clock.advance(60)
-    runs = scene.launch(scene.tick())
-    more = scene.launch(scene.tick())
-
-    assert [run.success for run in runs] == [True]
-    assert more == []
-    assert len(server.starts("crm")) == 1
-    clock.advance(60)
-    scene.tick()
-    started = server.syncs("crm")[-1].id
-    assert sync_ids(instance, "contacts") == [before, started]
-
-
-def test_a_sync_is_wanted_since_before_the_sensor_first_looked(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """A start that had to wait is made good though the sync in its way is far below those that the
-    sensor first looks at."""
-    server.start_sync("crm")
-    scene.run()
-    clock.advance(60)
-    for _ in range(12):
-        server.start_sync("crm")
-        clock.advance(60)
-
-    (run,) = scene.launch(scene.tick())
-
-    assert run.success
-    assert len(server.starts("crm")) == 1
-
-
-def test_the_wanted_sync_has_the_type_and_partition_of_its_run(
-    rudderstack: RudderStackResource,
-    instance: dg.DagsterInstance,
-    server: LocalRudderStack,
-    clock: ManualClock,
-) -> None:
-    """What had to wait is started as it was asked for."""
-    days = dg.StaticPartitionsDefinition(["monday", "tuesday"])
-    asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", wait=False, partitions_def=days
-    )
-    scene = world(instance, rudderstack, asset)
-    server.start_sync("crm")
-    scene.tick()
-    scene.run(partition_key="tuesday", run_config=config(sync_type="full"))
-    clock.advance(60)
-
-    (run,) = scene.launch(scene.tick())
-
-    assert run.dagster_run.tags["dagster/partition"] == "tuesday"
-    assert server.syncs("crm")[-1].sync_type == "full"
-
-
-def test_a_wanted_full_sync_is_not_dropped(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """Of several runs that want a sync when another one is over, one that wants all rows wins."""
-    server.start_sync("crm")
-    scene.tick()
-    scene.run(run_config=config(sync_type="full"))
-    scene.run(run_config=config(sync_type="incremental"))
-    clock.advance(60)
-
-    runs = scene.launch(scene.tick())
-
-    assert [run.success for run in runs] == [True]
-    assert [request.sync_type for request in server.syncs("crm")][1:] == ["full"]
-
-
-@pytest.mark.parametrize(("started", "wanted"), [("incremental", ["full"]), ("full", [])])
-def test_a_wanted_full_sync_is_made_good_by_a_full_one(
-    scene: World, server: LocalRudderStack, clock: ManualClock, started: str, wanted: list[str]
-) -> None:
-    """A start of an incremental sync does not stand for the full one that another run wants."""
-    server.start_sync("crm")
-    scene.tick()
-    scene.run(run_config=config(sync_type="full"))
-    clock.advance(60)
-    scene.run(run_config=config(sync_type=started))
-
-    requests = scene.tick().run_requests or ()
-
-    configs = [request.run_config["ops"]["contacts"]["config"] for request in requests]
-    assert [each["sync_type"] for each in configs] == wanted
-
-
-def test_a_sync_that_ends_while_ours_is_queued(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """If the running sync ends in the moment in which we write that we wait for it, ours is started
-    by the step, since the sensor may have looked already."""
-    server.start_sync("crm", script=SyncScript(duration_seconds=60))
-    # The list shows it running; the look after the note was written shows it over.
-    server.add_fault(Fault("slow", operation="get_sync", seconds=0.3))
 
     with when(
         lambda: any(request.operation == "get_sync" for request in server.requests),
@@ -449,21 +348,11 @@ def test_a_sync_that_ends_while_ours_is_queued(
 
     assert result.success
     assert len(server.starts("crm")) == 1
-    assert scene.launch(scene.tick()) == []
-
-
-def test_a_later_start_makes_good_what_was_wanted(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """If somebody has started the sync by hand meanwhile, the sensor does not ask for another."""
-    server.start_sync("crm")
-    scene.tick()
-    scene.run()
+    ours = server.syncs("crm")[-1]
+    assert ours.running
     clock.advance(60)
-    scene.run()
-
-    assert len(server.starts("crm")) == 1
-    assert scene.launch(scene.tick()) == []
+    scene.tick()
+    assert sync_ids(instance, "contacts") == [before, ours.id]
 
 
 @pytest.mark.parametrize(("choice", "succeeds"), [("attach", True), ("fail", False)])
@@ -520,6 +409,7 @@ def test_a_failed_sync_fails_a_run(
     (run,) = scene.launch(result)
 
     assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert [request.asset_check_keys for request in result.run_requests or ()] == [[]]
     (sync,) = server.syncs("crm")
     assert not run.success
     assert failure(run).startswith(f"Sync {sync.id} of connection crm failed after 1 min.")
@@ -577,7 +467,7 @@ def test_failures_of_a_group_fail_one_run(
 
     (run,) = scene.launch(scene.tick())
 
-    assert failure(run).startswith("2 of 2 syncs failed.")
+    assert failure(run).startswith("2 deferred syncs failed.")
     assert len(server.starts()) == 3
 
 
@@ -610,10 +500,10 @@ def test_reexecuting_the_failed_run_starts_a_sync(
     monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
     sync_id = server.start_sync("crm", script=FAILING)
     clock.advance(60)
-    report = config(action="report", sync_ids={"crm": sync_id}).to_config_dict()  # type: ignore[no-untyped-call]
+    tags = {FAILED_SYNCS_TAG: json.dumps({"crm": sync_id})}
     job = dg.reconstructable(activation)
 
-    with dg.execute_job(job, instance=stored_instance, run_config=report) as told_of:
+    with dg.execute_job(job, instance=stored_instance, tags=tags) as told_of:
         pass
     again = dg.ReexecutionOptions(parent_run_id=told_of.run_id)
     with dg.execute_job(job, instance=stored_instance, reexecution_options=again) as reexecuted:
@@ -675,31 +565,9 @@ def test_a_failed_sync_whose_run_cannot_be_requested(
 
     assert told(result)[0] == ("observed", "contacts")
     assert result.run_requests == []
-    assert "No run of contacts that fails" in (log := capfd.readouterr().err)
+    assert "No run of contacts is requested" in (log := capfd.readouterr().err)
     assert "give it the definition" in log
     assert told(changed.tick()) == []
-
-
-@pytest.mark.parametrize("change", [only_specs, waiting])
-def test_a_wanted_sync_whose_run_cannot_be_requested(
-    scene: World,
-    server: LocalRudderStack,
-    clock: ManualClock,
-    capfd: pytest.CaptureFixture[str],
-    change: Callable[[World], World],
-) -> None:
-    """The same holds for a start that had to wait for another sync."""
-    connect(server, "other")
-    before = server.start_sync("crm")
-    scene.tick()
-    scene.run()
-    clock.advance(60)
-
-    result = change(scene).tick()
-
-    assert told(result)[0] == ("materialized", "contacts")
-    assert result.run_requests == []
-    assert f"which had to wait for {before}" in capfd.readouterr().err
 
 
 def test_a_spec_tells_that_it_is_deferred(
@@ -717,151 +585,7 @@ def test_a_spec_tells_that_it_is_deferred(
     assert changed.sensor.asset_selection is None
 
 
-def test_report_is_for_the_sensor(scene: World, server: LocalRudderStack) -> None:
-    """A person who asks for a report without a sync is told what it is for, and no sync starts."""
-    result = scene.run(run_config=config(action="report"))
-
-    assert "it is for the polling sensor" in failure(result)
-    assert server.starts("crm") == []
-
-
-# --- stopping
-
-
-def test_stop(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
-    """A run with the action `stop` stops the deferred sync of an earlier run, and starts none."""
-    scene.run()
-    result = scene.run(run_config=config(action="stop"))
-
-    assert result.success
-    assert len(server.stops("crm")) == 1
-    assert len(server.starts("crm")) == 1
-    assert not server.syncs("crm")[0].running
-    assert told(scene.tick())[0] == ("observed", "contacts")
-
-
-def test_a_stop_is_told_as_asked(
-    scene: World, server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """The end of a sync that a run has stopped is told as that, and fails no run: nobody needs to
-    be alerted on it, and nothing is to be mended."""
-    scene.run()
-    stopped = scene.run(run_config=config(action="stop"))
-
-    result = scene.tick()
-
-    (sync,) = server.syncs("crm")
-    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
-    for event in result.asset_events:
-        text = event.description or ""
-        assert text.startswith(f"Sync {sync.id} of connection crm was stopped")
-        assert f"as asked by run {stopped.run_id}." in text
-        assert "Mend" not in text
-    assert result.run_requests == []
-    assert told(scene.tick()) == []
-    (record,) = instance.fetch_observations(dg.AssetKey("contacts"), limit=1).records
-    assert record.asset_observation is not None
-    by = record.asset_observation.metadata[MetadataKey.STOPPED_BY]
-    assert by == dg.MetadataValue.text(stopped.run_id)
-
-
-def test_a_stop_that_came_too_late(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """A sync that succeeds though it was asked to stop is materialized."""
-    server.update_connection("crm", stop_delay_seconds=100)
-    scene.run()
-    scene.run(run_config=config(action="stop"))
-    clock.advance(60)
-
-    (materialization,) = materializations(scene.tick())
-
-    assert MetadataKey.STOPPED_BY not in materialization.metadata
-
-
-def test_stop_leaves_what_is_not_ours(scene: World, server: LocalRudderStack) -> None:
-    """A sync that somebody else started is not stopped, nor is anything if nothing was deferred."""
-    server.start_sync("crm", origin="dashboard")
-    nothing = scene.run(run_config=config(action="stop"))
-    scene.run(run_config=config(on_running_sync="attach"))
-    not_ours = scene.run(run_config=config(action="stop"))
-
-    assert nothing.success
-    assert not_ours.success
-    assert server.stops("crm") == []
-
-
-def test_stop_after_a_run_that_attached(scene: World, server: LocalRudderStack) -> None:
-    """A deferred sync of ours to which a later run has attached is stopped all the same."""
-    scene.run()
-    scene.run(run_config=config(on_running_sync="attach"))
-
-    scene.run(run_config=config(action="stop"))
-
-    assert len(server.stops("crm")) == 1
-
-
-def test_stop_withdraws_what_is_queued(
-    scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
-) -> None:
-    """A start that waits for the end of another sync is not requested after a stop; one that is
-    wanted later is."""
-    server.start_sync("crm")
-    scene.tick()
-    scene.run()
-    stopped = scene.run(run_config=config(action="stop"))
-    clock.advance(60)
-    assert scene.launch(scene.tick()) == []
-
-    server.start_sync("crm")
-    scene.run()
-    clock.advance(60)
-    runs = scene.launch(scene.tick())
-
-    assert any("queued" in line for line in log_lines(instance, stopped.run_id))
-    assert len(server.stops("crm")) == 0
-    assert [run.success for run in runs] == [True]
-    assert len(server.starts("crm")) == 1
-
-
-def test_stop_of_one_partition(
-    rudderstack: RudderStackResource,
-    instance: dg.DagsterInstance,
-    server: LocalRudderStack,
-    clock: ManualClock,
-) -> None:
-    """A stop for a partition leaves alone what is queued for the others."""
-    days = dg.StaticPartitionsDefinition(["monday", "tuesday"])
-    asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", wait=False, partitions_def=days
-    )
-    scene = world(instance, rudderstack, asset)
-    server.start_sync("crm")
-    scene.tick()
-    scene.run(partition_key="monday")
-    scene.run(partition_key="tuesday")
-    scene.run(partition_key="monday", run_config=config(action="stop"))
-    clock.advance(60)
-
-    result = scene.tick()
-
-    assert [request.partition_key for request in result.run_requests or ()] == ["tuesday"]
-
-
-def test_stop_that_is_not_answered(
-    server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A stop that RudderStack does not answer fails the run: nobody shall believe it was
-    stopped."""
-    monkeypatch.setattr("dagster_rudderstack.step.group.STOP_GRACE_SECONDS", 0.1)
-    scene = world(instance, resource_of(server), CRM)
-    scene.run()
-    server.add_fault(Fault("status", operation="stop", times=None))
-    server.add_fault(Fault("status", operation="list_syncs", times=None))
-
-    result = scene.run(run_config=config(action="stop"))
-
-    assert "could not be stopped" in failure(result)
+# --- timeouts
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -916,7 +640,7 @@ def test_timeout_is_the_reason(
     ]
     assert failure(run).startswith(reason)
     assert "Raise the timeout" in failure(run)
-    assert "Mend" not in failure(run)
+    assert "Fix the source" not in failure(run)
 
 
 def test_timeout_whose_stop_was_refused_at_first(

@@ -16,7 +16,7 @@ import pytest
 
 from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_assets
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.step.world import log_lines, resource_of, when
+from dagster_rudderstack_tests.step.world import log_lines, record_kinds, resource_of, when
 
 ENDLESS = SyncScript(never_ends=True)
 NAMES = [f"c{number}" for number in range(8)]
@@ -53,14 +53,11 @@ def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
     return stored_instance
 
 
-def all_run(server: LocalRudderStack, instance: dg.DagsterInstance) -> Callable[[], bool]:
-    """Return whether all syncs run, and are written down as running."""
+def all_run(instance: dg.DagsterInstance) -> Callable[[], bool]:
+    """Return whether all syncs are running and recorded."""
 
     def condition() -> bool:
-        return len(server.starts()) == len(NAMES) and all(
-            len(instance.fetch_observations(dg.AssetKey(name), limit=5).records) == 2
-            for name in NAMES
-        )
+        return record_kinds(instance).count("waiting") == len(NAMES)
 
     return condition
 
@@ -91,7 +88,7 @@ def test_a_canceled_run_stops_all(
     server: LocalRudderStack, instance: dg.DagsterInstance, step: dg.AssetsDefinition
 ) -> None:
     """A person's cancel stops each of our syncs, once; no retry starts them again."""
-    with when(all_run(server, instance), lambda: cancel(instance)):
+    with when(all_run(instance), lambda: cancel(instance)):
         run = execute(step, resource_of(server), instance)
 
     assert run.status is dg.DagsterRunStatus.CANCELED
@@ -101,13 +98,18 @@ def test_a_canceled_run_stops_all(
     told = [line for line in log_lines(instance, run.run_id) if "Interrupted" in line]
     assert len(told) == len(NAMES)
     assert all("RudderStack was asked to stop it" in line for line in told)
+    for name in NAMES:
+        (record,) = instance.fetch_observations(dg.AssetKey(name), limit=10).records
+        assert record.asset_observation is not None
+        text = record.asset_observation.description or ""
+        assert text.endswith(f"of connection {name} was stopped, since the run was canceled.")
 
 
 def test_an_evicted_worker_leaves_all_running(
     server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
     """An interrupt that nobody asked for leaves the syncs to the retry of the run."""
-    with when(all_run(server, instance), interrupt):
+    with when(all_run(instance), interrupt):
         run = execute(STEP, resource_of(server), instance)
 
     assert run.status is not dg.DagsterRunStatus.SUCCESS
@@ -117,7 +119,7 @@ def test_an_evicted_worker_leaves_all_running(
 
 def test_stop_on_termination_always(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
     """With stop_on_termination 'always' any interrupt stops them."""
-    with when(all_run(server, instance), interrupt):
+    with when(all_run(instance), interrupt):
         execute(STEP, resource_of(server, stop_on_termination="always"), instance)
 
     assert len(server.stops()) == len(NAMES)
@@ -129,11 +131,8 @@ def test_what_others_started_is_not_stopped(
     """Syncs that the step waits for but did not start go on."""
     server.start_sync("c0", origin="dashboard")
     ours = set(NAMES) - {"c0"}
-    condition = all_run(server, instance)
 
-    with when(
-        lambda: len(server.starts()) == len(ours) and not condition(), lambda: cancel(instance)
-    ):
+    with when(all_run(instance), lambda: cancel(instance)):
         execute(STEP, resource_of(server, on_running_sync="attach"), instance)
 
     assert {request.connection_id for request in server.stops()} <= ours
@@ -174,10 +173,10 @@ def job_with(handler: logging.Handler, rudderstack: RudderStackResource) -> dg.J
     return defs.resolve_job_def("everything")
 
 
-def join_lookout() -> None:
+def join_monitor() -> None:
     """Wait for what goes on after a step was dropped."""
     for thread in threading.enumerate():
-        if thread.name == "rudderstack-lookout":
+        if thread.name == "rudderstack-interrupts":
             thread.join(30)
 
 
@@ -190,7 +189,7 @@ def test_a_dropped_step(
     act = (lambda: cancel(instance)) if canceled else interrupt
 
     execute_job(job_with(WhenStored(act), resource_of(server)), instance)
-    join_lookout()
+    join_monitor()
 
     stopped = {request.connection_id or "" for request in server.stops()}
     assert stopped == (set(NAMES[1:]) if canceled else set())
@@ -209,7 +208,7 @@ def test_a_dropped_step_in_a_process_that_ends(server: LocalRudderStack, tmp_pat
 
         import dagster as dg
 
-        from dagster_rudderstack_tests.many import test_interrupts as tests
+        from dagster_rudderstack_tests.step import test_interrupts as tests
 
         rudderstack = tests.RudderStackResource(access_token=sys.argv[1], api_url=sys.argv[2])
         with dg.DagsterInstance.get() as instance:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from dagster_rudderstack import MetadataKey, RudderStackResource
+from dagster_rudderstack.step.records import SyncRecord, read_records
 from dagster_rudderstack.testing import LocalRudderStack
 
 Result = dg.ExecuteInProcessResult | dg.JobExecutionResult
@@ -87,6 +88,17 @@ def log_lines(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     return [
         entry.user_message for entry in instance.all_logs(run_id) if entry.dagster_event is None
     ]
+
+
+def records(instance: dg.DagsterInstance, run_id: str | None = None) -> list[SyncRecord]:
+    """Return the records of one run, or of all runs, the oldest first."""
+    run_ids = [run_id] if run_id else [run.run_id for run in reversed(instance.get_runs())]
+    return [record for each in run_ids for record in read_records(instance, each)]
+
+
+def record_kinds(instance: dg.DagsterInstance) -> list[str]:
+    """Return what all records of all runs say, the oldest first."""
+    return [record.kind.value for record in records(instance)]
 
 
 @contextmanager

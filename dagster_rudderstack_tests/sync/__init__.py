@@ -1,1 +1,1 @@
-"""The life of a sync under fire: a real server on loopback, and time that is handed in."""
+"""The attempt of a sync under fire: a real server on loopback, and time that is handed in."""

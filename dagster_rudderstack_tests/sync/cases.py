@@ -295,7 +295,7 @@ _AFTER_THE_START = [
         ADOPTED,
         connection(SyncScript(duration_seconds=60, hidden_for_seconds=20), lost_start("reset")),
         origin="adopted",
-        logged="taken for ours",
+        logged="whose answer was lost",
     ),
     Case(
         "lost_start_and_list_down",
@@ -307,7 +307,7 @@ _AFTER_THE_START = [
             Fault("status", operation="list_syncs", skip=1, until_seconds=600),
         ),
         origin="adopted",
-        logged="taken for ours",
+        logged="whose answer was lost",
     ),
     Case(
         "lost_start_and_401",
@@ -319,7 +319,7 @@ _AFTER_THE_START = [
             Fault("status", operation="list_syncs", status=401, skip=1, until_seconds=600),
         ),
         origin="adopted",
-        logged="taken for ours",
+        logged="whose answer was lost",
     ),
     Case(
         "lost_twice",
@@ -343,7 +343,7 @@ _AFTER_THE_START = [
         "The step fails after 45 minutes, tells that the sync may go on, and may be retried.",
         connection(VERY_LONG, broken_polls("status", seconds=HOUR)),
         errors.SyncLostError,
-        says="a retry of this step takes it up again",
+        says="a retry of this step resumes it",
     ),
     Case(
         "incident_of_30_minutes",
@@ -534,7 +534,7 @@ _OTHERS = [
             parallel_syncs=True,
         ),
         errors.SyncTimedOutError,
-        says="a stop would end all",
+        says="a stop would also end",
         policy=AN_HOUR,
     ),
 ]

@@ -2,16 +2,16 @@
 
     python -m dagster_rudderstack_tests.sync.chaos --syncs 1000 --seeds 1 2 3
 
-The server is the local RudderStack over HTTP, the client and the lives are the real ones. The clock
-is compressed: it stands still while requests are made, and jumps to the next moment at which some
-life wants to go on, so hours of waiting take no time and the order of events is the same for each
-run of a seed. Only the pauses that a 429 to one sync means for all run on a clock of their own, a
-thousand times as fast as the real one: else each would end most syncs before they are looked at.
+The server is the local RudderStack over HTTP; the client and the attempts are the real ones. The
+clock is compressed: it stands still while requests are made, and jumps to the next moment at which
+an attempt wants to go on. Hours of waiting take no time, and each run of a seed has the same order
+of events. Only the pauses after a 429, which hold for all syncs, run on a clock of their own, a
+thousand times as fast as the real one: otherwise each pause would outlast most syncs.
 
-Judged by what the server knows when all is over: one sync for each life, reported as it ended. With
-every fifth request faulty, a few lives in a hundred thousand meet more faults in a row than a
-request is retried. Such a life ends before its start; it is counted apart, and only if the server
-saw just that and no sync.
+What the server knows at the end is the judge: one sync for each attempt, reported as it ended. With
+every fifth request faulty, a few attempts in a hundred thousand meet more faults in a row than a
+request has retries. Such an attempt ends before its start. It is counted apart, and only if the
+server saw those faults and no sync.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.sync.decisions import failure_of
-from dagster_rudderstack.sync.life import SyncReport
+from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.testing import (
     Fault,
     LocalRudderStack,
@@ -59,15 +59,15 @@ RETRIES = 6
 _CERTAIN = (409, 429)
 """Answers to a start that say that it had no effect, so that no sync after it may be ours."""
 MAX_BEYOND_TOLERANCE = 1
-"""Of the lives of a seed: in one seed of thirty, seven faults in a row hit a life before its start,
-and in one of two thousand that happens twice."""
+"""Per seed: in one seed of thirty, seven faults in a row hit an attempt before its start. In one of
+two thousand that happens twice."""
 
 
 @dataclass(frozen=True)
 class Chaos:
-    """What came of a run of chaos; `verdicts` counts lives by verdict.
+    """What came of a run of chaos; `verdicts` counts attempts by verdict.
 
-    `wrongs` has a line for each life that did not end in a right report.
+    `wrongs` has a line for each attempt that did not end in a right report.
     """
 
     seed: int
@@ -191,7 +191,7 @@ def run(seed: int, syncs: int) -> Chaos:
     pauses = ScaledClock(scale=1000)
     with open_world(seed, skew_seconds=CLOCK_SKEW_SECONDS, pauses=pauses) as world:
         ids = populate(world.server, syncs, seed)
-        ends = run_together([world.life(connection_id=name) for name in ids], world.clock)
+        ends = run_together([world.attempt(connection_id=name) for name in ids], world.clock)
         judged = [
             (judge(world, connection_id, end), connection_id, end)
             for connection_id, end in zip(ids, ends, strict=True)
@@ -214,7 +214,7 @@ def run(seed: int, syncs: int) -> Chaos:
 
 
 def judge(world: World, connection_id: str, end: SyncReport | RudderStackError | None) -> str:
-    """Return the verdict on one life, from what the server knows."""
+    """Return the verdict on one attempt, from what the server knows."""
     if end is None:
         return "hangs"
     syncs = {sync.id: sync for sync in world.server.syncs(connection_id)}
@@ -233,11 +233,11 @@ def judge(world: World, connection_id: str, end: SyncReport | RudderStackError |
 
 
 def _adoptable(world: World, connection_id: str) -> list[SimulatedSync]:
-    """Return somebody else's syncs that began after a start of ours whose answer was lost.
+    """Return the syncs of another client that began after a start of ours whose answer was lost.
 
-    With `wait`, the policy of all these lives, no other sync of somebody else's is ever the one to
-    report. One of these is: nobody can tell it from ours, and all that we want is that a sync
-    began after the upstream tables were rebuilt.
+    With `wait`, the policy of all these attempts, no other sync of another client may be reported.
+    One of these may: it cannot be distinguished from ours, and it also began after the upstream
+    tables were rebuilt.
     """
     lost_at = [
         request.at
@@ -279,7 +279,7 @@ def _judge_status(end: SyncReport | RudderStackError, known: SimulatedSync) -> s
         return "false failures"
     assert isinstance(end, SyncError)
     assert end.sync is not None
-    expected = type(failure_of(end.sync, end.connection_id))
+    expected = type(failure_of(end.sync, SyncRequest(end.connection_id)))
     same = end.sync.status == known.status and type(end) is expected
     return "right reports" if same else "wrong reports"
 

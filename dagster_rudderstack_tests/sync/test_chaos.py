@@ -51,7 +51,7 @@ def test_judge__adopted() -> None:
 
 
 def test_verdict_of_a_seed() -> None:
-    """One life that gave up before its start may be chance, two are not, nor is any other wrong."""
+    """One attempt that gave up before its start may be chance. Two, or any other wrong, are not."""
     right = Chaos(1, Counter({"right reports": 9, BEYOND_TOLERANCE: 1}), [], 1, 0, 1.0, 1.0)
 
     assert right.is_good

@@ -1,4 +1,4 @@
-"""The decisions of a life, as tables."""
+"""The decisions of a attempt, as tables."""
 
 import itertools
 import random
@@ -32,6 +32,7 @@ from dagster_rudderstack.sync.decisions import (
     percent_done,
     running_among,
 )
+from dagster_rudderstack.sync.request import SyncRequest
 
 PATH = "/retl-connections/crm/start"
 END = datetime(2026, 1, 5, tzinfo=timezone.utc)
@@ -109,7 +110,7 @@ def test_statuses(status: str, finished: bool, over: bool, error: type[Exception
 
     assert seen.is_over is over
     if over:
-        failure = failure_of(seen, "crm")
+        failure = failure_of(seen, SyncRequest("crm"))
         assert type(failure) is (error or type(None))
         assert failure is None or repr(seen.status) in str(failure) or status == "failed"
 

@@ -4,9 +4,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagster_rudderstack.errors import RudderStackError, SyncError
-from dagster_rudderstack.sync.life import StopOutcome, SyncReport, drive
+from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.run import start_and_wait
+from dagster_rudderstack.sync.stop import StopOutcome
+from dagster_rudderstack.sync.task import drive
 from dagster_rudderstack.testing import Fault, SyncScript
-from dagster_rudderstack_tests.sync.world import CONNECTION, RecordingJournal, World, run_until
+from dagster_rudderstack_tests.sync.world import CONNECTION, MemoryRecorder, World, run_until
 from dagster_rudderstack_tests.sync.world import world as open_world
 
 lives = settings(max_examples=60, suppress_health_check=list(HealthCheck))
@@ -53,7 +56,7 @@ def ours(world: World) -> list[str]:
 
 
 def assert_told_truly(world: World, end: SyncReport | RudderStackError) -> None:
-    """The end of a life is what the server knows of its sync."""
+    """The end of a attempt is what the server knows of its sync."""
     known = {sync.id: sync for sync in world.server.syncs(CONNECTION)}
     if isinstance(end, SyncReport):
         assert known[end.id].status == end.status == "succeeded"
@@ -96,13 +99,13 @@ def test_attempts_that_are_killed_are_resumed(
         world.server.add_connection(CONNECTION, script=script)
         for fault in faults:
             world.server.add_fault(fault)
-        journal = RecordingJournal()
+        recorder = MemoryRecorder()
         end: SyncReport | RudderStackError | None = None
 
         for seconds in [*lifetimes, 1e9]:
-            life = world.life(unfinished=journal.left, journal=journal)
+            attempt = world.attempt(previous=recorder.previous, recorder=recorder)
             try:
-                end = run_until(life, world.clock, seconds)
+                end = run_until(attempt, world.clock, seconds)
             except RudderStackError as error:
                 end = error
             if end is not None:
@@ -131,14 +134,14 @@ def test_only_ours_is_stopped(
         world.server.add_connection(
             CONNECTION, script=SyncScript(duration_seconds=300), parallel_syncs=parallel
         )
-        life = world.life()
-        ended = run_until(life, world.clock, seconds)
+        attempt = world.attempt()
+        ended = run_until(attempt, world.clock, seconds)
         if foreign and (parallel or not ours(world)):
             world.server.start_sync(CONNECTION, script=SyncScript(duration_seconds=9_000))
         for fault in faults:
             world.server.add_fault(fault)
 
-        outcome = world.stop(life) if ended is None else None
+        outcome = world.stop(attempt) if ended is None else None
 
         stopped = [sync for sync in world.server.syncs(CONNECTION) if sync.stop_requested_at]
         assert all(sync.origin == "api" for sync in stopped)
@@ -152,11 +155,11 @@ def test_stop_of_a_start_cut_off_by_the_interrupt(world: World) -> None:
     """A start that took effect just when the run was canceled is found and stopped."""
     world.server.add_connection(CONNECTION, script=SyncScript(duration_seconds=300))
     world.server.add_fault(Fault("reset", operation="start", effect=True))
-    life = world.life()
-    run_until(life, world.clock, 0.1)
-    assert life.sync_id is None or life.sync_id in ours(world)
+    attempt = world.attempt()
+    run_until(attempt, world.clock, 0.1)
+    assert attempt.sync_id is None or attempt.sync_id in ours(world)
 
-    outcome = world.stop(life)
+    outcome = world.stop(attempt)
 
     assert outcome is StopOutcome.REQUESTED
     assert len(world.server.stops(CONNECTION)) == 1
@@ -166,18 +169,18 @@ def test_stop_of_a_life_that_has_not_begun(world: World) -> None:
     """Before a start there is nothing to stop, and nobody is asked to."""
     world.server.add_connection(CONNECTION)
 
-    assert world.stop(world.life()) is StopOutcome.NOTHING_STARTED
+    assert world.stop(world.attempt()) is StopOutcome.NOTHING_STARTED
     assert world.server.stops(CONNECTION) == []
 
 
 def test_resumed_success_is_reported_without_a_start(world: World) -> None:
     """A sync that ended well while nobody looked is reported, and none is started."""
     world.server.add_connection(CONNECTION, script=SyncScript(duration_seconds=60))
-    journal = RecordingJournal()
-    run_until(world.life(journal=journal), world.clock, 10)
+    recorder = MemoryRecorder()
+    run_until(world.attempt(recorder=recorder), world.clock, 10)
     world.clock.advance(3600)
 
-    report = drive(world.life(unfinished=journal.left).run(), world.clock.sleep)
+    report = drive(start_and_wait(world.attempt(previous=recorder.previous)), world.clock.sleep)
 
     assert report.origin == "resumed"
     assert [report.id] == ours(world)
@@ -187,11 +190,11 @@ def test_resumed_failure_is_started_anew(world: World) -> None:
     """A sync that failed while nobody looked is not reported: a new one is started."""
     world.server.add_connection(CONNECTION)
     world.server.script_next(CONNECTION, SyncScript(duration_seconds=60, status="failed"))
-    journal = RecordingJournal()
-    run_until(world.life(journal=journal), world.clock, 10)
+    recorder = MemoryRecorder()
+    run_until(world.attempt(recorder=recorder), world.clock, 10)
     world.clock.advance(3600)
 
-    report = drive(world.life(unfinished=journal.left).run(), world.clock.sleep)
+    report = drive(start_and_wait(world.attempt(previous=recorder.previous)), world.clock.sleep)
 
     assert report.origin == "started"
     assert len(ours(world)) == 2

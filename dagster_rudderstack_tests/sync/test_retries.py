@@ -17,8 +17,8 @@ from dagster_rudderstack.errors import (
     UnexpectedResponseError,
 )
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import RetryPolicy, SyncPolicy
-from dagster_rudderstack.sync.life import call_with_retries
+from dagster_rudderstack.settings import RetryPolicy
+from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.api.raw_server import (
     TOKEN,
@@ -40,7 +40,7 @@ def tried(
     """Ask for a connection with retries: what came out, the waits, and how often was asked."""
     waits: list[float] = []
     left = iter(answers)
-    policy = SyncPolicy(retry=RetryPolicy(max_retries=max_retries))
+    policy = RetryPolicy(max_retries=max_retries)
     with exchange(lambda _: next(left, GOOD), read_timeout_seconds=0.3) as (server, client):
 
         def ask() -> str:

@@ -5,29 +5,32 @@ import time
 
 import pytest
 
-from dagster_rudderstack.sync.scheduler import Crew, Steps
+from dagster_rudderstack.sync.scheduler import Scheduler
+from dagster_rudderstack.sync.task import Task
 
 
-def job(result: str, *waits: float) -> Steps[str]:
+def job(result: str, *waits: float) -> Task[str]:
     yield from waits
     return result
 
 
-def failing(error: BaseException) -> Steps[str]:
+def failing(error: BaseException) -> Task[str]:
     yield 0.0
     raise error
 
 
-def results(crew: Crew[str, str]) -> dict[str, str | None]:
-    return {ended.key: ended.result for ended in crew}
+def results(scheduler: Scheduler[str, str]) -> dict[str, str | None]:
+    return {finished.key: finished.result for finished in scheduler}
 
 
 @pytest.mark.parametrize("threads", [4, 0])
 def test_all_jobs_end(threads: int) -> None:
     """A thousand jobs in four threads, or in none, all come to their ends, each once."""
-    crew = Crew({str(n): job(f"r{n}", 0.0, 0.01, 0.0) for n in range(1000)}, threads=threads)
+    scheduler = Scheduler(
+        {str(n): job(f"r{n}", 0.0, 0.01, 0.0) for n in range(1000)}, threads=threads
+    )
 
-    assert results(crew) == {str(n): f"r{n}" for n in range(1000)}
+    assert results(scheduler) == {str(n): f"r{n}" for n in range(1000)}
 
 
 @pytest.mark.parametrize("threads", [1, 0])
@@ -35,20 +38,20 @@ def test_ends_come_as_they_are(threads: int) -> None:
     """A quick job does not wait for a slow one that was there before."""
     is_over = threading.Event()
 
-    def quick() -> Steps[str]:
+    def quick() -> Task[str]:
         yield 0.0
         is_over.set()
         return "q"
 
-    def slow() -> Steps[str]:
+    def slow() -> Task[str]:
         while not is_over.is_set():
             yield 0.001
         yield 0.01
         return "s"
 
-    crew = Crew({"slow": slow(), "quick": quick()}, threads=threads)
+    scheduler = Scheduler({"slow": slow(), "quick": quick()}, threads=threads)
 
-    assert [ended.key for ended in crew] == ["quick", "slow"]
+    assert [finished.key for finished in scheduler] == ["quick", "slow"]
 
 
 @pytest.mark.parametrize("threads", [1, 0])
@@ -56,7 +59,7 @@ def test_waiting_takes_no_thread(threads: int) -> None:
     """Two hundred jobs that wait 0.2 s each take one thread far less than 40 s."""
     began = time.monotonic()
 
-    results(Crew({str(n): job("", 0.2) for n in range(200)}, threads=threads))
+    results(Scheduler({str(n): job("", 0.2) for n in range(200)}, threads=threads))
 
     assert time.monotonic() - began < 20
 
@@ -66,7 +69,7 @@ def test_a_job_runs_in_one_thread_at_a_time() -> None:
     busy: set[str] = set()
     overlaps: list[str] = []
 
-    def careful(name: str) -> Steps[str]:
+    def careful(name: str) -> Task[str]:
         for _ in range(50):
             if name in busy:
                 overlaps.append(name)
@@ -76,7 +79,7 @@ def test_a_job_runs_in_one_thread_at_a_time() -> None:
             yield 0.0
         return name
 
-    results(Crew({str(n): careful(str(n)) for n in range(20)}, threads=8))
+    results(Scheduler({str(n): careful(str(n)) for n in range(20)}, threads=8))
 
     assert overlaps == []
 
@@ -86,7 +89,7 @@ def test_threads_are_bounded() -> None:
     lock = threading.Lock()
     running = peak = 0
 
-    def counted() -> Steps[str]:
+    def counted() -> Task[str]:
         nonlocal running, peak
         for _ in range(3):
             with lock:
@@ -98,7 +101,7 @@ def test_threads_are_bounded() -> None:
             yield 0.0
         return ""
 
-    results(Crew({str(n): counted() for n in range(40)}, threads=5))
+    results(Scheduler({str(n): counted() for n in range(40)}, threads=5))
 
     assert peak == 5
 
@@ -106,9 +109,9 @@ def test_threads_are_bounded() -> None:
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)])
 def test_an_error_ends_one_job(error: BaseException) -> None:
     """An error of one job, of whatever kind, is told and lets the others go on."""
-    crew = Crew({"bad": failing(error), "good": job("g", 0.01)}, threads=1)
+    scheduler = Scheduler({"bad": failing(error), "good": job("g", 0.01)}, threads=1)
 
-    ends = {ended.key: ended for ended in crew}
+    ends = {finished.key: finished for finished in scheduler}
 
     assert ends["bad"].error is error
     assert ends["good"].result == "g"
@@ -119,7 +122,7 @@ def test_halt_lets_no_job_go_on() -> None:
     steps = 0
     entered = threading.Event()
 
-    def endless() -> Steps[str]:
+    def endless() -> Task[str]:
         nonlocal steps
         while True:
             steps += 1
@@ -127,11 +130,11 @@ def test_halt_lets_no_job_go_on() -> None:
             time.sleep(0.01)
             yield 0.0
 
-    crew = Crew({"a": endless(), "b": endless()}, threads=2)
-    assert list(crew.until(time.monotonic() + 0.05)) == []
+    scheduler = Scheduler({"a": endless(), "b": endless()}, threads=2)
+    assert list(scheduler.until(time.monotonic() + 0.05)) == []
     entered.wait()
 
-    assert crew.halt(seconds=5)
+    assert scheduler.halt(seconds=5)
     after = steps
     time.sleep(0.05)
     assert steps == after
@@ -142,59 +145,59 @@ def test_without_threads() -> None:
     an error is the end of its job alone."""
     ran_in: list[threading.Thread] = []
 
-    def interrupted() -> Steps[str]:
+    def interrupted() -> Task[str]:
         ran_in.append(threading.current_thread())
         yield 0.0
         raise KeyboardInterrupt
 
-    crew = Crew({"bad": failing(ValueError("no")), "cut": interrupted()}, threads=0)
-    ends = iter(crew)
+    scheduler = Scheduler({"bad": failing(ValueError("no")), "cut": interrupted()}, threads=0)
+    ends = iter(scheduler)
 
     assert str(next(ends).error) == "no"
     with pytest.raises(KeyboardInterrupt):
         next(ends)
     assert ran_in == [threading.current_thread()]
-    assert crew.halt()
+    assert scheduler.halt()
 
 
 def test_halt_gives_up_on_a_stuck_job() -> None:
     """A job that is stuck in a request does not hold up the one who halts."""
     stuck = threading.Event()
 
-    def stuck_job() -> Steps[str]:
+    def stuck_job() -> Task[str]:
         stuck.wait()
         return ""
         yield
 
-    crew = Crew({"stuck": stuck_job()}, threads=1)
-    assert list(crew.until(time.monotonic() + 0.05)) == []
+    scheduler = Scheduler({"stuck": stuck_job()}, threads=1)
+    assert list(scheduler.until(time.monotonic() + 0.05)) == []
 
-    assert not crew.halt(seconds=0.05)
+    assert not scheduler.halt(seconds=0.05)
     stuck.set()
 
 
 def test_halt_before_the_beginning() -> None:
-    """A crew that was never asked for an end runs nothing, and can be halted."""
+    """A scheduler that was never asked for an end runs nothing, and can be halted."""
     ran: list[str] = []
 
-    def noted() -> Steps[str]:
+    def noted() -> Task[str]:
         ran.append("")
         yield 0.0
         return ""
 
-    assert Crew({"a": noted()}, threads=1).halt(seconds=1)
+    assert Scheduler({"a": noted()}, threads=1).halt(seconds=1)
     assert ran == []
 
 
 def test_until_stops_waiting_in_time() -> None:
     """Who waits until some time gets what has ended by then."""
-    crew = Crew({"quick": job("q"), "slow": job("s", 60.0)}, threads=2)
+    scheduler = Scheduler({"quick": job("q"), "slow": job("s", 60.0)}, threads=2)
 
-    ends = [ended.key for ended in crew.until(time.monotonic() + 0.2)]
+    ends = [finished.key for finished in scheduler.until(time.monotonic() + 0.2)]
 
     assert ends == ["quick"]
 
 
 def test_no_job_at_all() -> None:
     """Nothing to do is over at once."""
-    assert list(Crew({}, threads=4)) == []
+    assert list(Scheduler({}, threads=4)) == []

@@ -16,14 +16,11 @@ from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.settings import RequestPolicy, SyncPolicy
-from dagster_rudderstack.sync.life import (
-    StopOutcome,
-    SyncLife,
-    SyncReport,
-    SyncRequest,
-    Unfinished,
-    drive,
-)
+from dagster_rudderstack.sync.attempt import Log, PreviousAttempt, SyncAttempt, waiting_text
+from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
+from dagster_rudderstack.sync.run import start_and_wait
+from dagster_rudderstack.sync.stop import StopOutcome, stop
+from dagster_rudderstack.sync.task import drive
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, ScaledClock
 
 CONNECTION = "crm"
@@ -32,31 +29,35 @@ READ_TIMEOUT_SECONDS = 0.25
 
 
 @dataclass
-class RecordingJournal:
-    """Keeps what a life writes down, as the next attempt would find it."""
+class MemoryRecorder:
+    """Keeps the records of an attempt, as the next attempt would find them."""
 
+    log: Log | None = None
+    previous: PreviousAttempt | None = None
     entries: list[tuple[str, object]] = field(default_factory=list)
-    left: Unfinished | None = None
+    is_durable = True
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
-        """Keep which syncs were there."""
+        """Keep which syncs existed."""
         self.entries.append(("starting", tuple(known_sync_ids)))
-        self.left = Unfinished(known_sync_ids=frozenset(known_sync_ids))
+        self.previous = PreviousAttempt(known_sync_ids=frozenset(known_sync_ids))
 
-    def in_flight(self, sync_id: str, *, owned: bool) -> None:
-        """Keep which sync is waited for."""
-        self.entries.append(("in flight", sync_id))
-        self.left = Unfinished(sync_id=sync_id, owned=owned)
+    def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
+        """Keep which sync the attempt waits for, and log it as Dagster shows it."""
+        self.entries.append(("waiting", sync_id))
+        self.previous = PreviousAttempt(sync_id=sync_id, owned=owned)
+        if self.log is not None:
+            self.log.info(waiting_text(SyncRequest(CONNECTION), sync_id, origin))
 
     def nothing_started(self) -> None:
-        """Keep that there is nothing to find."""
+        """Keep that there is no sync to find."""
         self.entries.append(("nothing started", None))
-        self.left = None
+        self.previous = None
 
     def stop_requested(self, sync_id: str) -> None:
-        """Keep that this sync is not to be taken up."""
+        """Keep that this sync is not to be resumed."""
         self.entries.append(("stop requested", sync_id))
-        self.left = None
+        self.previous = None
 
 
 class ListHandler(logging.Handler):
@@ -86,23 +87,25 @@ class World:
         """What was logged, each line with its level in front."""
         return self.handler.lines
 
-    def life(
+    def attempt(
         self,
         policy: SyncPolicy | None = None,
         *,
         connection_id: str = CONNECTION,
-        unfinished: Unfinished | None = None,
-        journal: RecordingJournal | None = None,
-    ) -> SyncLife:
-        """Return a life that lives by the clock of this world."""
-        logger = logging.Logger("life")  # noqa: LOG001 - one of its own, with our handler only
+        previous: PreviousAttempt | None = None,
+        recorder: MemoryRecorder | None = None,
+    ) -> SyncAttempt:
+        """Return an attempt that goes by the clock of this world."""
+        logger = logging.Logger("attempt")  # noqa: LOG001 - one of its own, with our handler only
         logger.addHandler(self.handler)
-        return SyncLife(
+        recorder = recorder or MemoryRecorder()
+        recorder.log = logger
+        return SyncAttempt(
             self.client,
             SyncRequest(connection_id),
             policy or SyncPolicy(),
-            journal=journal or RecordingJournal(),
-            unfinished=unfinished,
+            recorder=recorder,
+            previous=previous,
             log=logger,
             monotonic=self.clock.monotonic,
             jitter=self.random.random,
@@ -110,11 +113,12 @@ class World:
 
     def sync(self, policy: SyncPolicy | None = None, **options: object) -> SyncReport:
         """Run one sync to its end."""
-        return drive(self.life(policy, **options).run(), self.clock.sleep)  # type: ignore[arg-type]
+        attempt = self.attempt(policy, **options)  # type: ignore[arg-type]
+        return drive(start_and_wait(attempt), self.clock.sleep)
 
-    def stop(self, life: SyncLife) -> StopOutcome:
-        """Stop the sync of a life that was interrupted."""
-        return drive(life.stop(), self.clock.sleep)
+    def stop(self, attempt: SyncAttempt) -> StopOutcome:
+        """Stop the sync of an attempt that was interrupted."""
+        return drive(stop(attempt), self.clock.sleep)
 
 
 @contextmanager
@@ -145,13 +149,16 @@ def world(
         assert server.errors == []
 
 
-def run_until(life: SyncLife, clock: ManualClock, seconds: float) -> SyncReport | None:
-    """Run a life for so long and leave it as an interrupt would; its report, if it ended."""
-    steps = life.run()
+def run_until(attempt: SyncAttempt, clock: ManualClock, seconds: float) -> SyncReport | None:
+    """Run an attempt for so many seconds, then leave it as an interrupt would.
+
+    Returns its report, or None if it was not over.
+    """
+    task = start_and_wait(attempt)
     end = clock.monotonic() + seconds
     try:
         while True:
-            wait = next(steps)
+            wait = next(task)
             if clock.monotonic() + wait > end:
                 clock.sleep(max(0.0, end - clock.monotonic()))
                 return None
@@ -166,18 +173,19 @@ MAX_STEPS = 100_000
 
 
 def run_together(
-    lives: Sequence[SyncLife], clock: ManualClock
+    attempts: Sequence[SyncAttempt], clock: ManualClock
 ) -> list[SyncReport | RudderStackError | None]:
-    """Run lives side by side, each woken when its wait is over, in the order of the clock.
+    """Run attempts side by side, each woken when its wait is over, in the order of the clock.
 
-    The end of each life, in the order of `lives`; None: it hangs.
+    Returns the end of each attempt, in the order of `attempts`. None means that it hangs.
     """
-    ends: list[SyncReport | RudderStackError | None] = [None] * len(lives)
+    ends: list[SyncReport | RudderStackError | None] = [None] * len(attempts)
     turn = itertools.count()
     waiting: list[tuple[float, int, int, Generator[float, None, SyncReport]]] = [
-        (clock.monotonic(), next(turn), place, life.run()) for place, life in enumerate(lives)
+        (clock.monotonic(), next(turn), place, start_and_wait(attempt))
+        for place, attempt in enumerate(attempts)
     ]
-    while waiting and next(turn) < MAX_STEPS * len(lives):
+    while waiting and next(turn) < MAX_STEPS * len(attempts):
         wake_at, _, place, steps = heapq.heappop(waiting)
         clock.sleep(max(0.0, wake_at - clock.monotonic()))
         try:

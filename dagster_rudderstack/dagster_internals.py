@@ -1,0 +1,46 @@
+"""Names of Dagster that have no public home; nothing else here imports private ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+# An engine event is the only kind of event that is about a run, carries metadata, and is not on an
+# asset's page. Dagster's Pipes clients use it for the same purpose.
+from dagster._core.events import EngineEventData
+
+# Dagster has no public name for its registry of libraries.
+from dagster._core.libraries import DagsterLibraryRegistry
+
+__all__ = ["engine_event_data", "planned_run_ids", "register_library"]
+
+
+def engine_event_data(metadata: Mapping[str, dg.MetadataValue]) -> EngineEventData:
+    """Return what an engine event carries."""
+    return EngineEventData(metadata=metadata)
+
+
+def register_library(name: str, version: str) -> None:
+    """Register a library that is not one of Dagster's own, whose versions differ."""
+    DagsterLibraryRegistry.register(name, version, is_dagster_package=False)
+
+
+def planned_run_ids(
+    instance: dg.DagsterInstance, key: dg.AssetKey, since: float | None, limit: int
+) -> list[str]:
+    """Return the runs that were to materialize an asset, the newest first.
+
+    The instance's own method for this is deprecated and has no successor, so its storage is asked.
+
+    Args:
+        instance: Dagster's instance.
+        key: The asset.
+        since: Only runs created after this time, in epoch seconds. None sets no limit.
+        limit: The largest number of runs.
+    """
+    planned = dg.EventRecordsFilter(
+        dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, asset_key=key, after_timestamp=since
+    )
+    records = instance.event_log_storage.get_event_records(planned, limit=limit)
+    return [record.run_id for record in records]

@@ -1,0 +1,129 @@
+"""The assets that a polling sensor watches, and their connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.metadata import MetadataKey, column_metadata
+from dagster_rudderstack.settings import checked_id
+from dagster_rudderstack.sync.request import SyncRequest
+
+__all__ = ["Watch", "watches_of"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """An asset and its connection.
+
+    Attributes:
+        connection_id: The connection.
+        key: The asset.
+        check: The check on rejected rows. None if it has none.
+        op_name: The step that syncs it. None if no step does.
+        deferred: Whether that step leaves its syncs to the sensor.
+        partitions_def: The asset's partitions. None if it has none.
+        columns: What the asset's definition says about its columns, see `column_metadata`.
+    """
+
+    connection_id: str
+    key: dg.AssetKey
+    check: RejectedRowsCheck | None = None
+    op_name: str | None = None
+    deferred: bool = False
+    partitions_def: dg.PartitionsDefinition[str] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether the sensor can request runs of it: the step is known and does not wait."""
+        return self.deferred and self.op_name is not None
+
+    @property
+    def request(self) -> SyncRequest:
+        """The connection, as errors name it."""
+        return SyncRequest(self.connection_id)
+
+
+def watches_of(
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+    connections: Mapping[str, dg.AssetKey | str | Sequence[str]],
+    check: RejectedRowsCheck | None,
+) -> dict[str, Watch]:
+    """Return what to watch, by connection id.
+
+    Args:
+        assets: Definitions and specs. Those without a connection are left out.
+        connections: Further assets, by connection id.
+        check: The check of assets that have none of their own.
+
+    Raises:
+        InvalidSettingError: If there is no connection, or one stands behind two assets.
+    """
+    found = [watch for asset in assets for watch in _watches_of_asset(asset, check)]
+    found += [
+        Watch(checked_id(id_, "connection_id"), dg.AssetSpec(key).key, check)
+        for id_, key in connections.items()
+    ]
+    if not found:
+        raise InvalidSettingError(
+            "There is no connection to watch: give assets with rudderstack/connection_id in their "
+            "metadata, or connections."
+        )
+    watches: dict[str, Watch] = {}
+    for watch in found:
+        known = watches.setdefault(watch.connection_id, watch)
+        if known.key != watch.key:
+            raise InvalidSettingError(
+                f"Connection {watch.connection_id} stands behind {known.key.to_user_string()!r} "
+                f"and {watch.key.to_user_string()!r}: watch one of them, so that a sync is "
+                "reported once."
+            )
+    return watches
+
+
+def _watches_of_asset(
+    asset: dg.AssetsDefinition | dg.AssetSpec, check: RejectedRowsCheck | None
+) -> Iterator[Watch]:
+    if isinstance(asset, dg.AssetSpec):
+        yield from _watch_of_spec(asset, check, None)
+        return
+    if not isinstance(asset, dg.AssetsDefinition):
+        raise InvalidSettingError(
+            f"assets has {asset!r}: expected definitions or specs. Give a key as `connections="
+            "{connection id: key}`."
+        )
+    own_checks = {
+        spec.asset_key: own
+        for spec in asset.check_specs
+        if (own := RejectedRowsCheck.from_spec(spec)) is not None
+    }
+    op_name = asset.op.name if asset.is_executable else None
+    for spec in asset.specs:
+        yield from _watch_of_spec(spec, own_checks.get(spec.key, check), op_name)
+
+
+def _watch_of_spec(
+    spec: dg.AssetSpec, check: RejectedRowsCheck | None, op_name: str | None
+) -> Iterator[Watch]:
+    connection_id = _plain(spec.metadata.get(MetadataKey.CONNECTION_ID))
+    if connection_id:
+        yield Watch(
+            checked_id(connection_id, "connection_id"),
+            spec.key,
+            check,
+            op_name,
+            bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
+            spec.partitions_def,
+            column_metadata(spec.metadata),
+        )
+
+
+def _plain(value: object) -> object:
+    """Return what a person wrote, also where Dagster has wrapped it."""
+    return value.value if isinstance(value, dg.MetadataValue) else value

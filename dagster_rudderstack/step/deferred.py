@@ -1,0 +1,78 @@
+"""Deferred syncs that failed: the run that fails for them, so that alerts on failed runs fire.
+
+The polling sensor reports the failed sync as an observation and requests a run of the asset whose
+tag names the sync. The step of that run starts nothing. It fails with the observation's reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import dagster as dg
+
+from dagster_rudderstack.metadata import Metadata, MetadataKey
+from dagster_rudderstack.step.dagster_step import DagsterStep
+
+__all__ = ["FAILED_SYNCS_TAG", "failed_syncs_of", "failure_of_deferred"]
+
+FAILED_SYNCS_TAG = "rudderstack/failed_syncs"
+"""Tag of a run that fails for deferred syncs: JSON of the sync by connection id."""
+
+OBSERVATIONS_READ = 50
+"""How many observations of an asset are read to find the one of its failed sync."""
+
+
+def failed_syncs_of(step: DagsterStep | None) -> dict[str, str]:
+    """Return the failed syncs, by connection id, that the run of a step is about.
+
+    Empty for any other run, and for a re-execution: a person who re-executes the run wants a new
+    sync.
+    """
+    if step is None or step.run.parent_run_id is not None:
+        return {}
+    try:
+        found = json.loads(step.run.tags.get(FAILED_SYNCS_TAG, "{}"))
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def failure_of_deferred(
+    instance: dg.DagsterInstance, syncs: Mapping[dg.AssetKey, tuple[str, str]]
+) -> dg.Failure:
+    """Return the failure of a run for deferred syncs that failed.
+
+    Args:
+        instance: Dagster's instance.
+        syncs: The connection id and the sync id by asset.
+    """
+    found = {
+        key: _observed(instance, key, connection_id, sync_id)
+        for key, (connection_id, sync_id) in syncs.items()
+    }
+    if len(found) == 1:
+        ((text, metadata),) = found.values()
+        return dg.Failure(description=text, metadata=metadata, allow_retries=False)
+    lines = [f"- {key.to_user_string()}: {text}" for key, (text, _) in found.items()]
+    description = "\n".join([f"{len(found)} deferred syncs failed.", *lines])
+    return dg.Failure(description=description, allow_retries=False)
+
+
+def _observed(
+    instance: dg.DagsterInstance, key: dg.AssetKey, connection_id: str, sync_id: str
+) -> tuple[str, Metadata]:
+    """Return the reason and the facts of the sensor's observation of a failed sync."""
+    for record in instance.fetch_observations(key, limit=OBSERVATIONS_READ).records:
+        observation = record.asset_observation
+        value = observation.metadata.get(MetadataKey.SYNC_ID) if observation else None
+        if isinstance(value, dg.TextMetadataValue) and value.value == sync_id and observation:
+            return observation.description or "", dict(observation.metadata)
+    text = (
+        f"Deferred sync {sync_id} of connection {connection_id} failed. Look at it in "
+        "RudderStack's dashboard."
+    )
+    return text, {
+        MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id),
+        MetadataKey.CONNECTION_ID: dg.MetadataValue.text(connection_id),
+    }

@@ -1,0 +1,55 @@
+"""The result of each sync of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.metadata import Metadata
+from dagster_rudderstack.sync.request import SyncReport, SyncRequest
+
+__all__ = ["StepSync", "SyncResult"]
+
+
+@dataclass(frozen=True)
+class StepSync:
+    """A sync that a step is to make.
+
+    Attributes:
+        request: What to sync.
+        key: The asset that the sync is reported on. None if it is reported on none.
+    """
+
+    request: SyncRequest
+    key: dg.AssetKey | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: the asset, or else the connection."""
+        return self.key.to_user_string() if self.key else self.request.connection
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What became of one sync.
+
+    Attributes:
+        sync: The sync that was asked for.
+        status: A word or two for the summary.
+        metadata: The metadata of the materialization to report. None if there is none to report.
+        is_reported: Whether that materialization is stored already, so that only the result of its
+            check is reported.
+        report: The sync that succeeded. None if none did, or if an earlier attempt reported it.
+        last_seen: The last state of the sync. None if no sync was seen.
+        error: Why it failed. None if it did not.
+    """
+
+    sync: StepSync
+    status: str
+    metadata: Metadata | None = None
+    is_reported: bool = False
+    report: SyncReport | None = None
+    last_seen: Sync | None = None
+    error: BaseException | None = None

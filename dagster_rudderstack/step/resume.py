@@ -1,0 +1,214 @@
+"""What earlier attempts of a step left behind, read from the logs of their runs.
+
+An earlier attempt is one of the same step: in this run, or in a run that this one retries or
+re-executes. Any other run has nothing to do with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+
+import dagster as dg
+
+from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
+from dagster_rudderstack.sync.attempt import PreviousAttempt
+from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
+from dagster_rudderstack.sync.request import SyncRequest
+
+__all__ = ["EarlierAttempts", "Materialized"]
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """A materialization that an attempt of this step, or of another one, stored.
+
+    Attributes:
+        key: The asset.
+        run_id: The run.
+        position: Its place in the log of the run.
+        metadata: Its metadata.
+    """
+
+    key: dg.AssetKey
+    run_id: str
+    position: int
+    metadata: Mapping[str, dg.MetadataValue] = field(repr=False)
+
+    def text(self, name: str) -> str | None:
+        """Return a text of the metadata. None if there is none."""
+        value = self.metadata.get(name)
+        return value.value if isinstance(value, dg.TextMetadataValue) else None
+
+
+@dataclass(frozen=True)
+class EarlierAttempts:
+    """Reads what earlier attempts of a step left, with one query per run of its ancestry.
+
+    Materializations are read, with one more query per run, only if there is a record.
+    """
+
+    step: DagsterStep
+
+    @cached_property
+    def _last_records(self) -> dict[tuple[str, str | None], SyncRecord]:
+        """The last record of this step, by connection and sync type."""
+        last: dict[tuple[str, str | None], SyncRecord] = {}
+        for run in self.step.ancestry:
+            for record in read_records(self.step.instance, run.run_id):
+                if (record.step, record.partition) == (self.step.name, self.step.partition):
+                    last[record.connection_id, record.sync_type] = record
+        return last
+
+    @cached_property
+    def _materialized(self) -> list[Materialized]:
+        """The materializations of all runs of the ancestry, the oldest first."""
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        return [
+            Materialized(event.asset_key, entry.run_id, entry.storage_id, event.metadata)
+            for run in self.step.ancestry
+            for entry in self.step.instance.get_records_for_run(run.run_id, of_type=kind).records
+            if (event := entry.asset_materialization) is not None
+        ]
+
+    def last_record(self, request: SyncRequest) -> SyncRecord | None:
+        """Return the last record of an earlier attempt about what is requested now.
+
+        A sync of another sync type is another sync.
+        """
+        return self._last_records.get((request.connection_id, request.sync_type))
+
+    def deferred(self, request: SyncRequest) -> PreviousAttempt | None:
+        """Return the sync that an earlier attempt left to the sensor, whether reported or not."""
+        record = self.last_record(request)
+        if record is None or record.kind is not RecordKind.WAITING:
+            return None
+        if record.run_id not in self.step.continued_run_ids:
+            return None
+        return PreviousAttempt(record.sync_id, owned=record.owned)
+
+    def unfinished(self, request: SyncRequest, key: dg.AssetKey | None) -> PreviousAttempt | None:
+        """Return what an earlier attempt left to resume. None if nothing.
+
+        A sync that was reported does not count. Nor does one that began before a later attempt
+        rebuilt the tables that it reads, since it may miss rows.
+        """
+        record = self.last_record(request)
+        left = self._left_by(record, key) if record else None
+        if record is None or left is None:
+            return None
+        if self.was_rebuilt(key, record):
+            self.step.context.log.info(
+                f"Not resuming the sync of an earlier attempt of connection {request.connection}: "
+                "an asset that it reads was materialized again since."
+            )
+            return None
+        return left
+
+    def _left_by(self, record: SyncRecord, key: dg.AssetKey | None) -> PreviousAttempt | None:
+        is_same_run = record.run_id == self.step.run.run_id
+        if record.kind is RecordKind.STARTING:
+            return PreviousAttempt(
+                known_sync_ids=frozenset(record.known_sync_ids),
+                recorded_at=_time_if_old(record),
+                is_same_run=is_same_run,
+            )
+        if record.kind is RecordKind.RETURNED and is_same_run and self._has_failed_since(record):
+            return PreviousAttempt(record.sync_id, owned=False, is_same_run=True)
+        if record.kind is not RecordKind.WAITING or self._was_reported(record, key):
+            return None
+        return PreviousAttempt(record.sync_id, owned=record.owned, is_same_run=is_same_run)
+
+    def _has_failed_since(self, record: SyncRecord) -> bool:
+        """Whether the step's own code got the result in an attempt that failed afterwards.
+
+        The retry returns the result again. Within one attempt, two calls are two syncs.
+        """
+        return record.retry_number < self.step.context.retry_number
+
+    def _was_reported(self, record: SyncRecord, key: dg.AssetKey | None) -> bool:
+        """Whether a materialization reports the sync, of an attempt or of the sensor."""
+        is_reported = any(
+            each.text(MetadataKey.SYNC_ID) == record.sync_id
+            for each in self._materialized
+            if self._is_after(each, record)
+        )
+        if is_reported or key is None or record.run_id == self.step.run.run_id:
+            return is_reported
+        # The sensor may have reported it after its run had ended.
+        latest = self.step.instance.get_latest_materialization_event(key)
+        event = latest.asset_materialization if latest else None
+        value = event.metadata.get(MetadataKey.SYNC_ID) if event else None
+        return isinstance(value, dg.TextMetadataValue) and value.value == record.sync_id
+
+    def has_observed(self, sync_id: str) -> bool:
+        """Whether an earlier attempt reported on the page of the asset that the sync failed."""
+        if not self._last_records:
+            return False
+        return sync_id in self._observed_sync_ids
+
+    @cached_property
+    def _observed_sync_ids(self) -> set[str]:
+        kind = dg.DagsterEventType.ASSET_OBSERVATION
+        found = (
+            entry.asset_observation.metadata.get(MetadataKey.SYNC_ID)
+            for run in self.step.ancestry
+            for entry in self.step.instance.get_records_for_run(run.run_id, of_type=kind).records
+            if entry.asset_observation is not None
+        )
+        return {value.value for value in found if isinstance(value, dg.TextMetadataValue)}
+
+    # --- what is done
+
+    def materialized(self, request: SyncRequest, key: dg.AssetKey) -> Materialized | None:
+        """Return what this run, or one whose work it continues, reported about the connection.
+
+        None if there is nothing, or if the tables that the sync read were rebuilt since.
+        """
+        if self.last_record(request) is None:
+            return None
+        for each in reversed(self._materialized):
+            if (
+                each.key == key
+                and each.run_id in self.step.continued_run_ids
+                and each.text(MetadataKey.CONNECTION_ID) == request.connection_id
+            ):
+                is_earlier = each.run_id != self.step.run.run_id
+                return None if is_earlier and self.was_rebuilt(key, each) else each
+        return None
+
+    def was_rebuilt(self, key: dg.AssetKey | None, since: SyncRecord | Materialized) -> bool:
+        """Whether a later attempt has materialized an asset upstream of the step.
+
+        Only a run that repeats another one, upstream assets included, does that.
+        """
+        if len(self.step.ancestry) == 1:
+            return False
+        upstream = self.step.upstream_of(key)
+        return any(each.key in upstream for each in self._materialized_after(since))
+
+    def _materialized_after(self, since: SyncRecord | Materialized) -> Iterable[Materialized]:
+        return (each for each in self._materialized if self._is_after(each, since))
+
+    def _is_after(self, each: Materialized, since: SyncRecord | Materialized) -> bool:
+        return self._place(each) > self._place(since)
+
+    def _place(self, event: SyncRecord | Materialized) -> tuple[int, int]:
+        """Return the place of an event in the order of all attempts; no clock is compared."""
+        return self._run_places[event.run_id], event.position
+
+    @cached_property
+    def _run_places(self) -> dict[str, int]:
+        return {run.run_id: place for place, run in enumerate(self.step.ancestry)}
+
+
+def _time_if_old(record: SyncRecord) -> datetime | None:
+    """Return when an old record was written. None for a recent one, where clocks may differ."""
+    if time.time() - record.timestamp <= ADOPTION_SECONDS:
+        return None
+    return datetime.fromtimestamp(record.timestamp, timezone.utc)

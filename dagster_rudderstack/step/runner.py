@@ -1,0 +1,413 @@
+"""Runs the syncs of a step: one sync or a thousand, in the same way.
+
+Each sync is a task. The scheduler drives the tasks on a few threads, while the thread of the step
+waits for results, so that an interrupt reaches it at once. What a sync needs to be resumed is
+recorded in the log of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import dagster as dg
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.errors import (
+    ConnectionDisabledError,
+    RudderStackError,
+    SyncError,
+    SyncLostError,
+    SyncTimedOutError,
+)
+from dagster_rudderstack.metadata import (
+    Metadata,
+    failure_from,
+    report_metadata,
+)
+from dagster_rudderstack.settings import OnDisabled, SyncPolicy
+from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.interrupts import (
+    INTERRUPTS,
+    Interruption,
+    InterruptMonitor,
+    StopSettings,
+    shielded,
+)
+from dagster_rudderstack.step.observations import AssetObserver
+from dagster_rudderstack.step.records import RunRecorder
+from dagster_rudderstack.step.results import StepSync, SyncResult
+from dagster_rudderstack.step.resume import EarlierAttempts
+from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
+from dagster_rudderstack.sync.attempt import Log, PreviousAttempt, SyncApi, SyncAttempt
+from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
+from dagster_rudderstack.sync.scheduler import Finished, Scheduler
+from dagster_rudderstack.sync.stop import stop
+from dagster_rudderstack.sync.task import Task, drive
+
+__all__ = ["Runner"]
+
+HALT_SECONDS = 5.0
+"""How long an interrupted step waits for the requests that are being sent."""
+
+STATUS_SECONDS = 10.0
+"""How often a waiting step checks whether its run was canceled, in case the interrupt is lost.
+
+Python drops an exception that arrives in a callback of the garbage collector, and a thread other
+than the main one never gets it."""
+
+
+@dataclass
+class Runner:
+    """Runs the syncs of a step.
+
+    Args:
+        api: The client.
+        policy: Timeouts and choices, the same for all syncs.
+        syncs: The syncs, each of another connection.
+        step: The step whose run holds the records. None outside Dagster.
+        stop_settings: When and how an interrupt stops syncs.
+        log: Gets changes and warnings.
+        max_concurrent: How many requests are sent at once.
+        on_disabled: `skip` reports nothing for a disabled connection; `fail` fails.
+        check: The check on rejected rows. After one that blocks has failed, a re-execution syncs
+            again.
+        is_deferred: Whether the polling sensor, and not this step, waits for the syncs.
+        is_returned: Whether the results go to the step's own code, which reports them. Otherwise a
+            materialization with the result's metadata reports them.
+        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+    """
+
+    api: SyncApi
+    policy: SyncPolicy
+    syncs: Sequence[StepSync]
+    step: DagsterStep | None
+    stop_settings: StopSettings
+    log: Log
+    max_concurrent: int
+    on_disabled: OnDisabled = "fail"
+    check: RejectedRowsCheck | None = None
+    is_deferred: bool = False
+    is_returned: bool = False
+    link_template: str | None = None
+
+    rows: list[SummaryRow] = field(default_factory=list, init=False)
+    """A row for each result, for the end of the step."""
+    _attempts: dict[str, SyncAttempt] = field(default_factory=dict, init=False)
+    _handled: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _earlier: EarlierAttempts | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._earlier = EarlierAttempts(self.step) if self.step else None
+
+    # --- what a step can do with its syncs
+
+    def run(self) -> Iterator[SyncResult]:
+        """Start or resume all syncs, wait for them, and yield each result as it comes."""
+        yield from self._drive(self._run_one)
+        if self.step is not None and len(self.syncs) > 1:
+            self.log.info(summary_text(self.rows))
+
+    def start(self) -> Iterator[SyncResult]:
+        """Start all syncs without waiting for their ends, and yield what became of each start."""
+        yield from self._drive(self._start_one)
+
+    def attach(self, sync_ids: Mapping[str, str], *, owned: bool = False) -> Iterator[SyncResult]:
+        """Wait for syncs that are already started.
+
+        Args:
+            sync_ids: The sync by connection id.
+            owned: Whether our run started them, so that they may be stopped.
+        """
+        for sync in self.syncs:
+            sync_id = sync_ids[sync.request.connection_id]
+            self._attempt(sync, PreviousAttempt(sync_id, owned=owned), is_recorded=False)
+        yield from self._drive(
+            lambda sync: self._attach_one(sync, sync_ids[sync.request.connection_id], owned=owned)
+        )
+
+    def raise_failures(self, *, allow_retries: bool = True) -> None:
+        """Raise one failure that names the syncs that failed, if any did.
+
+        Raises:
+            dagster.Failure: With the reason, and the facts as metadata.
+        """
+        failed = [row for row in self.rows if row.error is not None]
+        if not failed:
+            return
+        first = failed[0].error
+        if len(self.syncs) == 1 and isinstance(first, RudderStackError):
+            connection_id = self.syncs[0].request.connection_id
+            failure = failure_from(first, connection_id, self.link_template)
+        else:
+            failure = failure_of_many(failed, len(self.syncs))
+        failure.allow_retries = failure.allow_retries and allow_retries
+        raise failure from first
+
+    # --- driving
+
+    def _drive(self, task: Callable[[StepSync], Task[SyncResult]]) -> Iterator[SyncResult]:
+        self._end_if_canceled()
+        scheduler = Scheduler(
+            {sync.request.connection_id: task(sync) for sync in self.syncs}, threads=self._threads
+        )
+        try:
+            with InterruptMonitor(self._is_run_ending, lambda: self._drop(scheduler)) as monitor:
+                for finished in self._finished(scheduler):
+                    result = self._result(finished)
+                    self._keep(result)
+                    with monitor.yielding() if scheduler.left else contextlib.nullcontext():
+                        yield result
+        except INTERRUPTS as interrupt:
+            shielded(lambda: scheduler.halt(HALT_SECONDS), seconds=HALT_SECONDS + 1)
+            self._end(interrupt)
+        except GeneratorExit:
+            # Dagster was interrupted while it stored what was yielded, and does not come back.
+            self._drop(scheduler)
+            raise
+        finally:
+            scheduler.halt()
+
+    @property
+    def _threads(self) -> int:
+        is_in_memory = self.step is not None and self.step.is_in_memory
+        return 0 if is_in_memory or len(self.syncs) == 1 else self.max_concurrent
+
+    def _finished(
+        self, scheduler: Scheduler[str, SyncResult]
+    ) -> Iterator[Finished[str, SyncResult]]:
+        """Yield the finished tasks. Raise if the run was canceled without our being interrupted."""
+        while scheduler.left:
+            yield from scheduler.until(time.monotonic() + STATUS_SECONDS)
+            # A database that cannot be reached must not fail running syncs.
+            with contextlib.suppress(Exception):
+                if self.step is not None and scheduler.left and self.step.is_canceled():
+                    raise dg.DagsterExecutionInterruptedError
+
+    def _is_run_ending(self) -> bool:
+        return self.step is not None and not self.step.is_in_memory and self.step.is_run_ending()
+
+    def _end_if_canceled(self) -> None:
+        if self.step is None or not self.step.is_canceled():
+            return
+        for sync in self.syncs:
+            if sync.request.connection_id not in self._attempts:
+                self._attempt(sync, self._unfinished(sync))
+        self._end(None)
+
+    def _end(self, interrupt: BaseException | None) -> NoReturn:
+        """Stop what is to be stopped, and end the step.
+
+        Raises:
+            RunCanceledError: If a person canceled the run, or if there was no interrupt.
+            BaseException: The interrupt otherwise.
+        """
+        if self.step is None:
+            self._warn_outside_dagster()
+            raise interrupt or KeyboardInterrupt
+        if not self._attempts:
+            # An interrupt before the first task began must not hide what an earlier attempt left.
+            shielded(self._prepare_attempts, seconds=HALT_SECONDS)
+        interruption = self._interruption(self.step, list(self._attempts.values())).handle()
+        if interruption.is_canceled or interrupt is None:
+            raise interruption.error from interrupt
+        raise interrupt
+
+    def _prepare_attempts(self) -> None:
+        for sync in self.syncs:
+            self._attempt(sync, self._unfinished(sync))
+
+    def _interruption(self, step: DagsterStep, attempts: list[SyncAttempt]) -> Interruption:
+        return Interruption(step, attempts, self.stop_settings, self._report_stopped)
+
+    def _warn_outside_dagster(self) -> None:
+        for attempt in self._attempts.values():
+            if not attempt.may_be_running:
+                continue
+            # Python shows only warnings where no log is set up, as outside Dagster.
+            self.log.warning(f"Interrupted. {self._end_outside_dagster(attempt)}")
+
+    def _end_outside_dagster(self, attempt: SyncAttempt) -> str:
+        """Stop a sync if that is wanted, and return what happens to it."""
+        if self.stop_settings.when == "always":
+            attempt.api = self.stop_settings.new_api()
+            outcome = drive(stop(attempt))
+            return f"{attempt.name}: {outcome.value}."
+        if attempt.sync_id is None:
+            return (
+                f"RudderStack had not answered the start, so a sync of connection "
+                f"{attempt.request.connection} may be running. Look in RudderStack's dashboard."
+            )
+        return f"{attempt.name} is left running."
+
+    def _drop(self, scheduler: Scheduler[str, SyncResult]) -> None:
+        """Handle an interrupt, once, that the step itself does not get."""
+        if self.step is None or not self._handled.acquire(blocking=False):
+            return
+        scheduler.halt(HALT_SECONDS)
+        running = [attempt for attempt in self._attempts.values() if attempt.may_be_running]
+        if running:
+            self._interruption(self.step, running).handle()
+
+    def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
+        if finished.result is not None:
+            return finished.result
+        sync = next(s for s in self.syncs if s.request.connection_id == finished.key)
+        return SyncResult(sync, "failed", error=finished.error)
+
+    def _keep(self, result: SyncResult) -> None:
+        """Keep a few words for the end, report a failed sync, and forget what cannot be stopped."""
+        self.rows.append(summary_row(result))
+        connection_id = result.sync.request.connection_id
+        attempt = self._attempts.get(connection_id)
+        if attempt is None:
+            return
+        if isinstance(result.error, RudderStackError):
+            self._report_failed(attempt, result, result.error)
+        if not attempt.may_be_running:
+            del self._attempts[connection_id]
+
+    # --- the task of one sync, in the threads of the scheduler
+
+    def _run_one(self, sync: StepSync) -> Task[SyncResult]:
+        done = self._done_before(sync)
+        if done is not None:
+            return done
+        attempt = self._attempt(sync, self._unfinished(sync))
+        try:
+            report = yield from start_and_wait(attempt)
+        except RudderStackError as error:
+            return self._failed(sync, attempt, error)
+        recorder = attempt.recorder
+        if self.is_returned and isinstance(recorder, RunRecorder):
+            attempt.record(lambda: recorder.returned(report.id))
+        return SyncResult(
+            sync,
+            report.status,
+            metadata=report_metadata(report, self.link_template),
+            report=report,
+            last_seen=report,
+        )
+
+    def _start_one(self, sync: StepSync) -> Task[SyncResult]:
+        previous = self._earlier.deferred(sync.request) if self._earlier else None
+        attempt = self._attempt(sync, previous or self._unfinished(sync))
+        try:
+            sync_id = yield from start_only(attempt)
+        except RudderStackError as error:
+            return self._failed(sync, attempt, error)
+        attempt.is_over = True
+        self.log.info(
+            f"This step does not wait for sync {sync_id}. The polling sensor that watches the "
+            "asset reports how it ends."
+        )
+        return SyncResult(sync, "started")
+
+    def _attach_one(self, sync: StepSync, sync_id: str, *, owned: bool) -> Task[SyncResult]:
+        attempt = self._attempts[sync.request.connection_id]
+        try:
+            report = yield from attach(attempt, sync_id, owned=owned)
+        except RudderStackError as error:
+            return self._failed(sync, attempt, error)
+        return SyncResult(sync, report.status, report=report, last_seen=report)
+
+    def _failed(self, sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
+        if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
+            attempt.log.info(f"Skipped. {error}")
+            return SyncResult(sync, "skipped")
+        seen = error.sync if isinstance(error, SyncError) else None
+        # A sync of another client that is in the way is not the one that failed.
+        ours = {attempt.sync_id, attempt.previous.sync_id if attempt.previous else None}
+        seen = seen if seen and seen.id in ours else None
+        status = "lost" if isinstance(error, SyncLostError) else seen.status if seen else "failed"
+        return SyncResult(sync, status, last_seen=seen, error=error)
+
+    def _attempt(
+        self, sync: StepSync, previous: PreviousAttempt | None, *, is_recorded: bool = True
+    ) -> SyncAttempt:
+        attempt = SyncAttempt(
+            self.api,
+            sync.request,
+            self.policy,
+            recorder=self._recorder(sync) if is_recorded else None,
+            previous=previous,
+            log=self.log if len(self.syncs) == 1 else _NamedLog(self.log, sync.name),
+        )
+        self._attempts[sync.request.connection_id] = attempt
+        return attempt
+
+    def _recorder(self, sync: StepSync) -> RunRecorder | None:
+        if self.step is None:
+            return None
+        deadline = time.time() + self.policy.timeout_seconds if self.is_deferred else None
+        return RunRecorder(self.step, sync.request, deadline, self.link_template)
+
+    # --- what earlier attempts did
+
+    def _unfinished(self, sync: StepSync) -> PreviousAttempt | None:
+        return self._earlier.unfinished(sync.request, sync.key) if self._earlier else None
+
+    def _done_before(self, sync: StepSync) -> SyncResult | None:
+        """Return the result that an earlier attempt reported. None if there is work to do."""
+        if self._earlier is None or self.step is None or self.is_returned or sync.key is None:
+            return None
+        found = self._earlier.materialized(sync.request, sync.key)
+        if found is None:
+            return None
+        metadata = dict(found.metadata)
+        if found.run_id == self.step.run.run_id:
+            # Dagster judges a step by the checks of its last attempt only.
+            return SyncResult(sync, "done before", metadata=metadata, is_reported=True)
+        if self._is_blocked(sync.key, metadata):
+            return None
+        # The downstream assets of this run wait for a materialization of this run.
+        return SyncResult(sync, "done before", metadata=metadata)
+
+    def _is_blocked(self, key: dg.AssetKey, metadata: Metadata) -> bool:
+        if self.check is None or not self.check.blocking:
+            return False
+        return not self.check.result_of_metadata(key, metadata).passed
+
+    # --- observations of the asset
+
+    def _report_failed(
+        self, attempt: SyncAttempt, result: SyncResult, error: RudderStackError
+    ) -> None:
+        """Report a failed sync on the page of its asset, unless it may still be running."""
+        is_stopped = isinstance(error, SyncTimedOutError) and error.stop_requested
+        if attempt.may_be_running and not is_stopped:
+            return
+        seen = result.last_seen
+        if seen is not None and self._earlier and self._earlier.has_observed(seen.id):
+            return
+        self._observe(attempt, error.message, seen)
+
+    def _report_stopped(self, attempt: SyncAttempt) -> None:
+        cause = "its step was interrupted" if self.stop_settings.when == "always" else ""
+        cause = cause or "the run was canceled"
+        text = f"{attempt.name} was stopped, since {cause}."
+        self._observe(attempt, text, attempt.last_seen)
+
+    def _observe(self, attempt: SyncAttempt, reason: str, seen: Sync | None) -> None:
+        key = next(s.key for s in self.syncs if s.request is attempt.request)
+        if self.step is not None and key is not None:
+            AssetObserver(self.step, self.link_template).report(attempt, key, reason, seen)
+
+
+@dataclass(frozen=True)
+class _NamedLog:
+    """A log whose lines begin with the name of an asset."""
+
+    log: Log
+    name: str
+
+    def info(self, msg: object, /) -> None:
+        self.log.info(f"{self.name}: {msg}")
+
+    def warning(self, msg: object, /) -> None:
+        self.log.warning(f"{self.name}: {msg}")

@@ -1,0 +1,298 @@
+"""The state of one attempt to sync a connection, shared by start, wait and stop."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from dagster_rudderstack.api.models import Connection, Sync
+from dagster_rudderstack.errors import ConnectionDisabledError, UnexpectedResponseError
+from dagster_rudderstack.settings import SyncPolicy
+from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
+
+__all__ = [
+    "CurrentSync",
+    "Log",
+    "LogRecorder",
+    "LostStart",
+    "PreviousAttempt",
+    "Recorder",
+    "SyncApi",
+    "SyncAttempt",
+]
+
+NEWEST_SYNCS = 25
+"""How many syncs are listed to see what runs. A connection has one running, or a few."""
+
+
+class SyncApi(Protocol):
+    """The part of the API that a sync needs. `RudderStackClient` has it."""
+
+    def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
+        """Start a sync and return its id."""
+
+    def stop_sync(self, connection_id: str) -> None:
+        """Ask RudderStack to stop the running sync of the connection."""
+
+    def get_sync(self, connection_id: str, sync_id: str) -> Sync:
+        """Return the details of a sync."""
+
+    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> list[Sync]:
+        """Return the newest syncs, newest first."""
+
+    def get_connection(self, connection_id: str) -> Connection:
+        """Return the connection."""
+
+
+class Log(Protocol):
+    """The part of a logger that is used here."""
+
+    def info(self, msg: object, /) -> None:
+        """Log what a person may want to know."""
+
+    def warning(self, msg: object, /) -> None:
+        """Log what a person should look at."""
+
+
+class Recorder(Protocol):
+    """Records what a later attempt must know, in case this one is killed.
+
+    A recorder writes one line that people can read for each record.
+    """
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether a later attempt can read the records."""
+
+    def starting(self, known_sync_ids: Sequence[str]) -> None:
+        """Record that a start is about to be sent, and which syncs existed before."""
+
+    def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
+        """Record the sync that this attempt waits for, and whether our run started it."""
+
+    def nothing_started(self) -> None:
+        """Record that the announced start had no effect."""
+
+    def stop_requested(self, sync_id: str) -> None:
+        """Record that RudderStack was asked to stop the sync: a later attempt starts a new one."""
+
+
+@dataclass(frozen=True)
+class LogRecorder:
+    """Logs the records and keeps none, where no later attempt resumes: outside Dagster."""
+
+    request: SyncRequest
+    log: Log
+    is_durable = False
+
+    def starting(self, known_sync_ids: Sequence[str]) -> None:
+        """Do nothing: the next line says whether the start succeeded."""
+
+    def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:  # noqa: ARG002
+        """Log the sync."""
+        self.log.info(waiting_text(self.request, sync_id, origin))
+
+    def nothing_started(self) -> None:
+        """Do nothing: the error that follows says so."""
+
+    def stop_requested(self, sync_id: str) -> None:
+        """Do nothing: the caller reports the stop."""
+
+
+def waiting_text(request: SyncRequest, sync_id: str, origin: Origin) -> str:
+    """Return the line that says which sync an attempt waits for, and why that one."""
+    kind = f" ({request.sync_type})" if request.sync_type else ""
+    sync = f"sync {sync_id} of connection {request.connection}"
+    return {
+        "started": f"Started {sync}{kind}.",
+        "adopted": f"Adopted {sync}{kind}: it began after our start, whose answer was lost.",
+        "attached": f"Attached to {sync}, which another client started.",
+        "resumed": f"Resumed {sync}{kind}, which an earlier attempt waited for.",
+    }[origin]
+
+
+@dataclass(frozen=True)
+class PreviousAttempt:
+    """What an earlier attempt left behind, according to its records.
+
+    Attributes:
+        sync_id: The sync that it waited for. None if it was about to start one.
+        owned: Whether our run started that sync.
+        known_sync_ids: The syncs that existed before it started one.
+        recorded_at: When it recorded that, if that is long ago. None if it is recent.
+        is_same_run: Whether it was an attempt of the run that is still going on.
+    """
+
+    sync_id: str | None = None
+    owned: bool = True
+    known_sync_ids: frozenset[str] = frozenset()
+    recorded_at: datetime | None = None
+    is_same_run: bool = False
+
+
+@dataclass(frozen=True)
+class CurrentSync:
+    """The sync that an attempt waits for; `since` is a reading of the attempt's clock."""
+
+    sync_id: str
+    origin: Origin
+    owned: bool
+    since: float
+
+
+@dataclass(frozen=True)
+class LostStart:
+    """A start whose answer we do not have.
+
+    Attributes:
+        sent_at: When it was sent, or when this attempt learned of it, on the attempt's clock.
+        is_earlier: Whether an earlier attempt sent it, if it was sent at all.
+        recorded_at: When that earlier attempt announced it, if that is long ago.
+    """
+
+    sent_at: float
+    is_earlier: bool = False
+    recorded_at: datetime | None = None
+
+
+@dataclass
+class SyncAttempt:
+    """One attempt to sync a connection: what it was given, and how far it is.
+
+    Args:
+        api: The client.
+        request: What to sync.
+        policy: Timeouts and choices.
+        recorder: Records what a later attempt must know. None logs it and keeps nothing.
+        previous: What an earlier attempt left. None if nothing.
+        log: Gets changes, warnings and a heartbeat.
+        monotonic: Seconds that only grow.
+        jitter: A random number from 0.0 to 1.0.
+    """
+
+    api: SyncApi
+    request: SyncRequest
+    policy: SyncPolicy = field(default_factory=SyncPolicy)
+    recorder: Recorder | None = None
+    previous: PreviousAttempt | None = None
+    log: Log = field(default_factory=lambda: logging.getLogger(__name__))
+    monotonic: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
+
+    deadline: float = field(default=float("inf"), init=False)
+    current: CurrentSync | None = field(default=None, init=False)
+    last_seen: Sync | None = field(default=None, init=False)
+    """The last state of a sync that was waited for, ours or another one."""
+    known_sync_ids: frozenset[str] | None = field(default=None, init=False)
+    """The syncs that existed before our start. None until they are listed."""
+    lost_start: LostStart | None = field(default=None, init=False)
+    disabled: ConnectionDisabledError | None = field(default=None, init=False)
+    is_over: bool = field(default=False, init=False)
+    """Whether the sync has ended, so that there is nothing to stop."""
+
+    @property
+    def records(self) -> Recorder:
+        """Where this attempt records what a later one must know."""
+        return self.recorder or LogRecorder(self.request, self.log)
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that is synced."""
+        return self.request.connection_id
+
+    @property
+    def sync_id(self) -> str | None:
+        """The sync that is waited for. None until there is one."""
+        return self.current.sync_id if self.current else None
+
+    @property
+    def name(self) -> str:
+        """The sync in messages."""
+        which = f"Sync {self.sync_id}" if self.sync_id else "A sync"
+        return f"{which} of connection {self.request.connection}"
+
+    @property
+    def may_be_running(self) -> bool:
+        """Whether a sync that we started or wait for may be running."""
+        return not self.is_over and (self.current is not None or self.lost_start is not None)
+
+    @property
+    def settling_seconds_left(self) -> float:
+        """How much longer a sync may take to show up after the lost start; 0 or less: no longer."""
+        sent_at = self.lost_start.sent_at if self.lost_start else self.monotonic()
+        return sent_at + self.policy.settling_seconds - self.monotonic()
+
+    def begin(self) -> None:
+        """Let the time of the timeout begin."""
+        self.deadline = self.monotonic() + self.policy.timeout_seconds
+
+    def take_over_previous(self) -> None:
+        """Treat what an earlier attempt left as ours, without a request, so that a stop finds it.
+
+        Does nothing if this attempt has a sync or a lost start of its own.
+        """
+        previous = self.previous
+        if previous is None or self.current is not None or self.lost_start is not None:
+            return
+        if previous.sync_id is not None:
+            since = self.monotonic()
+            self.current = CurrentSync(previous.sync_id, "resumed", previous.owned, since)
+        else:
+            self.known_sync_ids = previous.known_sync_ids
+            self.lost_start = LostStart(
+                self.monotonic(), is_earlier=True, recorded_at=previous.recorded_at
+            )
+
+    def wait_on(self, sync_id: str, origin: Origin, *, owned: bool) -> CurrentSync:
+        """Make a sync the one that this attempt waits for, and record it."""
+        current = CurrentSync(sync_id, origin, owned, self.monotonic())
+        self.current = current
+        self.lost_start = self.last_seen = None
+        self.record(lambda: self.records.waiting(sync_id, origin, owned=owned))
+        return current
+
+    def report(self, sync: Sync, origin: Origin) -> SyncReport:
+        """Return the report of our sync, which succeeded."""
+        return SyncReport(
+            **dict(sync),
+            connection_id=self.connection_id,
+            sync_type=self.request.sync_type,
+            origin=origin,
+        )
+
+    def record(self, write: Callable[[], None]) -> None:
+        """Write a record that must not fail a running sync, or its stop."""
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - a database can fail in many ways
+            self.log.warning(
+                f"{self.name} could not be recorded, so a retry may not find it: {error}"
+            )
+
+    # --- requests, each sent once
+
+    def get_sync(self, sync_id: str) -> Sync:
+        """Return the details of a sync of the connection.
+
+        Raises:
+            UnexpectedResponseError: If the answer is about another sync. That is a gateway's
+                mistake and treated as transient. The other sync's data is never reported.
+        """
+        sync = self.api.get_sync(self.connection_id, sync_id)
+        if sync.id == sync_id.strip():
+            return sync
+        path = f"/retl-connections/{self.connection_id}/syncs/{sync_id}"
+        raise UnexpectedResponseError(
+            f"RudderStack's answer to GET {path} is about another sync, {sync.id!r}.",
+            method="GET",
+            path=path,
+        )
+
+    def list_syncs(self) -> list[Sync]:
+        """Return the newest syncs of the connection, newest first."""
+        return self.api.list_syncs(self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)

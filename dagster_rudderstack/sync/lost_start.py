@@ -1,0 +1,46 @@
+"""Finds the sync of a start whose answer was lost.
+
+Before each start the syncs of the connection are listed. A sync that was not in that list began
+after the start, so it is adopted. Clocks are not compared, so a clock that is minutes off
+does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
+from dagster_rudderstack.sync.decisions import began_since, failure_of
+
+__all__ = ["adopt", "candidates", "has_failed_before"]
+
+
+def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
+    """Return the syncs that the lost start may have started, oldest first."""
+    lost = attempt.lost_start
+    recorded_at = lost.recorded_at if lost else None
+    return began_since(listed, attempt.known_sync_ids or (), recorded_at)
+
+
+def has_failed_before(attempt: SyncAttempt, found: Sequence[Sync]) -> bool:
+    """Whether the sync that an earlier attempt started has failed, so that a new one is due."""
+    first = found[0]
+    has_failed = first.is_over and failure_of(first, attempt.request) is not None
+    return has_failed and attempt.lost_start is not None and attempt.lost_start.is_earlier
+
+
+def adopt(attempt: SyncAttempt, found: Sequence[Sync]) -> CurrentSync:
+    """Wait for the first sync that began after our start.
+
+    If several began, the first one may be another client's, so it is never stopped.
+    """
+    first, *others = found
+    current = attempt.wait_on(first.id, "adopted", owned=not others)
+    if others:
+        names = ", ".join(each.id for each in others)
+        attempt.log.warning(
+            f"More syncs began after our start ({names}), so {first.id} may be another client's. "
+            "It is waited for and never stopped."
+        )
+    return current

@@ -1,0 +1,61 @@
+"""What is asked for, and what comes back: a request for a sync, and the report of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.settings import SyncType, checked_id, checked_sync_type
+
+__all__ = ["Origin", "SyncReport", "SyncRequest"]
+
+Origin = Literal["started", "adopted", "attached", "resumed"]
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """A request for one sync of a connection.
+
+    Attributes:
+        connection_id: The connection to sync.
+        sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+        connection_name: A name that people know the connection by. None if it has none.
+
+    Raises:
+        InvalidSettingError: If the id or the sync type cannot be right.
+    """
+
+    connection_id: str
+    sync_type: SyncType | None = None
+    connection_name: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "connection_id", checked_id(self.connection_id, "connection_id"))
+        checked_sync_type(self.sync_type)
+
+    @property
+    def connection(self) -> str:
+        """The connection in messages: its name where it is known, and its id."""
+        return connection_text(self.connection_id, self.connection_name)
+
+
+def connection_text(connection_id: str, name: str | None = None) -> str:
+    """Return a connection as messages call it: `CRM contacts (2hke…)`, or the id alone."""
+    return f"{name} ({connection_id})" if name else connection_id
+
+
+class SyncReport(Sync):
+    """A sync that succeeded, and how this attempt came to wait for it.
+
+    Attributes:
+        connection_id: The connection.
+        sync_type: The sync type that was asked for. None means that RudderStack chose.
+        origin: `started` by this attempt; `adopted`: started by this attempt, though the answer to
+            the start was lost; `attached`: started by another client; `resumed`: started or
+            attached by an earlier attempt of this run.
+    """
+
+    connection_id: str
+    sync_type: SyncType | None = None
+    origin: Origin = "started"

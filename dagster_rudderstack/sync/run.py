@@ -1,0 +1,73 @@
+"""The life of a sync: start or resume it, wait for its end, report it.
+
+Each function is a task: it makes requests and yields the seconds to wait. The decisions are pure
+functions in `decisions`.
+"""
+
+from __future__ import annotations
+
+from dagster_rudderstack.settings import checked_id
+from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
+from dagster_rudderstack.sync.decisions import failure_of
+from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.start import resume_or_start
+from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.sync.wait import ask, wait_for
+
+__all__ = ["attach", "start_and_wait", "start_only"]
+
+
+def start_and_wait(attempt: SyncAttempt) -> Task[SyncReport]:
+    """Start or resume a sync, wait for its end and report it.
+
+    Raises:
+        SyncError: If it did not succeed, or its end is unknown.
+        ApiError: If it was not started.
+    """
+    attempt.begin()
+    current = yield from resume_or_start(attempt)
+    return (yield from _wait_and_report(attempt, current))
+
+
+def start_only(attempt: SyncAttempt) -> Task[str]:
+    """Start or resume a sync and return its id, without waiting for its end.
+
+    Raises:
+        SyncError: If it cannot be started.
+        ApiError: If it was not started.
+    """
+    attempt.begin()
+    current = yield from resume_or_start(attempt)
+    return current.sync_id
+
+
+def attach(attempt: SyncAttempt, sync_id: str, *, owned: bool = False) -> Task[SyncReport]:
+    """Wait for a sync that is already started, and report it.
+
+    Args:
+        attempt: The attempt that waits.
+        sync_id: The sync.
+        owned: Whether our run started it, so that a timeout may stop it.
+
+    Raises:
+        SyncError: If it did not succeed, or its end is unknown.
+        ApiError: If RudderStack does not know the sync, or refuses the token.
+    """
+    attempt.begin()
+    checked_id(sync_id, "sync_id")
+    if not owned:
+        # Asked before any error is tolerated, so that a wrong id or token fails at once.
+        attempt.last_seen = yield from ask(
+            attempt, lambda: attempt.get_sync(sync_id), may_be_running=False
+        )
+    current = attempt.wait_on(sync_id, "started" if owned else "attached", owned=owned)
+    return (yield from _wait_and_report(attempt, current))
+
+
+def _wait_and_report(attempt: SyncAttempt, current: CurrentSync) -> Task[SyncReport]:
+    sync = yield from wait_for(attempt, current.sync_id, current.since)
+    attempt.is_over = True
+    failure = failure_of(sync, attempt.request)
+    if failure is not None:
+        raise failure
+    return attempt.report(sync, current.origin)

@@ -1,0 +1,306 @@
+"""Starts a sync at most once, or finds the one to wait for.
+
+The start is sent again only if it certainly had no effect. If its answer is lost, a sync that was
+not listed before is adopted. The start is repeated only when none shows up within the settling
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dagster_rudderstack.api.models import Connection, Sync
+from dagster_rudderstack.errors import (
+    ApiError,
+    ConnectionDisabledError,
+    NotFoundError,
+    PermissionDeniedError,
+    SyncAlreadyRunningError,
+)
+from dagster_rudderstack.sync.attempt import CurrentSync, LostStart, SyncAttempt
+from dagster_rudderstack.sync.decisions import (
+    StartAnswer,
+    duration_text,
+    failure_of,
+    judge_start,
+    running_among,
+)
+from dagster_rudderstack.sync.lost_start import adopt, candidates, has_failed_before
+from dagster_rudderstack.sync.retry import delay_after
+from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.sync.wait import ask, pause, wait_for
+from dagster_rudderstack.text import one_line
+
+__all__ = ["resume_or_start"]
+
+
+def resume_or_start(attempt: SyncAttempt) -> Task[CurrentSync]:
+    """Return the sync to wait for: one that an earlier attempt left, or a new one.
+
+    Raises:
+        SyncAlreadyRunningError: If another sync runs and `on_running_sync` is `fail`.
+        ConnectionDisabledError: If the connection is disabled.
+        SyncError: If the sync that an earlier attempt of this run left must not be started again.
+        ApiError: If no sync was started.
+    """
+    current = yield from _resume(attempt)
+    if current is None:
+        yield from _check_connection(attempt)
+        current = yield from _start(attempt)
+    return current
+
+
+# --- what an earlier attempt left
+
+
+def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
+    """Return the sync that an earlier attempt left, if there is one to wait for or to report."""
+    previous = attempt.previous
+    if previous is None:
+        return None
+    if previous.sync_id is None:
+        attempt.log.info(
+            f"An earlier attempt was about to start a sync of connection "
+            f"{attempt.request.connection}. Looking for it before another one is started."
+        )
+        attempt.take_over_previous()
+        return None
+    sync = yield from _find(attempt, previous.sync_id)
+    failure = failure_of(sync, attempt.request) if sync and sync.is_over else None
+    if failure is not None and previous.is_same_run and not failure.retryable:
+        # A step retry that another sync asked for does not restart what a person stopped.
+        raise failure
+    if sync is None or failure is not None:
+        state = f"ended with status {sync.status!r}" if sync else "is unknown to RudderStack"
+        attempt.log.info(
+            f"Sync {previous.sync_id} of an earlier attempt {state}. Starting a new one."
+        )
+        return None
+    return attempt.wait_on(previous.sync_id, "resumed", owned=previous.owned)
+
+
+def _find(attempt: SyncAttempt, sync_id: str) -> Task[Sync | None]:
+    """Return a sync of an earlier attempt, or None if RudderStack does not know it.
+
+    The list of syncs decides: it may show a sync whose details are not found.
+    """
+    give_up_at = attempt.monotonic() + attempt.policy.settling_seconds
+
+    def look() -> Sync | None:
+        try:
+            return attempt.get_sync(sync_id)
+        except NotFoundError:
+            # A sync can be unknown for its first seconds.
+            if attempt.monotonic() >= give_up_at:
+                return None
+            raise
+
+    sync = yield from ask(attempt, look, may_be_running=True)
+    if sync is not None:
+        return sync
+    listed = yield from ask(attempt, attempt.list_syncs, may_be_running=True)
+    return next((each for each in listed if each.id == sync_id), None)
+
+
+# --- before the start
+
+
+def _check_connection(attempt: SyncAttempt) -> Task[None]:
+    """Read the connection: whether it is enabled, and whether RudderStack also schedules it.
+
+    Raises:
+        ConnectionDisabledError: If it is disabled and no earlier start has to be looked for.
+    """
+    if not attempt.policy.check_connection:
+        return
+    connection = yield from ask(
+        attempt,
+        lambda: _read_connection(attempt),
+        may_be_running=attempt.lost_start is not None,
+    )
+    if connection is None:
+        return
+    if not connection.enabled:
+        attempt.disabled = ConnectionDisabledError(
+            f"Connection {attempt.request.connection} is disabled in RudderStack and does not "
+            "sync. Enable it in the dashboard. (Assets and ops with on_disabled='skip' skip it.)",
+            connection_id=attempt.connection_id,
+        )
+        if attempt.lost_start is None:
+            raise attempt.disabled
+    _warn_of_schedule(attempt, connection)
+
+
+def _read_connection(attempt: SyncAttempt) -> Connection | None:
+    """Return the connection, or None with a warning if the token may not read it."""
+    try:
+        return attempt.api.get_connection(attempt.connection_id)
+    except PermissionDeniedError as error:
+        attempt.log.warning(f"The connection is not checked before its sync. {error}")
+        return None
+
+
+def _warn_of_schedule(attempt: SyncAttempt, connection: Connection) -> None:
+    schedule = connection.schedule
+    if schedule is not None and schedule.type.lower() != "manual":
+        attempt.log.warning(
+            f"RudderStack also starts connection {attempt.request.connection} by itself (its "
+            f"schedule is {one_line(schedule.type, 40)!r}). Set the schedule to Manual in the "
+            "dashboard, so that Dagster alone decides when it syncs."
+        )
+
+
+# --- the start
+
+
+def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
+    """Start a sync, or find one that makes a start unnecessary."""
+    failures = conflicts = 0
+    failure: ApiError | None = None
+    while True:
+        found = yield from _look_before_start(attempt)
+        if found is not None:
+            return found
+        if attempt.disabled is not None:
+            attempt.records.nothing_started()
+            raise attempt.disabled
+        if failure is not None and failures > attempt.policy.retry.max_retries:
+            attempt.records.nothing_started()
+            raise failure
+        try:
+            return attempt.wait_on(_send_start(attempt), "started", owned=True)
+        except ApiError as error:
+            answer = judge_start(error)
+            if answer is StartAnswer.RUNNING:
+                conflicts += 1
+                yield from _handle_conflict(attempt, error, conflicts)
+                continue
+            failures, failure = failures + 1, error
+            yield from _handle_failure(attempt, error, answer, failures)
+
+
+def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
+    """List the newest syncs. Return the one to wait for, or None if a start may be sent."""
+    looks = 0
+    while True:
+        listed = yield from ask(
+            attempt, attempt.list_syncs, may_be_running=attempt.lost_start is not None
+        )
+        if attempt.lost_start is not None:
+            looks += 1
+            found = candidates(attempt, listed)
+            if found and not has_failed_before(attempt, found):
+                return adopt(attempt, found)
+            left = attempt.settling_seconds_left
+            if not found and left > 0:
+                delay = attempt.policy.retry.delay_seconds(looks, None, attempt.jitter())
+                yield from pause(attempt, min(delay, left))
+                continue
+            _give_up_lost_start(attempt, found)
+        running = running_among(listed)
+        if running:
+            current = yield from _handle_running(attempt, running[0])
+            if current is not None:
+                return current
+            continue
+        if attempt.lost_start is None or attempt.lost_start.is_earlier:
+            _announce(attempt, frozenset(sync.id for sync in listed))
+        return None
+
+
+def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
+    if failed:
+        attempt.log.info(f"Sync {failed[0].id} of an earlier attempt failed. Starting a new one.")
+        attempt.lost_start = None
+    else:
+        attempt.log.info("No sync has shown up since the lost start.")
+
+
+def _announce(attempt: SyncAttempt, known: frozenset[str]) -> None:
+    """Record which syncs exist before the start, unless that is recorded already."""
+    # A later attempt judges an old record by its time, so this attempt writes one of its own.
+    is_earlier = attempt.lost_start is not None and attempt.lost_start.is_earlier
+    if known != attempt.known_sync_ids or is_earlier:
+        attempt.known_sync_ids = known
+        attempt.records.starting(sorted(known))
+
+
+def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None]:
+    """Another sync runs: attach to it, fail, or wait for its end and return None."""
+    choice = attempt.policy.on_running_sync
+    if choice == "fail":
+        raise _already_running(attempt, sync)
+    if choice == "attach":
+        return attempt.wait_on(sync.id, "attached", owned=False)
+    attempt.log.info(
+        f"Sync {sync.id} of connection {attempt.request.connection} is already running. It may "
+        "have begun before the upstream tables were rebuilt. Waiting for its end before ours "
+        "starts."
+    )
+    yield from wait_for(attempt, sync.id, attempt.monotonic())
+    return None
+
+
+def _already_running(attempt: SyncAttempt, sync: Sync | None) -> SyncAlreadyRunningError:
+    name = f" ({sync.id})" if sync else ""
+    return SyncAlreadyRunningError(
+        f"A sync of connection {attempt.request.connection} is already running{name}, and "
+        "on_running_sync is 'fail'. Wait for its end, or choose 'wait' or 'attach'.",
+        connection_id=attempt.connection_id,
+        sync=sync,
+    )
+
+
+def _send_start(attempt: SyncAttempt) -> str:
+    # Marked as lost before the request, since an interrupt may come during it. The mark is removed
+    # when we have the sync's id, or know that no sync was started.
+    before = attempt.lost_start
+    attempt.lost_start = LostStart(attempt.monotonic())
+    try:
+        return attempt.api.start_sync(attempt.connection_id, attempt.request.sync_type)
+    except ApiError as error:
+        if judge_start(error) is not StartAnswer.LOST:
+            attempt.lost_start = before
+            if before is None:
+                _withdraw(attempt)
+        raise
+
+
+def _withdraw(attempt: SyncAttempt) -> None:
+    """Record that the announced start had no effect.
+
+    Otherwise the next attempt would adopt a sync that another client starts until then.
+    """
+    attempt.known_sync_ids = None
+    attempt.records.nothing_started()
+
+
+def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> Task[None]:
+    """RudderStack refused the start because a sync runs: look for it again, or fail."""
+    if attempt.policy.on_running_sync == "fail" and attempt.lost_start is None:
+        raise _already_running(attempt, None) from error
+    attempt.log.info(f"RudderStack says that a sync is already running. Looking for it. {error}")
+    # The list may show the other sync a little later than the start does.
+    delay = attempt.policy.retry.delay_seconds(conflicts, None, attempt.jitter())
+    yield from pause(attempt, delay)
+
+
+def _handle_failure(
+    attempt: SyncAttempt, error: ApiError, answer: StartAnswer, failures: int
+) -> Task[None]:
+    """Wait before the next look after a failed start, or raise if another try is of no use."""
+    if answer is StartAnswer.LOST:
+        attempt.log.warning(
+            f"The answer to the start of connection {attempt.request.connection} was lost, so a "
+            f"sync may have been started or not. Looking for it. {error}"
+        )
+        return
+    if answer is StartAnswer.REFUSED:
+        if attempt.lost_start is None:
+            raise error
+        if attempt.settling_seconds_left <= 0:
+            _withdraw(attempt)
+            raise error
+    delay = delay_after(error, failures, attempt.policy.retry, attempt.jitter())
+    attempt.log.warning(f"{error} Trying again in {duration_text(delay)}.")
+    yield from pause(attempt, delay)

@@ -1,0 +1,96 @@
+"""Stops our sync, and only ours.
+
+`POST /stop` acts on a connection and not on a sync, so each try looks first at what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.throttle import urgent
+from dagster_rudderstack.errors import ApiError
+from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
+from dagster_rudderstack.sync.lost_start import adopt, candidates
+from dagster_rudderstack.sync.retry import delay_after
+from dagster_rudderstack.sync.task import Task
+
+__all__ = ["STOP_GRACE_SECONDS", "StopOutcome", "stop"]
+
+STOP_GRACE_SECONDS = 15.0
+"""How long a stop may take. Kubernetes kills a pod 30 s after it asked it to end."""
+
+MAX_DELAY_SECONDS = 2.0
+"""The longest wait between two tries: a stop has seconds, not minutes."""
+
+
+class StopOutcome(Enum):
+    """What a stop achieved, in words for a person."""
+
+    REQUESTED = "RudderStack was asked to stop it"
+    OVER = "it was over already"
+    NOT_OWNED = "it was left running, since another client started it"
+    OTHERS_RUNNING = (
+        "it was left running, since a stop would also end other syncs of the connection"
+    )
+    NOTHING_STARTED = "no sync had been started"
+    NOT_SEEN = (
+        "it was being started and has not shown up yet; if it runs later, stop it in RudderStack's "
+        "dashboard"
+    )
+    UNKNOWN = "it could not be stopped, since RudderStack did not answer; look in its dashboard"
+
+
+def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Task[StopOutcome]:
+    """Stop the sync of an attempt if our run started it and no other sync runs.
+
+    Args:
+        attempt: The attempt, which may have been interrupted anywhere.
+        grace_seconds: How long to try. 0 tries once.
+    """
+    give_up_at = attempt.monotonic() + grace_seconds
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            # A pause after a 429 may be longer than the time that a stop has.
+            with urgent():
+                outcome = _try_once(attempt)
+            delay = attempt.policy.retry.delay_seconds(tries, None, attempt.jitter())
+        except ApiError as error:
+            outcome = StopOutcome.UNKNOWN
+            delay = delay_after(error, tries, attempt.policy.retry, attempt.jitter())
+            if attempt.monotonic() + min(delay, MAX_DELAY_SECONDS) > give_up_at:
+                attempt.log.warning(f"The sync could not be stopped. {error}")
+        delay = min(delay, MAX_DELAY_SECONDS)
+        may_change = outcome in (StopOutcome.UNKNOWN, StopOutcome.NOT_SEEN)
+        if not may_change or attempt.monotonic() + delay > give_up_at:
+            return outcome
+        yield delay
+
+
+def _try_once(attempt: SyncAttempt) -> StopOutcome:
+    if attempt.current is None and attempt.lost_start is None:
+        return StopOutcome.NOTHING_STARTED
+    listed = attempt.list_syncs()
+    current = attempt.current or _started_by_lost_start(attempt, listed)
+    if current is None:
+        is_settled = attempt.settling_seconds_left <= 0
+        return StopOutcome.NOTHING_STARTED if is_settled else StopOutcome.NOT_SEEN
+    if not current.owned:
+        return StopOutcome.NOT_OWNED
+    if attempt.get_sync(current.sync_id).is_over:
+        return StopOutcome.OVER
+    # An unknown status counts as running here: better one sync too many goes on than another
+    # client's is stopped.
+    if any(sync.id != current.sync_id and not sync.is_over for sync in listed):
+        return StopOutcome.OTHERS_RUNNING
+    attempt.api.stop_sync(attempt.connection_id)
+    attempt.record(lambda: attempt.records.stop_requested(current.sync_id))
+    return StopOutcome.REQUESTED
+
+
+def _started_by_lost_start(attempt: SyncAttempt, listed: Sequence[Sync]) -> CurrentSync | None:
+    found = candidates(attempt, listed)
+    return adopt(attempt, found) if found else None
