@@ -18,13 +18,13 @@ from dagster_rudderstack.options import (
     asset_options,
 )
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import checked_id
 from dagster_rudderstack.step.dagster_step import current_step
 from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferred
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.text import identifier
+from dagster_rudderstack.validation import checked_id
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -16,9 +16,9 @@ from dagster_rudderstack.options import (
     sync_options,
 )
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import checked_id
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.text import identifier
+from dagster_rudderstack.validation import checked_id
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

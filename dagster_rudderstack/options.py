@@ -14,10 +14,8 @@ from pydantic import ConfigDict, Field, model_validator
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import (
-    OnDisabled,
-    OnRunningSync,
-    SyncType,
+from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.validation import (
     check_names,
     checked_choice,
     checked_seconds,

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import dagster as dg
 from dagster import get_dagster_logger
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.api.throttle import shared_throttle
+from dagster_rudderstack.env_settings import (
+    RENAMED_SETTINGS,
+    check_settings,
+    is_env_var,
+    policy_from,
+    read_setting,
+    resolved,
+    settings_of,
+)
 from dagster_rudderstack.errors import (
     InvalidSettingError,
     RudderStackError,
@@ -27,17 +36,6 @@ from dagster_rudderstack.settings import (
     RetryPolicy,
     StopOnTermination,
     SyncPolicy,
-    api_base_url,
-    check_names,
-    check_one_address,
-    check_proxy_is_near,
-    checked_dashboard_url,
-    checked_headers,
-    checked_id,
-    checked_proxy_url,
-    checked_sync_type,
-    checked_token,
-    is_loopback_url,
 )
 from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, current_step
 from dagster_rudderstack.step.interrupts import StopSettings
@@ -45,6 +43,14 @@ from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack.validation import (
+    api_base_url,
+    check_names,
+    check_one_address,
+    checked_id,
+    checked_sync_type,
+    is_loopback_url,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,53 +60,36 @@ if TYPE_CHECKING:
 __all__ = ["RudderStackResource"]
 
 STOP_PATIENCE = 5
-"""Seconds that a request of a stop may take: some of them must fit into the grace time."""
+"""Seconds that a request of a stop may take. Several must fit into the grace time."""
 
 _T = TypeVar("_T")
-_R = TypeVar("_R", bound="RudderStackResource")
 
 
-def _default(policy: type[Policy], field: str) -> Any:
-    return policy.model_fields[field].default
+def _setting(policy: type[Policy], name: str) -> Any:
+    """Return the field of a setting, as its policy declares it.
 
-
-_POLICY_SETTINGS: dict[str, tuple[type[Policy], str]] = {
-    "connect_timeout_seconds": (RequestPolicy, "connect_timeout_seconds"),
-    "read_timeout_seconds": (RequestPolicy, "read_timeout_seconds"),
-    "max_concurrent_requests": (RequestPolicy, "max_concurrent_requests"),
-    "max_requests_per_second": (RequestPolicy, "max_requests_per_second"),
-    "request_max_retries": (RetryPolicy, "max_retries"),
-    "poll_min_interval_seconds": (PollPolicy, "min_interval_seconds"),
-    "poll_max_interval_seconds": (PollPolicy, "max_interval_seconds"),
-    "poll_growth": (PollPolicy, "growth"),
-    "poll_jitter": (PollPolicy, "jitter"),
-    "sync_timeout_seconds": (SyncPolicy, "timeout_seconds"),
-    "stop_on_timeout": (SyncPolicy, "stop_on_timeout"),
-    "outage_tolerance_seconds": (SyncPolicy, "outage_tolerance_seconds"),
-    "start_settling_seconds": (SyncPolicy, "settling_seconds"),
-    "on_running_sync": (SyncPolicy, "on_running_sync"),
-    "stop_on_termination": (SyncPolicy, "stop_on_termination"),
-    "check_connection": (SyncPolicy, "check_connection"),
-}
-"""Which policy checks a setting, and under which name."""
+    Its constraints are left to the policy: an EnvVar has no value yet that could be checked.
+    """
+    field = policy.model_fields[name]
+    return Field(default=field.default, description=field.description)
 
 
 class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
-    """A RudderStack workspace, to start and watch Reverse ETL syncs with.
+    """A RudderStack workspace: starts Reverse ETL syncs and waits for them.
 
     Use it in assets and ops, or outside Dagster:
 
         with RudderStackResource(access_token=EnvVar("RUDDERSTACK_ACCESS_TOKEN")) as rudderstack:
             report = rudderstack.sync_and_poll("2hkeBOp0lGJpMPyur0oXUxxIDhw")
 
-    Requests share kept-alive connections, opened by the first request and closed with the resource,
-    or when nothing refers to it any more. (There is no Dagster teardown on purpose: a resource that
-    has one cannot be used with a plain `build_asset_context` in a test.)
-    Strings and whole numbers can come from an `EnvVar`; they are checked when it is read.
+    Requests share kept-alive connections. The first request opens them, and they are closed with
+    the resource, or when nothing refers to it any more. (It has no Dagster teardown on purpose: a
+    resource that has one cannot be used with a plain `build_asset_context` in a test.)
+    Strings and whole numbers can come from an `EnvVar`, and are checked when it is read.
 
     Raises:
-        pydantic.ValidationError: for a value that cannot be right, naming the setting, the value
-            and what would be right; and for a setting that does not exist.
+        pydantic.ValidationError: If a value cannot be right, or a setting does not exist. The
+            message names the setting, the value and what would be right.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -109,13 +98,13 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         repr=False,
         json_schema_extra={"dagster__is_secret": True},
         description=(
-            "Service access token of the workspace, or a personal access token. Give an EnvVar: "
-            "Dagster stores what is written in code."
+            "Service access token of the workspace, or a personal access token. Use an EnvVar: "
+            "Dagster stores a token that is written in code."
         ),
     )
     region: Optional[str] = Field(  # noqa: UP045 - Dagster's config takes Optional, not unions
         default=None,
-        description="Region of the workspace: 'us' (default) or 'eu'. Leave out with api_url.",
+        description="Region of the workspace: 'us' (default) or 'eu'. Leave it out if api_url is set.",
     )
     api_url: Optional[str] = Field(  # noqa: UP045
         default=None,
@@ -124,28 +113,12 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             "https://host[/prefix]. Plain http is accepted for this machine only."
         ),
     )
-    connect_timeout_seconds: int = Field(
-        default=_default(RequestPolicy, "connect_timeout_seconds"),
-        description="Seconds to reach the API.",
-    )
-    read_timeout_seconds: int = Field(
-        default=_default(RequestPolicy, "read_timeout_seconds"),
-        description="Seconds without a sign of an answer after which a request has failed.",
-    )
-    request_max_retries: int = Field(
-        default=_default(RetryPolicy, "max_retries"),
-        description=(
-            "How often a request that is safe to repeat is tried again after a passing error, "
-            "with growing waits (6: about a minute); 0: never. A start is never simply repeated."
-        ),
-    )
-    max_concurrent_requests: int = Field(
-        default=_default(RequestPolicy, "max_concurrent_requests"),
-        description="Requests under way at once, for all syncs of one process together.",
-    )
-    max_requests_per_second: Optional[float] = Field(  # noqa: UP045
-        default=None,
-        description="Requests per second for all syncs of one process together; none: no limit.",
+    connect_timeout_seconds: int = _setting(RequestPolicy, "connect_timeout_seconds")
+    read_timeout_seconds: int = _setting(RequestPolicy, "read_timeout_seconds")
+    request_max_retries: int = _setting(RetryPolicy, "request_max_retries")
+    max_concurrent_requests: int = _setting(RequestPolicy, "max_concurrent_requests")
+    max_requests_per_second: Optional[float] = _setting(  # noqa: UP045
+        RequestPolicy, "max_requests_per_second"
     )
     ca_bundle: Optional[str] = Field(  # noqa: UP045
         default=None,
@@ -155,82 +128,30 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         default=None,
         repr=False,
         json_schema_extra={"dagster__is_secret": True},
-        description="Proxy for the API; none: HTTPS_PROXY and the like are obeyed.",
+        description="Proxy for the API. Without it, HTTPS_PROXY and the like are obeyed.",
     )
     extra_headers: dict[str, str] = Field(
         default={},
         repr=False,
-        description="Headers to send with each request, for a gateway in between.",
+        description="Headers to send with each request, for a gateway in front of the API.",
     )
-    poll_min_interval_seconds: float = Field(
-        default=_default(PollPolicy, "min_interval_seconds"),
-        description="Shortest wait between two looks at a running sync, in seconds.",
-    )
-    poll_max_interval_seconds: float = Field(
-        default=_default(PollPolicy, "max_interval_seconds"),
-        description="Longest wait between two looks at a running sync, in seconds.",
-    )
-    poll_growth: float = Field(
-        default=_default(PollPolicy, "growth"),
-        description=(
-            "The wait as a fraction of the time that the sync has taken: 0.05 looks after 5 % "
-            "more; 0 always waits the shortest interval."
-        ),
-    )
-    poll_jitter: float = Field(
-        default=_default(PollPolicy, "jitter"),
-        description="Share of each wait that is random, 0 to 1, so that syncs do not ask in step.",
-    )
-    sync_timeout_seconds: int = Field(
-        default=_default(SyncPolicy, "timeout_seconds"),
-        description=(
-            "Seconds that a sync may take, waiting for another one included, before the step fails."
-        ),
-    )
-    stop_on_timeout: bool = Field(
-        default=_default(SyncPolicy, "stop_on_timeout"),
-        description="Whether the timeout stops the sync in RudderStack, if we started it.",
-    )
-    outage_tolerance_seconds: int = Field(
-        default=_default(SyncPolicy, "outage_tolerance_seconds"),
-        description=(
-            "Seconds that RudderStack may be out of reach while a sync runs before the step fails."
-        ),
-    )
-    start_settling_seconds: int = Field(
-        default=int(_default(SyncPolicy, "settling_seconds")),
-        description=(
-            "Seconds that a sync may take to show up after a start whose answer was lost, before "
-            "another start is sent."
-        ),
-    )
-    on_running_sync: OnRunningSync = Field(
-        default=_default(SyncPolicy, "on_running_sync"),
-        description=(
-            "When a sync of the connection is running already: 'wait' for its end and start ours, "
-            "'attach' to it and report it, or 'fail'."
-        ),
-    )
-    stop_on_termination: StopOnTermination = Field(
-        default=_default(SyncPolicy, "stop_on_termination"),
-        description=(
-            "When an interrupted step stops its sync: 'run_canceled' if somebody canceled the run "
-            "(an evicted worker leaves it for the retry), 'always' or 'never'."
-        ),
-    )
-    check_connection: bool = Field(
-        default=_default(SyncPolicy, "check_connection"),
-        description=(
-            "Whether to read the connection before a start: a disabled one fails at once, one "
-            "that RudderStack also runs on its own schedule gets a warning."
-        ),
-    )
+    poll_min_interval_seconds: float = _setting(PollPolicy, "poll_min_interval_seconds")
+    poll_max_interval_seconds: float = _setting(PollPolicy, "poll_max_interval_seconds")
+    poll_growth: float = _setting(PollPolicy, "poll_growth")
+    poll_jitter: float = _setting(PollPolicy, "poll_jitter")
+    sync_timeout_seconds: int = _setting(SyncPolicy, "sync_timeout_seconds")
+    stop_on_timeout: bool = _setting(SyncPolicy, "stop_on_timeout")
+    outage_tolerance_seconds: int = _setting(SyncPolicy, "outage_tolerance_seconds")
+    start_settling_seconds: int = _setting(SyncPolicy, "start_settling_seconds")
+    on_running_sync: OnRunningSync = _setting(SyncPolicy, "on_running_sync")
+    stop_on_termination: StopOnTermination = _setting(SyncPolicy, "stop_on_termination")
+    check_connection: bool = _setting(SyncPolicy, "check_connection")
     dashboard_url: Optional[str] = Field(  # noqa: UP045
         default=None,
         description=(
             "Address of a sync's page in RudderStack's dashboard, with {connection_id} and "
-            "{sync_id} in their places; shown as a link. RudderStack documents no such address, "
-            "so there is no default."
+            "{sync_id} in their places. It is shown as a link. There is no default, since "
+            "RudderStack documents no such address."
         ),
     )
 
@@ -245,15 +166,15 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     @model_validator(mode="wrap")
     @classmethod
     def _checked(cls, data: Any, build: ModelWrapValidatorHandler["Self"]) -> "Self":
-        """Check every setting whose value is known; an EnvVar's is checked when it is read.
+        """Check every setting whose value is known. An EnvVar is checked when it is read.
 
-        Of an EnvVar that is given the model sees its name (0 for EnvVar.int): only what comes in
-        tells. One that is a default, as a subclass may have it, comes out as it is.
+        The model sees the name of an EnvVar (0 for EnvVar.int) instead of its value, so the input
+        decides. An EnvVar that is the default of a subclass is seen as it is.
         """
         if isinstance(data, cls):
             return build(data)
         given = data if isinstance(data, Mapping) else {}
-        check_names(given, cls.model_fields, _RENAMED)
+        check_names(given, cls.model_fields, RENAMED_SETTINGS)
         # A subclass may have a default, which counts as given.
         has_default = not cls.model_fields["access_token"].is_required()
         if given.get("access_token", "" if has_default else None) is None:
@@ -263,29 +184,32 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             )
         resource = build(data)
         values = resource.__dict__
-        unread = {name for name in values if _is_env_var(given.get(name, values[name]))}
-        _check({name: values[name] for name in values if name not in unread})
+        unread = {name for name in values if is_env_var(given.get(name, values[name]))}
+        check_settings({name: values[name] for name in values if name not in unread})
         check_one_address(values["region"], values["api_url"])
         return resource
 
     def sync_policy(
         self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
     ) -> SyncPolicy:
-        """Return the settings of a sync; None: as the resource says."""
-        known = {name: _read(name, setting) for name, setting in _settings(self).items()}
+        """Return the policy of a sync. None takes the resource's own setting."""
+        known = {name: read_setting(name, setting) for name, setting in settings_of(self).items()}
         if on_running_sync is not None:
             known["on_running_sync"] = on_running_sync
         if timeout_seconds is not None:
             known["sync_timeout_seconds"] = timeout_seconds
-        policy = _policy(SyncPolicy, known)
+        policy = policy_from(SyncPolicy, known)
         return policy.model_copy(
-            update={"retry": _policy(RetryPolicy, known), "poll": _policy(PollPolicy, known)}
+            update={
+                "retry": policy_from(RetryPolicy, known),
+                "poll": policy_from(PollPolicy, known),
+            }
         )
 
     # --- the client
 
     def get_client(self) -> "RudderStackClient":
-        """Return the client of the API, one per use of the resource; its calls are not retried."""
+        """Return the client of the API. Its calls are not retried."""
         with self._lock:
             if self._client is None:
                 self._client = self._new_client()
@@ -297,24 +221,24 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         return StopSettings(self.stop_on_termination, lambda: self._new_client(STOP_PATIENCE))
 
     def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
-        # httpx comes along, whose import takes longer than all else; definitions load without it.
+        # Imported late, since it imports httpx, which definitions do not need to load.
         from dagster_rudderstack.api.client import (  # noqa: PLC0415 - see above
             ClientSettings,
             RudderStackClient,
         )
 
-        resolved = _resolved(self)
-        base_url = api_base_url(resolved.region, resolved.api_url)
-        requests = _policy(RequestPolicy, resolved.__dict__)
+        known = resolved(self)
+        base_url = api_base_url(known.region, known.api_url)
+        requests = policy_from(RequestPolicy, known.__dict__)
         if patience_seconds is not None:
             requests = requests.within(patience_seconds)
         settings = ClientSettings(
             base_url=base_url,
-            access_token=resolved.access_token,
+            access_token=known.access_token,
             requests=requests,
-            ca_bundle=resolved.ca_bundle,
-            proxy_url=resolved.proxy_url,
-            extra_headers=resolved.extra_headers,
+            ca_bundle=known.ca_bundle,
+            proxy_url=known.proxy_url,
+            extra_headers=known.extra_headers,
             user_agent=f"dagster/{dg.__version__}",
         )
         throttle = shared_throttle(
@@ -325,15 +249,15 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         return RudderStackClient(settings, throttle=throttle)
 
     def close(self) -> None:
-        """Close the kept-alive connections; a later request opens new ones."""
+        """Close the kept-alive connections. A later request opens new ones."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
                 self._client = None
 
     def get_resource_definition(self) -> Any:
-        """Return Dagster's definition; tells in the log if the token would be stored with it."""
-        is_literal = not _is_env_var(self.access_token) and not is_loopback_url(self.api_url)
+        """Return Dagster's definition. Logs a warning if the token would be stored with it."""
+        is_literal = not is_env_var(self.access_token) and not is_loopback_url(self.api_url)
         if is_literal and not self._warned:
             self._warned = True
             _LOG.warning(
@@ -343,10 +267,10 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         return super().get_resource_definition()
 
     def __enter__(self) -> "Self":
-        """Use the resource outside Dagster; variables are read now."""
-        resolved = _resolved(self)
-        self._outside.append(resolved)
-        return resolved
+        """Use the resource outside Dagster. Environment variables are read now."""
+        known = resolved(self)
+        self._outside.append(known)
+        return known
 
     def __exit__(self, *_: object) -> None:
         self._outside.pop().close()
@@ -354,26 +278,26 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     # --- requests
 
     def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
-        """Start a sync and return its id; does not wait, and is never sent twice.
+        """Start a sync and return its id. It does not wait, and the request is never repeated.
 
-        Nobody knows of the sync but the caller: a retry of the step starts another one. What
-        `sync_and_poll` starts is found again.
+        The sync is not recorded, so a retry of the step starts another one. A sync that
+        `sync_and_poll` starts is resumed.
 
         Args:
-            connection_id: the connection.
-            sync_type: `incremental`, `full`, or None: RudderStack decides.
+            connection_id: The connection.
+            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
 
         Raises:
-            ConflictError: if a sync of the connection is running (409).
-            RudderStackError: otherwise. The sync may have been started all the same if no answer
-                came; `sync_and_poll` finds that out.
+            ConflictError: If a sync of the connection is running (409).
+            RudderStackError: For any other error. If no answer came, the sync may have been
+                started. `sync_and_poll` finds out.
         """
         sync_id = self.get_client().start_sync(connection_id, sync_type)
         self._started.add(sync_id)
         return sync_id
 
     def stop_sync(self, connection_id: str) -> None:
-        """Ask RudderStack to stop whatever sync of the connection runs; does not wait."""
+        """Ask RudderStack to stop the running sync of the connection. It does not wait."""
         self._retried(lambda client: client.stop_sync(connection_id))
 
     def get_sync(self, connection_id: str, sync_id: str) -> Sync:
@@ -392,11 +316,11 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
         """Return the syncs of a connection, newest first.
 
         Args:
-            connection_id: the connection.
-            status: only those: `running`, `succeeded` or `failed`.
-            started_after: only those; aware, or taken as UTC.
-            started_before: only those; aware, or taken as UTC.
-            limit: at most so many; None: all.
+            connection_id: The connection.
+            status: Only syncs with this status: `running`, `succeeded` or `failed`.
+            started_after: Only syncs started after this time. A naive time is UTC.
+            started_before: Only syncs started before this time. A naive time is UTC.
+            limit: The largest number of syncs. None returns all.
         """
         return self._retried(
             lambda client: client.list_syncs(
@@ -575,113 +499,3 @@ def _only_report(results: Iterable[SyncResult]) -> SyncReport | None:
     if result.error is not None:
         raise result.error
     return result.report
-
-
-_RENAMED = {
-    "rs_cloud_url": "region or api_url",
-    "request_timeout": "connect_timeout_seconds and read_timeout_seconds",
-    "request_retry_delay": "nothing: the waits grow by themselves",
-    "poll_interval": "poll_min_interval_seconds and poll_max_interval_seconds",
-    "poll_timeout": "sync_timeout_seconds",
-}
-"""What the settings of RudderStack's own package 1.3.0 are now."""
-
-
-def _check(known: dict[str, Any]) -> None:
-    """Check settings: all of them, or those whose values are known already."""
-    for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
-        if known.get(name) is not None and not known[name].strip():
-            raise InvalidSettingError(
-                f"{name} is empty: leave it out, or set the variable that it is read from."
-            )
-    for name, value in checked_headers(known["extra_headers"]).items():
-        if not value:
-            raise InvalidSettingError(
-                f"The value of {name!r} in extra_headers is empty: leave the header out, or set "
-                "the variable that it is read from."
-            )
-    if "access_token" in known:
-        checked_token(known["access_token"])
-    base_url = api_base_url(known.get("region"), known.get("api_url"))
-    if known.get("proxy_url") is not None:
-        check_proxy_is_near(base_url, checked_proxy_url(known["proxy_url"]))
-    if known.get("dashboard_url") is not None:
-        checked_dashboard_url(known["dashboard_url"])
-    for policy in (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy):
-        _policy(policy, known)
-
-
-# What EnvVar.int makes is of a class that has no public name.
-_ENV_VARS = (dg.EnvVar, type(dg.EnvVar.int("_")))
-
-
-def _is_env_var(value: object) -> bool:
-    return isinstance(value, _ENV_VARS)
-
-
-def _settings(resource: RudderStackResource) -> dict[str, Any]:
-    return {name: getattr(resource, name) for name in type(resource).model_fields}
-
-
-def _read(name: str, setting: Any) -> Any:
-    """Return the value of a setting, every EnvVar in it read.
-
-    Raises:
-        InvalidSettingError: naming the variable that is not set or holds no whole number.
-    """
-    if isinstance(setting, dict):
-        return {key: _read(f"{name}[{key!r}]", item) for key, item in setting.items()}
-    if not _is_env_var(setting):
-        return setting
-    variable = f"The environment variable {setting.env_var_name} (for {name})"
-    try:
-        value = setting.get_value()
-    except ValueError:
-        raise InvalidSettingError(f"{variable} does not hold a whole number.") from None
-    if value is None:
-        raise InvalidSettingError(f"{variable} is not set, or empty.")
-    return value
-
-
-def _resolved(resource: _R) -> _R:
-    """Return the resource itself, or a copy in which every EnvVar is read and checked.
-
-    Raises:
-        InvalidSettingError: for a variable that is not set, or whose value cannot be right.
-    """
-    settings = _settings(resource)
-    in_headers = any(_is_env_var(value) for value in resource.extra_headers.values())
-    if not in_headers and not any(_is_env_var(value) for value in settings.values()):
-        return resource
-    values = {name: _read(name, setting) for name, setting in settings.items()}
-    try:
-        return type(resource)(**values)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidSettingError(wrong.replace("Value error, ", "")) from None
-
-
-_P = TypeVar("_P", bound=Policy)
-
-
-def _policy(policy: type[_P], settings: dict[str, Any]) -> _P:
-    """Build a policy from settings of the resource, and name the setting that is wrong."""
-    names = {
-        field: name
-        for name, (owner, field) in _POLICY_SETTINGS.items()
-        if owner is policy and name in settings
-    }
-    try:
-        return policy(**{field: settings[name] for field, name in names.items()})
-    except ValidationError as error:
-        problems = [
-            f"{names.get(str(problem['loc'][0]), '') if problem['loc'] else ''} "
-            f"{problem['input']!r}: {problem['msg']}"
-            if problem["loc"]
-            else problem["msg"].removeprefix("Value error, ")
-            for problem in error.errors(include_url=False)
-        ]
-        raise InvalidSettingError("; ".join(problems).strip() + ".") from None

@@ -72,13 +72,13 @@ def test_defaults() -> None:
     assert resource.read_timeout_seconds == requests.read_timeout_seconds
     assert resource.max_concurrent_requests == requests.max_concurrent_requests
     assert resource.max_requests_per_second == requests.max_requests_per_second
-    assert resource.request_max_retries == retry.max_retries
-    assert resource.poll_min_interval_seconds == poll.min_interval_seconds
-    assert resource.poll_max_interval_seconds == poll.max_interval_seconds
-    assert resource.poll_growth == poll.growth
-    assert resource.poll_jitter == poll.jitter
-    assert resource.sync_timeout_seconds == sync.timeout_seconds
-    assert resource.start_settling_seconds == sync.settling_seconds
+    assert resource.request_max_retries == retry.request_max_retries
+    assert resource.poll_min_interval_seconds == poll.poll_min_interval_seconds
+    assert resource.poll_max_interval_seconds == poll.poll_max_interval_seconds
+    assert resource.poll_growth == poll.poll_growth
+    assert resource.poll_jitter == poll.poll_jitter
+    assert resource.sync_timeout_seconds == sync.sync_timeout_seconds
+    assert resource.start_settling_seconds == sync.start_settling_seconds
     assert resource.outage_tolerance_seconds == sync.outage_tolerance_seconds
 
 
@@ -102,17 +102,22 @@ def test_policies__have_the_settings(server: LocalRudderStack) -> None:
 
     assert resource.sync_policy(None, None) == SyncPolicy(
         on_running_sync="attach",
-        timeout_seconds=700,
+        sync_timeout_seconds=700,
         stop_on_timeout=False,
         outage_tolerance_seconds=800,
-        settling_seconds=9,
+        start_settling_seconds=9,
         stop_on_termination="never",
         check_connection=False,
-        retry=RetryPolicy(max_retries=2),
-        poll=PollPolicy(min_interval_seconds=3, max_interval_seconds=40, growth=0.5, jitter=0.6),
+        retry=RetryPolicy(request_max_retries=2),
+        poll=PollPolicy(
+            poll_min_interval_seconds=3,
+            poll_max_interval_seconds=40,
+            poll_growth=0.5,
+            poll_jitter=0.6,
+        ),
     )
     assert resource.sync_policy("fail", 60).on_running_sync == "fail"
-    assert resource.sync_policy("fail", 60).timeout_seconds == 60
+    assert resource.sync_policy("fail", 60).sync_timeout_seconds == 60
 
 
 def test_client__has_the_settings() -> None:

@@ -15,6 +15,8 @@ from dagster_rudderstack.settings import (
     RequestPolicy,
     RetryPolicy,
     SyncPolicy,
+)
+from dagster_rudderstack.validation import (
     api_base_url,
     check_proxy_is_near,
     checked_choice,
@@ -377,7 +379,7 @@ def test_policy__refused(policy: type[Policy], setting: str, value: object) -> N
 def test_poll_policy__crossed() -> None:
     """The shortest interval is not longer than the longest, and the message has both."""
     with pytest.raises(ValidationError, match=r"\(60.0 s\) is longer than the longest \(29.0 s\)"):
-        PollPolicy(min_interval_seconds=60)
+        PollPolicy(poll_min_interval_seconds=60)
 
 
 @pytest.mark.parametrize("policy", [RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy])
@@ -411,7 +413,7 @@ def test_poll_interval__bounds(elapsed: float, jitter: float) -> None:
 
 def test_poll_interval__steady() -> None:
     """Without growth and jitter, every wait is the shortest."""
-    policy = PollPolicy(min_interval_seconds=2, growth=0, jitter=0)
+    policy = PollPolicy(poll_min_interval_seconds=2, poll_growth=0, poll_jitter=0)
 
     assert {policy.interval_seconds(elapsed, 0.7) for elapsed in (0, 1, 1e6)} == {2}
 

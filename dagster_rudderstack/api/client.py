@@ -38,10 +38,9 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.settings import (
-    MAX_PAGE_SIZE,
-    MAX_RETRY_AFTER_SECONDS,
-    RequestPolicy,
+from dagster_rudderstack.settings import MAX_PAGE_SIZE, MAX_RETRY_AFTER_SECONDS, RequestPolicy
+from dagster_rudderstack.text import message_of, one_line, sentence
+from dagster_rudderstack.validation import (
     api_base_url,
     check_proxy_is_near,
     checked_choice,
@@ -53,7 +52,6 @@ from dagster_rudderstack.settings import (
     is_loopback,
     quoted_id,
 )
-from dagster_rudderstack.text import message_of, one_line, sentence
 from dagster_rudderstack.version import __version__
 
 if TYPE_CHECKING:

@@ -51,13 +51,8 @@ from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, Rudd
 from dagster_rudderstack.options import RESOURCE_KEY
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import FailedSyncs, build_rudderstack_polling_sensor
-from dagster_rudderstack.settings import (
-    OnDisabled,
-    OnRunningSync,
-    SyncType,
-    checked_choice,
-    checked_seconds,
-)
+from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.validation import checked_choice, checked_seconds
 
 __all__ = ["RudderStackConnectionComponent", "RudderStackWorkspaceComponent"]
 

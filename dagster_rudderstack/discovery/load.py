@@ -38,9 +38,10 @@ from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, Rudd
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.options import Execute
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType, checked_choice
+from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.text import identifier, one_line
+from dagster_rudderstack.validation import checked_choice
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -106,7 +107,7 @@ def fetch_rudderstack_workspace(
     with resource as rudderstack:
         policy = rudderstack.sync_policy(None, None)
         if max_retries is not None:
-            retry = policy.retry.model_copy(update={"max_retries": max_retries})
+            retry = policy.retry.model_copy(update={"request_max_retries": max_retries})
             policy = policy.model_copy(update={"retry": retry})
         return fetch_workspace(
             rudderstack.get_client(),

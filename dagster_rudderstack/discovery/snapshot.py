@@ -36,8 +36,8 @@ from dagster_rudderstack.errors import (
     StatusError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.settings import checked_id
 from dagster_rudderstack.text import one_line
+from dagster_rudderstack.validation import checked_id
 
 __all__ = ["WorkspaceSnapshot", "fetch_workspace"]
 

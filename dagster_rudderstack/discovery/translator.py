@@ -20,8 +20,8 @@ from dagster_rudderstack.discovery.upstream import (
     without_accents,
 )
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.settings import checked_choice
 from dagster_rudderstack.text import one_line
+from dagster_rudderstack.validation import checked_choice
 
 __all__ = [
     "DagsterRudderStackTranslator",

@@ -38,11 +38,12 @@ from dagster_rudderstack.sensor.events import (
 )
 from dagster_rudderstack.sensor.poll import MAX_CATCH_UP, Poll, Polled
 from dagster_rudderstack.sensor.watch import Watch, watches_of
-from dagster_rudderstack.settings import SyncPolicy, checked_choice
+from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import StopOutcome, stop
+from dagster_rudderstack.validation import checked_choice
 
 __all__ = ["build_rudderstack_polling_sensor"]
 

@@ -344,7 +344,7 @@ class Runner:
     def _recorder(self, sync: StepSync) -> RunRecorder | None:
         if self.step is None:
             return None
-        deadline = time.time() + self.policy.timeout_seconds if self.is_deferred else None
+        deadline = time.time() + self.policy.sync_timeout_seconds if self.is_deferred else None
         return RunRecorder(self.step, sync.request, deadline, self.link_template)
 
     # --- what earlier attempts did

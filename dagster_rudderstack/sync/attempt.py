@@ -225,11 +225,11 @@ class SyncAttempt:
     def settling_seconds_left(self) -> float:
         """How much longer a sync may take to show up after the lost start; 0 or less: no longer."""
         sent_at = self.lost_start.sent_at if self.lost_start else self.monotonic()
-        return sent_at + self.policy.settling_seconds - self.monotonic()
+        return sent_at + self.policy.start_settling_seconds - self.monotonic()
 
     def begin(self) -> None:
         """Let the time of the timeout begin."""
-        self.deadline = self.monotonic() + self.policy.timeout_seconds
+        self.deadline = self.monotonic() + self.policy.sync_timeout_seconds
 
     def take_over_previous(self) -> None:
         """Treat what an earlier attempt left as ours, without a request, so that a stop finds it.

@@ -69,7 +69,7 @@ def raise_unless_passing(policy: RetryPolicy) -> Callable[[ApiError, int], None]
     """Return a check that retries passing errors only, as often as the policy says."""
 
     def check(error: ApiError, failures: int) -> None:
-        if not is_passing(error) or failures > policy.max_retries:
+        if not is_passing(error) or failures > policy.request_max_retries:
             raise error
 
     return check

@@ -84,7 +84,7 @@ def _find(attempt: SyncAttempt, sync_id: str) -> Task[Sync | None]:
 
     The list of syncs decides: it may show a sync whose details are not found.
     """
-    give_up_at = attempt.monotonic() + attempt.policy.settling_seconds
+    give_up_at = attempt.monotonic() + attempt.policy.start_settling_seconds
 
     def look() -> Sync | None:
         try:
@@ -164,7 +164,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
         if attempt.disabled is not None:
             attempt.records.nothing_started()
             raise attempt.disabled
-        if failure is not None and failures > attempt.policy.retry.max_retries:
+        if failure is not None and failures > attempt.policy.retry.request_max_retries:
             attempt.records.nothing_started()
             raise failure
         try:

@@ -117,7 +117,7 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
 
 
 def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
-    limit = duration_text(attempt.policy.timeout_seconds)
+    limit = duration_text(attempt.policy.sync_timeout_seconds)
     if attempt.current is None:
         reason = (
             f"sync {attempt.last_seen.id} was in the way"

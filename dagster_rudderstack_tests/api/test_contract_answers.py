@@ -21,7 +21,7 @@ from dagster_rudderstack.api.models import (
     SyncState,
 )
 from dagster_rudderstack.errors import InvalidSettingError, UnexpectedResponseError
-from dagster_rudderstack.settings import checked_id
+from dagster_rudderstack.validation import checked_id
 from dagster_rudderstack_tests.api.contract import (
     DOCUMENT,
     Schema,

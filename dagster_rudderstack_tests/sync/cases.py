@@ -20,7 +20,7 @@ GOOD = SyncScript(duration_seconds=20, rows_total=100)
 LONG = SyncScript(duration_seconds=25 * MINUTE, rows_total=100)
 VERY_LONG = SyncScript(duration_seconds=2 * HOUR, rows_total=100)
 
-AN_HOUR = SyncPolicy(timeout_seconds=3600)
+AN_HOUR = SyncPolicy(sync_timeout_seconds=3600)
 
 Arrange = Callable[[World], object]
 
@@ -267,7 +267,7 @@ _FIRST_REQUEST = [
         says="500",
         starts=0,
         sent=3,
-        policy=SyncPolicy(retry=RetryPolicy(max_retries=2)),
+        policy=SyncPolicy(retry=RetryPolicy(request_max_retries=2)),
     ),
     Case(
         "start_forbidden",
@@ -422,7 +422,7 @@ _ENDS = [
         connection(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
         says="left running",
-        policy=SyncPolicy(stop_on_timeout=False, timeout_seconds=3600),
+        policy=SyncPolicy(stop_on_timeout=False, sync_timeout_seconds=3600),
     ),
     Case(
         "no_metrics",

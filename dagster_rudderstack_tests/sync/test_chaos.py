@@ -66,6 +66,6 @@ def test_judge__never_started(retries: int, verdict: str) -> None:
         here.server.add_connection(CONNECTION)
         here.server.add_fault(Fault("status", operation="get_connection", times=None))
         with pytest.raises(ApiError) as caught:
-            here.sync(SyncPolicy(retry=RetryPolicy(max_retries=retries)))
+            here.sync(SyncPolicy(retry=RetryPolicy(request_max_retries=retries)))
 
         assert judge(here, CONNECTION, caught.value) == verdict

@@ -77,7 +77,7 @@ def test_a_timeout_behind_somebody_elses_sync(world: World) -> None:
     world.server.add_fault(Fault("scheduled_sync", operation="start"))
     recorder = MemoryRecorder()
     with pytest.raises(SyncTimedOutError):
-        world.sync(SyncPolicy(timeout_seconds=60), recorder=recorder)
+        world.sync(SyncPolicy(sync_timeout_seconds=60), recorder=recorder)
 
     assert world.server.stops(CONNECTION) == []
     report = world.sync(previous=recorder.previous, recorder=recorder)
@@ -107,7 +107,7 @@ def test_a_lost_start_whose_sync_failed_is_made_again(world: World) -> None:
 
     assert report.origin == "started"
     assert starts(world) == 2
-    assert world.clock.monotonic() < SyncPolicy().settling_seconds
+    assert world.clock.monotonic() < SyncPolicy().start_settling_seconds
 
 
 def test_a_lost_start_of_ours_after_one_that_failed(world: World) -> None:
@@ -272,7 +272,7 @@ def test_a_sync_that_the_timeout_stopped(world: World) -> None:
     world.server.script_next(CONNECTION, SyncScript(duration_seconds=3600))
     recorder = MemoryRecorder()
     with pytest.raises(SyncTimedOutError):
-        world.sync(SyncPolicy(timeout_seconds=60), recorder=recorder)
+        world.sync(SyncPolicy(sync_timeout_seconds=60), recorder=recorder)
 
     report = world.sync(previous=recorder.previous, recorder=recorder)
 

@@ -40,7 +40,7 @@ def tried(
     """Ask for a connection with retries: what came out, the waits, and how often was asked."""
     waits: list[float] = []
     left = iter(answers)
-    policy = RetryPolicy(max_retries=max_retries)
+    policy = RetryPolicy(request_max_retries=max_retries)
     with exchange(lambda _: next(left, GOOD), read_timeout_seconds=0.3) as (server, client):
 
         def ask() -> str:
