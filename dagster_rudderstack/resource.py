@@ -104,7 +104,7 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
     )
     region: Optional[str] = Field(  # noqa: UP045 - Dagster's config takes Optional, not unions
         default=None,
-        description="Region of the workspace: 'us' (default) or 'eu'. Leave it out if api_url is set.",
+        description="Region of the workspace: 'us' (default) or 'eu'. Not with api_url.",
     )
     api_url: Optional[str] = Field(  # noqa: UP045
         default=None,

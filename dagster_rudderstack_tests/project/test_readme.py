@@ -165,7 +165,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 TESTED_ELSEWHERE = {
     # This needs a real process.
-    "Somebody cancels the run": "dagster_rudderstack_tests/processes/test_cancel.py",
+    "A person cancels the run": "dagster_rudderstack_tests/processes/test_cancel.py",
 }
 
 
