@@ -1,4 +1,4 @@
-"""What can break, one row each: the fault, what the user sees, what the server saw.
+"""The failures that are tested, one row each: the fault, what the user sees, what the server saw.
 
 The table is a test (`test_cases.py`) and a page of the documentation (`docs/faults.md`, written by
 `python -m dagster_rudderstack_tests.sync.page`).
@@ -103,9 +103,9 @@ def broken_polls(kind: str, seconds: float = 10 * MINUTE, **settings: object) ->
     )
 
 
-ADOPTED = "The sync succeeds; the log tells that the answer was lost and which sync was adopted."
-BRIDGED = "The sync succeeds; the log warns of the trouble and tells when it is over."
-AGAIN = "The sync succeeds, half a minute later; the log tells why the start was sent again."
+ADOPTED = "The sync succeeds. The log says that the answer was lost and which sync was adopted."
+BRIDGED = "The sync succeeds. The log warns of the errors and says when they are over."
+AGAIN = "The sync succeeds half a minute later. The log says why the start was sent again."
 
 _LOST_WITH_EFFECT = [
     Case(
@@ -203,7 +203,7 @@ _FIRST_REQUEST = [
     Case(
         "wrong_token",
         "The access token is wrong (401 on the first request).",
-        "The step fails at once, is not retried, and is told to check token and region.",
+        "The step fails at once, is not retried, and the error says to check token and region.",
         connection(GOOD, Fault("status", status=401, times=None)),
         errors.AuthenticationError,
         says="check the region",
@@ -212,7 +212,7 @@ _FIRST_REQUEST = [
     Case(
         "forbidden",
         "The token may not use the connection (403 on every request).",
-        "The step fails at once, is not retried, and is told the permissions that it needs.",
+        "The step fails at once, is not retried, and the error names the permissions it needs.",
         connection(GOOD, deny="not allowed"),
         errors.PermissionDeniedError,
         says="Edit and Connect",
@@ -221,14 +221,14 @@ _FIRST_REQUEST = [
     Case(
         "may_not_read_connection",
         "The token may not read the connection, but may sync it.",
-        "The sync succeeds; the log warns that the connection was not checked.",
+        "The sync succeeds. The log warns that the connection was not checked.",
         connection(GOOD, Fault("status", operation="get_connection", status=403)),
         logged="is not checked before its sync",
     ),
     Case(
         "unknown_connection",
         "There is no such connection (404).",
-        "The step fails at once, is not retried, and is told to check the id.",
+        "The step fails at once, is not retried, and the error says to check the id.",
         lambda _world: None,
         errors.NotFoundError,
         says="Check the id",
@@ -253,7 +253,7 @@ _FIRST_REQUEST = [
     Case(
         "start_rate_limited",
         "The first two starts get 429.",
-        "The sync succeeds; the log tells of the waits.",
+        "The sync succeeds. The log has the waits.",
         connection(GOOD, start_without_effect("status", status=429, times=2)),
         logged="429",
         sent=3,
@@ -261,7 +261,7 @@ _FIRST_REQUEST = [
     Case(
         "start_always_fails",
         "Each start gets 500 and has no effect.",
-        "The step fails when as many starts as retries are allowed were sent; it may be retried.",
+        "The step fails when the allowed retries of the start are used up, and may be retried.",
         connection(GOOD, start_without_effect("status", status=500, times=None)),
         errors.StatusError,
         says="500",
@@ -272,7 +272,7 @@ _FIRST_REQUEST = [
     Case(
         "start_forbidden",
         "The token may read the connection, but not start it (403).",
-        "The step fails at once, is not retried, and is told the permissions that it needs.",
+        "The step fails at once, is not retried, and the error names the permissions it needs.",
         connection(GOOD, start_without_effect("status", status=403)),
         errors.PermissionDeniedError,
         says="Edit and Connect",
@@ -285,7 +285,7 @@ _AFTER_THE_START = [
     Case(
         "hidden_sync",
         "RudderStack does not know the new sync for its first 20 seconds (404).",
-        "The sync succeeds; the log warns of the 404s.",
+        "The sync succeeds. The log warns of the 404s.",
         connection(SyncScript(duration_seconds=60, hidden_for_seconds=20)),
         logged="answers again",
     ),
@@ -311,7 +311,7 @@ _AFTER_THE_START = [
     ),
     Case(
         "lost_start_and_401",
-        "The answer to the start is lost, and for ten minutes all else gets 401.",
+        "The answer to the start is lost, and for ten minutes every other request gets 401.",
         ADOPTED,
         connection(
             GOOD,
@@ -332,7 +332,7 @@ _AFTER_THE_START = [
     Case(
         "late_effect",
         "The answer to the start is lost, and its sync shows just after the settling time.",
-        "The sync succeeds; the second start gets 409, and the sync of the first is adopted.",
+        "The sync succeeds. The second start gets 409, and the sync of the first is adopted.",
         connection(SyncScript(duration_seconds=300, hidden_for_seconds=30.5), lost_start("reset")),
         origin="adopted",
         sent=2,
@@ -340,7 +340,7 @@ _AFTER_THE_START = [
     Case(
         "outage_beyond_tolerance",
         "While the sync runs, RudderStack is out of reach for an hour.",
-        "The step fails after 45 minutes, tells that the sync may go on, and may be retried.",
+        "The step fails after 45 minutes, says that the sync may go on, and may be retried.",
         connection(VERY_LONG, broken_polls("status", seconds=HOUR)),
         errors.SyncLostError,
         says="a retry of this step resumes it",
@@ -360,7 +360,7 @@ _ENDS = [
     Case(
         "failed",
         "The sync fails.",
-        "The step fails with RudderStack's reason; nothing is materialized.",
+        "The step fails with RudderStack's reason. Nothing is materialized.",
         connection(SyncScript(duration_seconds=20, status="failed", error="no such table")),
         errors.SyncFailedError,
         says="no such table",
@@ -368,15 +368,15 @@ _ENDS = [
     Case(
         "failed_without_reason",
         "The sync fails and RudderStack gives no reason.",
-        "The step fails and says so; nothing is materialized.",
+        "The step fails and says so. Nothing is materialized.",
         connection(SyncScript(duration_seconds=20, status="failed")),
         errors.SyncFailedError,
         says="gives no reason",
     ),
     Case(
         "aborted",
-        "Somebody stops the sync in the dashboard.",
-        "The step fails, tells that the sync was stopped, and is not retried.",
+        "A person stops the sync in the dashboard.",
+        "The step fails, says that the sync was stopped, and is not retried.",
         connection(SyncScript(duration_seconds=20, status="Aborted")),
         errors.SyncAbortedError,
         says="was stopped",
@@ -384,7 +384,7 @@ _ENDS = [
     Case(
         "unknown_terminal_status",
         "The sync ends with a status that is not documented.",
-        "The step fails and quotes the status; nothing is materialized.",
+        "The step fails and quotes the status. Nothing is materialized.",
         connection(SyncScript(duration_seconds=20, status="Completed, with failures")),
         errors.SyncFailedError,
         says="'Completed, with failures'",
@@ -392,7 +392,7 @@ _ENDS = [
     Case(
         "unknown_running_status",
         "The sync runs with a status that is not documented, then succeeds.",
-        "The sync succeeds; the log warns once of the status.",
+        "The sync succeeds. The log warns once of the status.",
         connection(SyncScript(duration_seconds=20, running_status="warming up")),
         logged="'warming up'",
     ),
@@ -418,7 +418,7 @@ _ENDS = [
     Case(
         "never_ends__left_alone",
         "The sync never ends, and `stop_on_timeout` is off.",
-        "The step fails at the timeout and tells that the sync was left running.",
+        "The step fails at the timeout and says that the sync was left running.",
         connection(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
         says="left running",
@@ -427,21 +427,21 @@ _ENDS = [
     Case(
         "no_metrics",
         "The sync succeeds, and its metrics are null.",
-        "The sync succeeds; the counts are unknown, not 0.",
+        "The sync succeeds. The counts are unknown, not 0.",
         connection(SyncScript(duration_seconds=20, metrics="null")),
         reported={"rows_total": None, "rows_succeeded": None, "rows_failed": None},
     ),
     Case(
         "partial_metrics",
         "The sync succeeds, and some of its metrics are missing.",
-        "The sync succeeds; the missing counts are unknown, not 0.",
+        "The sync succeeds. The missing counts are unknown, not 0.",
         connection(SyncScript(duration_seconds=20, rows_total=100, metrics="partial")),
         reported={"rows_succeeded": 100, "rows_failed": None},
     ),
     Case(
         "null_timestamps",
         "The sync succeeds, and its timestamps are null.",
-        "The sync succeeds; its duration is unknown.",
+        "The sync succeeds. Its duration is unknown.",
         connection(SyncScript(duration_seconds=20, null_timestamps=True)),
         reported={"duration_seconds": None},
     ),
@@ -450,15 +450,15 @@ _ENDS = [
 _OTHERS = [
     Case(
         "already_running__wait",
-        "Somebody else's sync runs.",
-        "The log tells that it is waited for; then ours is started and succeeds.",
+        "Another client's sync runs.",
+        "The log says that the step waits for it. Then ours is started and succeeds.",
         running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
         logged="already running",
     ),
     Case(
         "already_running__attach",
-        "Somebody else's sync runs, and `on_running_sync` is `attach`.",
-        "That sync is reported as attached to; none is started.",
+        "Another client's sync runs, and `on_running_sync` is `attach`.",
+        "That sync is reported as attached. None is started.",
         running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
         origin="attached",
         starts=0,
@@ -466,8 +466,8 @@ _OTHERS = [
     ),
     Case(
         "already_running__fail",
-        "Somebody else's sync runs, and `on_running_sync` is `fail`.",
-        "The step fails and names the sync; none is started.",
+        "Another client's sync runs, and `on_running_sync` is `fail`.",
+        "The step fails and names the sync. None is started.",
         running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
         errors.SyncAlreadyRunningError,
         says="is already running",
@@ -476,7 +476,7 @@ _OTHERS = [
     ),
     Case(
         "already_running__for_ever",
-        "Somebody else's sync runs and never ends.",
+        "Another client's sync runs and never ends.",
         "The step fails at the timeout and names that sync, which is left alone.",
         running_elsewhere(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
@@ -486,15 +486,15 @@ _OTHERS = [
     ),
     Case(
         "already_running__parallel",
-        "Somebody else's sync runs on a connection that accepts parallel syncs.",
-        "It is waited for all the same, since it may miss the newest rows.",
+        "Another client's sync runs on a connection that accepts parallel syncs.",
+        "The step waits for it, since it may miss the newest rows.",
         running_elsewhere(SyncScript(duration_seconds=10 * MINUTE), parallel_syncs=True),
         logged="already running",
     ),
     Case(
         "schedule_at_the_worst_moment",
         "RudderStack's schedule starts a sync right before our start, which gets 409.",
-        "The log tells that it is waited for; then ours is started and succeeds.",
+        "The log says that the step waits for it. Then ours is started and succeeds.",
         connection(
             GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
         ),
@@ -504,7 +504,7 @@ _OTHERS = [
     Case(
         "schedule_at_the_worst_moment__fail",
         "The same, and `on_running_sync` is `fail`.",
-        "The step fails; none is started.",
+        "The step fails. None is started.",
         connection(
             GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
         ),
@@ -526,8 +526,8 @@ _OTHERS = [
     ),
     Case(
         "timeout_with_others_running",
-        "Ours never ends, and on timeout somebody else's sync of the connection runs too.",
-        "The step fails and tells that ours was left, since a stop would end both.",
+        "Ours never ends, and on timeout another client's sync of the connection runs too.",
+        "The step fails and says that ours was left running, since a stop would end both.",
         connection(
             SyncScript(never_ends=True),
             Fault("scheduled_sync", operation="start", script=SyncScript(never_ends=True)),
@@ -543,7 +543,7 @@ _CONNECTIONS = [
     Case(
         "disabled",
         "The connection is disabled in the dashboard.",
-        "The step fails at once, is not retried, and is told to enable it; or it is skipped.",
+        "The step fails at once, is not retried, and says to enable it. Or it is skipped.",
         connection(GOOD, enabled=False),
         errors.ConnectionDisabledError,
         says="is disabled",
@@ -552,7 +552,7 @@ _CONNECTIONS = [
     Case(
         "scheduled_too",
         "RudderStack also starts the connection on a schedule of its own.",
-        "The sync succeeds; the log warns once and advises to set the schedule to Manual.",
+        "The sync succeeds. The log warns once and advises to set the schedule to Manual.",
         connection(GOOD, schedule={"type": "basic", "everyMinutes": 30}),
         logged="Set the schedule to Manual",
     ),

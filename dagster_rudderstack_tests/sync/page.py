@@ -7,13 +7,12 @@ from dagster_rudderstack_tests.sync.cases import CASES, Case
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 _HEAD = """\
-# What happens when something breaks
+# What happens when something fails
 
-One row for each way of breaking that is rehearsed against a real server, with the default settings
-where nothing else is said. The table is made from the tests, in
-`dagster_rudderstack_tests/sync/cases.py`.
+Each row is a failure that is tested against a real server, with the default settings unless the row
+says otherwise. The table is generated from the tests in `dagster_rudderstack_tests/sync/cases.py`.
 
-| What breaks | What you see | What RudderStack saw |
+| What fails | What you see | What RudderStack saw |
 |---|---|---|
 """
 
