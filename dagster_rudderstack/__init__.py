@@ -10,10 +10,8 @@ from dagster_rudderstack.assets import (
     build_rudderstack_sync_assets,
 )
 from dagster_rudderstack.checks import RejectedRowsCheck
-from dagster_rudderstack.components.workspace import (
-    RudderStackConnectionComponent,
-    RudderStackWorkspaceComponent,
-)
+from dagster_rudderstack.components.connection import RudderStackConnectionComponent
+from dagster_rudderstack.components.workspace import RudderStackWorkspaceComponent
 from dagster_rudderstack.dagster_internals import register_library as _register_library
 from dagster_rudderstack.discovery.load import (
     build_rudderstack_assets_definitions,

@@ -13,7 +13,16 @@ from dagster._core.events import EngineEventData
 # Dagster has no public name for its registry of libraries.
 from dagster._core.libraries import DagsterLibraryRegistry
 
-__all__ = ["engine_event_data", "planned_run_ids", "register_library"]
+# Dagster exports no name for a component's `translation`. Its own integrations import these.
+from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
+
+__all__ = [
+    "TranslationFn",
+    "TranslationFnResolver",
+    "engine_event_data",
+    "planned_run_ids",
+    "register_library",
+]
 
 
 def engine_event_data(metadata: Mapping[str, dg.MetadataValue]) -> EngineEventData:

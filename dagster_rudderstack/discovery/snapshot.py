@@ -27,7 +27,8 @@ from dagster_rudderstack.api.client import (
     Page,
 )
 from dagster_rudderstack.api.models import Connection, Destination, Source
-from dagster_rudderstack.discovery.sql.lineage import QueryLineage, can_read_queries, read_query
+from dagster_rudderstack.discovery.sql.lineage import QueryLineage
+from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
 from dagster_rudderstack.errors import (
     DiscoveryError,
     InvalidSettingError,

@@ -2,12 +2,8 @@
 
 import pytest
 
-from dagster_rudderstack.discovery.sql.lineage import (
-    ColumnOrigin,
-    QueryLineage,
-    TableName,
-    read_query,
-)
+from dagster_rudderstack.discovery.sql.lineage import ColumnOrigin, QueryLineage, TableName
+from dagster_rudderstack.discovery.sql.read import read_query
 
 
 def described(lineage: QueryLineage, *columns: str) -> dict[str, set[str]]:

@@ -15,7 +15,8 @@ from dagster_rudderstack import (
     UpstreamTable,
 )
 from dagster_rudderstack.api.models import Destination, Source
-from dagster_rudderstack.discovery.sql.lineage import TableName, read_query
+from dagster_rudderstack.discovery.sql.lineage import TableName
+from dagster_rudderstack.discovery.sql.read import read_query
 
 CUSTOMERS = dg.AssetSpec(
     ["warehouse", "customers"],

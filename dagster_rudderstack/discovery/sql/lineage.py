@@ -1,16 +1,10 @@
-"""Which tables and columns a SQL model reads, as far as its SQL tells.
-
-sqlglot (extra `lineage`) reads the SQL when a workspace is discovered; what it found is kept in the
-snapshot, so definitions load without it.
-"""
+"""The tables and columns that a SQL model reads, as the snapshot of a workspace holds them."""
 
 from __future__ import annotations
 
-import importlib.util
-
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["ColumnOrigin", "QueryLineage", "TableName", "can_read_queries", "read_query"]
+__all__ = ["ColumnOrigin", "QueryLineage", "TableName"]
 
 
 class _Frozen(BaseModel):
@@ -71,23 +65,3 @@ class QueryLineage(_Frozen):
         if known is not None or self.star is None:
             return known or ()
         return (ColumnOrigin(table=self.star, column=column),)
-
-
-def can_read_queries() -> bool:
-    """Whether sqlglot is installed."""
-    return importlib.util.find_spec("sqlglot") is not None
-
-
-def read_query(sql: str, warehouse: str | None) -> QueryLineage:
-    """Return what a query reads; never fails, see `QueryLineage.problem`.
-
-    Args:
-        sql: one SELECT, as RudderStack's SQL models are.
-        warehouse: the kind of warehouse, as RudderStack calls it; None: unknown.
-
-    Raises:
-        ImportError: if sqlglot is not installed; see `can_read_queries`.
-    """
-    from dagster_rudderstack.discovery.sql.query import lineage_of  # noqa: PLC0415 - sqlglot is an extra
-
-    return lineage_of(sql, warehouse)

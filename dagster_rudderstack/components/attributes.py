@@ -1,0 +1,282 @@
+"""The attributes of components in YAML, and how they become arguments of the factories."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import dagster as dg
+from pydantic import BaseModel, Field, create_model
+
+from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
+from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
+from dagster_rudderstack.options import AssetOptions, description_of
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.sensor.sensor import FailedSyncs, build_rudderstack_polling_sensor
+from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.validation import checked_choice, checked_seconds
+
+__all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "WorkspaceAttribute"]
+
+
+def _model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type[BaseModel]:
+    """Return the model of an object in YAML, from the type, default and description of each field.
+
+    Any value may be a template instead.
+    """
+    given: dict[str, Any] = {
+        field: (kind | str, Field(default=default, description=description))
+        for field, (kind, default, description) in fields.items()
+    }
+    return create_model(name, __base__=dg.Model, **given)
+
+
+def _model_of_dataclass(name: str, kind: type[Any], *, without: str = "") -> type[BaseModel]:
+    hints = get_type_hints(kind)
+    fields = [each for each in dataclasses.fields(kind) if each.init and each.name != without]
+    # The defaults are those of the class: a field that is left out in YAML is not passed to it.
+    return _model(name, {each.name: (hints[each.name] | None, None, None) for each in fields})
+
+
+def _model_of_resource() -> type[BaseModel]:
+    fields = RudderStackResource.model_fields
+    return _model(
+        "RudderStackWorkspaceSettings",
+        {
+            name: (field.annotation, ... if field.is_required() else None, field.description)
+            for name, field in fields.items()
+        },
+    )
+
+
+def _given(model: BaseModel) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in model.model_fields_set}
+
+
+_ENV = re.compile(
+    r"""\{\{-?\s*env(?:\.(?P<name>\w+)|\(\s*(?P<quote>['"])(?P<called>\w+)(?P=quote)\s*\))\s*-?\}\}"""
+)
+"""The two spellings of a variable in a template: `{{ env.X }}` and `{{ env('X') }}`."""
+_READS_ENV = re.compile(r"\{[{%].*\benv\b", re.DOTALL)
+
+
+def _resource_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
+    """Return a setting of the resource. Where possible, `{{ env.X }}` is read when it is used.
+
+    Dagster stores the arguments of a resource, so a token must stay the name of a variable.
+    """
+    field = RudderStackResource.model_fields[name]
+    if isinstance(value, Mapping):
+        return {key: _text_value(context, name, each) for key, each in value.items()}
+    if field.annotation is str or str in get_args(field.annotation):
+        return _text_value(context, name, value)
+    variable = _variable(value)
+    if variable and field.annotation is int:
+        return dg.EnvVar.int(variable)
+    return context.resolve_value(value)
+
+
+def _variable(value: object) -> str | None:
+    """Return the name of the variable, if a template is one and nothing else."""
+    found = _ENV.fullmatch(value.strip()) if isinstance(value, str) else None
+    return (found["name"] or found["called"]) if found else None
+
+
+def _text_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
+    if variable := _variable(value):
+        return dg.EnvVar(variable)
+    is_secret = not RudderStackResource.model_fields[name].repr
+    if is_secret and isinstance(value, str) and _READS_ENV.search(value):
+        raise InvalidSettingError(
+            f"{name} reads a variable in a template that would be filled in while definitions "
+            "load, and Dagster would store the secret. Write {{ env.NAME }} and nothing else, and "
+            "keep the whole value in that variable."
+        )
+    return context.resolve_value(value)
+
+
+def _resolve_workspace(context: dg.ResolutionContext, given: Any) -> RudderStackResource:
+    if isinstance(given, str):
+        resource = context.resolve_value(given)
+        if not isinstance(resource, RudderStackResource):
+            raise DiscoveryError(f"workspace is {type(resource).__name__}, not a resource.")
+        return resource
+    settings = {
+        name: _resource_value(context, name, value) for name, value in _given(given).items()
+    }
+    return RudderStackResource(**settings)
+
+
+def _resolve_as(kind: Callable[..., Any], context: dg.ResolutionContext, given: Any) -> Any:
+    """Resolve an attribute that is a template of an object, or the arguments to build it."""
+    if isinstance(given, BaseModel):
+        return kind(**context.resolve_value(_given(given)))
+    return context.resolve_value(given)
+
+
+def _resolved(kind: Callable[..., Any], model: Any, description: str) -> dg.Resolver:
+    return dg.Resolver(partial(_resolve_as, kind), model_field_type=model, description=description)
+
+
+WorkspaceAttribute = Annotated[
+    RudderStackResource,
+    dg.Resolver(
+        _resolve_workspace,
+        model_field_type=_model_of_resource() | str,
+        description="The workspace: the settings of a RudderStackResource.",
+    ),
+]
+SelectorAttribute = Annotated[
+    RudderStackConnectionSelector | Callable[[RudderStackConnectionProps], bool] | None,
+    _resolved(
+        RudderStackConnectionSelector,
+        _model_of_dataclass(
+            "RudderStackConnectionSelectorModel", RudderStackConnectionSelector, without="predicate"
+        )
+        | str,
+        "Which connections become assets. A template may be a function of the connection.",
+    ),
+]
+CheckAttribute = Annotated[
+    RejectedRowsCheck | None,
+    _resolved(
+        RejectedRowsCheck,
+        _model_of_dataclass("RejectedRowsCheckModel", RejectedRowsCheck) | str | None,
+        description_of("rejected_rows_check"),
+    ),
+]
+Backoff = Literal["LINEAR", "EXPONENTIAL"]
+Jitter = Literal["FULL", "PLUS_MINUS"]
+
+
+def _retry_policy(
+    backoff: Backoff | None = None, jitter: Jitter | None = None, **given: Any
+) -> dg.RetryPolicy:
+    if backoff is not None:
+        checked_choice(backoff, Backoff, "backoff")
+    if jitter is not None:
+        checked_choice(jitter, Jitter, "jitter")
+    return dg.RetryPolicy(
+        **given,
+        backoff=dg.Backoff[backoff] if backoff else None,
+        jitter=dg.Jitter[jitter] if jitter else None,
+    )
+
+
+RetryAttribute = Annotated[
+    dg.RetryPolicy | None,
+    _resolved(
+        _retry_policy,
+        _model(
+            "RetryPolicyModel",
+            {
+                "max_retries": (int, 1, None),
+                "delay": (float, 0, "Seconds before a retry."),
+                "backoff": (Backoff | None, None, "How the delay grows with each retry."),
+                "jitter": (Jitter | None, None, "How much of the delay is random."),
+            },
+        )
+        | str
+        | None,
+        description_of("retry_policy"),
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class PollingSensorAttributes:
+    """The arguments of `build_rudderstack_polling_sensor` in YAML.
+
+    Raises:
+        InvalidSettingError: If a value cannot be right. The message names it.
+    """
+
+    name: str | None = None
+    minimum_interval_seconds: int = 60
+    default_status: Literal["RUNNING", "STOPPED"] = "STOPPED"
+    failed_syncs: FailedSyncs = "run"
+    replay: int = 0
+
+    def __post_init__(self) -> None:
+        checked_choice(self.default_status, Literal["RUNNING", "STOPPED"], "default_status")
+        checked_choice(self.failed_syncs, FailedSyncs, "failed_syncs")
+        checked_seconds(self.minimum_interval_seconds, "minimum_interval_seconds")
+
+
+SensorAttribute = Annotated[
+    PollingSensorAttributes | bool,
+    _resolved(
+        PollingSensorAttributes,
+        _model_of_dataclass("PollingSensorModel", PollingSensorAttributes) | bool | str,
+        "Reports syncs that no step waits for.",
+    ),
+]
+
+
+class SyncAttributes(dg.Resolvable, dg.Model):
+    """The attributes that both components have: how their connections are synced."""
+
+    sync_type: SyncType | None = Field(default=None, description=description_of("sync_type"))
+    on_running_sync: OnRunningSync | None = Field(
+        default=None, description=description_of("on_running_sync")
+    )
+    on_disabled: OnDisabled = Field(default="fail", description=description_of("on_disabled"))
+    rejected_rows_check: CheckAttribute = RejectedRowsCheck()
+    wait: bool = Field(default=True, description=description_of("wait"))
+    retry_policy: RetryAttribute = None
+    pool: str | None = Field(default=None, description=description_of("pool"))
+    op_tags: dict[str, Any] | None = Field(default=None, description=description_of("op_tags"))
+    polling_sensor: SensorAttribute = False
+
+    def execute(
+        self,
+        context: dg.AssetExecutionContext,  # noqa: ARG002 - for subclasses
+        rudderstack: RudderStackResource,  # noqa: ARG002 - for subclasses
+        sync: Callable[[], Iterator[Any]],
+    ) -> Iterable[Any]:
+        """Do the syncs of a step and yield their events. Override it to do more.
+
+        Args:
+            context: Dagster's context.
+            rudderstack: The resource.
+            sync: Does the syncs and yields their materializations and check results.
+        """
+        yield from sync()
+
+    def sync_settings(self, resource_key: str) -> AssetOptions:
+        """Return the options for the factories."""
+        return {
+            "sync_type": self.sync_type,
+            "on_running_sync": self.on_running_sync,
+            "on_disabled": self.on_disabled,
+            "rejected_rows_check": self.rejected_rows_check,
+            "wait": self.wait,
+            "retry_policy": self.retry_policy,
+            "pool": self.pool,
+            "op_tags": self.op_tags,
+            "resource_key": resource_key,
+            "execute": self.execute,
+        }
+
+    def sensors(
+        self, assets: Sequence[dg.AssetsDefinition], resource_key: str
+    ) -> list[dg.SensorDefinition]:
+        """Return the polling sensor, if there is one and it has assets to watch."""
+        chosen = self.polling_sensor
+        if chosen is False or not assets:
+            return []
+        settings = PollingSensorAttributes() if chosen is True else chosen
+        return [
+            build_rudderstack_polling_sensor(
+                assets=assets,
+                name=settings.name or f"{resource_key}_polling_sensor",
+                resource_key=resource_key,
+                minimum_interval_seconds=settings.minimum_interval_seconds,
+                default_status=dg.DefaultSensorStatus[settings.default_status],
+                failed_syncs=settings.failed_syncs,
+                replay=settings.replay,
+            )
+        ]

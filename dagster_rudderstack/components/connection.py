@@ -1,0 +1,65 @@
+"""The component of one connection."""
+
+import dagster as dg
+from dagster.components import ResolvedAssetSpec
+from pydantic import Field
+
+from dagster_rudderstack.assets import build_rudderstack_sync_asset
+from dagster_rudderstack.components.attributes import SyncAttributes, WorkspaceAttribute
+from dagster_rudderstack.components.project import folder_name
+from dagster_rudderstack.components.scaffold import ConnectionScaffolder
+from dagster_rudderstack.options import RESOURCE_KEY
+
+__all__ = ["RudderStackConnectionComponent"]
+
+
+@dg.scaffold_with(ConnectionScaffolder)
+class RudderStackConnectionComponent(dg.Component, SyncAttributes):
+    """The asset of one connection.
+
+        type: dagster_rudderstack.RudderStackConnectionComponent
+        attributes:
+          connection_id: 2hkeBOp0lGJpMPyur0oXUxxIDhw
+          workspace:
+            access_token: "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"
+          asset:
+            key: crm_contacts
+            deps: [customers]
+
+    Override `get_asset_spec` or `execute` in a subclass.
+    """
+
+    connection_id: str = Field(description="The connection, from the RudderStack dashboard.")
+    asset: ResolvedAssetSpec | None = Field(
+        default=None, description="The asset. The default key is rudderstack/<connection_id>."
+    )
+    workspace: WorkspaceAttribute | None = Field(
+        default=None,
+        description="The workspace. The default is the resource of the project with the key.",
+    )
+    resource_key: str | None = Field(
+        default=None,
+        description=(
+            "Key of the resource. The default is rudderstack_ and the component's folder, or "
+            "rudderstack if no workspace is given."
+        ),
+    )
+
+    def get_asset_spec(self) -> dg.AssetSpec:
+        """Return the asset."""
+        return self.asset or dg.AssetSpec(["rudderstack", self.connection_id])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return the definitions. No request is sent."""
+        owned = f"{RESOURCE_KEY}_{folder_name(context)}" if self.workspace else RESOURCE_KEY
+        key = self.resource_key or owned
+        asset = build_rudderstack_sync_asset(
+            connection_id=self.connection_id,
+            spec=self.get_asset_spec(),
+            **self.sync_settings(key),
+        )
+        return dg.Definitions(
+            assets=[asset],
+            resources={key: self.workspace} if self.workspace else {},
+            sensors=self.sensors([asset], key),
+        )

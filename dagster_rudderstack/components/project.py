@@ -1,0 +1,93 @@
+"""Where a component is in its project, and what else the project defines."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+from dagster.components import DefsFolderComponent
+
+from dagster_rudderstack.components.attributes import SyncAttributes
+from dagster_rudderstack.discovery.upstream import UpstreamAssets
+from dagster_rudderstack.resource import RudderStackResource
+
+__all__ = ["folder_name", "upstream_assets_of", "workspace_name"]
+
+
+def _place(context: dg.ComponentLoadContext) -> Any:
+    """Return where a component is: a path below `defs`, or another place if the UI created it."""
+    # Dagster 1.12 has only paths.
+    return getattr(context, "component_loc", None) or context.component_path
+
+
+def _file_path(context: dg.ComponentLoadContext) -> Path | None:
+    path: Path | None = getattr(_place(context), "file_path", None)
+    return path
+
+
+def folder_name(context: dg.ComponentLoadContext) -> str:
+    """Return the component's place below `defs` as a part of a name, unique to the component."""
+    path = _file_path(context)
+    words: list[str] = []
+    if path is not None and path.is_relative_to(context.defs_module_path):
+        words += path.relative_to(context.defs_module_path).parts
+    # The number of a component among several in one file, or the id that the UI gave it.
+    if number := _place(context).instance_key:
+        words.append(str(number))
+    return re.sub(r"\W", "_", "_".join(words), flags=re.ASCII) or "workspace"
+
+
+def workspace_name(resource: RudderStackResource) -> str:
+    """Return a name that distinguishes the workspace, without its token and without a request."""
+    address = resource.api_url if resource.api_url is not None else resource.region
+    return f"{_text(address) or 'us'}/{_token_name(resource.access_token)}"
+
+
+def _text(value: str | None) -> str | None:
+    return value.env_var_name if isinstance(value, dg.EnvVar) else value
+
+
+def _token_name(token: str) -> str:
+    if isinstance(token, dg.EnvVar):
+        return token.env_var_name
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
+
+
+_linking: ContextVar[frozenset[Path | None]] = ContextVar("linking", default=frozenset())
+"""The components that are looking for their upstream assets."""
+
+
+def upstream_assets_of(
+    context: dg.ComponentLoadContext, upstream_from: Literal["project"] | Sequence[str]
+) -> UpstreamAssets:
+    """Return the definitions of the other components of the project."""
+    here = _file_path(context)
+    if here in _linking.get():
+        # Another component asks for our definitions while we ask for its definitions.
+        return []
+    token = _linking.set(_linking.get() | {here})
+    try:
+        places = _others(context) if upstream_from == "project" else map(Path, upstream_from)
+        return [context.build_defs(place) for place in places]
+    finally:
+        _linking.reset(token)
+
+
+def _others(context: dg.ComponentLoadContext) -> Iterator[Path]:
+    """Yield the places of the project's components that may define tables."""
+    root = context.load_structural_component_at_path(context.defs_module_path)
+    here = _file_path(context)
+    for place in _leaves(context.defs_module_path, root):
+        if place != here and not isinstance(context.load_component(place), SyncAttributes):
+            yield place
+
+
+def _leaves(place: Path, component: dg.Component) -> Iterator[Path]:
+    if not isinstance(component, DefsFolderComponent):
+        yield place
+        return
+    for child_place, child in component.children.items():
+        yield from _leaves(child_place, child)

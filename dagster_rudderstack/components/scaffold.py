@@ -1,0 +1,54 @@
+"""What `dg scaffold defs` writes for a component."""
+
+from typing import Literal
+
+from dagster.components import Scaffolder, ScaffoldRequest, scaffold_component
+from pydantic import BaseModel, Field
+
+__all__ = ["ConnectionScaffolder", "WorkspaceScaffolder"]
+
+TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105 - the name, not the token
+
+
+class _ScaffoldParams(BaseModel):
+    access_token_variable: str = Field(
+        default=TOKEN_VARIABLE, description="Environment variable that holds the access token."
+    )
+    region: Literal["us", "eu"] | None = Field(default=None, description="Region; default: us.")
+
+
+class WorkspaceScaffolder(Scaffolder[_ScaffoldParams]):
+    """Scaffolds a workspace."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[_ScaffoldParams]:
+        """Return the parameters of the command."""
+        return _ScaffoldParams
+
+    def scaffold(self, request: ScaffoldRequest[_ScaffoldParams]) -> None:
+        """Write the YAML."""
+        scaffold_component(request, {"workspace": _scaffolded_workspace(request.params)})
+
+
+class _ConnectionScaffoldParams(_ScaffoldParams):
+    connection_id: str = Field(description="The connection, from the RudderStack dashboard.")
+
+
+class ConnectionScaffolder(Scaffolder[_ConnectionScaffoldParams]):
+    """Scaffolds a connection."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[_ConnectionScaffoldParams]:
+        """Return the parameters of the command."""
+        return _ConnectionScaffoldParams
+
+    def scaffold(self, request: ScaffoldRequest[_ConnectionScaffoldParams]) -> None:
+        """Write the YAML."""
+        workspace = _scaffolded_workspace(request.params)
+        connection_id = request.params.connection_id
+        scaffold_component(request, {"connection_id": connection_id, "workspace": workspace})
+
+
+def _scaffolded_workspace(params: _ScaffoldParams) -> dict[str, str]:
+    workspace = {"access_token": f"{{{{ env.{params.access_token_variable} }}}}"}
+    return workspace if params.region is None else {**workspace, "region": params.region}
