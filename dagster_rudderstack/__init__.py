@@ -8,6 +8,7 @@ from dagster_rudderstack.api.models import Connection, Sync, SyncMetrics, SyncSt
 from dagster_rudderstack.assets import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
+    rudderstack_assets,
 )
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.components.connection import RudderStackConnectionComponent
@@ -15,13 +16,14 @@ from dagster_rudderstack.components.workspace import RudderStackWorkspaceCompone
 from dagster_rudderstack.dagster_internals import register_library as _register_library
 from dagster_rudderstack.discovery.load import (
     build_rudderstack_assets_definitions,
-    fetch_rudderstack_workspace,
     load_rudderstack_asset_specs,
-    refresh_rudderstack_snapshot,
-    rudderstack_assets,
 )
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
+from dagster_rudderstack.discovery.snapshot_file import (
+    fetch_rudderstack_workspace,
+    refresh_rudderstack_snapshot,
+)
 from dagster_rudderstack.discovery.translator import (
     DagsterRudderStackTranslator,
     RudderStackConnectionProps,

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dagster_rudderstack.api.validation import checked_id
+from dagster_rudderstack.asset_specs import (
+    CoercibleToSpec,
+    asset_spec,
+    asset_specs,
+    connection_name,
+)
 from dagster_rudderstack.checks import RejectedRowsCheck, sync_succeeded_spec
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
-from dagster_rudderstack.metadata import Metadata, MetadataKey, column_metadata, failure_from
+from dagster_rudderstack.metadata import column_metadata, failure_from
 from dagster_rudderstack.options import (
     AssetOptions,
     Execute,
@@ -23,20 +30,15 @@ from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferr
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.sync.request import SyncRequest
-from dagster_rudderstack.text import identifier
-from dagster_rudderstack.validation import checked_id
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["build_rudderstack_sync_asset", "build_rudderstack_sync_assets"]
-
-KIND = "rudderstack"
-
-MAX_KINDS = 3
-"""Dagster shows at most three kinds of an asset, and refuses a fourth."""
-
-CoercibleToSpec = dg.AssetSpec | dg.AssetKey | str | Sequence[str]
+__all__ = [
+    "build_rudderstack_sync_asset",
+    "build_rudderstack_sync_assets",
+    "rudderstack_assets",
+]
 
 
 def build_rudderstack_sync_asset(
@@ -78,9 +80,9 @@ def build_rudderstack_sync_asset(
             f"check_specs has {names}, whose results the step would not yield. Give `execute`, "
             "which yields them. A check that needs no sync is an asset check of its own."
         )
-    asset = _asset_spec(connection, spec, deps, checked)
+    asset = asset_spec(connection, spec, deps, checked)
     return _definition(
-        _Body({connection: asset.key}, {connection: _name_of(asset)}, checked),
+        _Body({connection: asset.key}, {connection: connection_name(asset)}, checked),
         [asset],
         name=op_name or asset.key.to_python_identifier(),
         check_specs=check_specs,
@@ -127,13 +129,60 @@ def build_rudderstack_sync_assets(
             f"{type(connections).__name__}."
         )
     checked = asset_options(options)
-    specs = _specs(connections, checked)
+    specs = asset_specs(connections, checked)
     body = _Body(
         {connection: spec.key for connection, spec in specs.items()},
-        {connection: _name_of(spec) for connection, spec in specs.items()},
+        {connection: connection_name(spec) for connection, spec in specs.items()},
         checked,
     )
     return _definition(body, list(specs.values()), name=name, check_specs=(), can_subset=True)
+
+
+def rudderstack_assets(
+    *,
+    connection_id: str | None = None,
+    spec: CoercibleToSpec | None = None,
+    connections: Mapping[str, CoercibleToSpec] | None = None,
+    name: str | None = None,
+    **options: "Unpack[AssetOptions]",
+) -> Callable[[Execute], dg.AssetsDefinition]:
+    """Make assets of a function that does more than sync.
+
+        @rudderstack_assets(connection_id="2hkeBOp0lGJpMPyur0oXUxxIDhw", spec="crm_contacts")
+        def crm_contacts(context, rudderstack, sync):
+            context.log.info("The CRM is about to change.")
+            yield from sync()
+
+    The function gets Dagster's context, the resource, and `sync`, which syncs the selected
+    connections and yields their events. It yields those events, and may yield more.
+
+    Args:
+        connection_id: The connection.
+        spec: Its asset. None makes the key `rudderstack/<connection_id>`.
+        connections: Many connections instead of one, see `build_rudderstack_sync_assets`.
+        name: Name of the step. None takes the function's name.
+        options: How the connections are synced, see `AssetOptions`. `execute` is the function.
+
+    Raises:
+        InvalidSettingError: If an id or an option cannot be right, and if both one connection and
+            many are given, or none.
+    """
+    if (connection_id is None) == (connections is None) or (connections and spec is not None):
+        raise InvalidSettingError(
+            "rudderstack_assets takes either connection_id, and perhaps spec, or connections."
+        )
+
+    def decorate(body: Execute) -> dg.AssetsDefinition:
+        step = name or str(getattr(body, "__name__", "rudderstack_syncs"))
+        with_body: AssetOptions = {**options, "execute": body}
+        if connections is not None:
+            return build_rudderstack_sync_assets(connections=connections, name=step, **with_body)
+        assert connection_id is not None  # noqa: S101 - one of the two is given, checked above
+        return build_rudderstack_sync_asset(
+            connection_id=connection_id, spec=spec, op_name=step, **with_body
+        )
+
+    return decorate
 
 
 # --- the body of a step
@@ -341,68 +390,3 @@ def _config_fields(config: type[RudderStackSyncConfig]) -> dict[str, dg.Field]:
     time in which a workspace of a thousand connections loads.
     """
     return config.to_fields_dict()
-
-
-def _specs(
-    connections: Mapping[str, CoercibleToSpec], options: AssetOptions
-) -> dict[str, dg.AssetSpec]:
-    specs: dict[str, dg.AssetSpec] = {}
-    owners: dict[dg.AssetKey, str] = {}
-    for connection_id, given in connections.items():
-        connection = checked_id(connection_id, "connection_id")
-        spec = _asset_spec(connection, given, None, options)
-        if connection in specs:
-            raise InvalidSettingError(f"connections has connection {connection!r} twice.")
-        if owners.setdefault(spec.key, connection) != connection:
-            raise InvalidSettingError(
-                f"connections has {owners[spec.key]!r} and {connection!r} with the asset key "
-                f"{spec.key.to_user_string()!r}: give each connection a key of its own."
-            )
-        specs[connection] = spec
-    if not specs:
-        raise InvalidSettingError("connections is empty: expected at least one.")
-    return specs
-
-
-def _asset_spec(
-    connection_id: str,
-    spec: CoercibleToSpec | None,
-    deps: Iterable[Any] | None,
-    options: AssetOptions,
-) -> dg.AssetSpec:
-    if spec is None:
-        spec = ["rudderstack", identifier(connection_id)]
-    if not isinstance(spec, dg.AssetSpec):
-        spec = dg.AssetSpec(spec)
-    if deps is not None:
-        spec = spec.merge_attributes(deps=list(deps))
-    if KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS:
-        spec = spec.merge_attributes(kinds={KIND})
-    metadata = _definition_metadata(connection_id, options)
-    if not metadata.items() <= spec.metadata.items():
-        spec = spec.merge_attributes(metadata=metadata)
-    is_skippable = options["on_disabled"] == "skip" or not options["wait"]
-    return spec.replace_attributes(skippable=True) if is_skippable else spec
-
-
-def _definition_metadata(connection_id: str, options: AssetOptions) -> Metadata:
-    """Return what the page of an asset says before its first sync."""
-    check = options["rejected_rows_check"]
-    return {
-        MetadataKey.CONNECTION_ID: dg.MetadataValue.text(connection_id),
-        MetadataKey.DEFERRED: dg.MetadataValue.bool(not options["wait"]),
-        **(check.metadata if check else {}),
-    }
-
-
-def _name_of(spec: dg.AssetSpec) -> str | None:
-    """Return the name of a connection, made of its source and its destination. None if unknown."""
-    source, destination = (
-        _text(spec.metadata.get(key))
-        for key in (MetadataKey.SOURCE_NAME, MetadataKey.DESTINATION_NAME)
-    )
-    return f"{source} to {destination}" if source and destination else None
-
-
-def _text(value: object) -> str | None:
-    return value.value if isinstance(value, dg.TextMetadataValue) else None

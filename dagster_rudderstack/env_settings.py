@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import ValidationError
 
-from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.settings import Policy, PollPolicy, RequestPolicy, RetryPolicy, SyncPolicy
-from dagster_rudderstack.validation import (
+from dagster_rudderstack.api.validation import (
     api_base_url,
     check_proxy_is_near,
     checked_dashboard_url,
@@ -19,6 +17,8 @@ from dagster_rudderstack.validation import (
     checked_proxy_url,
     checked_token,
 )
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.settings import Policy, PollPolicy, RequestPolicy, RetryPolicy, SyncPolicy
 
 __all__ = [
     "RENAMED_SETTINGS",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.checks import RowLimits
 from dagster_rudderstack.errors import InvalidSettingError, RowsRejectedError
 from dagster_rudderstack.metadata import failure_from, report_metadata
@@ -18,7 +19,6 @@ from dagster_rudderstack.options import (
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.text import identifier
-from dagster_rudderstack.validation import checked_id
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -11,16 +11,16 @@ from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
 import dagster as dg
 from pydantic import ConfigDict, Field, model_validator
 
-from dagster_rudderstack.checks import RejectedRowsCheck
-from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
-from dagster_rudderstack.validation import (
+from dagster_rudderstack.api.validation import (
     check_names,
     checked_choice,
     checked_seconds,
     checked_sync_type,
 )
+from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
 
 __all__ = [
     "RESOURCE_KEY",

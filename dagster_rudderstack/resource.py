@@ -13,6 +13,14 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.api.throttle import shared_throttle
+from dagster_rudderstack.api.validation import (
+    api_base_url,
+    check_names,
+    check_one_address,
+    checked_id,
+    checked_sync_type,
+    is_loopback_url,
+)
 from dagster_rudderstack.env_settings import (
     RENAMED_SETTINGS,
     check_settings,
@@ -43,14 +51,6 @@ from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
-from dagster_rudderstack.validation import (
-    api_base_url,
-    check_names,
-    check_one_address,
-    checked_id,
-    checked_sync_type,
-    is_loopback_url,
-)
 
 if TYPE_CHECKING:
     from typing_extensions import Self

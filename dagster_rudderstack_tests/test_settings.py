@@ -6,17 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.settings import (
-    MAX_RETRY_AFTER_SECONDS,
-    OnDisabled,
-    Policy,
-    PollPolicy,
-    RequestPolicy,
-    RetryPolicy,
-    SyncPolicy,
-)
-from dagster_rudderstack.validation import (
+from dagster_rudderstack.api.validation import (
     api_base_url,
     check_proxy_is_near,
     checked_choice,
@@ -27,6 +17,16 @@ from dagster_rudderstack.validation import (
     is_loopback,
     is_loopback_url,
     quoted_id,
+)
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.settings import (
+    MAX_RETRY_AFTER_SECONDS,
+    OnDisabled,
+    Policy,
+    PollPolicy,
+    RequestPolicy,
+    RetryPolicy,
+    SyncPolicy,
 )
 
 # --- ids

@@ -26,6 +26,18 @@ from pydantic import BaseModel, ValidationError
 from dagster_rudderstack.api.models import Connection, Destination, Paging, Source, Sync
 from dagster_rudderstack.api.redaction import Secret, masked_in_logs, silent
 from dagster_rudderstack.api.throttle import Throttle
+from dagster_rudderstack.api.validation import (
+    api_base_url,
+    check_proxy_is_near,
+    checked_choice,
+    checked_headers,
+    checked_id,
+    checked_proxy_url,
+    checked_sync_type,
+    checked_token,
+    is_loopback,
+    quoted_id,
+)
 from dagster_rudderstack.errors import (
     ApiError,
     AuthenticationError,
@@ -40,18 +52,6 @@ from dagster_rudderstack.errors import (
 )
 from dagster_rudderstack.settings import MAX_PAGE_SIZE, MAX_RETRY_AFTER_SECONDS, RequestPolicy
 from dagster_rudderstack.text import message_of, one_line, sentence
-from dagster_rudderstack.validation import (
-    api_base_url,
-    check_proxy_is_near,
-    checked_choice,
-    checked_headers,
-    checked_id,
-    checked_proxy_url,
-    checked_sync_type,
-    checked_token,
-    is_loopback,
-    quoted_id,
-)
 from dagster_rudderstack.version import __version__
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import dagster as dg
 from pydantic import BaseModel, Field, create_model
 
+from dagster_rudderstack.api.validation import checked_choice, checked_seconds
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
@@ -17,7 +18,6 @@ from dagster_rudderstack.options import AssetOptions, description_of
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import FailedSyncs, build_rudderstack_polling_sensor
 from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
-from dagster_rudderstack.validation import checked_choice, checked_seconds
 
 __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "WorkspaceAttribute"]
 

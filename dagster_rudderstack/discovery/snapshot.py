@@ -27,6 +27,7 @@ from dagster_rudderstack.api.client import (
     Page,
 )
 from dagster_rudderstack.api.models import Connection, Destination, Source
+from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
 from dagster_rudderstack.errors import (
@@ -38,7 +39,6 @@ from dagster_rudderstack.errors import (
     UnexpectedResponseError,
 )
 from dagster_rudderstack.text import one_line
-from dagster_rudderstack.validation import checked_id
 
 __all__ = ["WorkspaceSnapshot", "fetch_workspace"]
 

@@ -9,6 +9,8 @@ from typing import Literal
 import dagster as dg
 
 from dagster_rudderstack.api.models import Connection, Destination, Schedule, Source
+from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.asset_specs import KIND
 from dagster_rudderstack.discovery.snapshot import constant_field
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.upstream import (
@@ -21,7 +23,6 @@ from dagster_rudderstack.discovery.upstream import (
 )
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.text import one_line
-from dagster_rudderstack.validation import checked_choice
 
 __all__ = [
     "DagsterRudderStackTranslator",
@@ -30,7 +31,6 @@ __all__ = [
     "RudderStackConnectionProps",
 ]
 
-KIND = "rudderstack"
 GROUP = "rudderstack"
 COLUMN_LINEAGE = "dagster/column_lineage"
 

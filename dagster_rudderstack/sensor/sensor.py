@@ -12,6 +12,7 @@ from typing import Literal
 
 import dagster as dg
 
+from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.options import RESOURCE_KEY
@@ -43,7 +44,6 @@ from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import StopOutcome, stop
-from dagster_rudderstack.validation import checked_choice
 
 __all__ = ["build_rudderstack_polling_sensor"]
 

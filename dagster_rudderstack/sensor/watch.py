@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey, column_metadata
 from dagster_rudderstack.sync.request import SyncRequest
-from dagster_rudderstack.validation import checked_id
 
 __all__ = ["Watch", "watches_of"]
 

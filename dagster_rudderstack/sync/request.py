@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.validation import checked_id, checked_sync_type
 from dagster_rudderstack.settings import SyncType
-from dagster_rudderstack.validation import checked_id, checked_sync_type
 
 __all__ = ["Origin", "SyncReport", "SyncRequest"]
 

@@ -6,13 +6,13 @@ functions in `decisions`.
 
 from __future__ import annotations
 
+from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import failure_of
 from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.sync.start import resume_or_start
 from dagster_rudderstack.sync.task import Task
 from dagster_rudderstack.sync.wait import ask, wait_for
-from dagster_rudderstack.validation import checked_id
 
 __all__ = ["attach", "start_and_wait", "start_only"]
 

@@ -20,8 +20,8 @@ from dagster_rudderstack.api.models import (
     Sync,
     SyncState,
 )
+from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError, UnexpectedResponseError
-from dagster_rudderstack.validation import checked_id
 from dagster_rudderstack_tests.api.contract import (
     DOCUMENT,
     Schema,

@@ -1,0 +1,93 @@
+"""The specs of assets: their kinds, and what their page says before the first sync."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from dagster_rudderstack.api.validation import checked_id
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.metadata import Metadata, MetadataKey
+from dagster_rudderstack.options import AssetOptions
+from dagster_rudderstack.text import identifier
+
+__all__ = ["KIND", "CoercibleToSpec", "asset_spec", "asset_specs", "connection_name"]
+
+KIND = "rudderstack"
+
+MAX_KINDS = 3
+"""Dagster shows at most three kinds of an asset, and refuses a fourth."""
+
+CoercibleToSpec = dg.AssetSpec | dg.AssetKey | str | Sequence[str]
+
+
+def asset_specs(
+    connections: Mapping[str, CoercibleToSpec], options: AssetOptions
+) -> dict[str, dg.AssetSpec]:
+    """Return the assets of connections, by connection id.
+
+    Raises:
+        InvalidSettingError: If an id cannot be right, two connections have the same key, or there
+            is no connection.
+    """
+    specs: dict[str, dg.AssetSpec] = {}
+    owners: dict[dg.AssetKey, str] = {}
+    for connection_id, given in connections.items():
+        connection = checked_id(connection_id, "connection_id")
+        spec = asset_spec(connection, given, None, options)
+        if connection in specs:
+            raise InvalidSettingError(f"connections has connection {connection!r} twice.")
+        if owners.setdefault(spec.key, connection) != connection:
+            raise InvalidSettingError(
+                f"connections has {owners[spec.key]!r} and {connection!r} with the asset key "
+                f"{spec.key.to_user_string()!r}: give each connection a key of its own."
+            )
+        specs[connection] = spec
+    if not specs:
+        raise InvalidSettingError("connections is empty: expected at least one.")
+    return specs
+
+
+def asset_spec(
+    connection_id: str,
+    spec: CoercibleToSpec | None,
+    deps: Iterable[Any] | None,
+    options: AssetOptions,
+) -> dg.AssetSpec:
+    """Return the asset of a connection, with what every asset of this library has."""
+    if spec is None:
+        spec = ["rudderstack", identifier(connection_id)]
+    if not isinstance(spec, dg.AssetSpec):
+        spec = dg.AssetSpec(spec)
+    if deps is not None:
+        spec = spec.merge_attributes(deps=list(deps))
+    if KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS:
+        spec = spec.merge_attributes(kinds={KIND})
+    metadata = _definition_metadata(connection_id, options)
+    if not metadata.items() <= spec.metadata.items():
+        spec = spec.merge_attributes(metadata=metadata)
+    is_skippable = options["on_disabled"] == "skip" or not options["wait"]
+    return spec.replace_attributes(skippable=True) if is_skippable else spec
+
+
+def _definition_metadata(connection_id: str, options: AssetOptions) -> Metadata:
+    """Return what the page of an asset says before its first sync."""
+    check = options["rejected_rows_check"]
+    return {
+        MetadataKey.CONNECTION_ID: dg.MetadataValue.text(connection_id),
+        MetadataKey.DEFERRED: dg.MetadataValue.bool(not options["wait"]),
+        **(check.metadata if check else {}),
+    }
+
+
+def connection_name(spec: dg.AssetSpec) -> str | None:
+    """Return the name of a connection, made of its source and its destination. None if unknown."""
+    source, destination = (
+        _text(spec.metadata.get(key))
+        for key in (MetadataKey.SOURCE_NAME, MetadataKey.DESTINATION_NAME)
+    )
+    return f"{source} to {destination}" if source and destination else None
+
+
+def _text(value: object) -> str | None:
+    return value.value if isinstance(value, dg.TextMetadataValue) else None

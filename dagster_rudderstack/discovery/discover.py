@@ -1,0 +1,196 @@
+"""Makes the assets of a workspace out of its snapshot."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import dagster as dg
+from dagster import get_dagster_logger
+
+from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
+from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
+from dagster_rudderstack.discovery.translator import (
+    DagsterRudderStackTranslator,
+    RudderStackConnectionProps,
+)
+from dagster_rudderstack.discovery.upstream import (
+    MAX_SHOWN,
+    UpstreamAssets,
+    UpstreamFinder,
+    UpstreamKeys,
+    tables_of,
+)
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
+from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.text import one_line
+
+__all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "as_selector", "discovery_from"]
+
+DisabledConnections = Literal["leave_out", "mark"]
+
+_LOG = get_dagster_logger("rudderstack")
+
+
+@dataclass(frozen=True)
+class DiscoveredAsset:
+    """A connection and its asset."""
+
+    props: RudderStackConnectionProps
+    spec: dg.AssetSpec
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """Makes assets of a snapshot. It sends no request."""
+
+    translator: DagsterRudderStackTranslator
+    selector: RudderStackConnectionSelector
+    disabled: DisabledConnections = "leave_out"
+    upstream_assets: UpstreamAssets = ()
+    upstream_keys: UpstreamKeys | None = None
+    link_template: str | None = None
+    log: logging.Logger = _LOG
+
+    def assets(self, snapshot: WorkspaceSnapshot) -> list[DiscoveredAsset]:
+        """Return the assets of the selected connections.
+
+        Raises:
+            DiscoveryError: If two assets have the same key, or the selector names something that
+                the workspace does not have.
+        """
+        selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
+        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
+        assets = self._linked(selected, finder)
+        keys = {each.spec.key for each in assets}
+        if finder.finds_among(keys):
+            # Only now is it known that some of the upstream assets are connections themselves.
+            finder = finder.beside(keys)
+            assets = self._linked(selected, finder)
+        finder.tell_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
+        _check_keys(assets)
+        return assets
+
+    def _linked(
+        self, selected: Sequence[RudderStackConnectionProps], finder: UpstreamFinder
+    ) -> list[DiscoveredAsset]:
+        """Return the assets of connections, downstream of the tables that they read."""
+        linked = (_with_upstreams(props, finder) for props in selected)
+        assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
+        # By identity: a connection that is not selected may have the key of one that is.
+        kept = {id(spec) for spec in self.selector.select_tagged([each.spec for each in assets])}
+        return [each for each in assets if id(each.spec) in kept]
+
+    def _joined(self, snapshot: WorkspaceSnapshot) -> Iterable[RudderStackConnectionProps]:
+        sources = {source.id: source for source in snapshot.sources}
+        destinations = {destination.id: destination for destination in snapshot.destinations}
+        for connection in snapshot.connections:
+            yield RudderStackConnectionProps(
+                connection=connection,
+                source=sources.get(connection.source_id),
+                destination=destinations.get(connection.destination_id),
+                query=snapshot.queries.get(connection.source_id),
+                link=_link(self.link_template, connection.id),
+            )
+
+    def _without_disabled(
+        self, connections: Sequence[RudderStackConnectionProps]
+    ) -> Sequence[RudderStackConnectionProps]:
+        checked_choice(self.disabled, DisabledConnections, "disabled")
+        if self.disabled == "mark":
+            return connections
+        enabled = [props for props in connections if props.enabled]
+        if len(enabled) < len(connections):
+            self.log.info(
+                f"Left out because they are disabled in RudderStack: "
+                f"{len(connections) - len(enabled)} of {len(connections)} connections."
+            )
+        return enabled
+
+    def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset:
+        spec = self.translator.get_asset_spec(props)
+        if not isinstance(spec, dg.AssetSpec):
+            raise DiscoveryError(
+                f"get_asset_spec returned {type(spec).__name__} for connection {props.name!r} "
+                f"({props.id}), not an AssetSpec."
+            )
+        connection = dg.MetadataValue.text(props.id)
+        if spec.metadata.get(MetadataKey.CONNECTION_ID) != connection:
+            # Sensors find the asset of a connection by it, so a translator cannot remove it.
+            spec = spec.merge_attributes(metadata={MetadataKey.CONNECTION_ID: connection})
+        return DiscoveredAsset(props, spec)
+
+
+def _link(template: str | None, connection_id: str) -> str | None:
+    # An EnvVar is not read while definitions load. A link to a sync is not a link to a connection.
+    if template is None or isinstance(template, dg.EnvVar) or "{sync_id}" in template:
+        return None
+    return template.replace("{connection_id}", connection_id)
+
+
+def _with_upstreams(
+    props: RudderStackConnectionProps, finder: UpstreamFinder
+) -> RudderStackConnectionProps:
+    tables = tables_of(props.source, props.query) if props.source else ()
+    return replace(props, upstreams=tuple(finder.find(table) for table in tables))
+
+
+def _check_keys(assets: Iterable[DiscoveredAsset]) -> None:
+    first: dict[dg.AssetKey, RudderStackConnectionProps] = {}
+    for asset in assets:
+        other = first.setdefault(asset.spec.key, asset.props)
+        if other is not asset.props:
+            raise DiscoveryError(
+                f"Connections {other.name!r} ({other.id}) and {asset.props.name!r} "
+                f"({asset.props.id}) both have the asset key {asset.spec.key.to_user_string()!r}. "
+                "Rename the source or the destination of one of them in RudderStack, make keys of "
+                "their ids (key_by: id), or give one of them another key in get_asset_spec or, in "
+                "YAML, translation."
+            )
+
+
+def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
+    resource: RudderStackResource,
+    translator: DagsterRudderStackTranslator | None,
+    selector: Selector | None,
+    *,
+    disabled: DisabledConnections,
+    upstream_assets: UpstreamAssets,
+    upstream_keys: UpstreamKeys | None,
+) -> Discovery:
+    """Return how a snapshot becomes assets, for the arguments of the factories.
+
+    Raises:
+        InvalidSettingError: If the translator or the selector is something else.
+    """
+    if not isinstance(translator, DagsterRudderStackTranslator | None):
+        raise InvalidSettingError(
+            "translator takes a DagsterRudderStackTranslator, as DagsterRudderStackTranslator(), "
+            f"not {_shown(translator)}."
+        )
+    return Discovery(
+        translator=translator or DagsterRudderStackTranslator(),
+        selector=as_selector(selector),
+        disabled=disabled,
+        upstream_assets=upstream_assets,
+        upstream_keys=upstream_keys,
+        link_template=resource.dashboard_url,
+    )
+
+
+def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
+    """Return the selector that the user gave. None selects everything."""
+    if isinstance(selector, RudderStackConnectionSelector):
+        return selector
+    if selector is None or callable(selector):
+        return RudderStackConnectionSelector(predicate=selector)
+    raise InvalidSettingError(
+        "A selector is a RudderStackConnectionSelector or a function of the connection, not "
+        f"{_shown(selector)}."
+    )
+
+
+def _shown(mistake: object) -> str:
+    return one_line(repr(mistake), MAX_SHOWN)

@@ -1,0 +1,164 @@
+"""The snapshot of a workspace as a file: fetched, written, refreshed and read."""
+
+import os
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from dagster import get_dagster_logger
+
+from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, fetch_workspace
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
+from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.sync.retry import call_with_retries
+
+__all__ = [
+    "IMPATIENT_RETRIES",
+    "Refresh",
+    "Snapshot",
+    "fetch_rudderstack_workspace",
+    "refresh_rudderstack_snapshot",
+    "snapshot_from",
+    "write_snapshot",
+]
+
+Refresh = Literal["if_missing", "always"]
+Snapshot = WorkspaceSnapshot | str | os.PathLike[str]
+
+_LOG = get_dagster_logger("rudderstack")
+
+IMPATIENT_RETRIES = 1
+"""How often a request is retried while definitions load and an older snapshot exists."""
+
+
+def fetch_rudderstack_workspace(
+    resource: RudderStackResource, *, max_retries: int | None = None
+) -> WorkspaceSnapshot:
+    """Read the workspace, with a few requests per list.
+
+    Args:
+        resource: The resource of the workspace.
+        max_retries: How often a request is retried after passing errors. None takes the resource's
+            setting.
+
+    Raises:
+        RudderStackError: If RudderStack cannot be reached, or an environment variable of the
+            resource is not set.
+    """
+    with resource as rudderstack:
+        policy = rudderstack.sync_policy(None, None)
+        if max_retries is not None:
+            retry = policy.retry.model_copy(update={"request_max_retries": max_retries})
+            policy = policy.model_copy(update={"retry": retry})
+        return fetch_workspace(
+            rudderstack.get_client(),
+            retried=lambda call, wait: call_with_retries(call, policy.retry, _LOG, sleep=wait),
+            max_concurrent=rudderstack.max_concurrent_requests,
+            log=_LOG,
+        )
+
+
+def refresh_rudderstack_snapshot(
+    resource: RudderStackResource,
+    path: str | os.PathLike[str],
+    *,
+    max_retries: int | None = None,
+) -> WorkspaceSnapshot:
+    """Read the workspace and write its snapshot to a file. If that fails, the old file stays.
+
+    Args:
+        resource: The resource of the workspace.
+        path: The file.
+        max_retries: How often a request is retried after passing errors. None takes the resource's
+            setting.
+
+    Raises:
+        RudderStackError: If RudderStack cannot be reached, or an environment variable of the
+            resource is not set.
+        OSError: If the file cannot be written.
+    """
+    snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
+    write_snapshot(snapshot, Path(path))
+    return snapshot
+
+
+def write_snapshot(snapshot: WorkspaceSnapshot, path: Path) -> None:
+    """Write a snapshot. A reader of the file finds the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        unfinished.write_text(snapshot.dumps(), encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def snapshot_from(
+    resource: RudderStackResource, given: Snapshot | None, refresh: Refresh
+) -> WorkspaceSnapshot:
+    """Return the snapshot that the arguments of the factories describe.
+
+    Raises:
+        DiscoveryError: If the snapshot cannot be read or written.
+        InvalidSettingError: If the file is a folder, or a variable of the resource is not set.
+    """
+    checked_choice(refresh, Refresh, "refresh")
+    if isinstance(given, WorkspaceSnapshot):
+        return given
+    if given is None:
+        return _fetched(resource)
+    path = Path(given)
+    if path.is_dir():
+        raise InvalidSettingError(f"snapshot {str(path)!r} is a folder: expected a file in it.")
+    if refresh == "always" or not path.exists():
+        return _refreshed(resource, path)
+    return _read(path)
+
+
+def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
+    try:
+        return fetch_rudderstack_workspace(resource)
+    except RudderStackError as error:
+        raise _kind(error)(
+            f"The RudderStack workspace cannot be read now. {error} Name a file with snapshot=: "
+            "once it exists, definitions load from it without RudderStack."
+        ) from error
+
+
+def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
+    try:
+        patience = IMPATIENT_RETRIES if path.exists() else None
+        return refresh_rudderstack_snapshot(resource, path, max_retries=patience)
+    except (RudderStackError, OSError) as error:
+        why = f"It cannot be written: {error}." if isinstance(error, OSError) else str(error)
+        if not path.exists():
+            raise _kind(error)(
+                f"There is no snapshot of the RudderStack workspace at {path}, and none can be "
+                f"made now. {why} {_how_to_refresh(path)}"
+            ) from error
+        _LOG.warning(f"{why} The snapshot at {path} is used as it is.")
+        return _read(path)
+
+
+def _kind(error: Exception) -> type[RudderStackError]:
+    """Return the kind of error to raise: an error of a setting stays one."""
+    return InvalidSettingError if isinstance(error, InvalidSettingError) else DiscoveryError
+
+
+def _read(path: Path) -> WorkspaceSnapshot:
+    try:
+        return WorkspaceSnapshot.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DiscoveryError(f"{path} cannot be read: {error}. {_how_to_refresh(path)}") from error
+    except UnicodeDecodeError:
+        raise DiscoveryError(f"{path} is no snapshot. {_how_to_refresh(path)}") from None
+    except DiscoveryError as error:
+        raise DiscoveryError(f"{error} {_how_to_refresh(path)}") from error
+
+
+def _how_to_refresh(path: Path) -> str:
+    return (
+        "Make a new one while RudderStack is in reach: "
+        f"refresh_rudderstack_snapshot(resource, {str(path)!r})."
+    )
