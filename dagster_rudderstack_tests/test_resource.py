@@ -133,7 +133,7 @@ def test_client__has_the_settings() -> None:
         extra_headers={"X-A": "b"},
     )
     with resource:
-        settings = resource.get_client()._settings
+        settings = resource.get_client()._transport._settings
 
     assert settings.base_url == "https://api.eu.rudderstack.com/v2"
     assert settings.access_token == "token-of-the-test"
@@ -150,7 +150,7 @@ def test_client__has_the_settings() -> None:
 def test_gate_is_shared(server: LocalRudderStack) -> None:
     """All resources of a process share the gate to one API, so that its limits hold for all."""
     with resource_for(server) as one, resource_for(server) as other:
-        assert one.get_client()._throttle is other.get_client()._throttle
+        assert one.get_client()._transport._throttle is other.get_client()._transport._throttle
 
 
 def test_settings_are_described() -> None:
@@ -267,9 +267,9 @@ def test_without_with(server: LocalRudderStack) -> None:
     assert client is resource.get_client()
 
     resource.close()
-    assert client._http.is_closed
+    assert client._transport._http.is_closed
     assert resource.list_connections()  # opens another one
-    left = resource.get_client()._http
+    left = resource.get_client()._transport._http
     del client, resource
     gc.collect()
 

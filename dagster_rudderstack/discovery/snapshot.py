@@ -18,15 +18,16 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dagster_rudderstack.api.client import (
+from dagster_rudderstack.api.models import Connection, Destination, Source
+from dagster_rudderstack.api.paging import (
     CONNECTIONS,
     DESTINATIONS,
     MAX_PAGES,
     SOURCES,
     Listing,
     Page,
+    pages_from,
 )
-from dagster_rudderstack.api.models import Connection, Destination, Source
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
@@ -239,13 +240,9 @@ class _Lists:
 
     def _followed(self, listing: Listing[Any], query: Mapping[str, str] | None) -> list[Page]:
         """Return the pages from a query on, each found by the one before it."""
-        pages: list[Page] = []
-        seen: list[Mapping[str, str]] = []
-        while query is not None and query not in seen and len(pages) < MAX_PAGES:
-            seen.append(query)
-            pages.append(self._page(listing, query))
-            query = pages[-1].next_query
-        return pages
+        if query is None:
+            return []
+        return list(pages_from(lambda each: self._page(listing, each), listing, query))
 
     def parsed(self, listing: Listing[_Item]) -> list[_Item]:
         """Return the items of a list, each once, without those that are broken."""

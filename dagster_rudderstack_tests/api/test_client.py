@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import dagster as dg
 import pytest
 
-from dagster_rudderstack.api import client as client_module
+from dagster_rudderstack.api import paging as paging_module
 from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import InvalidSettingError, UnexpectedResponseError
 from dagster_rudderstack.resource import RudderStackResource
@@ -491,7 +491,7 @@ def test_paging__an_empty_page() -> None:
 
 def test_paging__endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list without an end is an error, not a truncated list."""
-    monkeypatch.setattr(client_module, "MAX_PAGES", 20)
+    monkeypatch.setattr(paging_module, "MAX_PAGES", 20)
     count = iter(range(1_000_000))
 
     def answer(_: Seen) -> bytes:

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from dagster_rudderstack.api import client as client_module
+from dagster_rudderstack.api import transport as transport_module
 from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.errors import (
@@ -221,7 +221,7 @@ def test_unexpected__no_content() -> None:
 
 def test_unexpected__too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body without measure is not read to its end."""
-    monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr(transport_module, "MAX_BODY_BYTES", 100_000)
     endless = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n" + b" " * 5_000_000
 
     assert "more than 100000 bytes" in str(error_of(Cut(endless)))
@@ -229,7 +229,7 @@ def test_unexpected__too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unexpected__zip_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small body that unpacks to a large one is not unpacked to its end."""
-    monkeypatch.setattr(client_module, "MAX_BODY_BYTES", 1_000_000)
+    monkeypatch.setattr(transport_module, "MAX_BODY_BYTES", 1_000_000)
     bomb = gzip.compress(b" " * 300_000_000, 1)
     began = time.process_time()
     error = error_of(http(200, bomb, {"Content-Encoding": "gzip"}))
@@ -327,7 +327,7 @@ def test_transport__trickle() -> None:
         settings = ClientSettings(server.url, TOKEN, requests)
         with (
             RudderStackClient(settings, monotonic=lambda: next(clock)) as client,
-            pytest.raises(TransportError, match="the body trickles") as caught,
+            pytest.raises(TransportError, match="the body arrives too slowly") as caught,
         ):
             client.get_connection("crm")
 

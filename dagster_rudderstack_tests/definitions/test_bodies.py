@@ -381,7 +381,7 @@ def test_a_stop_has_a_client_of_its_own(
     def body(context: dg.AssetExecutionContext, opened: RudderStackResource) -> None:
         sync_id = opened.start_sync("crm")
         context.instance.report_run_canceling(context.run)
-        opened.get_client()._http.close()
+        opened.get_client()._transport._http.close()
         opened.poll_sync("crm", sync_id)
 
     run_body(body, rudderstack)

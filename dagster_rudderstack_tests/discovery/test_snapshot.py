@@ -17,7 +17,7 @@ from dagster_rudderstack import (
     WorkspaceSnapshot,
     fetch_rudderstack_workspace,
 )
-from dagster_rudderstack.api.client import CONNECTIONS, DESTINATIONS, SOURCES, Listing, Page
+from dagster_rudderstack.api.paging import CONNECTIONS, DESTINATIONS, SOURCES, Listing, Page
 from dagster_rudderstack.discovery.snapshot import fetch_workspace
 from dagster_rudderstack.errors import NotFoundError, RudderStackError
 from dagster_rudderstack.testing import Fault, LocalRudderStack

@@ -211,7 +211,7 @@ def test_a_tick_leaves_no_connection_open(scene: World) -> None:
 
     def open_clients() -> set[int]:
         found = (each for each in gc.get_objects() if isinstance(each, RudderStackClient))
-        return {id(client) for client in found if not client._http.is_closed}
+        return {id(client) for client in found if not client._transport._http.is_closed}
 
     before = open_clients()
     gc.disable()

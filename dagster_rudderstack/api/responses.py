@@ -1,0 +1,156 @@
+"""What an answer means: an error with RudderStack's words and a remedy, or a model."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dagster_rudderstack.errors import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    StatusError,
+    UnexpectedResponseError,
+)
+from dagster_rudderstack.text import one_line
+
+__all__ = [
+    "STATUS_ERRORS",
+    "causes",
+    "certificate_hint",
+    "hint_of",
+    "parsed",
+    "retry_after_seconds",
+    "unexpected",
+]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+STATUS_ERRORS: dict[int, type[StatusError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def hint_of(status: int, host: str, *, is_list: bool) -> str:
+    """Return what to do about a status other than 2xx. Empty if there is nothing to say.
+
+    Args:
+        status: The HTTP status.
+        host: The host that was asked.
+        is_list: Whether the request was for a list of the workspace, which has no id.
+    """
+    if is_list and (hint := _list_hint(status)):
+        return hint
+    if status == HTTPStatus.UNAUTHORIZED:
+        return (
+            f"The access token was not accepted by {host}. Use a service access token of the "
+            "workspace that owns the connection, and check the region: a token of the US "
+            "region does not work on the EU host, and the other way round."
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return (
+            "The access token may not do this. It needs the permissions Edit and Connect on "
+            "the resources of the connection's source and destination."
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return "Check the id, and that the access token belongs to the workspace that owns it."
+    if status in _REDIRECTS:
+        return "Redirects are not followed, since the access token would go along."
+    return ""
+
+
+def _list_hint(status: int) -> str:
+    """Return what to do if a list is refused. It has no id that could be wrong."""
+    if status == HTTPStatus.FORBIDDEN:
+        return (
+            "The access token may not list them. It needs permission to view the Reverse ETL "
+            "connections, the sources and the destinations of the workspace."
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return "There is no such list at this address. Check api_url, or the region."
+    return ""
+
+
+def certificate_hint(error: BaseException) -> str:
+    """Return what to do about an untrusted certificate. Empty for any other error."""
+    if not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
+        return ""
+    return (
+        " Its certificate is not trusted: if a proxy of your company is in between, set ca_bundle "
+        "to a file with that proxy's CA certificate."
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and its causes."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def parsed(item: object, model: type[_Model], method: str, path: str) -> _Model:
+    """Return a part of an answer as a model.
+
+    Raises:
+        UnexpectedResponseError: If it does not fit. The message names the fields, not their values.
+    """
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        # The input is not shown: it may hold a destination's credentials.
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or model.__name__}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise unexpected(method, path, one_line(wrong)) from None
+
+
+def unexpected(method: str, path: str, what: str) -> UnexpectedResponseError:
+    """Return the error of an answer that does not have the documented shape."""
+    return UnexpectedResponseError(
+        f"RudderStack's answer to {method} {path} is not of the documented shape: {what}.",
+        method=method,
+        path=path,
+    )
+
+
+def retry_after_seconds(value: str | None, date: str | None) -> float | None:
+    """Return the seconds of a `Retry-After`, a number or an HTTP date. None if it is neither.
+
+    A date is compared with the answer's own `Date`, if it has one, since the clocks of a server and
+    of its client may be minutes apart.
+    """
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,18}(\.[0-9]{1,18})?\s*", value):
+        return float(value)
+    moment = _http_date(value)
+    if moment is None:
+        return None
+    now = _http_date(date or "") or datetime.now(timezone.utc)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,350 @@
+"""Sends requests over HTTP: connections, TLS, proxies, headers, limits, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from dagster_rudderstack.api.paging import WORKSPACE_LISTS
+from dagster_rudderstack.api.redaction import Secret, masked_in_logs, silent
+from dagster_rudderstack.api.responses import (
+    STATUS_ERRORS,
+    causes,
+    certificate_hint,
+    hint_of,
+    retry_after_seconds,
+    unexpected,
+)
+from dagster_rudderstack.api.throttle import Throttle
+from dagster_rudderstack.api.validation import (
+    api_base_url,
+    check_proxy_is_near,
+    checked_headers,
+    checked_proxy_url,
+    checked_token,
+    is_loopback,
+)
+from dagster_rudderstack.errors import ApiError, InvalidSettingError, StatusError, TransportError
+from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS, RequestPolicy
+from dagster_rudderstack.text import message_of, one_line, sentence
+from dagster_rudderstack.version import __version__
+
+__all__ = ["ClientSettings", "Transport"]
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A page of 100 connections with large mappings is a few MB; more is not an answer."""
+MAX_ERROR_BODY_BYTES = 64 * 1024
+"""How much of the body of an error is read. The rest of a large one is not."""
+MAX_BODY_SECONDS = 600.0
+"""How long a body may take to arrive. The read timeout alone would let it drip for ever."""
+KEEPALIVE_SECONDS = 90.0
+"""Longer than the longest poll interval, so that a sync is polled over one connection."""
+DEFAULT_RETRY_AFTER_SECONDS = 1.0
+"""How long a 429 without `Retry-After` pauses the other requests of this process."""
+
+
+_LIST_PATHS = frozenset(listing.path for listing in WORKSPACE_LISTS)
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """How to reach the API. The transport checks the values.
+
+    Attributes:
+        base_url: https, or http on this machine, see `validation.api_base_url`.
+        access_token: Token of the workspace, or a personal one. It is shown nowhere.
+        requests: Timeouts and limits.
+        ca_bundle: File or folder of certificates to trust. None trusts the usual ones.
+        proxy_url: HTTP or SOCKS proxy. None obeys HTTPS_PROXY and the like.
+        extra_headers: Headers sent with each request.
+        user_agent: Appended to the library's own name and version.
+    """
+
+    base_url: str
+    access_token: str = field(repr=False)
+    requests: RequestPolicy = field(default_factory=RequestPolicy)
+    ca_bundle: str | None = None
+    proxy_url: str | None = field(default=None, repr=False)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    user_agent: str = ""
+
+
+class Transport:
+    """Sends requests over kept-alive connections. Threads may share it.
+
+    Args:
+        settings: How to reach the API.
+        throttle: Limits the requests of this process. None makes one for this transport only.
+        monotonic: Seconds that only grow.
+
+    Raises:
+        InvalidSettingError: If the token must not be sent to the address, the token or a header
+            cannot be sent, the CA bundle cannot be read, or the proxy cannot be used.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, throttle: Throttle | None, monotonic: Callable[[], float]
+    ) -> None:
+        settings = replace(settings, base_url=api_base_url(None, settings.base_url))
+        self._settings = settings
+        self._host = urlsplit(settings.base_url).netloc
+        self._monotonic = monotonic
+        self._throttle = throttle or Throttle(
+            max_concurrent=settings.requests.max_concurrent_requests,
+            max_per_second=settings.requests.max_requests_per_second,
+        )
+        self._http = _http_client(settings)
+        self._token = Secret(settings.access_token.strip())
+        self._close = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._token))
+
+    def __repr__(self) -> str:
+        return f"Transport({self._settings.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """The address in front of all paths."""
+        return self._settings.base_url
+
+    def close(self) -> None:
+        """Close the kept-alive connections."""
+        self._close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> dict[str, Any]:
+        """Send one request and return the JSON object of a 2xx answer.
+
+        Raises:
+            ApiError: For any other answer, and if there is none.
+        """
+        content = self.send(method, path, params=params, body=body)
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            said = self._cleaned(content) or "an empty body"
+            raise unexpected(method, path, f"not JSON but {said}") from None
+        if not isinstance(answer, dict):
+            raise unexpected(method, path, f"a JSON {type(answer).__name__}, not an object")
+        return answer
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> bytes:
+        """Send one request and return the body of a 2xx answer.
+
+        Raises:
+            ApiError: For any other answer, and if there is none.
+        """
+        try:
+            request = self._http.build_request(
+                method, f"{self._settings.base_url}{path}", params=params, json=body
+            )
+        except httpx.InvalidURL as error:
+            # Our own parts of the URL are checked, so the query of `paging.next` is wrong.
+            raise unexpected(method, path, f"its paging makes no URL: {error}") from None
+        with self._throttle.slot():
+            try:
+                response = self._http.send(request, stream=True)
+                content = self._body_of(response)
+            except httpx.HTTPError as error:
+                raise self._transport_error(error, method, path) from self._shown_cause(error)
+        content = self._token.masked(content)
+        if response.is_success:
+            if len(content) > MAX_BODY_BYTES:
+                raise unexpected(method, path, f"more than {MAX_BODY_BYTES} bytes")
+            return content
+        raise self._status_error(response, content, method, path)
+
+    def _body_of(self, response: httpx.Response) -> bytes:
+        """Return the body. If the status is an error, a part of it is enough."""
+        content = bytearray()
+        try:
+            for chunk in self._chunks_of(response):
+                content += chunk
+        except httpx.HTTPError:
+            if response.is_success:
+                raise
+        finally:
+            response.close()
+        return bytes(content)
+
+    def _chunks_of(self, response: httpx.Response) -> Iterator[bytes]:
+        """Yield a body until it ends, or is one chunk over its limit."""
+        left = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BODY_BYTES
+        give_up_at = self._monotonic() + MAX_BODY_SECONDS
+        for chunk in response.iter_bytes():
+            yield chunk
+            left -= len(chunk)
+            if left < 0:
+                return
+            if self._monotonic() > give_up_at:
+                raise httpx.ReadTimeout("the body arrives too slowly", request=response.request)
+
+    def _transport_error(self, error: httpx.HTTPError, method: str, path: str) -> ApiError:
+        if isinstance(error, httpx.DecodingError):
+            return unexpected(method, path, "an undecodable body")
+        what = _TRANSPORT_REASONS.get(type(error), "the connection was cut")
+        reason = self._cleaned(str(error).encode())
+        said = f" ({reason})" if reason else ""
+        return TransportError(
+            f"RudderStack at {self._host} gave no answer to {method} {path}: {what}{said}."
+            f"{certificate_hint(error)}",
+            method=method,
+            path=path,
+            request_sent=not isinstance(error, _NOT_SENT),
+        )
+
+    def _status_error(
+        self, response: httpx.Response, content: bytes, method: str, path: str
+    ) -> StatusError:
+        status = response.status_code
+        detail = self._cleaned(content)
+        retry_after = retry_after_seconds(
+            response.headers.get("retry-after"), response.headers.get("date")
+        )
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            self._throttle.pause(
+                min(
+                    DEFAULT_RETRY_AFTER_SECONDS if retry_after is None else retry_after,
+                    MAX_RETRY_AFTER_SECONDS,
+                )
+            )
+        kind = STATUS_ERRORS.get(status, StatusError)
+        says = f" RudderStack says: {sentence(detail)}" if detail else ""
+        hint = hint_of(status, self._host, is_list=path in _LIST_PATHS)
+        return kind(
+            f"RudderStack answered {status} to {method} {path}.{says}{hint and ' ' + hint}",
+            method=method,
+            path=path,
+            status_code=status,
+            detail=detail,
+            retry_after_seconds=retry_after,
+        )
+
+    def _cleaned(self, content: bytes) -> str:
+        """Return the words of a server as one short line that is safe in a log."""
+        text = message_of(content[:MAX_ERROR_BODY_BYTES].decode("utf-8-sig", "replace"))
+        # Masked again, since JSON and HTML have more ways to spell a token.
+        return one_line(self._token.masked(text.encode("utf-8", "replace")).decode())
+
+    def _shown_cause(self, error: httpx.HTTPError) -> httpx.HTTPError | None:
+        """Return an error to show as a cause. None if it quotes the token."""
+        said = [str(cause) for cause in causes(error)]
+        return error if [self._token.masked_text(text) for text in said] == said else None
+
+
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+_TRANSPORT_REASONS: dict[type[httpx.HTTPError], str] = {
+    httpx.ConnectError: "it could not be reached",
+    httpx.ConnectTimeout: "it could not be reached in time",
+    httpx.PoolTimeout: "no connection was free in time",
+    httpx.ProxyError: "the proxy refused",
+    httpx.ReadTimeout: "no answer in time",
+    httpx.WriteTimeout: "the request could not be sent in time",
+}
+
+
+def _http_client(settings: ClientSettings) -> httpx.Client:
+    limits = settings.requests
+    headers = _headers(settings)
+    verify = _ssl_context(settings.ca_bundle)
+    proxy = _proxy(settings)
+    try:
+        return httpx.Client(
+            headers=headers,
+            # A cookie of a gateway would link our requests. The API needs none.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(
+                limits.read_timeout_seconds, connect=limits.connect_timeout_seconds
+            ),
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+            verify=verify,
+            proxy=proxy,
+            event_hooks={"response": [_drop_words_of_server]},
+            # A proxy from the environment is for other machines, not for this one.
+            trust_env=not is_loopback(urlsplit(settings.base_url).hostname or ""),
+        )
+    except ImportError:
+        raise InvalidSettingError(
+            "A SOCKS proxy is set by proxy_url or by a variable such as ALL_PROXY, and the package "
+            "that it takes is missing: pip install 'httpx[socks]'."
+        ) from None
+    except (ValueError, httpx.InvalidURL):
+        # Neither the URL nor the error is shown: a proxy's URL may hold a password.
+        raise InvalidSettingError(
+            "The proxy that proxy_url or a variable such as HTTPS_PROXY sets is not usable: "
+            "expected http://host:port."
+        ) from None
+
+
+def _proxy(settings: ClientSettings) -> str | None:
+    if settings.proxy_url is None:
+        return None
+    proxy_url = checked_proxy_url(settings.proxy_url)
+    check_proxy_is_near(settings.base_url, proxy_url)
+    return proxy_url
+
+
+def _end(*ends: Callable[[], None]) -> None:
+    with silent():
+        for end in ends:
+            end()
+
+
+def _drop_words_of_server(response: httpx.Response) -> None:
+    # httpx builds the request that would follow a redirect even if it is not sent, and raises if
+    # the target is not a URL.
+    response.headers.pop("location", None)
+    # The server's reason phrase is shown by a repr, and may repeat our token.
+    response.extensions.pop("reason_phrase", None)
+
+
+def _headers(settings: ClientSettings) -> dict[str, str]:
+    token = checked_token(settings.access_token)
+    return {
+        **checked_headers(settings.extra_headers),
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/json",
+        "User-Agent": f"dagster-rudderstack/{__version__} {settings.user_agent}".strip(),
+    }
+
+
+def _ssl_context(ca_bundle: str | None) -> ssl.SSLContext | bool:
+    if ca_bundle is None:
+        return True
+    is_folder = Path(ca_bundle).is_dir()
+    try:
+        return ssl.create_default_context(
+            cafile=None if is_folder else ca_bundle, capath=ca_bundle if is_folder else None
+        )
+    except (OSError, ValueError) as error:
+        raise InvalidSettingError(
+            f"ca_bundle {ca_bundle!r} cannot be used: {error}. Expected a PEM file or a folder of "
+            "hashed certificates."
+        ) from error
