@@ -2,47 +2,36 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import dagster as dg
 from dagster import get_dagster_logger
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic import PrivateAttr
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.api.throttle import shared_throttle
 from dagster_rudderstack.api.validation import (
     api_base_url,
-    check_names,
-    check_one_address,
     checked_id,
     checked_sync_type,
     is_loopback_url,
 )
-from dagster_rudderstack.env_settings import (
-    RENAMED_SETTINGS,
-    check_settings,
-    is_env_var,
-    policy_from,
-    read_setting,
-    resolved,
-    settings_of,
-)
 from dagster_rudderstack.errors import (
-    InvalidSettingError,
     RudderStackError,
 )
 from dagster_rudderstack.metadata import failure_from
+from dagster_rudderstack.resource_settings import (
+    ResourceSettings,
+    is_env_var,
+    policy_from,
+    resolved,
+)
 from dagster_rudderstack.settings import (
     OnDisabled,
     OnRunningSync,
-    Policy,
-    PollPolicy,
     RequestPolicy,
-    RetryPolicy,
-    StopOnTermination,
     SyncPolicy,
 )
 from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, current_step
@@ -65,16 +54,7 @@ STOP_PATIENCE = 5
 _T = TypeVar("_T")
 
 
-def _setting(policy: type[Policy], name: str) -> Any:
-    """Return the field of a setting, as its policy declares it.
-
-    Its constraints are left to the policy: an EnvVar has no value yet that could be checked.
-    """
-    field = policy.model_fields[name]
-    return Field(default=field.default, description=field.description)
-
-
-class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
+class RudderStackResource(ResourceSettings):
     """A RudderStack workspace: starts Reverse ETL syncs and waits for them.
 
     Use it in assets and ops, or outside Dagster:
@@ -92,119 +72,11 @@ class RudderStackResource(dg.ConfigurableResource["RudderStackResource"]):
             message names the setting, the value and what would be right.
     """
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    access_token: str = Field(
-        repr=False,
-        json_schema_extra={"dagster__is_secret": True},
-        description=(
-            "Service access token of the workspace, or a personal access token. Use an EnvVar: "
-            "Dagster stores a token that is written in code."
-        ),
-    )
-    region: Optional[str] = Field(  # noqa: UP045 - Dagster's config takes Optional, not unions
-        default=None,
-        description="Region of the workspace: 'us' (default) or 'eu'. Not with api_url.",
-    )
-    api_url: Optional[str] = Field(  # noqa: UP045
-        default=None,
-        description=(
-            "Address of the API instead of a region's, for a proxy or a test server: "
-            "https://host[/prefix]. Plain http is accepted for this machine only."
-        ),
-    )
-    connect_timeout_seconds: int = _setting(RequestPolicy, "connect_timeout_seconds")
-    read_timeout_seconds: int = _setting(RequestPolicy, "read_timeout_seconds")
-    request_max_retries: int = _setting(RetryPolicy, "request_max_retries")
-    max_concurrent_requests: int = _setting(RequestPolicy, "max_concurrent_requests")
-    max_requests_per_second: Optional[float] = _setting(  # noqa: UP045
-        RequestPolicy, "max_requests_per_second"
-    )
-    ca_bundle: Optional[str] = Field(  # noqa: UP045
-        default=None,
-        description="File or folder of CA certificates to trust instead of the usual ones.",
-    )
-    proxy_url: Optional[str] = Field(  # noqa: UP045
-        default=None,
-        repr=False,
-        json_schema_extra={"dagster__is_secret": True},
-        description="Proxy for the API. Without it, HTTPS_PROXY and the like are obeyed.",
-    )
-    extra_headers: dict[str, str] = Field(
-        default={},
-        repr=False,
-        description="Headers to send with each request, for a gateway in front of the API.",
-    )
-    poll_min_interval_seconds: float = _setting(PollPolicy, "poll_min_interval_seconds")
-    poll_max_interval_seconds: float = _setting(PollPolicy, "poll_max_interval_seconds")
-    poll_growth: float = _setting(PollPolicy, "poll_growth")
-    poll_jitter: float = _setting(PollPolicy, "poll_jitter")
-    sync_timeout_seconds: int = _setting(SyncPolicy, "sync_timeout_seconds")
-    stop_on_timeout: bool = _setting(SyncPolicy, "stop_on_timeout")
-    outage_tolerance_seconds: int = _setting(SyncPolicy, "outage_tolerance_seconds")
-    start_settling_seconds: int = _setting(SyncPolicy, "start_settling_seconds")
-    on_running_sync: OnRunningSync = _setting(SyncPolicy, "on_running_sync")
-    stop_on_termination: StopOnTermination = _setting(SyncPolicy, "stop_on_termination")
-    check_connection: bool = _setting(SyncPolicy, "check_connection")
-    dashboard_url: Optional[str] = Field(  # noqa: UP045
-        default=None,
-        description=(
-            "Address of a sync's page in RudderStack's dashboard, with {connection_id} and "
-            "{sync_id} in their places. It is shown as a link. There is no default, since "
-            "RudderStack documents no such address."
-        ),
-    )
-
     _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _warned: bool = PrivateAttr(default=False)
     _started: set[str] = PrivateAttr(default_factory=set)
     _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
-
-    # --- settings
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _checked(cls, data: Any, build: ModelWrapValidatorHandler["Self"]) -> "Self":
-        """Check every setting whose value is known. An EnvVar is checked when it is read.
-
-        The model sees the name of an EnvVar (0 for EnvVar.int) instead of its value, so the input
-        decides. An EnvVar that is the default of a subclass is seen as it is.
-        """
-        if isinstance(data, cls):
-            return build(data)
-        given = data if isinstance(data, Mapping) else {}
-        check_names(given, cls.model_fields, RENAMED_SETTINGS)
-        # A subclass may have a default, which counts as given.
-        has_default = not cls.model_fields["access_token"].is_required()
-        if given.get("access_token", "" if has_default else None) is None:
-            raise InvalidSettingError(
-                "access_token is missing: expected EnvVar('…') with the name of the environment "
-                "variable that holds it."
-            )
-        resource = build(data)
-        values = resource.__dict__
-        unread = {name for name in values if is_env_var(given.get(name, values[name]))}
-        check_settings({name: values[name] for name in values if name not in unread})
-        check_one_address(values["region"], values["api_url"])
-        return resource
-
-    def sync_policy(
-        self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
-    ) -> SyncPolicy:
-        """Return the policy of a sync. None takes the resource's own setting."""
-        known = {name: read_setting(name, setting) for name, setting in settings_of(self).items()}
-        if on_running_sync is not None:
-            known["on_running_sync"] = on_running_sync
-        if timeout_seconds is not None:
-            known["sync_timeout_seconds"] = timeout_seconds
-        policy = policy_from(SyncPolicy, known)
-        return policy.model_copy(
-            update={
-                "retry": policy_from(RetryPolicy, known),
-                "poll": policy_from(PollPolicy, known),
-            }
-        )
 
     # --- the client
 

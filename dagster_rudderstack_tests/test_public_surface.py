@@ -19,7 +19,11 @@ from dagster_rudderstack import errors
 
 FOLDER = Path(dagster_rudderstack.__file__).parent
 EXPORTED = dagster_rudderstack.__all__
-NEEDS = {"discovery.sql.columns": "sqlglot", "discovery.sql.query": "sqlglot"}
+NEEDS = {
+    "discovery.sql.columns": "sqlglot",
+    "discovery.sql.outputs": "sqlglot",
+    "discovery.sql.query": "sqlglot",
+}
 BEHIND_THE_RESOURCE = {"RudderStackClient"}
 
 
@@ -121,7 +125,7 @@ def test_typed() -> None:
 
 
 def test_import__quiet_and_without_extras() -> None:
-    """Importing the library warns of nothing and loads no extra. Nor does it load httpx, which takes
+    """Importing the library warns of nothing, and loads neither an extra nor httpx, which takes
     longer to import than the library."""
     script = (
         "import sys, dagster_rudderstack; from dagster_rudderstack import RudderStackResource;"

@@ -18,12 +18,20 @@ import dagster as dg
 
 from dagster_rudderstack.settings import StopOnTermination
 from dagster_rudderstack.step.dagster_step import DagsterStep
-from dagster_rudderstack.sync.attempt import SyncApi, SyncAttempt
+from dagster_rudderstack.sync.attempt import Log, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS, StopOutcome, stop
-from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.sync.task import Task, drive
 
-__all__ = ["INTERRUPTS", "InterruptMonitor", "Interruption", "RunCanceledError", "StopSettings"]
+__all__ = [
+    "INTERRUPTS",
+    "InterruptMonitor",
+    "Interruption",
+    "RunCanceledError",
+    "StopSettings",
+    "end_outside_dagster",
+    "shielded",
+]
 
 STOPPING_THREADS = 16
 """How many syncs are stopped at once."""
@@ -179,6 +187,27 @@ def shielded(work: Callable[[], _T], seconds: float) -> _T | None:
                 waiting.pop().start()
             done.wait(max(0.0, give_up_at - time.monotonic()))
             return results[0] if results else None
+
+
+def end_outside_dagster(attempts: list[SyncAttempt], settings: StopSettings, log: Log) -> None:
+    """Stop syncs that were interrupted outside Dagster, if that is wanted, and log the result."""
+    for attempt in attempts:
+        if attempt.may_be_running:
+            # Python shows only warnings where no log is set up, as outside Dagster.
+            log.warning(f"Interrupted. {_end_one_outside_dagster(attempt, settings)}")
+
+
+def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> str:
+    if settings.when == "always":
+        attempt.api = settings.new_api()
+        outcome = drive(stop(attempt))
+        return f"{attempt.name}: {outcome.value}."
+    if attempt.sync_id is None:
+        return (
+            f"RudderStack had not answered the start, so a sync of connection "
+            f"{attempt.request.connection} may be running. Look in RudderStack's dashboard."
+        )
+    return f"{attempt.name} is left running."
 
 
 # --- an interrupt that the step does not get

@@ -37,6 +37,7 @@ from dagster_rudderstack.step.interrupts import (
     Interruption,
     InterruptMonitor,
     StopSettings,
+    end_outside_dagster,
     shielded,
 )
 from dagster_rudderstack.step.observations import AssetObserver
@@ -47,8 +48,7 @@ from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summar
 from dagster_rudderstack.sync.attempt import Log, PreviousAttempt, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.scheduler import Finished, Scheduler
-from dagster_rudderstack.sync.stop import stop
-from dagster_rudderstack.sync.task import Task, drive
+from dagster_rudderstack.sync.task import Task
 
 __all__ = ["Runner"]
 
@@ -195,10 +195,14 @@ class Runner:
     def _end_if_canceled(self) -> None:
         if self.step is None or not self.step.is_canceled():
             return
+        self._prepare_attempts()
+        self._end(None)
+
+    def _prepare_attempts(self) -> None:
+        """Prepare the attempts that have not begun, so that a stop finds what earlier ones left."""
         for sync in self.syncs:
             if sync.request.connection_id not in self._attempts:
                 self._attempt(sync, self._unfinished(sync))
-        self._end(None)
 
     def _end(self, interrupt: BaseException | None) -> NoReturn:
         """Stop what is to be stopped, and end the step.
@@ -208,7 +212,7 @@ class Runner:
             BaseException: The interrupt otherwise.
         """
         if self.step is None:
-            self._warn_outside_dagster()
+            end_outside_dagster(list(self._attempts.values()), self.stop_settings, self.log)
             raise interrupt or KeyboardInterrupt
         if not self._attempts:
             # An interrupt before the first task began must not hide what an earlier attempt left.
@@ -218,32 +222,8 @@ class Runner:
             raise interruption.error from interrupt
         raise interrupt
 
-    def _prepare_attempts(self) -> None:
-        for sync in self.syncs:
-            self._attempt(sync, self._unfinished(sync))
-
     def _interruption(self, step: DagsterStep, attempts: list[SyncAttempt]) -> Interruption:
         return Interruption(step, attempts, self.stop_settings, self._report_stopped)
-
-    def _warn_outside_dagster(self) -> None:
-        for attempt in self._attempts.values():
-            if not attempt.may_be_running:
-                continue
-            # Python shows only warnings where no log is set up, as outside Dagster.
-            self.log.warning(f"Interrupted. {self._end_outside_dagster(attempt)}")
-
-    def _end_outside_dagster(self, attempt: SyncAttempt) -> str:
-        """Stop a sync if that is wanted, and return what happens to it."""
-        if self.stop_settings.when == "always":
-            attempt.api = self.stop_settings.new_api()
-            outcome = drive(stop(attempt))
-            return f"{attempt.name}: {outcome.value}."
-        if attempt.sync_id is None:
-            return (
-                f"RudderStack had not answered the start, so a sync of connection "
-                f"{attempt.request.connection} may be running. Look in RudderStack's dashboard."
-            )
-        return f"{attempt.name} is left running."
 
     def _drop(self, scheduler: Scheduler[str, SyncResult]) -> None:
         """Handle an interrupt, once, that the step itself does not get."""

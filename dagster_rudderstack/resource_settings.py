@@ -1,0 +1,283 @@
+"""The settings of the resource: given in code, or read from the environment.
+
+A setting may be an EnvVar, which is read when the resource is used. Until then its value is unknown
+and cannot be checked.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+import dagster as dg
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+from dagster_rudderstack.api.validation import (
+    api_base_url,
+    check_names,
+    check_one_address,
+    check_proxy_is_near,
+    checked_dashboard_url,
+    checked_headers,
+    checked_proxy_url,
+    checked_token,
+)
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.settings import (
+    OnRunningSync,
+    Policy,
+    PollPolicy,
+    RequestPolicy,
+    RetryPolicy,
+    StopOnTermination,
+    SyncPolicy,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "RENAMED_SETTINGS",
+    "ResourceSettings",
+    "check_settings",
+    "is_env_var",
+    "policy_from",
+    "read_setting",
+    "resolved",
+    "settings_of",
+]
+
+_R = TypeVar("_R", bound="dg.ConfigurableResource[Any]")
+_POLICIES: tuple[type[Policy], ...] = (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy)
+
+RENAMED_SETTINGS = {
+    "rs_cloud_url": "region or api_url",
+    "request_timeout": "connect_timeout_seconds and read_timeout_seconds",
+    "request_retry_delay": "nothing, since the waits grow by themselves",
+    "poll_interval": "poll_min_interval_seconds and poll_max_interval_seconds",
+    "poll_timeout": "sync_timeout_seconds",
+}
+"""The present names of the settings of RudderStack's own package 1.3.0."""
+
+
+def check_settings(known: dict[str, Any]) -> None:
+    """Check settings: all of them, or those whose values are known already.
+
+    Raises:
+        InvalidSettingError: If a value cannot be right.
+    """
+    for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
+        if known.get(name) is not None and not known[name].strip():
+            raise InvalidSettingError(
+                f"{name} is empty: leave it out, or set the variable that it is read from."
+            )
+    for name, value in checked_headers(known["extra_headers"]).items():
+        if not value:
+            raise InvalidSettingError(
+                f"The value of {name!r} in extra_headers is empty: leave the header out, or set "
+                "the variable that it is read from."
+            )
+    if "access_token" in known:
+        checked_token(known["access_token"])
+    base_url = api_base_url(known.get("region"), known.get("api_url"))
+    if known.get("proxy_url") is not None:
+        check_proxy_is_near(base_url, checked_proxy_url(known["proxy_url"]))
+    if known.get("dashboard_url") is not None:
+        checked_dashboard_url(known["dashboard_url"])
+    for policy in _POLICIES:
+        policy_from(policy, known)
+
+
+# EnvVar.int makes instances of a class that has no public name.
+_ENV_VARS = (dg.EnvVar, type(dg.EnvVar.int("_")))
+
+
+def is_env_var(value: object) -> bool:
+    """Whether a setting is read from the environment when it is used."""
+    return isinstance(value, _ENV_VARS)
+
+
+def settings_of(resource: dg.ConfigurableResource[Any]) -> dict[str, Any]:
+    """Return the settings of a resource by name."""
+    return {name: getattr(resource, name) for name in type(resource).model_fields}
+
+
+def read_setting(name: str, setting: Any) -> Any:
+    """Return the value of a setting, with every EnvVar in it read.
+
+    Raises:
+        InvalidSettingError: If a variable is not set, or holds no whole number where one is
+            expected.
+    """
+    if isinstance(setting, dict):
+        return {key: read_setting(f"{name}[{key!r}]", item) for key, item in setting.items()}
+    if not is_env_var(setting):
+        return setting
+    variable = f"The environment variable {setting.env_var_name} (for {name})"
+    try:
+        value = setting.get_value()
+    except ValueError:
+        raise InvalidSettingError(f"{variable} does not hold a whole number.") from None
+    if value is None:
+        raise InvalidSettingError(f"{variable} is not set, or empty.")
+    return value
+
+
+def resolved(resource: _R) -> _R:
+    """Return the resource itself, or a copy in which every EnvVar is read and checked.
+
+    Raises:
+        InvalidSettingError: If a variable is not set, or its value cannot be right.
+    """
+    settings = settings_of(resource)
+    in_headers = any(is_env_var(value) for value in settings["extra_headers"].values())
+    if not in_headers and not any(is_env_var(value) for value in settings.values()):
+        return resource
+    values = {name: read_setting(name, setting) for name, setting in settings.items()}
+    try:
+        return type(resource)(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidSettingError(wrong.replace("Value error, ", "")) from None
+
+
+_P = TypeVar("_P", bound=Policy)
+
+
+def policy_from(policy: type[_P], settings: dict[str, Any]) -> _P:
+    """Return a policy made of settings of the resource.
+
+    Raises:
+        InvalidSettingError: If a value is not allowed. The message names the setting.
+    """
+    try:
+        return policy(**{name: settings[name] for name in policy.model_fields if name in settings})
+    except ValidationError as error:
+        problems = [
+            f"{problem['loc'][0]} {problem['input']!r}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"].removeprefix("Value error, ")
+            for problem in error.errors(include_url=False)
+        ]
+        raise InvalidSettingError("; ".join(problems).strip() + ".") from None
+
+
+def _setting(policy: type[Policy], name: str) -> Any:
+    """Return the field of a setting, as its policy declares it.
+
+    Its constraints are left to the policy: an EnvVar has no value yet that could be checked.
+    """
+    field = policy.model_fields[name]
+    return Field(default=field.default, description=field.description)
+
+
+class ResourceSettings(dg.ConfigurableResource[Any]):
+    """The settings of a `RudderStackResource`, checked when they are given or read."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    access_token: str = Field(
+        repr=False,
+        json_schema_extra={"dagster__is_secret": True},
+        description=(
+            "Service access token of the workspace, or a personal access token. Use an EnvVar: "
+            "Dagster stores a token that is written in code."
+        ),
+    )
+    region: Optional[str] = Field(  # noqa: UP045 - Dagster's config takes Optional, not unions
+        default=None,
+        description="Region of the workspace: 'us' (default) or 'eu'. Not with api_url.",
+    )
+    api_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description=(
+            "Address of the API instead of a region's, for a proxy or a test server: "
+            "https://host[/prefix]. Plain http is accepted for this machine only."
+        ),
+    )
+    connect_timeout_seconds: int = _setting(RequestPolicy, "connect_timeout_seconds")
+    read_timeout_seconds: int = _setting(RequestPolicy, "read_timeout_seconds")
+    request_max_retries: int = _setting(RetryPolicy, "request_max_retries")
+    max_concurrent_requests: int = _setting(RequestPolicy, "max_concurrent_requests")
+    max_requests_per_second: Optional[float] = _setting(  # noqa: UP045
+        RequestPolicy, "max_requests_per_second"
+    )
+    ca_bundle: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description="File or folder of CA certificates to trust instead of the usual ones.",
+    )
+    proxy_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        repr=False,
+        json_schema_extra={"dagster__is_secret": True},
+        description="Proxy for the API. Without it, HTTPS_PROXY and the like are obeyed.",
+    )
+    extra_headers: dict[str, str] = Field(
+        default={},
+        repr=False,
+        description="Headers to send with each request, for a gateway in front of the API.",
+    )
+    poll_min_interval_seconds: float = _setting(PollPolicy, "poll_min_interval_seconds")
+    poll_max_interval_seconds: float = _setting(PollPolicy, "poll_max_interval_seconds")
+    poll_growth: float = _setting(PollPolicy, "poll_growth")
+    poll_jitter: float = _setting(PollPolicy, "poll_jitter")
+    sync_timeout_seconds: int = _setting(SyncPolicy, "sync_timeout_seconds")
+    stop_on_timeout: bool = _setting(SyncPolicy, "stop_on_timeout")
+    outage_tolerance_seconds: int = _setting(SyncPolicy, "outage_tolerance_seconds")
+    start_settling_seconds: int = _setting(SyncPolicy, "start_settling_seconds")
+    on_running_sync: OnRunningSync = _setting(SyncPolicy, "on_running_sync")
+    stop_on_termination: StopOnTermination = _setting(SyncPolicy, "stop_on_termination")
+    check_connection: bool = _setting(SyncPolicy, "check_connection")
+    dashboard_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description=(
+            "Address of a sync's page in RudderStack's dashboard, with {connection_id} and "
+            "{sync_id} in their places. It is shown as a link. There is no default, since "
+            "RudderStack documents no such address."
+        ),
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, data: Any, build: ModelWrapValidatorHandler["Self"]) -> "Self":
+        """Check every setting whose value is known. An EnvVar is checked when it is read.
+
+        The model sees the name of an EnvVar (0 for EnvVar.int) instead of its value, so the input
+        decides. An EnvVar that is the default of a subclass is seen as it is.
+        """
+        if isinstance(data, cls):
+            return build(data)
+        given = data if isinstance(data, Mapping) else {}
+        check_names(given, cls.model_fields, RENAMED_SETTINGS)
+        # A subclass may have a default, which counts as given.
+        has_default = not cls.model_fields["access_token"].is_required()
+        if given.get("access_token", "" if has_default else None) is None:
+            raise InvalidSettingError(
+                "access_token is missing: expected EnvVar('…') with the name of the environment "
+                "variable that holds it."
+            )
+        resource = build(data)
+        values = resource.__dict__
+        unread = {name for name in values if is_env_var(given.get(name, values[name]))}
+        check_settings({name: values[name] for name in values if name not in unread})
+        check_one_address(values["region"], values["api_url"])
+        return resource
+
+    def sync_policy(
+        self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
+    ) -> SyncPolicy:
+        """Return the policy of a sync. None takes the resource's own setting."""
+        known = {name: read_setting(name, setting) for name, setting in settings_of(self).items()}
+        if on_running_sync is not None:
+            known["on_running_sync"] = on_running_sync
+        if timeout_seconds is not None:
+            known["sync_timeout_seconds"] = timeout_seconds
+        policy = policy_from(SyncPolicy, known)
+        return policy.model_copy(
+            update={
+                "retry": policy_from(RetryPolicy, known),
+                "poll": policy_from(PollPolicy, known),
+            }
+        )
