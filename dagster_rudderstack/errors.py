@@ -2,7 +2,7 @@
 
 ```
 RudderStackError
-├── InvalidSettingError          a value we were given cannot be right; nothing was sent
+├── InvalidSettingError          a value that was given cannot be right; nothing was sent
 ├── ApiError                     a request did not give us what we asked for
 │   ├── TransportError           no answer: could not connect, timed out, cut off
 │   ├── StatusError              an answer other than 2xx; carries status and body
@@ -15,7 +15,7 @@ RudderStackError
 ├── DiscoveryError               what the workspace holds cannot become definitions
 └── SyncError                    about one sync; carries the connection and the last `Sync` seen
     ├── SyncFailedError          RudderStack says that it failed, or an unknown way of being over
-    ├── SyncAbortedError         somebody stopped it
+    ├── SyncAbortedError         someone stopped it
     ├── SyncTimedOutError        we stopped waiting: the timeout passed
     ├── SyncLostError            we stopped waiting: an outage outlasted the tolerance
     ├── RowsRejectedError        it succeeded, but the destination rejected more rows than accepted
@@ -23,7 +23,7 @@ RudderStackError
     └── ConnectionDisabledError  the connection is paused in the dashboard
 ```
 
-Every error can be pickled, shows no access token, and knows whether a retry can mend it
+Every error can be pickled, shows no access token, and knows whether a retry can help
 (`retryable`). Messages say what happened, to which connection and sync, and what to do next.
 """
 
@@ -59,10 +59,10 @@ __all__ = [
 
 
 class RudderStackError(Exception):
-    """Everything that this library raises on its own account."""
+    """Base of all errors of this library."""
 
     retryable: bool = True
-    """Whether trying again, with nothing changed by a person, may end better."""
+    """Whether another attempt may succeed although no person has changed anything."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -104,7 +104,7 @@ class ApiError(RudderStackError):
 
 
 class TransportError(ApiError):
-    """No answer came: the host could not be reached, the time ran out or the line was cut.
+    """No answer came: the host could not be reached, the time ran out or the connection was cut.
 
     Attributes:
         request_sent: False only if it is certain that RudderStack has not seen the request.
@@ -116,7 +116,7 @@ class TransportError(ApiError):
 
 
 _MAY_PASS = frozenset({408, 409, 425, 429})
-"""The only 4xx that may be gone the next time, with the same request: late, busy, early, many."""
+"""The only 4xx that may disappear if the same request is repeated."""
 
 
 class StatusError(ApiError):
@@ -124,7 +124,7 @@ class StatusError(ApiError):
 
     Attributes:
         status_code: HTTP status of the answer.
-        detail: What RudderStack said, cleaned and shortened; empty if it said nothing.
+        detail: RudderStack's words, cleaned and shortened. Empty if there are none.
         retry_after_seconds: From the header of that name; None if absent or unreadable.
     """
 
@@ -177,7 +177,7 @@ class UnexpectedResponseError(ApiError):
 
 
 class DiscoveryError(RudderStackError):
-    """What the workspace holds, or the snapshot of it, cannot become definitions."""
+    """The workspace, or the snapshot of it, cannot be turned into definitions."""
 
     retryable = False
 
@@ -197,11 +197,11 @@ class SyncError(RudderStackError):
 
 
 class SyncFailedError(SyncError):
-    """The sync is over and did not succeed, or is over in a way that we do not know."""
+    """The sync is over and did not succeed, or its status is unknown."""
 
 
 class SyncAbortedError(SyncError):
-    """Somebody stopped the sync; starting it again would fight that person."""
+    """Someone stopped the sync. It is not started again against their will."""
 
     retryable = False
 
@@ -217,7 +217,7 @@ class SyncTimedOutError(SyncError):
 
 
 class SyncLostError(SyncError):
-    """RudderStack could not be asked for longer than the outage tolerance; the sync may go on."""
+    """RudderStack was out of reach for longer than the outage tolerance. The sync may go on."""
 
 
 class RowsRejectedError(SyncError):
