@@ -174,7 +174,7 @@ class SyncPolicy(Policy):
             "then start a new one, 'attach' to it and report it, or 'fail'."
         ),
     )
-    # A day: full syncs of large tables take hours, and nobody notices a worker that waits for ever.
+    # A day: full syncs of large tables take hours, and a worker that waits for ever goes unnoticed.
     sync_timeout_seconds: int = Field(
         default=DAY,
         gt=0,

@@ -77,7 +77,7 @@ _IS_MARKUP = re.compile(r"<\s*(!doctype|html|head|body|h1|title)\b", re.IGNORECA
 
 
 def _without_markup(text: str) -> str:
-    """Return the words of an HTML page, or its title if it has no other. Other text stays as it is."""
+    """Return the words of an HTML page, or its title. Other text is unchanged."""
     if not _IS_MARKUP.search(text[:2000]):
         return text
     page = _PageText()

@@ -1,8 +1,8 @@
-"""What the API says, typed. The wire is camelCase, Python is not: one alias rule for all models.
+"""The answers of the API, typed. One alias rule turns camelCase into Python's names.
 
-The models survive what the contract allows and more: unknown fields are ignored, an unknown status
+The models accept what the contract allows and more: unknown fields are ignored, an unknown status
 stays a string, a metric that is missing, null or malformed is None (unknown, not 0), and timestamps
-are aware UTC datetimes or None. A broken decoration never turns a good sync into a failed one.
+are aware UTC datetimes or None. A broken detail never turns a good sync into a failed one.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ MAX_STATUS_LENGTH = 100
 """The longest status known has 24 characters."""
 
 MAX_ID_LENGTH = 255
-"""Nothing longer is an id; what a server sends in its place is cut before it fills a log."""
+"""The longest id. A longer text is cut before it fills a log."""
 
 MAX_COUNT = 2**63 - 1
-"""No warehouse has more rows, and no database of Dagster's takes a larger number."""
+"""No warehouse has more rows, and no database of Dagster stores a larger number."""
 
 _DATETIME = TypeAdapter(datetime)
 _BOOLEAN = TypeAdapter(bool)
 
 
 def _timestamp(value: object) -> datetime | None:
-    """Return an aware UTC datetime; None for what cannot be a time of a sync.
+    """Return an aware UTC datetime. None if it cannot be a time of a sync.
 
     Go services write "0001-01-01T00:00:00Z" where they mean null, and RFC 3339 has leap seconds
     (":60"), which Python's datetime has not.
@@ -75,7 +75,7 @@ def _timestamp(value: object) -> datetime | None:
 
 
 def _whole_number(value: object) -> int | None:
-    """Return a count; None for anything else: an unknown count must never fail a good sync."""
+    """Return a count. None for anything else, since an unknown count must not fail a good sync."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
@@ -84,7 +84,7 @@ def _whole_number(value: object) -> int | None:
 
 
 def _rows(value: object) -> int | None:
-    """Return a count of rows, which the wire wraps in an object; None: unknown."""
+    """Return a count of rows, which the API wraps in an object. None if it is unknown."""
     return _whole_number(value.get("total")) if isinstance(value, dict) else None
 
 
@@ -93,7 +93,7 @@ def _rows_on_the_wire(rows: int | None) -> dict[str, int | None]:
 
 
 def _flag(value: object) -> bool:
-    """Return a flag; what is neither true nor false counts as true, like a flag that is missing."""
+    """Return a flag. Anything but true and false counts as true, like a missing flag."""
     try:
         return _BOOLEAN.validate_python(value)
     except ValidationError:
@@ -109,12 +109,12 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _status(value: object) -> object:
-    # Shown in logs and compared: one clean line.
+    # It is shown in logs and compared, so it is one clean line.
     return one_line(value, MAX_STATUS_LENGTH) if isinstance(value, str) else value
 
 
 def _id(value: object) -> object:
-    """Make an id safe to be shown, without making a usable one of one that is not."""
+    """Make an id safe to show, without turning an unusable one into a usable one."""
     if not isinstance(value, str):
         return value
     shown = "".join(char if char.isprintable() else "\ufffd" for char in value[:MAX_ID_LENGTH])
@@ -129,7 +129,7 @@ def _or_none(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _usable(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
-    """Parse a list without the items that are not what they should be."""
+    """Parse a list without malformed items."""
     items = value if isinstance(value, (list, tuple)) else ()
     return tuple(parsed for item in items for parsed in _or_none((item,), parse) or ())
 
@@ -155,9 +155,9 @@ class ApiModel(BaseModel):
 
 
 class SyncMetrics(ApiModel):
-    """Rows of a sync: rows so far while it runs, final rows once it is over; None: unknown.
+    """The rows of a sync: so far while it runs, final once it is over. None means unknown.
 
-    On the wire, all but the total are objects of one field, `{"total": 3}`.
+    The API sends all but the total as objects of one field, `{"total": 3}`.
     """
 
     succeeded: Rows = None
@@ -167,17 +167,17 @@ class SyncMetrics(ApiModel):
 
 
 class SyncState(str, Enum):
-    """What a status means for somebody who waits."""
+    """What a status means for a step that waits."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ABORTED = "aborted"
-    """Over because somebody stopped it."""
+    """Over because someone stopped it."""
     UNKNOWN_RUNNING = "unknown_running"
-    """A status that we do not know, with no time of its end: not over, as far as we can tell."""
+    """An unknown status without an end: not over, as far as is known."""
     UNKNOWN_OVER = "unknown_over"
-    """A status that we do not know, with a time of its end: over, and not known to be good."""
+    """An unknown status with an end: over, and not known to be a success."""
 
     @property
     def is_over(self) -> bool:
@@ -240,17 +240,17 @@ class Sync(ApiModel):
 
     @property
     def rows_succeeded(self) -> int | None:
-        """Rows that the destination took; None if unknown."""
+        """Rows that were delivered. None if unknown."""
         return self.metrics.succeeded if self.metrics else None
 
     @property
     def rows_failed(self) -> int | None:
-        """Rows that the destination rejected; None if unknown."""
+        """Rows that the destination rejected. None if unknown."""
         return self.metrics.failed if self.metrics else None
 
     @property
     def success_ratio(self) -> float | None:
-        """Share of the rows sent that were taken, 0.0 to 1.0; None if unknown or none was sent."""
+        """Share of the rows sent that were delivered, 0.0 to 1.0. None if unknown."""
         if self.rows_succeeded is None or self.rows_failed is None:
             return None
         sent = self.rows_succeeded + self.rows_failed
@@ -258,7 +258,7 @@ class Sync(ApiModel):
 
     @property
     def duration_seconds(self) -> float | None:
-        """From start to end by RudderStack's clock; None if either is unknown."""
+        """Seconds from start to end by RudderStack's clock. None if either is unknown."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())

@@ -1,4 +1,4 @@
-"""How many requests this process sends at once, and how fast: one gate for all of its syncs."""
+"""Limits the requests of this process: at once, per second, and in a pause after a 429."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Gate", "NoTurnError", "Throttle", "shared_throttle", "urgent", "wait
 
 
 class NoTurnError(Exception):
-    """A request was not sent, since its turn would have come too late; see `waiting_until`.
+    """A request was not sent, since its turn would have come too late, see `waiting_until`.
 
     Attributes:
-        pause_seconds: how long RudderStack still wants us to wait; 0: it does not.
+        pause_seconds: How long RudderStack still wants no requests. 0 if it does not.
     """
 
     def __init__(self, pause_seconds: float) -> None:
@@ -33,13 +33,13 @@ _is_urgent: ContextVar[bool] = ContextVar("is_urgent", default=False)
 
 @contextmanager
 def waiting_until(give_up_at: float) -> Iterator[None]:
-    """Let requests of this block, in this thread, wait for their turn no longer than that.
+    """Limit how long the requests of this block, in this thread, wait for their turn.
 
     Args:
-        give_up_at: on the clock of the throttle.
+        give_up_at: The latest time, on the clock of the throttle.
 
     Raises:
-        NoTurnError: instead of a request whose turn does not come in time.
+        NoTurnError: Instead of sending a request whose turn does not come in time.
     """
     token = _give_up_at.set(give_up_at)
     try:
@@ -50,7 +50,7 @@ def waiting_until(give_up_at: float) -> Iterator[None]:
 
 @contextmanager
 def urgent() -> Iterator[None]:
-    """Let the requests in the block go at once: those of a stop, which has seconds."""
+    """Send the requests of the block at once, without a turn. A stop has only seconds."""
     token = _is_urgent.set(True)
     try:
         yield
@@ -60,15 +60,15 @@ def urgent() -> Iterator[None]:
 
 @dataclass
 class Gate:
-    """What the throttles of one API share: all of them stand in one line.
+    """What the throttles of one API share.
 
     Attributes:
-        max_concurrent: requests under way at once: the lowest of their limits.
-        spacing: seconds between the beginnings of two requests: the longest that one asks for.
-        under_way: requests under way.
-        next_at: when the next request may begin.
-        paused_until: when any may.
-        changed: to be held by whoever reads or writes the others.
+        max_concurrent: Requests sent at once: the lowest of their limits.
+        spacing: Seconds between the beginnings of two requests: the longest of their limits.
+        under_way: Requests that are being sent.
+        next_at: When the next request may begin.
+        paused_until: When the pause ends.
+        changed: Held by each reader and writer of the other attributes.
     """
 
     max_concurrent: float = float("inf")
@@ -79,21 +79,21 @@ class Gate:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def tighten(self, max_concurrent: int, spacing: float) -> None:
-        """Take further limits into account."""
+        """Apply further limits."""
         with self.changed:
             self.max_concurrent = min(self.max_concurrent, max_concurrent)
             self.spacing = max(self.spacing, spacing)
 
 
 class Throttle:
-    """Lets a bounded number of requests through, a bounded number per second, and none in a pause.
+    """Limits the requests of the resources with the same limits.
 
     Args:
-        max_concurrent: requests under way at once.
-        max_per_second: requests that may begin per second; None sets no limit.
-        gate: to share with other throttles, whose limits then hold as well; None: our own.
-        monotonic: seconds that only grow.
-        sleep: waits for so many seconds.
+        max_concurrent: Requests sent at once.
+        max_per_second: Requests that may begin per second. None sets no limit.
+        gate: Shared with other throttles, whose limits then hold too. None makes one.
+        monotonic: Seconds that only grow.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -111,14 +111,14 @@ class Throttle:
         self._sleep = sleep
 
     def pause(self, seconds: float) -> None:
-        """Hold back every request for so long: a 429 to one is meant for all."""
+        """Send no request for some seconds: a 429 to one request is meant for all."""
         gate = self._gate
         with gate.changed:
             gate.paused_until = max(gate.paused_until, self._monotonic() + seconds)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for our turn, and hold a place while the request is under way."""
+        """Wait for a turn, and hold a place while the request is sent."""
         if _is_urgent.get():
             yield
             return
@@ -138,14 +138,14 @@ class Throttle:
         finally:
             with gate.changed:
                 gate.under_way -= 1
-                # All, since one that was interrupted as it woke up would leave the others asleep.
+                # All, since a thread that is interrupted while waking up leaves the others asleep.
                 gate.changed.notify_all()
 
     def _seconds_left(self, free_at: float) -> float | None:
-        """Return how long we may wait for a turn that comes then or later; None: for ever.
+        """Return how long to wait for a turn that comes at that time or later. None: for ever.
 
         Raises:
-            NoTurnError: if that is too late.
+            NoTurnError: If that is too late.
         """
         now, give_up_at = self._monotonic(), _give_up_at.get()
         if give_up_at == float("inf"):
@@ -159,7 +159,7 @@ class Throttle:
             self._sleep(delay)
 
     def _take_turn(self) -> float:
-        """Take the next turn and return 0.0, or return how long there is none."""
+        """Take the next turn and return 0.0, or return the seconds until there is one."""
         gate = self._gate
         with gate.changed:
             now = self._monotonic()
@@ -179,9 +179,9 @@ _shared_lock = threading.Lock()
 def shared_throttle(
     base_url: str, *, max_concurrent: int, max_per_second: float | None
 ) -> Throttle:
-    """Return this process's throttle for one API, the same for every resource with these limits.
+    """Return the throttle of this process for one API and these limits.
 
-    Those with other limits share its gate: no resource exceeds the limits of another one.
+    Throttles with other limits share its gate, so no resource exceeds the limits of another one.
     """
     key = (base_url, max_concurrent, max_per_second)
     with _shared_lock:

@@ -1,8 +1,8 @@
-"""What a workspace holds: its connections, sources and destinations, as a snapshot to load from.
+"""The snapshot of a workspace: its connections, sources and destinations.
 
-The lists are read at the same time, and the pages of a list too once the first one tells how many
-there are. A snapshot holds no credentials: of a source's `config` only what tells where its rows
-are, of a constant only the field that it fills, and of a destination's `config` nothing.
+The lists are read at the same time. So are the pages of a list, once the first page says how many
+there are. A snapshot holds no credentials: of a source's `config` only the place of its rows, of a
+constant only the field that it fills, and nothing of a destination's `config`.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ from dagster_rudderstack.text import one_line
 __all__ = ["WorkspaceSnapshot", "fetch_workspace"]
 
 SNAPSHOT_VERSION = 1
-"""Grows when a snapshot's shape changes so that an older library could not read it."""
+"""Grows when the format changes so that an older release could not read it."""
 
 MAX_CONCURRENT_READS = 16
 """As many as a process sends at once by default."""
 
 _SOURCE_CONFIG = ("schema", "table", "sql", "bucketName", "objectPrefix")
-"""What a snapshot keeps of a source's `config`."""
+"""The parts of a source's `config` that a snapshot keeps."""
 
 _Item = TypeVar("_Item", Connection, Source, Destination)
 
 
 class PageReader(Protocol):
-    """What reading a workspace needs of the API; `RudderStackClient` has it."""
+    """The part of the API that reading a workspace needs. `RudderStackClient` has it."""
 
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page: ...
 
 
 class WorkspaceSnapshot(BaseModel):
-    """A workspace as it was at one moment; definitions are loaded from it without a request.
+    """A workspace as it was at one moment. Definitions are loaded from it without a request.
 
     Attributes:
-        version: of the shape of the snapshot.
-        fetched_at: when it was read from RudderStack.
-        connections: by no order that means anything.
-        sources: those that the access token may read.
-        destinations: those that the access token may read.
-        queries: source id -> what its SQL model reads; empty if sqlglot was not installed.
+        version: The version of the format.
+        fetched_at: When it was read from RudderStack.
+        connections: The connections, in no particular order.
+        sources: The sources that the access token may read.
+        destinations: The destinations that the access token may read.
+        queries: What each SQL model reads, by source id. Empty if sqlglot was not installed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,7 +91,7 @@ class WorkspaceSnapshot(BaseModel):
         """Return the snapshot in a JSON text.
 
         Raises:
-            DiscoveryError: if it is none, or of a version that this library does not read.
+            DiscoveryError: If it is damaged, or this release does not read its version.
         """
         try:
             document = json.loads(text)
@@ -113,7 +113,7 @@ class WorkspaceSnapshot(BaseModel):
 
 
 Retried = Callable[[Callable[[], Page], Callable[[float], object]], Page]
-"""Makes a request, again after passing errors; its second argument waits for so many seconds."""
+"""Makes a request and repeats it after passing errors. Its second argument waits."""
 
 
 def once(call: Callable[[], Page], _: Callable[[float], object]) -> Page:
@@ -130,17 +130,17 @@ def fetch_workspace(
 ) -> WorkspaceSnapshot:
     """Read the workspace.
 
-    A broken object is skipped, and sources or destinations that the access token may not read are
-    left out; either is told in one warning.
+    A broken object is skipped with a warning. Sources or destinations that the access token may not
+    read are left out with one warning.
 
     Args:
-        api: the client.
-        retried: makes a request, again after passing errors.
-        max_concurrent: requests under way at once.
-        log: where warnings go.
+        api: The client.
+        retried: Makes a request and repeats it after passing errors.
+        max_concurrent: The number of requests sent at once.
+        log: Gets the warnings.
 
     Raises:
-        ApiError: if the connections cannot be read, or RudderStack is out of reach.
+        ApiError: If the connections cannot be read, or RudderStack is out of reach.
     """
     found = _Lists(api, retried, log).read(max_concurrent)
     connections = _usable(found.parsed(CONNECTIONS), log)
@@ -173,7 +173,7 @@ class _Lists:
         try:
             self._read_in(pool)
         except BaseException as error:
-            # The other lists' retries are of no use now; after an interrupt nobody waits at all.
+            # The other lists are not retried any more. After an interrupt they are not waited for.
             self._ended.set()
             pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
             raise
@@ -211,7 +211,7 @@ class _Lists:
     def _later_pages(
         self, pool: ThreadPoolExecutor, listing: Listing[Any], first: Page
     ) -> list[Future[list[Page]]]:
-        """Begin to read the pages after the first: all at once, or else one after the other."""
+        """Begin to read the pages after the first: all at once if they are known, or one by one."""
         queries = _later_queries(first)
         if not queries and first.next_query is not None:
             return [pool.submit(self._followed, listing, first.next_query)]
@@ -229,12 +229,12 @@ class _Lists:
         except StatusError as error:
             if error.status_code not in _NO_SUCH_PAGE:
                 raise
-            # The pages are not where the first one's total says: follow them one by one.
+            # The pages are not where the total of the first one says. Follow them one by one.
             return [first, *self._followed(listing, first.next_query)]
         pages += self._followed(listing, pages[-1].next_query)
         if len(later) > 1 and _distinct(pages) < (first.total or 0):
-            # An item that was deleted meanwhile moves all later ones up, one of them over the edge
-            # between a page that was read after and a page that was read before.
+            # An item that was deleted in the meantime moves all later ones up, and one of them may
+            # move from a page that was read later to one that was read earlier.
             pages += self._followed(listing, listing.query)
         return pages
 
@@ -245,7 +245,7 @@ class _Lists:
         return list(pages_from(lambda each: self._page(listing, each), listing, query))
 
     def parsed(self, listing: Listing[_Item]) -> list[_Item]:
-        """Return the items of a list, each once, without those that are broken."""
+        """Return the items of a list, each once, without broken ones."""
         found: dict[str, _Item] = {}
         for item in self._items[listing.path]:
             try:
@@ -258,11 +258,11 @@ class _Lists:
 
 
 _NO_SUCH_PAGE = frozenset({400, 404, 416, 422})
-"""What a server may answer to the number of a page that it does not have."""
+"""The statuses with which a server may refuse a page that does not exist."""
 
 
 def _later_queries(first: Page) -> list[dict[str, str]]:
-    """Return the queries of all pages after the first; none if they cannot be told beforehand."""
+    """Return the queries of all pages after the first. Empty if they cannot be predicted."""
     following = first.next_query
     if following is None or following.get("page") != "2" or not first.items or not first.total:
         return []
@@ -281,7 +281,7 @@ def _id_of(item: object) -> str:
 
 
 def _name_of(item: object) -> str:
-    """Return how a broken object is called in the log; of its values only the id and the name."""
+    """Return the name of a broken object for the log. Of its values it has only id and name."""
     if not isinstance(item, dict):
         return "an object without an id"
     name = f" ({one_line(str(item['name']), 100)})" if item.get("name") else ""
@@ -305,7 +305,7 @@ def _usable(connections: Iterable[Connection], log: logging.Logger) -> list[Conn
 
 
 def constant_field(constant: Mapping[str, Any]) -> str | None:
-    """Return the field of the destination that a constant fills; None if it does not say."""
+    """Return the field of the destination that a constant fills. None if it is unknown."""
     for key in ("key", "to", "name"):
         if isinstance(constant.get(key), str):
             return str(constant[key])

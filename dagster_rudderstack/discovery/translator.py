@@ -1,4 +1,4 @@
-"""What a connection is in Dagster: its key, its words, its columns and where they come from."""
+"""Translates a connection into an asset: its key, description, columns and lineage."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,10 +65,10 @@ class DestinationField:
     """A field of the destination that a connection fills.
 
     Attributes:
-        name: of the field.
-        role: `identifier` tells which record is meant, `mapping` is filled from a column,
-            `constant` with the same value in each record.
-        columns: columns of the source that fill it; none for a constant.
+        name: The name of the field.
+        role: An `identifier` selects the record, a `mapping` is filled from a column, a `constant`
+            has the same value in each record.
+        columns: The columns of the source that fill it. Empty for a constant.
     """
 
     name: str
@@ -78,15 +78,15 @@ class DestinationField:
 
 @dataclass(frozen=True)
 class RudderStackConnectionProps:
-    """A connection and all that is known about it: what a translator makes an asset of.
+    """A connection and what is known about it, from which a translator makes an asset.
 
     Attributes:
-        connection: as RudderStack shows it.
-        source: None if the access token may not read it.
-        destination: None if the access token may not read it.
-        upstreams: the tables that the source reads, and the assets that they are.
-        query: what the source's SQL model reads; None: it has none, or it was not read.
-        link: the connection's page in the dashboard; None: unknown.
+        connection: The connection, as RudderStack describes it.
+        source: The source. None if the access token may not read it.
+        destination: The destination. None if the access token may not read it.
+        upstreams: The tables that the source reads, and their assets.
+        query: What the source's SQL model reads. None if it has none, or it was not read.
+        link: The connection's page in the dashboard. None if unknown.
     """
 
     connection: Connection
@@ -121,12 +121,12 @@ class RudderStackConnectionProps:
 
     @property
     def destination_kind(self) -> str | None:
-        """The tool, as a kind of Dagster (`hubspot`); None: unknown."""
+        """The tool, as a kind of Dagster (`hubspot`). None if unknown."""
         return _destination_kind(self.destination.type) if self.destination else None
 
     @property
     def object(self) -> str | None:
-        """Object of the destination (`Contact`); None: rows are sent as events, or nobody says."""
+        """Object of the destination (`Contact`). None if it has none or is unknown."""
         named = self.connection.object
         return one_line(named, MAX_NAME_LENGTH) or None if named else None
 
@@ -147,7 +147,7 @@ class RudderStackConnectionProps:
         return tuple(found.values())
 
     def origins(self, column: str) -> Iterator[tuple[Upstream, dg.TableColumn]]:
-        """Yield the upstream columns that a column of the source is made of, as far as is known."""
+        """Yield the known upstream columns of a column of the source."""
         if self.query is not None:
             for origin in self.query.origins(column):
                 upstream = self.upstreams[origin.table]
@@ -175,12 +175,12 @@ class DagsterRudderStackTranslator:
                 return spec.replace_attributes(group_name="activation", owners=["team:crm"])
 
     Args:
-        key_by: `name` makes keys that people can read (`rudderstack/hubspot/contact/customers`),
-            of the names of the destination and the source; renaming one in RudderStack makes a new
-            asset. `id` makes keys that stay whatever is renamed (`rudderstack/2hkeBOp0…`).
+        key_by: `name` makes readable keys (`rudderstack/hubspot/contact/customers`),
+            of the names of the destination and the source. Renaming one in RudderStack makes a new
+            asset. `id` makes keys that survive renames (`rudderstack/2hkeBOp0…`).
 
     Raises:
-        InvalidSettingError: for another `key_by`.
+        InvalidSettingError: If `key_by` is something else.
     """
 
     def __init__(self, key_by: KeyBy = "name") -> None:
@@ -216,7 +216,7 @@ def _key(props: RudderStackConnectionProps, key_by: KeyBy) -> dg.AssetKey:
 
 
 def _name_part(name: str, its_id: str) -> str:
-    """Return a name as a part of a key, with the id where the name alone would lose letters."""
+    """Return a name as a part of a key, with the id if the name alone would lose letters."""
     parts = (key_part(name), safe_part(its_id) if loses_letters(name) else "")
     return "_".join(part for part in parts if part) or safe_part(its_id)
 
@@ -244,7 +244,7 @@ def _tags(props: RudderStackConnectionProps) -> dict[str, str]:
 
 
 def _tag_value(text: str) -> str:
-    """Return a text as Dagster takes values of tags: letters, digits, dashes, dots, underscores."""
+    """Return a text as Dagster accepts tag values: letters, digits, dashes, dots, underscores."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_")[:MAX_TAG_LENGTH]
 
 
@@ -327,7 +327,7 @@ def _deps(props: RudderStackConnectionProps) -> list[dg.AssetKey]:
 def _columns(
     props: RudderStackConnectionProps,
 ) -> Mapping[str, dg.MetadataValue]:
-    """Return the columns of the destination and their lineage; empty if no field is known.
+    """Return the columns of the destination and their lineage. Empty if no field is known.
 
     With the JSON mapper RudderStack may send all columns of the source without naming them.
     """
@@ -375,7 +375,7 @@ def _column(
 def _column_type(
     props: RudderStackConnectionProps, field: DestinationField, origins: Origins
 ) -> str:
-    """Return the type of the upstream column that fills the field as it is; else `unknown`."""
+    """Return the type of the upstream column that fills the field unchanged, or `unknown`."""
     if field.role == "constant":
         return "string"
     computed = props.query is not None and field.columns[0].lower() in props.query.columns

@@ -1,9 +1,9 @@
-"""Which assets a source reads: its tables, matched to the assets that a project has.
+"""Matches the tables that a source reads to the assets of a project.
 
-A table is matched by what assets say of themselves (`dagster/table_name`, `dagster/uri`), and else
-by their keys: the parts of both names are compared from the right, as far as both have parts. One
-best match is taken; with none, or several that are equally good, the table becomes an asset of its
-own outside of Dagster, unless the user says which asset it is.
+A table is matched by the metadata of assets (`dagster/table_name`, `dagster/uri`), or else by their
+keys: the parts of both names are compared from the right, as far as both have parts. The best match
+is used. If there is none, or several are equally good, the table becomes an external asset, unless
+the user says which asset it is.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ CoercibleToKey = dg.AssetKey | str | Sequence[str]
 
 _Asset = dg.AssetsDefinition | dg.AssetSpec | dg.SourceAsset
 UpstreamAssets = _Asset | dg.Definitions | Iterable[_Asset | dg.Definitions | Iterable[_Asset]]
-"""The assets that may be upstream: definitions, specs, whole `Definitions`, and lists of them."""
+"""The assets that may be upstream: definitions, specs, `Definitions`, and lists of them."""
 
 TABLE_NAME = "dagster/table_name"
 STORAGE_KIND = "dagster/storage_kind"
@@ -36,7 +36,7 @@ COLUMN_SCHEMA = "dagster/column_schema"
 URI = "dagster/uri"
 
 MAX_SHOWN = 100
-"""Characters of a mistaken value that its error shows."""
+"""How many characters of a wrong value its error shows."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class UpstreamTable:
     """A table, or files in a bucket, that a source reads.
 
     Attributes:
-        name: as the source names it; of files: the bucket and the prefix.
-        warehouse: the kind of warehouse, as RudderStack calls it (`snowflake`); None: unknown.
-        uri: of files (`s3://bucket/prefix`); None for tables.
+        name: The name that the source uses. For files, the bucket and the prefix.
+        warehouse: The kind of warehouse, as RudderStack calls it (`snowflake`). None if unknown.
+        uri: The address of files (`s3://bucket/prefix`). None for tables.
     """
 
     name: TableName
@@ -63,9 +63,9 @@ UpstreamKeys = (
 )
 """Says which asset a table is.
 
-A mapping from names of tables (`schema.table`) to keys, None leaves a table out; of several names
-that fit a table its own goes first, then the longest. Or a function of
-the table and the keys of the assets that match equally well; None leaves it to the rules.
+A mapping from names of tables (`schema.table`) to keys. None leaves a table out. If several names
+fit a table, its own name comes first, then the longest. Or a function of the table and the keys of
+the assets that match equally well. It returns a key, or None to leave it to the rules.
 """
 
 
@@ -74,10 +74,10 @@ class Upstream:
     """A table that a source reads, and the asset that it is.
 
     Attributes:
-        table: the table.
-        key: the asset to depend on; None: the user left the table out.
-        spec: of that asset; None if it was not among the assets given.
-        candidates: the assets that match equally well, where nobody can tell which it is.
+        table: The table.
+        key: The asset to depend on. None if the user left the table out.
+        spec: The spec of that asset. None if it was not among the given assets.
+        candidates: The assets that match equally well, if the match is ambiguous.
     """
 
     table: UpstreamTable
@@ -86,11 +86,11 @@ class Upstream:
     candidates: tuple[dg.AssetKey, ...] = ()
 
     def column(self, name: str) -> dg.TableColumn:
-        """Return a column, with the spelling and the type that the asset tells if it does."""
+        """Return a column, with the spelling and the type in the schema of the asset, if known."""
         for column in self._columns():
             if column.name.lower() == name.lower():
                 return column
-        # dagster-dbt writes the names of all columns in lower case.
+        # dagster-dbt lowers the names of all columns.
         lowered = self.spec is not None and "dbt" in self.spec.kinds
         return dg.TableColumn(name.lower() if lowered else name, UNKNOWN_TYPE)
 
@@ -101,15 +101,15 @@ class Upstream:
 
 
 UNKNOWN_TYPE = "unknown"
-"""Type of a column of which RudderStack tells none; Dagster would show `string`."""
+"""Type of a column whose type is not known. Dagster would show `string`."""
 
 
 def tables_of(source: Source, query: QueryLineage | None) -> tuple[UpstreamTable, ...]:
-    """Return the tables that a source reads; empty if nobody can tell, as of an audience.
+    """Return the tables that a source reads. Empty if they are unknown, as for an audience.
 
     Args:
-        source: the source.
-        query: what its SQL model reads; None: it has none, or nobody has read it.
+        source: The source.
+        query: What its SQL model reads. None if it has none, or it was not read.
     """
     warehouse = source.source_definition_name
     if query is not None:
@@ -130,14 +130,14 @@ def _files(bucket: object, prefix: object) -> Iterator[UpstreamTable]:
 
 
 class UpstreamFinder:
-    """Finds the assets that tables are.
+    """Finds the assets of tables.
 
     Args:
-        assets: the assets of the project.
-        keys: what the user says about tables, before all rules.
-        log: where ambiguous tables are told.
-        downstream: keys of the connections themselves, which no rule takes for a table: what an
-            asset depends on is searched as well, and that may be a connection.
+        assets: The assets of the project.
+        keys: What the user says about tables. It precedes all rules.
+        log: Gets a warning for each ambiguous table.
+        downstream: The keys of the connections themselves, which no rule matches to a table. The
+            dependencies of assets are searched too, and may be connections.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class UpstreamFinder:
         log: logging.Logger,
         downstream: Collection[dg.AssetKey] = (),
     ) -> None:
-        # A generator yields its assets once.
+        # Stored, since a generator yields its assets only once.
         self._assets = tuple(_specs(assets))
         self._keys = keys
         self._index = _Index(self._assets, downstream)
@@ -158,22 +158,22 @@ class UpstreamFinder:
         self._told: set[UpstreamTable] = set()
 
     def beside(self, downstream: Collection[dg.AssetKey]) -> "UpstreamFinder":
-        """Return a finder in the same assets, for connections with these keys."""
+        """Return a finder in the same assets for connections with these keys."""
         return UpstreamFinder(self._assets, self._keys, self._log, downstream)
 
     def finds_among(self, keys: Collection[dg.AssetKey]) -> bool:
-        """Whether one of these keys is among the assets, or was found."""
+        """Whether one of these keys is among the assets or was found."""
         found = {upstream.key for upstream in self._found.values()}
         return any(key in self._index.specs or key in found for key in keys)
 
     def find(self, table: UpstreamTable) -> Upstream:
-        """Return the asset that a table is."""
+        """Return the asset of a table."""
         if table not in self._found:
             self._found[table] = self._find(table)
         return self._found[table]
 
     def tell_ambiguous(self, upstreams: Iterable[Upstream]) -> None:
-        """Warn of each of these tables that may be one of several assets, once."""
+        """Warn once of each of these tables that may be one of several assets."""
         for upstream in upstreams:
             table, key = upstream.table, upstream.key
             if not upstream.candidates or key is None or table in self._told:
@@ -181,7 +181,7 @@ class UpstreamFinder:
             self._told.add(table)
             self._log.warning(
                 f"Table {table} may be any of the assets {_listed(upstream.candidates)}. It is "
-                f"shown as {key.to_user_string()!r}; say which it is with upstream_keys: "
+                f"shown as {key.to_user_string()!r}. Say which it is with upstream_keys: "
                 f"{{{str(table.name)!r}: …}}."
             )
 
@@ -201,15 +201,15 @@ class UpstreamFinder:
 
 
 def external_key(table: UpstreamTable) -> dg.AssetKey:
-    """Return the key of a table that no asset is known to be: its name in lower case."""
+    """Return the key of a table without a known asset: its name in lower case."""
     parts = (piece for part in table.name.parts for piece in part.lower().split("/"))
     return dg.AssetKey([safe_part(piece) for piece in parts if piece])
 
 
 def safe_part(text: str) -> str:
-    """Return a text as a part of a key of which Dagster can make names of inputs and outputs.
+    """Return a text as a part of a key that Dagster can use in names of inputs and outputs.
 
-    Letters that are no ASCII are lost; a few digits then tell one such text from another.
+    Letters that are not ASCII are lost. A few digits then distinguish such texts.
     """
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", without_accents(text))
     if not loses_letters(text):
@@ -219,7 +219,7 @@ def safe_part(text: str) -> str:
 
 
 def loses_letters(text: str) -> bool:
-    """Whether a text has letters that are no ASCII, not even without their accents."""
+    """Whether a text has letters that are not ASCII, even without their accents."""
     return any(char.isalnum() and not char.isascii() for char in without_accents(text))
 
 
@@ -256,7 +256,7 @@ def _listed(keys: Iterable[dg.AssetKey]) -> str:
 
 
 def _with_deps(specs: Iterable[dg.AssetSpec]) -> Mapping[dg.AssetKey, dg.AssetSpec]:
-    """Return the assets by key, and what they depend on: sources of dbt tell their tables there."""
+    """Return the assets and their dependencies by key. Sources of dbt have their tables there."""
     known = {spec.key: spec for spec in specs}
     deps = [dep for spec in known.values() for dep in spec.deps]
     for dep in deps:
@@ -272,7 +272,7 @@ def _specs(assets: object) -> Iterator[dg.AssetSpec]:
     elif isinstance(assets, dg.SourceAsset):
         yield dg.AssetSpec(assets.key, metadata=assets.metadata)
     elif isinstance(assets, dg.Definitions):
-        # Those that Dagster has yet to load tell nothing here.
+        # Assets that Dagster has not loaded yet are unknown here.
         yield from _specs([each for each in assets.assets or () if isinstance(each, _Asset)])
     elif isinstance(assets, Iterable) and not isinstance(assets, str | dg.AssetKey):
         for each in assets:
@@ -297,13 +297,13 @@ def _split(name: str) -> Parts:
 
 
 def agreement(one: Parts, other: Parts) -> int:
-    """Return how many parts two names share, from the right; 0 if they are of different things."""
+    """Return how many parts two names share, from the right. 0 if they differ."""
     pairs = list(zip(reversed(one), reversed(other), strict=False))
     return len(pairs) if all(left == right for left, right in pairs) else 0
 
 
 class _Index:
-    """The assets of a project, by the last part of the names under which a table may be known."""
+    """The assets of a project, by the last part of the names of their tables."""
 
     def __init__(
         self, specs: Iterable[dg.AssetSpec], downstream: Collection[dg.AssetKey] = ()
@@ -321,20 +321,20 @@ class _Index:
         uri, table = _text(spec, URI), _text(spec, TABLE_NAME)
         if uri:
             self._by_uri[uri.rstrip("/")].append(spec)
-        # An asset that tells its table is not matched by its key: that may be anything.
+        # An asset that names its table is not matched by its key, which may be anything.
         by, parts = (self._by_table, _split(table)) if table else (self._by_key, None)
         parts = parts or _folded(spec.key.path)
         by[parts[-1]].append((parts, spec))
 
     def free_key(self, table: UpstreamTable) -> dg.AssetKey:
-        """Return a key for a table that is no asset; not that of an asset that is another table."""
+        """Return a key for a table that is not an asset. It is not the key of another asset."""
         key = external_key(table)
         if key not in self._taken:
             return key
         return dg.AssetKey([table.warehouse or "warehouse", *key.path])
 
     def candidates(self, table: UpstreamTable) -> Sequence[dg.AssetKey]:
-        """Return the assets that match a table best, all equally well."""
+        """Return the assets that match a table best and equally well."""
         found: Sequence[dg.AssetSpec] = self._by_uri.get(table.uri, ()) if table.uri else ()
         parts = _folded(external_key(table).path if table.uri else table.name.parts)
         for index in (self._by_table, self._by_key):
@@ -347,7 +347,7 @@ _T = TypeVar("_T")
 
 
 def _best(parts: Parts, known: Iterable[tuple[Parts, _T]]) -> Sequence[_T]:
-    """Return what is known under the name that fits best: by most parts, and first the same one."""
+    """Return what has the name that fits best: the most parts, and the same name first."""
     ranked: dict[tuple[int, bool], list[_T]] = defaultdict(list)
     for other, each in known:
         ranked[agreement(parts, other), parts == other].append(each)
@@ -356,7 +356,7 @@ def _best(parts: Parts, known: Iterable[tuple[Parts, _T]]) -> Sequence[_T]:
 
 
 def _is_stored_in(spec: dg.AssetSpec, warehouse: str | None) -> bool:
-    # A source that names no warehouse is no nearer to an asset that names no storage.
+    # A source without a warehouse does not prefer assets without a storage kind.
     storage = _text(spec, STORAGE_KIND)
     return bool(storage and warehouse and storage.casefold() == warehouse.casefold())
 
@@ -374,7 +374,7 @@ class _Entry:
 
 
 class _KeyMapping:
-    """What a user's mapping says about tables; the name that fits best wins."""
+    """The user's mapping of tables. The name that fits best wins."""
 
     def __init__(self, keys: Mapping[str, CoercibleToKey | None]) -> None:
         self._entries = {
@@ -383,16 +383,16 @@ class _KeyMapping:
         }
 
     def entry(self, name: TableName) -> _Entry | None:
-        """Return what is said of a table; None: nothing.
+        """Return the entry of a table. None if there is none.
 
         Raises:
-            InvalidSettingError: if names that fit equally well say different things of it.
+            InvalidSettingError: If names that fit equally well have different keys.
         """
         best = _best(_folded(name.parts), self._entries.items())
         if len({entry.key for entry in best}) > 1:
             names = " and ".join(repr(entry.name) for entry in best)
             raise InvalidSettingError(
-                f"upstream_keys: {names} fit table {name} equally well, and say different things "
-                f"of it. Say what it is by its own name: {{{str(name)!r}: …}}."
+                f"upstream_keys: {names} fit table {name} equally well, and have different keys. "
+                f"Use the table's own name: {{{str(name)!r}: …}}."
             )
         return best[0] if best else None

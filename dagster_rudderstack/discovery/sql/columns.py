@@ -1,7 +1,7 @@
 """Follows the columns of a query to those of its tables; needs sqlglot, which is an extra.
 
-sqlglot has said before which table each column is of, as far as it could: see `queries`. Whatever
-nobody can tell without the schema of the warehouse is None here, and never a guess.
+Before, sqlglot has resolved the table of each column where it could, see `query`. A column that
+cannot be known without the schema of the warehouse is None here. It is never guessed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ T = TypeVar("T", bound=exp.Expression)
 
 
 WITHOUT_ALIAS_REFERENCES = frozenset({"bigquery", "mysql", "postgres", "trino"})
-"""Dialects in which one output of a SELECT cannot be made of another by its name."""
+"""Dialects in which an output of a SELECT cannot refer to another one by its name."""
 
 
 def table_name(source: object) -> TableName | None:
-    """Return the name of a table; None for a subquery, and for a function that makes a table."""
+    """Return the name of a table. None for a subquery, and for a function that makes a table."""
     if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier):
         return None
     return TableName(
@@ -54,10 +54,10 @@ def table_name(source: object) -> TableName | None:
 
 
 def hide_uncertain(query: exp.Query, dialect: str | None) -> None:
-    """Put a placeholder for each column without a table that may be something else.
+    """Replace each column without a table that may be something else by a placeholder.
 
-    In a subquery, it may be a column of the query around; elsewhere, another output. Depending on
-    its release, sqlglot guesses, or gives up the whole query. The finder looks at each of them.
+    In a subquery it may be a column of the query around it; elsewhere, another output. Depending on
+    its release, sqlglot guesses, or rejects the whole query. The finder resolves the placeholders.
     """
     for scope in traverse_scope(query):
         if scope.can_be_correlated:
@@ -68,12 +68,12 @@ def hide_uncertain(query: exp.Query, dialect: str | None) -> None:
 
 
 def _alias_references(select: exp.Select) -> Iterator[exp.Column]:
-    """Yield the columns of a SELECT that are called like an output before them."""
+    """Yield the columns of a SELECT that have the name of an earlier output."""
     before: set[str] = set()
     for output in select.selects:
         columns = [] if output.is_star else list(_all(output, exp.Column))
         yield from (each for each in columns if each.name.lower() in before)
-        # One that reads a column of its own name proves that there is one, and the column wins.
+        # An output that reads a column of its own name proves that the column exists, and it wins.
         if output.alias_or_name.lower() not in {each.name.lower() for each in columns}:
             before.add(output.alias_or_name.lower())
 
@@ -88,9 +88,9 @@ def _hide(columns: Iterable[exp.Column]) -> None:
 
 
 class Places:
-    """Finds the tables and columns of a query as they were written.
+    """Finds the tables and columns of a query as they are written.
 
-    Before qualifying, that is, which folds unquoted names as the warehouse does.
+    Qualifying changes the case of unquoted names as the warehouse does.
     """
 
     def __init__(self, query: exp.Query, tables: tuple[TableName, ...]) -> None:
@@ -98,7 +98,7 @@ class Places:
         self._spelling = {each.name.lower(): each.name for each in query.find_all(exp.Column)}
 
     def of(self, source: object) -> int | None:
-        """Return the place of a table; None for what is not a table."""
+        """Return the place of a table. None for anything else."""
         table = table_name(source)
         return None if table is None else self._places.get(table.folded)
 
@@ -126,29 +126,29 @@ class ColumnFinder:
         self._selects: dict[int, _Select] = {}
 
     def outputs(self) -> dict[str, Origins | None]:
-        """Return the origins of each output of the query with a name; None: nobody can tell.
+        """Return the origins of each named output of the query. None means unknown.
 
-        Those that `*` does not let through stand among them, and nobody can tell theirs.
+        The columns that a `*` leaves out are among them, with unknown origins.
         """
         names = dict.fromkeys(output_names(self._root))
         return {name: self._of(self._root, name) for name in names if name}
 
     def star(self) -> int | None:
-        """Return the table whose columns pass through the query; None: none, or several."""
+        """Return the table whose columns pass through the query. None if none, or several."""
         return self._star(self._root)
 
     def _of(self, scope: Scope, name: str) -> Origins | None:
-        """Return the origins of one output of a query or a part of it; None: nobody can tell."""
+        """Return the origins of one output of a query or a part of it. None means unknown."""
         key = (id(scope), name)
         if key not in self._found:
-            # A column that is made of itself, in a recursion, has no further origin by that.
+            # In a recursion, a column may be made of itself, which adds no origin.
             self._found[key] = NONE
             self._found[key] = self._find(scope, name)
         return self._found[key]
 
     def _star(self, scope: Scope) -> int | None:
         sources = [each.source for each in stars_of(unwrapped(scope))]
-        # Those of a subquery that lists its columns are known one by one.
+        # The columns of a subquery that lists them are known one by one.
         sources = [each for each in sources if STAR in layout_of_source(each)]
         if len(sources) != 1:
             return None
@@ -163,7 +163,7 @@ class ColumnFinder:
             return self._of_function(scope, name)
         if not isinstance(scope.expression, exp.Select):
             return None
-        # Read once for all its columns: a SELECT may have hundreds.
+        # Read once, since a SELECT may have hundreds of columns.
         if id(scope) not in self._selects:
             self._selects[id(scope)] = _Select(named_outputs(scope), stars_of(scope))
         select = self._selects[id(scope)]
@@ -173,7 +173,7 @@ class ColumnFinder:
         return None if expression is None else self._read_by(scope, expression)
 
     def _of_union(self, scope: Scope, name: str) -> Origins | None:
-        """Return what stands in the same place in each branch of a union."""
+        """Return the origins of the same place in each branch of a union."""
         branches = branches_of(scope)
         names = names_in_place([layout_of(each) for each in branches], name)
         if names is None or scope.expression.args.get("by_name"):
@@ -183,7 +183,7 @@ class ColumnFinder:
         )
 
     def _of_function(self, scope: Scope, name: str) -> Origins | None:
-        """Return what a function that makes rows reads, or the column of a lateral subquery."""
+        """Return what a row-making function reads, or the column of a lateral subquery."""
         if isinstance(scope.expression, exp.Lateral) and scope.subquery_scopes:
             renamed = scope.expression.alias_column_names
             return None if renamed else self._of(scope.subquery_scopes[0], name)
@@ -198,7 +198,7 @@ class ColumnFinder:
         return self._column(stars[0].source, name) if len(stars) == 1 else None
 
     def _read_by(self, scope: Scope, expression: exp.Expr) -> Origins | None:
-        """Return the origins of all that an expression reads."""
+        """Return the origins of everything that an expression reads."""
         if any(not star.find_ancestor(exp.Count) for star in _all(expression, exp.Star)):
             return None
         columns = (each for each in _all(expression, exp.Column) if each.name != STAR)
@@ -218,7 +218,7 @@ class ColumnFinder:
         return self._column(source_named(scope, column.table), column.name)
 
     def _of_hidden(self, scope: Scope, hidden: exp.Placeholder) -> Origins | None:
-        """Return the origins of a column of `hide_uncertain`, which may be known by now."""
+        """Return the origins of a column that `hide_uncertain` has replaced."""
         if not isinstance(hidden.this, exp.Identifier):
             return NONE
         if isinstance(scope.expression, exp.UDTF):
@@ -232,7 +232,7 @@ class ColumnFinder:
         return self._column(owners[0], hidden.this.name) if len(owners) == 1 else None
 
     def _column(self, source: exp.Table | Scope | None, name: str) -> Origins | None:
-        """Return a column of a table or of a subquery; none of a function that makes a table."""
+        """Return the origins of a column of a table or a subquery. A table function has none."""
         if source is None:
             return None
         if isinstance(source, Scope):
@@ -245,7 +245,7 @@ class ColumnFinder:
         return frozenset({ColumnOrigin(table=place, column=self._places.spelled(name))})
 
     def _whole(self, scope: Scope) -> Scope:
-        """Return the whole of a recursion, where sqlglot puts a copy of its first branch."""
+        """Return the whole of a recursion, for which sqlglot has a copy of its first branch."""
         known = self._scopes.get(id(scope.expression), scope)
         return scope if known is scope else self._scopes.get(id(scope.expression.parent), known)
 
@@ -257,7 +257,7 @@ class ColumnFinder:
 
 
 def _together(parts: Iterable[Origins | None]) -> Origins | None:
-    """Return all origins; None if those of one part are unknown, for half of them would mislead."""
+    """Return all origins. None if those of one part are unknown, since a half would mislead."""
     found: set[ColumnOrigin] = set()
     for part in parts:
         if part is None:
@@ -271,7 +271,7 @@ def _all(expression: exp.Expr, kind: type[T]) -> Iterator[T]:
 
 
 def _subqueries(expression: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the subqueries whose values an expression takes; EXISTS only asks for rows."""
+    """Yield the subqueries whose values an expression uses. EXISTS uses only their rows."""
     for query in find_all_in_scope(expression, exp.Query):
         if isinstance(query, exp.Select | exp.SetOperation) and not isinstance(
             query.parent, exp.Exists

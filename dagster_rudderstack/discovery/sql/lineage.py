@@ -12,7 +12,7 @@ class _Frozen(BaseModel):
 
 
 class TableName(_Frozen):
-    """A table as a source names it; `catalog` and `schema_name` are None where it does not."""
+    """A table as a source names it. `catalog` and `schema_name` are None if it names none."""
 
     name: str
     schema_name: str | None = None
@@ -23,18 +23,18 @@ class TableName(_Frozen):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What is known of catalog, schema and name, in that order."""
+        """The known parts of catalog, schema and name, in that order."""
         known = (self.catalog, self.schema_name, self.name)
         return tuple(part for part in known if part)
 
     @property
     def folded(self) -> tuple[str, ...]:
-        """`parts` in lower case: what tells two tables of one query apart."""
+        """`parts` in lower case, which distinguish two tables of one query."""
         return tuple(part.lower() for part in self.parts)
 
 
 class ColumnOrigin(_Frozen):
-    """A column of a table: `table` is the table's place in `QueryLineage.tables`."""
+    """A column of a table. `table` is the place of the table in `QueryLineage.tables`."""
 
     table: int
     column: str
@@ -44,14 +44,13 @@ class QueryLineage(_Frozen):
     """What a query reads.
 
     Attributes:
-        tables: each once, in the order in which the query names them.
-        columns: output column, in lower case -> the columns that it is made of; without those that
-            nobody can tell without the warehouse's schema, and empty for one made of none. Beside
-            `star`, also empty for those that nobody can tell, and that do not pass through.
-        star: the table whose columns pass through by `select *`; None: there is no such table, or
-            there are several.
-        problem: why the query could not be read or, if it has `tables`, why its columns could not
-            be followed; None if they could.
+        tables: The tables, each once, in the order in which the query names them.
+        columns: The origins of each output column, by its name in lower case. A column that cannot
+            be known without the warehouse's schema is left out. One without an origin is empty.
+            Beside `star`, an unknown column that does not pass through is also empty.
+        star: The table whose columns pass through by `select *`. None if there is none, or several.
+        problem: Why the query could not be read or, if it has `tables`, why its columns could not
+            be followed. None if they could.
     """
 
     tables: tuple[TableName, ...] = ()
@@ -60,7 +59,7 @@ class QueryLineage(_Frozen):
     problem: str | None = None
 
     def origins(self, column: str) -> tuple[ColumnOrigin, ...]:
-        """Return the columns that an output column is made of; empty if none or nobody can tell."""
+        """Return the origins of an output column. Empty if it has none, or they are unknown."""
         known = self.columns.get(column.lower())
         if known is not None or self.star is None:
             return known or ()

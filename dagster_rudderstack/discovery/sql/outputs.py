@@ -74,7 +74,7 @@ def layout_of(scope: Scope) -> list[str]:
 
 
 def layout_of_source(source: exp.Table | Scope | None) -> list[str]:
-    """Return `layout_of`, or that nobody knows it."""
+    """Return the layout of a subquery. That of a table is unknown."""
     return layout_of(source) if isinstance(source, Scope) else [STAR]
 
 

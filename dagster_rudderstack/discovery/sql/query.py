@@ -1,4 +1,4 @@
-"""Reads SQL with sqlglot; only `lineage.read_query` imports this, since sqlglot is an extra."""
+"""Reads SQL with sqlglot. Only `read.read_query` imports this, since sqlglot is an extra."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from dagster_rudderstack.text import one_line
 __all__ = ["lineage_of"]
 
 MAX_QUERY_LENGTH = 50_000
-"""A longer query was generated; what reading it takes grows with the square of its length."""
+"""A longer query was generated. The time to read one grows with the square of its length."""
 
 MAX_NESTING = 100
-"""Deeper nesting was generated too. A compiled sqlglot does not raise a RecursionError far beyond
-it: it brings the process down."""
+"""Deeper nesting was generated too. Far beyond it, a compiled sqlglot crashes the process and does
+not raise a RecursionError."""
 
 DIALECTS: Mapping[str, str] = {
     "bigquery": "bigquery",
@@ -41,11 +41,11 @@ DIALECTS: Mapping[str, str] = {
     "snowflake": "snowflake",
     "trino": "trino",
 }
-"""Kind of warehouse -> dialect of sqlglot; any other warehouse is read in sqlglot's own dialect."""
+"""sqlglot's dialect by kind of warehouse. Others are read in sqlglot's own dialect."""
 
 
 def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
-    """Return what a query reads; see `lineage.read_query`."""
+    """Return what a query reads, see `read.read_query`."""
     if len(sql) > MAX_QUERY_LENGTH:
         return QueryLineage(problem=f"it is longer than {MAX_QUERY_LENGTH} characters")
     if _nesting(sql) > MAX_NESTING:
@@ -54,7 +54,7 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
     try:
         query = _parsed(sql, dialect)
         tables = _tables(query)
-    except Exception as error:  # noqa: BLE001 - one odd query must not stop the discovery of all
+    except Exception as error:  # noqa: BLE001 - one odd query must not stop the discovery
         return QueryLineage(problem=_reason(error))
     try:
         columns, star = _columns(query, dialect, tables)
@@ -68,13 +68,13 @@ _BRACKET = re.compile(r"(?P<opens>[(\[{]|\bcase\b)|[)\]}]|\bend\b", re.IGNORECAS
 
 
 def _nesting(sql: str) -> int:
-    """Return how deep a query is nested at most."""
+    """Return the deepest nesting of a query."""
     steps = (1 if each["opens"] else -1 for each in _BRACKET.finditer(_QUOTED.sub("", sql)))
     return max(accumulate(steps, lambda depth, step: max(0, depth + step)), default=0)
 
 
 def _reason(error: Exception) -> str:
-    # sqlglot's own words mark the place in the query for a terminal; what it found is enough.
+    # The description is enough: the rest of sqlglot's message marks the place for a terminal.
     details = getattr(error, "errors", None)
     if isinstance(details, list) and details and details[0].get("description"):
         first = details[0]
@@ -86,7 +86,7 @@ def _reason(error: Exception) -> str:
 
 def _parsed(sql: str, dialect: str | None) -> exp.Query:
     parsed = sqlglot.parse(sql, dialect=dialect)
-    # A comment behind the last semicolon comes as a statement of its own.
+    # A comment after the last semicolon is a statement of its own.
     statements = [each for each in parsed if each and not isinstance(each, exp.Semicolon)]
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("it is not one SELECT")
@@ -102,7 +102,7 @@ def _tables(query: exp.Query) -> tuple[TableName, ...]:
         subqueries = {name.lower() for name in scope.cte_sources}
         for source in scope.sources.values():
             table = table_name(source)
-            # sqlglot takes a WITH for a table behind a pivot, or if it is spelled in another case.
+            # sqlglot mistakes a WITH for a table behind a pivot, or if its name has another case.
             if table is not None and (len(table.parts) > 1 or table.name.lower() not in subqueries):
                 found.setdefault(table.folded, table)
     return tuple(found.values())
@@ -147,7 +147,7 @@ def _columns(
     outputs = finder.outputs()
     spellings = Counter(name.lower() for name in outputs)
     for name, origins in outputs.items():
-        # A column is asked for without regard to case: nobody can tell "Id" from ID.
+        # Columns are looked up without regard to case, so "Id" and ID are the same.
         if origins is not None and spellings[name.lower()] == 1:
             columns[name.lower()] = _sorted(origins)
         elif star is not None:
@@ -159,8 +159,8 @@ def _columns(
 def _drop_conditions(query: exp.Query) -> None:
     """Drop what chooses and orders rows, of which no output column is made.
 
-    Its columns are the ones that sqlglot most often cannot tell without the warehouse's schema, and
-    it gives up the whole query for one of them.
+    Without the warehouse's schema, these columns are the ones that sqlglot most often cannot
+    resolve, and one of them is enough to make it reject the whole query.
     """
     for part in list(query.find_all(exp.Select, exp.SetOperation, exp.Join)):
         for clause in _CONDITIONS:
