@@ -146,6 +146,19 @@ class Run:
         wait_for(lambda: self.says(text) or self.is_over, f"{text!r} in {self.run_id}")
         assert self.says(text), f"{text!r} is not in the log of\n{self.page}"
 
+    def started(self, connection_id: str) -> None:
+        """Wait until the log says that a sync of the connection was started."""
+        wait_for(
+            lambda: self.has_started(connection_id) or self.is_over,
+            f"a sync of {connection_id} in {self.run_id}",
+        )
+        assert self.has_started(connection_id), f"No sync was started in\n{self.page}"
+
+    def has_started(self, connection_id: str) -> bool:
+        """Whether the log says that a sync of the connection was started."""
+        end = f"of connection {connection_id}."
+        return any(line.startswith("Started sync") and line.endswith(end) for line in self.lines)
+
     def exited(self) -> None:
         """Wait until the process of a launched run has ended."""
         wait_for(lambda: self.says("Process for run exited"), f"the exit of {self.run_id}")

@@ -91,7 +91,7 @@ def test_cancel__several_connections(dagster: Deployment, server: LocalRudderSta
         server.add_connection(name, script=HOUR)
     run = dagster.launch(*names, config=executor("multiprocess", max_concurrent=3))
     for name in names:
-        run.told(f"of connection {name}.")
+        run.started(name)
 
     dagster.terminate(run)
     assert run.ended() == "CANCELED", run.page
@@ -150,13 +150,13 @@ def test_cancel__attached(dagster: Deployment, server: LocalRudderStack) -> None
     server.add_connection("crm_attach", script=HOUR)
     foreign = server.start_sync("crm_attach", "dashboard")
     run = dagster.launch("crm_attach")
-    run.told(f"Sync {foreign} is already running: it is waited for and reported")
+    run.told(f"Attached to sync {foreign} of connection crm_attach")
 
     dagster.terminate(run)
     assert_canceled(run)
 
     assert server.stops() == []
-    assert run.says(f"Sync {foreign} of connection crm_attach: it was left running, since somebody")
+    assert run.says(f"Sync {foreign} of connection crm_attach: it was left running, since another")
 
 
 def test_cancel__waiting_for_another(dagster: Deployment, server: LocalRudderStack) -> None:
