@@ -4,8 +4,8 @@
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py
 PORT := 3000
-# Two processes. The tests of a module run in the same process, because they share fixtures.
-PYTEST := -n 2 --dist loadscope
+# The tests of a module run in the same process, because they share fixtures.
+PYTEST := --dist loadscope
 # More arguments for pytest: make test ARGS="-k resource"
 ARGS :=
 
@@ -27,11 +27,12 @@ demo: .venv/installed
 dev: .venv/installed
 	@$(PYTHON) -u $(DEMO) dev --port $(PORT)
 
+# Three processes, also on two cores, since many tests only wait.
 test: .venv/installed
-	$(PYTHON) -m pytest $(PYTEST) -m "not processes" $(ARGS)
+	$(PYTHON) -m pytest $(PYTEST) -n 3 -m "not processes" $(ARGS)
 
 test-processes: .venv/installed .venv-vendor/installed .venv-dbt/installed
-	$(PYTHON) -m pytest $(PYTEST) -m processes $(ARGS)
+	$(PYTHON) -m pytest $(PYTEST) -n 2 -m processes $(ARGS)
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check
