@@ -22,25 +22,25 @@ MAX_CHOICES = 10
 
 @dataclass(frozen=True)
 class RudderStackConnectionSelector:
-    """Selects connections that meet every criterion given; within one, any of its values will do.
+    """Selects connections that meet every criterion. Within a criterion, one value is enough.
 
         RudderStackConnectionSelector(destinations=["HubSpot"], sources=["customers*"])
 
-    Names are compared without regard to case, and may hold the wildcards `*` and `?`. One value may
-    stand without a list.
+    Names are compared without regard to case, and may contain the wildcards `*` and `?`. A single
+    value needs no list.
 
     Attributes:
-        ids: of connections.
-        names: of connections: `source to destination`, with ` (object)` where there is an object.
-        sources: names or ids of sources.
-        destinations: names or ids of destinations.
-        tags: tags of the assets, as the translator makes them, with their values.
-        predicate: a function of the connection, which knows its upstream tables.
+        ids: Ids of connections.
+        names: Names of connections: `source to destination`, plus ` (object)` if there is one.
+        sources: Names or ids of sources.
+        destinations: Names or ids of destinations.
+        tags: Tags of the assets, with their values, after translation.
+        predicate: A function of the connection, which has its upstream tables.
 
     Raises:
-        InvalidSettingError: for what is no text, or no function.
-        DiscoveryError: when it is applied, for a value that nothing in the workspace has; names
-            the nearest one.
+        InvalidSettingError: If a value is not a text, or the predicate is not a function.
+        DiscoveryError: When it is applied, if a value does not exist in the workspace. The message
+            suggests the nearest one.
     """
 
     ids: Sequence[str] = ()
@@ -63,13 +63,13 @@ class RudderStackConnectionSelector:
     def select(
         self, connections: Iterable[RudderStackConnectionProps]
     ) -> list[RudderStackConnectionProps]:
-        """Return those that meet all criteria but the tags."""
+        """Return the connections that meet all criteria except the tags."""
         return self.select_by_predicate(self.select_by_name(connections))
 
     def select_by_name(
         self, connections: Iterable[RudderStackConnectionProps]
     ) -> list[RudderStackConnectionProps]:
-        """Return those that meet all criteria but the tags and the predicate."""
+        """Return the connections that meet all criteria except the tags and the predicate."""
         selected = list(connections)
         everything = list(selected)
         for criterion in _CRITERIA:
