@@ -8,7 +8,8 @@ from uuid import uuid4
 from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.validation import checked_choice
-from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, fetch_workspace
+from dagster_rudderstack.discovery.fetch import fetch_workspace
+from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sync.retry import call_with_retries

@@ -18,7 +18,7 @@ from dagster_rudderstack import (
     fetch_rudderstack_workspace,
 )
 from dagster_rudderstack.api.paging import CONNECTIONS, DESTINATIONS, SOURCES, Listing, Page
-from dagster_rudderstack.discovery.snapshot import fetch_workspace
+from dagster_rudderstack.discovery.fetch import fetch_workspace
 from dagster_rudderstack.errors import NotFoundError, RudderStackError
 from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill

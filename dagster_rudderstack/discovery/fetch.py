@@ -1,0 +1,154 @@
+"""Reads a snapshot of a workspace from the API: lists, and pages of a list, at the same time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Protocol, TypeVar
+
+from dagster_rudderstack.api.models import Connection, Destination, Source
+from dagster_rudderstack.api.paging import (
+    CONNECTIONS,
+    DESTINATIONS,
+    MAX_CONCURRENT_READS,
+    SOURCES,
+    WORKSPACE_LISTS,
+    Listing,
+    Page,
+    ParallelReader,
+    Retried,
+    once,
+)
+from dagster_rudderstack.api.validation import checked_id
+from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, constant_field
+from dagster_rudderstack.discovery.sql.lineage import QueryLineage
+from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
+from dagster_rudderstack.errors import InvalidSettingError, StatusError, UnexpectedResponseError
+from dagster_rudderstack.text import one_line
+
+__all__ = ["PageReader", "fetch_workspace"]
+
+_SOURCE_CONFIG = ("schema", "table", "sql", "bucketName", "objectPrefix")
+"""What a snapshot keeps of a source's `config`."""
+
+_Item = TypeVar("_Item", Connection, Source, Destination)
+
+
+class PageReader(Protocol):
+    """The part of the client that reads a workspace."""
+
+    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
+        """Return one page of a list."""
+        ...
+
+
+def fetch_workspace(
+    api: PageReader,
+    *,
+    retried: Retried = once,
+    max_concurrent: int = MAX_CONCURRENT_READS,
+    log: logging.Logger,
+) -> WorkspaceSnapshot:
+    """Read the workspace.
+
+    A broken object is skipped with a warning. So are the sources or the destinations if the access
+    token may not read them.
+
+    Args:
+        api: The client.
+        retried: Makes a request, again after transient errors.
+        max_concurrent: Maximum number of requests at once.
+        log: Receives the warnings.
+
+    Raises:
+        ApiError: If the connections cannot be read, or RudderStack cannot be reached.
+    """
+
+    def refused(listing: Listing[Any], error: StatusError) -> None:
+        if listing is CONNECTIONS:
+            raise error
+        log.warning(f"{error} Ids are shown instead of names and tables.")
+
+    items = ParallelReader(api.get_page, retried, refused).read(WORKSPACE_LISTS, max_concurrent)
+    connections = _usable(_parsed(CONNECTIONS, items, log), log)
+    used = {connection.source_id for connection in connections}
+    sources = [_without_secrets(source) for source in _parsed(SOURCES, items, log)]
+    return WorkspaceSnapshot(
+        fetched_at=datetime.now(timezone.utc),
+        connections=tuple(connections),
+        sources=tuple(sources),
+        destinations=tuple(_parsed(DESTINATIONS, items, log)),
+        queries=_read_queries([source for source in sources if source.id in used], log),
+    )
+
+
+def _parsed(
+    listing: Listing[_Item], items: Mapping[str, list[Any]], log: logging.Logger
+) -> list[_Item]:
+    """Return the items of a list, each once, without the broken ones."""
+    found: dict[str, _Item] = {}
+    for item in items[listing.path]:
+        try:
+            parsed = listing.parse(item)
+        except UnexpectedResponseError as error:
+            log.warning(f"Skipped {_name_of(item)}. {error}")
+            continue
+        found.setdefault(parsed.id, parsed)
+    return list(found.values())
+
+
+def _name_of(item: object) -> str:
+    """Return what the log calls a broken object: its id and its name, and no other value."""
+    if not isinstance(item, dict):
+        return "an object without an id"
+    name = f" ({one_line(str(item['name']), 100)})" if item.get("name") else ""
+    return f"the object with the id {one_line(str(item.get('id')), 100)!r}{name}"
+
+
+# --- what is kept
+
+
+def _usable(connections: Iterable[Connection], log: logging.Logger) -> list[Connection]:
+    usable = []
+    for connection in connections:
+        try:
+            checked_id(connection.id, "The id of a connection")
+        except InvalidSettingError as error:
+            log.warning(f"Skipped a connection. {error}")
+            continue
+        fields = tuple({"key": name} for name in map(constant_field, connection.constants) if name)
+        usable.append(connection.model_copy(update={"constants": fields}))
+    return usable
+
+
+def _without_secrets(source: Source) -> Source:
+    config = {key: source.config[key] for key in _SOURCE_CONFIG if source.config.get(key)}
+    return source.model_copy(update={"config": config})
+
+
+def _cannot(query: QueryLineage, source: str) -> str:
+    if not query.tables:
+        return f"The SQL of source {source} cannot be read"
+    return (
+        f"The tables that the SQL of source {source} reads are known, but its columns cannot be "
+        "followed to theirs"
+    )
+
+
+def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, QueryLineage]:
+    queries = {source.id: (source, source.config.get("sql")) for source in sources}
+    with_sql = {key: (each, sql) for key, (each, sql) in queries.items() if isinstance(sql, str)}
+    if with_sql and not can_read_queries():
+        log.warning(
+            "sqlglot is not installed, so SQL models have no upstream tables: pip install "
+            "'dagster-rudderstack[lineage]', then refresh."
+        )
+        return {}
+    found = {}
+    for source_id, (source, sql) in with_sql.items():
+        found[source_id] = read_query(sql, source.source_definition_name)
+        if problem := found[source_id].problem:
+            name = f"{one_line(source.name, 100)!r} ({source_id})"
+            log.warning(f"{_cannot(found[source_id], name)}: {problem}.")
+    return found
