@@ -1,18 +1,19 @@
-"""Makes the words of a server safe for a log, an error message and a page."""
+"""Makes the words of a server safe for a log line, an error message and a page."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from html.parser import HTMLParser
 from typing import Any
 
 MAX_DETAIL_LENGTH = 500
-"""How much of a server's words is shown: an SQL error, and no more than a line of a log."""
+"""How much of a server's words is shown: enough for an SQL error, and still one line of a log."""
 
 
 def one_line(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
-    """Return one line without control characters, at most `limit` long."""
+    """Return one line without control characters, with at most `limit` characters."""
     # Cut first, since a body may have megabytes.
     cut = text[: limit * 20]
     if not cut.isprintable():
@@ -22,7 +23,7 @@ def one_line(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
 
 
 def identifier(text: str) -> str:
-    """Return a text as Dagster accepts names of steps: letters, digits and underscores."""
+    """Return a text as a valid name of a Dagster step: letters, digits and underscores."""
     return "".join(char if char.isascii() and char.isalnum() else "_" for char in text)
 
 
@@ -33,24 +34,24 @@ def sentence(text: str) -> str:
 
 
 def well_formed(text: str) -> str:
-    r"""Return a text that every database and encoding accepts, without half surrogate pairs.
+    r"""Return a text without halves of surrogate pairs, which databases and encodings refuse.
 
-    JSON allows them ("\ud83d"), and JavaScript writes them when it cuts a text in an emoji.
+    JSON allows a lone half ("\ud83d"). JavaScript writes one if it cuts a text inside an emoji.
     """
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def message_of(body: str) -> str:
-    """Return the message in an error's body: JSON in three shapes, HTML, or plain text."""
+    """Return the message in the body of an error: JSON of three shapes, HTML or plain text."""
     try:
         return _message_in(json.loads(body)) or body
     except (ValueError, RecursionError):
-        # Not JSON, or nested too deeply to be written again.
+        # Not JSON, or nested too deeply to be serialized again.
         return _without_markup(body)
 
 
 def _message_in(answer: Any) -> str:
-    """Return the message in an error's JSON. Empty if it has none of the known shapes."""
+    """Return the message in an error's JSON. Empty if the shape is unknown."""
     if isinstance(answer, str):
         return answer
     if not isinstance(answer, dict):
@@ -58,7 +59,7 @@ def _message_in(answer: Any) -> str:
     error = answer.get("error")
     if isinstance(error, dict):
         error = error.get("message") or error
-    # Some bodies have {"error": true} beside the message, which adds nothing to the status.
+    # Some bodies have {"error": true} next to the message. It adds nothing to the status.
     said_by = (part for part in (error, answer.get("message")) if not isinstance(part, bool))
     parts = (_words(part) for part in said_by if part)
     said = list(dict.fromkeys(parts))
@@ -73,42 +74,45 @@ def _words(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+MAX_MARKUP_LENGTH = 8 * 1024
+"""How much of an HTML page is parsed: the time for a hostile one grows with its length squared."""
+
 _IS_MARKUP = re.compile(r"<\s*(!doctype|html|head|body|h1|title)\b", re.IGNORECASE)
 
 
 def _without_markup(text: str) -> str:
-    """Return the words of an HTML page, or its title. Other text is unchanged."""
+    """Return the words of an HTML page, or its title if it has no others. Other text is kept."""
     if not _IS_MARKUP.search(text[:2000]):
         return text
-    page = _PageText()
-    page.feed(text)
-    page.close()
+    page = _PageWords()
+    # The parser of some Python releases raises this for a broken declaration such as "<![x".
+    with contextlib.suppress(AssertionError):
+        page.feed(text[:MAX_MARKUP_LENGTH])
+        page.close()
     body = " ".join(page.body)
     return body if body.strip() else " ".join(page.title)
 
 
-class _PageText(HTMLParser):
-    """Collects the words of a page, without those of scripts and styles."""
+class _PageWords(HTMLParser):
+    """Collects the title of an HTML page, and the text that a browser shows."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+        super().__init__()
         self.title: list[str] = []
         self.body: list[str] = []
-        self._is_title = False
-        self._is_hidden = False
+        self._inside: str | None = None
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 - the base's
-        self._set(tag, inside=True)
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs
+        if self._inside is None and tag in ("title", "script", "style"):
+            self._inside = tag
 
     def handle_endtag(self, tag: str) -> None:
-        self._set(tag, inside=False)
+        if tag == self._inside:
+            self._inside = None
 
     def handle_data(self, data: str) -> None:
-        if not self._is_hidden:
-            (self.title if self._is_title else self.body).append(data)
-
-    def _set(self, tag: str, *, inside: bool) -> None:
-        if tag == "title":
-            self._is_title = inside
-        elif tag in ("script", "style"):
-            self._is_hidden = inside
+        if self._inside is None:
+            self.body.append(data)
+        elif self._inside == "title":
+            self.title.append(data)

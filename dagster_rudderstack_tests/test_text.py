@@ -1,4 +1,4 @@
-"""What a server says becomes one short clean line, in time that grows with its length only."""
+"""The words of a server become one short clean line, however they were written."""
 
 import time
 
@@ -36,12 +36,14 @@ STYLED = """<!DOCTYPE html><html><head><title>Oops</title><style>a > b { color: 
         (NGINX, "502 Bad Gateway nginx"),
         (STYLED, "Origin is down"),
         ("<html><head><title>503 Service Unavailable</title>", "503 Service Unavailable"),
+        ("<html><body>Bad gateway<![x[ y", "Bad gateway"),
+        ("<html><title>One</title><p>a &lt; b<br/>c</p>", "a < b c"),
         ("<HTML><BODY>Forbidden &lt;by policy&gt;</BODY></HTML>", "Forbidden <by policy>"),
         ("", ""),
     ],
 )
 def test_message_of(body: str, message: str) -> None:
-    """The message is found in JSON of three shapes, in a page, and in plain text."""
+    """The message is found in JSON of three shapes, in a page and in plain text."""
     assert one_line(message_of(body)) == message
 
 
@@ -52,6 +54,15 @@ def test_message_of(body: str, message: str) -> None:
         "<html>" + "<" * 64_000,
         "<html>" + "<!--" * 16_000,
         "<html>" + "<title" * 10_000,
+        "<html>" + "<title>" * 9_000,
+        "<html>" + "<script>" * 8_000,
+        "<html>" + "<![" * 20_000,
+        "<html>" + "<!x[" * 16_000,
+        "<html>" + "<?" * 30_000,
+        "<html>" + "</" * 30_000,
+        "<html>" + "<a b=" * 13_000,
+        "<html>" + "<a " * 22_000,
+        "<html>" + "&#" * 30_000,
         "[" * 64_000,
         '{"error": ' + "[" * 900 + "]" * 900 + "}",
         '{"details": ' + '{"a": ' * 900 + "1" + "}" * 901,
@@ -61,7 +72,7 @@ def test_message_of(body: str, message: str) -> None:
     ids=lambda body: body[:12].strip("\x00 ") or "blank",
 )
 def test_message_of__hostile(body: str) -> None:
-    """A body that was made to cost time or to break a parser is read all the same."""
+    """A body that is made to take time or to break a parser still gives a short line in time."""
     began = time.process_time()
     line = one_line(message_of(body))
 
@@ -70,14 +81,14 @@ def test_message_of__hostile(body: str) -> None:
 
 
 def test_one_line__control_characters() -> None:
-    """Nothing is left that moves a terminal's cursor, writes backwards or begins a new line."""
+    """Characters that move the cursor, reverse the text or begin a new line are removed."""
     line = one_line("a\r\nb\x1b[31mc\u202ed\u2028e\x00f\u200bg\ud800h")
 
     assert line == "a b [31mc d e f g h"
 
 
 def test_one_line__long() -> None:
-    """A long text is cut, and says so."""
+    """A long text is cut and ends with an ellipsis."""
     assert one_line("x" * 600) == "x" * 499 + "…"
     assert one_line("x" * 10_000_000, 5) == "xxxx…"
     assert one_line("x" * 500) == "x" * 500
@@ -87,12 +98,12 @@ def test_one_line__long() -> None:
     ("text", "said"), [("no", "no."), ("no.", "no."), ("no!", "no!"), ("why?", "why?")]
 )
 def test_sentence(text: str, said: str) -> None:
-    """A sentence ends once."""
+    """A sentence ends with one punctuation mark."""
     assert sentence(text) == said
 
 
 def test_well_formed() -> None:
-    """Half of a surrogate pair is replaced; a whole character is not."""
+    """Half of a surrogate pair is replaced. A whole character is kept."""
     text = well_formed("cut \ud83d in half, \U0001f600 whole")
 
     assert text == "cut \ufffd in half, \U0001f600 whole"
