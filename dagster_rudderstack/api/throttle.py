@@ -1,4 +1,4 @@
-"""Limits the requests of this process: at once, per second, and in a pause after a 429."""
+"""Limits the requests of this process to one API: at once, per second, and during a pause."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Gate", "NoTurnError", "Throttle", "shared_throttle", "urgent", "wait
 
 
 class NoTurnError(Exception):
-    """A request was not sent, since its turn would have come too late, see `waiting_until`.
+    """A request was not sent, because it would have had to wait too long; see `waiting_until`.
 
     Attributes:
-        pause_seconds: How long RudderStack still wants no requests. 0 if it does not.
+        pause_seconds: How long RudderStack still asks us to pause. 0 if it does not.
     """
 
     def __init__(self, pause_seconds: float) -> None:
@@ -36,10 +36,10 @@ def waiting_until(give_up_at: float) -> Iterator[None]:
     """Limit how long the requests of this block, in this thread, wait for their turn.
 
     Args:
-        give_up_at: The latest time, on the clock of the throttle.
+        give_up_at: The latest time for a turn, on the clock of the throttle.
 
     Raises:
-        NoTurnError: Instead of sending a request whose turn does not come in time.
+        NoTurnError: By a request that would have to wait longer. It is not sent.
     """
     token = _give_up_at.set(give_up_at)
     try:
@@ -50,7 +50,7 @@ def waiting_until(give_up_at: float) -> Iterator[None]:
 
 @contextmanager
 def urgent() -> Iterator[None]:
-    """Send the requests of the block at once, without a turn. A stop has only seconds."""
+    """Send the requests of this block at once, for example to stop a sync within seconds."""
     token = _is_urgent.set(True)
     try:
         yield
@@ -60,15 +60,15 @@ def urgent() -> Iterator[None]:
 
 @dataclass
 class Gate:
-    """What the throttles of one API share.
+    """The state that all throttles of one API share. The strictest of their limits holds for all.
 
     Attributes:
-        max_concurrent: Requests sent at once: the lowest of their limits.
-        spacing: Seconds between the beginnings of two requests: the longest of their limits.
-        under_way: Requests that are being sent.
-        next_at: When the next request may begin.
+        max_concurrent: Maximum number of requests at once.
+        spacing: Minimum number of seconds between the starts of two requests.
+        under_way: Number of requests that were sent and not answered yet.
+        next_at: When the spacing allows the next request.
         paused_until: When the pause ends.
-        changed: Held by each reader and writer of the other attributes.
+        changed: The lock of all attributes. Waiting threads are notified when a request ends.
     """
 
     max_concurrent: float = float("inf")
@@ -78,20 +78,14 @@ class Gate:
     paused_until: float = float("-inf")
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def tighten(self, max_concurrent: int, spacing: float) -> None:
-        """Apply further limits."""
-        with self.changed:
-            self.max_concurrent = min(self.max_concurrent, max_concurrent)
-            self.spacing = max(self.spacing, spacing)
-
 
 class Throttle:
-    """Limits the requests of the resources with the same limits.
+    """Makes requests wait for their turn.
 
     Args:
-        max_concurrent: Requests sent at once.
-        max_per_second: Requests that may begin per second. None sets no limit.
-        gate: Shared with other throttles, whose limits then hold too. None makes one.
+        max_concurrent: Maximum number of requests at once.
+        max_per_second: Maximum number of requests that start per second. None sets no limit.
+        gate: The state to share with other throttles. None shares it with none.
         monotonic: Seconds that only grow.
         sleep: Waits for a number of seconds.
     """
@@ -106,89 +100,84 @@ class Throttle:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._gate = gate or Gate()
-        self._gate.tighten(max_concurrent, 1 / max_per_second if max_per_second else 0.0)
         self._monotonic = monotonic
         self._sleep = sleep
+        with self._gate.changed:
+            self._gate.max_concurrent = min(self._gate.max_concurrent, max_concurrent)
+            if max_per_second:
+                self._gate.spacing = max(self._gate.spacing, 1 / max_per_second)
 
     def pause(self, seconds: float) -> None:
-        """Send no request for some seconds: a 429 to one request is meant for all."""
+        """Hold back every request for some seconds. A 429 to one request applies to all."""
         gate = self._gate
         with gate.changed:
             gate.paused_until = max(gate.paused_until, self._monotonic() + seconds)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for a turn, and hold a place while the request is sent."""
+        """Wait for a turn, and count the request as under way inside the block.
+
+        Raises:
+            NoTurnError: If the turn comes too late, see `waiting_until`.
+        """
         if _is_urgent.get():
             yield
             return
-        with self._place():
-            self._wait_for_turn()
-            yield
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        gate = self._gate
-        with gate.changed:
-            while gate.under_way >= gate.max_concurrent:
-                gate.changed.wait(self._seconds_left(self._monotonic()))
-            gate.under_way += 1
+        while (seconds := self._take_turn()) > 0:
+            self._sleep(seconds)
         try:
             yield
         finally:
+            gate = self._gate
             with gate.changed:
                 gate.under_way -= 1
-                # All, since a thread that is interrupted while waking up leaves the others asleep.
+                # Notify all: a single thread may be interrupted just as it wakes up.
                 gate.changed.notify_all()
 
-    def _seconds_left(self, free_at: float) -> float | None:
-        """Return how long to wait for a turn that comes at that time or later. None: for ever.
-
-        Raises:
-            NoTurnError: If that is too late.
-        """
-        now, give_up_at = self._monotonic(), _give_up_at.get()
-        if give_up_at == float("inf"):
-            return None
-        if max(free_at, self._gate.paused_until) >= give_up_at:
-            raise NoTurnError(max(0.0, self._gate.paused_until - now))
-        return give_up_at - now
-
-    def _wait_for_turn(self) -> None:
-        while (delay := self._take_turn()) > 0:
-            self._sleep(delay)
-
     def _take_turn(self) -> float:
-        """Take the next turn and return 0.0, or return the seconds until there is one."""
+        """Take a turn and return 0.0, or return the seconds until the pause or the spacing ends."""
         gate = self._gate
         with gate.changed:
-            now = self._monotonic()
-            free_at = max(gate.next_at, gate.paused_until)
-            if free_at > now:
-                self._seconds_left(free_at)
-                return free_at - now
-            gate.next_at = now + gate.spacing
-            return 0.0
+            while True:
+                now = self._monotonic()
+                free_at = max(gate.next_at, gate.paused_until)
+                if free_at > now:
+                    self._seconds_left(now, free_at)
+                    return free_at - now
+                if gate.under_way < gate.max_concurrent:
+                    gate.under_way += 1
+                    gate.next_at = now + gate.spacing
+                    return 0.0
+                gate.changed.wait(self._seconds_left(now, now))
+
+    def _seconds_left(self, now: float, free_at: float) -> float | None:
+        """Return how long this thread may still wait. None means without a limit.
+
+        Raises:
+            NoTurnError: If it may not wait until `free_at`.
+        """
+        give_up_at = _give_up_at.get()
+        if free_at >= give_up_at:
+            raise NoTurnError(max(0.0, self._gate.paused_until - now))
+        return None if give_up_at == float("inf") else give_up_at - now
 
 
 _gates: dict[str, Gate] = {}
-_shared: dict[tuple[str, int, float | None], Throttle] = {}
-_shared_lock = threading.Lock()
+_throttles: dict[tuple[str, int, float | None], Throttle] = {}
 
 
 def shared_throttle(
     base_url: str, *, max_concurrent: int, max_per_second: float | None
 ) -> Throttle:
-    """Return the throttle of this process for one API and these limits.
+    """Return this process's throttle for one API and these limits.
 
-    Throttles with other limits share its gate, so no resource exceeds the limits of another one.
+    Throttles with other limits for the same API share its gate.
     """
-    key = (base_url, max_concurrent, max_per_second)
-    with _shared_lock:
-        if key not in _shared:
-            _shared[key] = Throttle(
-                max_concurrent=max_concurrent,
-                max_per_second=max_per_second,
-                gate=_gates.setdefault(base_url, Gate()),
-            )
-        return _shared[key]
+    # No lock is needed: `setdefault` is atomic, and a second throttle with the same limits does not
+    # change the gate.
+    throttle = Throttle(
+        max_concurrent=max_concurrent,
+        max_per_second=max_per_second,
+        gate=_gates.setdefault(base_url, Gate()),
+    )
+    return _throttles.setdefault((base_url, max_concurrent, max_per_second), throttle)

@@ -1,4 +1,4 @@
-"""One gate for all requests of a process: so many at once, so many per second, none in a pause."""
+"""All requests of a process share limits: how many at once, how many per second, and pauses."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ def a_throttle(
 
 
 def most_at_once(*throttles: Throttle, limit: int) -> int:
-    """Return how many of twelve requests are under way at most, which wait for so many to be."""
+    """Return the peak number of 12 requests under way. Each waits until the limit is reached."""
     lock, inside, most = threading.Lock(), 0, 0
     full = threading.Barrier(limit, timeout=60)
 
@@ -50,8 +50,8 @@ def most_at_once(*throttles: Throttle, limit: int) -> int:
     return most
 
 
-def test_what_is_urgent() -> None:
-    """What is urgent waits neither for the end of a pause nor for a place."""
+def test_urgent() -> None:
+    """An urgent request waits neither for the end of a pause nor for other requests."""
     clock = ManualClock()
     throttle = a_throttle(clock)
     throttle.pause(120)
@@ -64,14 +64,14 @@ def test_what_is_urgent() -> None:
 
 
 def test_concurrency() -> None:
-    """Never more requests are under way than allowed, and all of them get their turn."""
+    """No more requests are under way than allowed, and each gets its turn."""
     throttle = Throttle(max_concurrent=3, max_per_second=None)
 
     assert most_at_once(throttle, throttle, limit=3) == 3
 
 
 def test_rate() -> None:
-    """Requests begin no faster than allowed, and a rest earns no burst."""
+    """Requests start no faster than allowed, also after a time without requests."""
     clock = ManualClock()
     throttle = a_throttle(clock, max_per_second=4)
     began = []
@@ -84,7 +84,7 @@ def test_rate() -> None:
 
 
 def test_no_rate() -> None:
-    """Without a limit nothing waits."""
+    """Without a limit no request waits."""
     clock = ManualClock()
     throttle = a_throttle(clock)
     for _ in range(100):
@@ -95,7 +95,7 @@ def test_no_rate() -> None:
 
 
 def test_pause() -> None:
-    """A pause holds back every request until it is over; a shorter one does not end it."""
+    """A pause holds back every request until it ends. A shorter one does not end it earlier."""
     clock = ManualClock()
     throttle = a_throttle(clock)
     throttle.pause(30)
@@ -109,7 +109,7 @@ def test_pause() -> None:
 
 
 def test_slot__after_an_error() -> None:
-    """A request that fails gives its place back."""
+    """A request that fails makes room for the next one."""
     throttle = Throttle(max_concurrent=1, max_per_second=None)
     for _ in range(3):
         with pytest.raises(RuntimeError), throttle.slot():
@@ -120,7 +120,7 @@ def test_slot__after_an_error() -> None:
 
 
 def test_slot__interrupted_while_it_waits() -> None:
-    """An interrupt during the wait gives the place back."""
+    """A request that is interrupted while it waits makes room for the next one."""
     clock = ManualClock()
 
     def interrupted(_: float) -> None:
@@ -141,9 +141,9 @@ def test_slot__interrupted_while_it_waits() -> None:
 
 
 @pytest.mark.parametrize(("until", "pause_seconds"), [(29, 30), (30, 30), (31, None)])
-def test_pause__that_lasts_too_long(until: float, pause_seconds: float | None) -> None:
-    """A request whose turn comes too late for who sends it is not waited for; the error tells how
-    long the pause is."""
+def test_pause__that_is_too_long(until: float, pause_seconds: float | None) -> None:
+    """A request whose turn comes too late raises at once, and the error has the length of the
+    pause."""
     clock = ManualClock()
     throttle = a_throttle(clock)
     throttle.pause(30)
@@ -160,7 +160,7 @@ def test_pause__that_lasts_too_long(until: float, pause_seconds: float | None) -
 
 
 def test_rate__that_is_too_slow() -> None:
-    """The same holds for a turn that the rate puts off, which is no pause."""
+    """A turn that comes too late because of the rate is an error too, without a pause."""
     clock = ManualClock()
     throttle = a_throttle(clock, max_per_second=0.1)
     with throttle.slot():
@@ -171,8 +171,8 @@ def test_rate__that_is_too_slow() -> None:
     assert caught.value.pause_seconds == 0
 
 
-def test_concurrency__too_many_before_us() -> None:
-    """Nor is a place waited for longer than that."""
+def test_concurrency__that_is_too_low() -> None:
+    """A request that waits for other requests gives up in time."""
     throttle = Throttle(max_concurrent=1, max_per_second=None)
 
     with (
@@ -187,7 +187,7 @@ def test_concurrency__too_many_before_us() -> None:
 
 
 def test_shared() -> None:
-    """All resources of a process with the same limits for the same API share a gate."""
+    """Resources of a process with the same limits for the same API share a throttle."""
     one = shared_throttle("https://a/v2", max_concurrent=4, max_per_second=None)
 
     assert one is shared_throttle("https://a/v2", max_concurrent=4, max_per_second=None)
@@ -196,7 +196,7 @@ def test_shared() -> None:
 
 
 def test_shared_pause() -> None:
-    """A 429 to a resource holds back those with other limits for the same API, and no others."""
+    """A 429 pauses all resources for the same API, also with other limits, and no others."""
     clock, gate = ManualClock(), Gate()
     one, other = a_throttle(clock, gate=gate), a_throttle(clock, max_per_second=9, gate=gate)
     one.pause(30)
@@ -209,7 +209,7 @@ def test_shared_pause() -> None:
 
 
 def test_shared_rate() -> None:
-    """Of several limits for the same API the lowest holds for all."""
+    """Of several limits for the same API, the lowest applies to all."""
     clock, gate = ManualClock(), Gate()
     throttles = [a_throttle(clock, rate, gate=gate) for rate in (None, 2, 8)]
     for throttle in throttles * 2:
@@ -220,10 +220,42 @@ def test_shared_rate() -> None:
 
 
 def test_shared_concurrency() -> None:
-    """Never more requests to one API are under way than the lowest limit allows."""
+    """No more requests to one API are under way than the lowest limit allows."""
     url = "https://shared-concurrency/v2"
     wide, narrow = (
         shared_throttle(url, max_concurrent=limit, max_per_second=None) for limit in (16, 2)
     )
 
     assert most_at_once(wide, narrow, limit=2) == 2
+
+
+def test_shared__by_threads() -> None:
+    """Threads that ask for a throttle at the same time get the same one."""
+    start = threading.Barrier(8, timeout=60)
+
+    def get(_: int) -> Throttle:
+        start.wait()
+        return shared_throttle("https://shared-threads/v2", max_concurrent=4, max_per_second=None)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(get, range(8)))) == 1
+
+
+def test_pause__leaves_no_place_taken() -> None:
+    """A request that waits for the end of a pause does not count as under way."""
+    clock = ManualClock()
+    gate = Gate()
+    under_way = []
+
+    def sleep(seconds: float) -> None:
+        under_way.append(gate.under_way)
+        clock.sleep(seconds)
+
+    throttle = Throttle(
+        max_concurrent=1, max_per_second=None, gate=gate, monotonic=clock.monotonic, sleep=sleep
+    )
+    throttle.pause(30)
+    with throttle.slot():
+        pass
+
+    assert under_way == [0]
