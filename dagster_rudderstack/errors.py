@@ -1,30 +1,30 @@
-"""What can go wrong, in one tree.
+"""The errors of this library, in one tree.
 
 ```
 RudderStackError
-├── InvalidSettingError          a value that was given cannot be right; nothing was sent
-├── ApiError                     a request did not give us what we asked for
+├── InvalidSettingError          a given value cannot be right; nothing was sent
+├── ApiError                     a request did not give the expected answer
 │   ├── TransportError           no answer: could not connect, timed out, cut off
-│   ├── StatusError              an answer other than 2xx; carries status and body
+│   ├── StatusError              an answer other than 2xx; has status and message
 │   │   ├── AuthenticationError  401
 │   │   ├── PermissionDeniedError 403
 │   │   ├── NotFoundError        404
 │   │   ├── ConflictError        409: a sync of the connection is already running
 │   │   └── RateLimitedError     429
 │   └── UnexpectedResponseError  2xx, but not the documented shape
-├── DiscoveryError               what the workspace holds cannot become definitions
-└── SyncError                    about one sync; carries the connection and the last `Sync` seen
-    ├── SyncFailedError          RudderStack says that it failed, or an unknown way of being over
-    ├── SyncAbortedError         someone stopped it
-    ├── SyncTimedOutError        we stopped waiting: the timeout passed
-    ├── SyncLostError            we stopped waiting: an outage outlasted the tolerance
-    ├── RowsRejectedError        it succeeded, but the destination rejected more rows than accepted
-    ├── SyncAlreadyRunningError  another sync runs and `on_running_sync` is `fail`
+├── DiscoveryError               the workspace cannot become definitions
+└── SyncError                    about one sync; has the connection and the last `Sync` seen
+    ├── SyncFailedError          the sync failed, or ended with an unknown status
+    ├── SyncAbortedError         someone stopped the sync
+    ├── SyncTimedOutError        the timeout passed before the sync was over
+    ├── SyncLostError            an outage lasted longer than the tolerance
+    ├── RowsRejectedError        the destination rejected more rows than the limits accept
+    ├── SyncAlreadyRunningError  another sync is running and `on_running_sync` is `fail`
     └── ConnectionDisabledError  the connection is paused in the dashboard
 ```
 
-Every error can be pickled, shows no access token, and knows whether a retry can help
-(`retryable`). Messages say what happened, to which connection and sync, and what to do next.
+Every error can be pickled and shows no access token. `retryable` says whether a retry may succeed.
+A message says what happened, to which connection and sync, and what to do next.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ __all__ = [
 
 
 class RudderStackError(Exception):
-    """Base of all errors of this library."""
+    """Base class of all errors of this library."""
 
     retryable: bool = True
-    """Whether another attempt may succeed although no person has changed anything."""
+    """Whether another attempt may succeed without a change by a person."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default rebuilds an exception from its positional arguments, which loses keyword-only
-        # ones: an error that cannot be unpickled kills the worker that it was sent to.
+        # By default an exception is rebuilt from its positional arguments, without the keyword-only
+        # ones. An error that cannot be unpickled kills the worker that receives it.
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
@@ -84,17 +84,17 @@ def _rebuild(
 
 
 class InvalidSettingError(RudderStackError, ValueError):
-    """A value that we were given cannot be right. Nothing was sent."""
+    """A given value cannot be right. Nothing was sent."""
 
     retryable = False
 
 
 class ApiError(RudderStackError):
-    """A request did not give us what we asked for.
+    """A request did not give the expected answer.
 
     Attributes:
         method: HTTP method of the request.
-        path: Path of the request, as RudderStack's reference writes it; never holds a secret.
+        path: Path of the request, as in RudderStack's reference. It holds no secret.
     """
 
     def __init__(self, message: str, *, method: str, path: str) -> None:
@@ -104,10 +104,10 @@ class ApiError(RudderStackError):
 
 
 class TransportError(ApiError):
-    """No answer came: the host could not be reached, the time ran out or the connection was cut.
+    """No answer came: the host was not reached, the time ran out, or the connection was cut.
 
     Attributes:
-        request_sent: False only if it is certain that RudderStack has not seen the request.
+        request_sent: False only if it is certain that RudderStack did not get the request.
     """
 
     def __init__(self, message: str, *, method: str, path: str, request_sent: bool) -> None:
@@ -116,7 +116,7 @@ class TransportError(ApiError):
 
 
 _MAY_PASS = frozenset({408, 409, 425, 429})
-"""The only 4xx that may disappear if the same request is repeated."""
+"""The only 4xx that a retry of the same request may avoid: timeout, conflict, early, too many."""
 
 
 class StatusError(ApiError):
@@ -124,8 +124,8 @@ class StatusError(ApiError):
 
     Attributes:
         status_code: HTTP status of the answer.
-        detail: RudderStack's words, cleaned and shortened. Empty if there are none.
-        retry_after_seconds: From the header of that name; None if absent or unreadable.
+        detail: RudderStack's message, cleaned and shortened. Empty if there is none.
+        retry_after_seconds: Seconds of the `Retry-After` header. None if absent or unreadable.
     """
 
     def __init__(  # noqa: PLR0913 - the facts of one answer
@@ -153,13 +153,13 @@ class AuthenticationError(StatusError):
 
 
 class PermissionDeniedError(StatusError):
-    """The access token may not do this (403)."""
+    """The access token does not have the permission (403)."""
 
     retryable = False
 
 
 class NotFoundError(StatusError):
-    """There is no such connection, sync, source or destination (404)."""
+    """The connection, sync, source or destination does not exist (404)."""
 
     retryable = False
 
@@ -169,7 +169,7 @@ class ConflictError(StatusError):
 
 
 class RateLimitedError(StatusError):
-    """RudderStack asks us to slow down (429); the request had no effect."""
+    """RudderStack received too many requests (429). The request had no effect."""
 
 
 class UnexpectedResponseError(ApiError):
@@ -177,17 +177,17 @@ class UnexpectedResponseError(ApiError):
 
 
 class DiscoveryError(RudderStackError):
-    """The workspace, or the snapshot of it, cannot be turned into definitions."""
+    """The workspace, or a snapshot of it, cannot become definitions."""
 
     retryable = False
 
 
 class SyncError(RudderStackError):
-    """About one sync of one connection.
+    """An error about one sync of one connection.
 
     Attributes:
         connection_id: The connection.
-        sync: The last state seen; None if no sync was seen.
+        sync: The last state seen. None if no sync was seen.
     """
 
     def __init__(self, message: str, *, connection_id: str, sync: Sync | None = None) -> None:
@@ -197,11 +197,11 @@ class SyncError(RudderStackError):
 
 
 class SyncFailedError(SyncError):
-    """The sync is over and did not succeed, or its status is unknown."""
+    """The sync failed, or ended with an unknown status."""
 
 
 class SyncAbortedError(SyncError):
-    """Someone stopped the sync. It is not started again against their will."""
+    """Someone stopped the sync, so it is not started again."""
 
     retryable = False
 
@@ -217,7 +217,7 @@ class SyncTimedOutError(SyncError):
 
 
 class SyncLostError(SyncError):
-    """RudderStack was out of reach for longer than the outage tolerance. The sync may go on."""
+    """An outage lasted longer than the tolerance. The sync may still run."""
 
 
 class RowsRejectedError(SyncError):
@@ -227,7 +227,7 @@ class RowsRejectedError(SyncError):
 
 
 class SyncAlreadyRunningError(SyncError):
-    """Another sync of the connection runs, and `on_running_sync` is `fail`."""
+    """Another sync of the connection is running, and `on_running_sync` is `fail`."""
 
 
 class ConnectionDisabledError(SyncError):

@@ -1,8 +1,8 @@
-"""The answers of the API, typed. One alias rule turns camelCase into Python's names.
+"""The objects of the API as models. The API uses camelCase names, and one rule translates them.
 
-The models accept what the contract allows and more: unknown fields are ignored, an unknown status
-stays a string, a metric that is missing, null or malformed is None (unknown, not 0), and timestamps
-are aware UTC datetimes or None. A broken detail never turns a good sync into a failed one.
+The models accept more than the reference allows. Unknown fields are ignored, and an unknown status
+stays a string. A metric that is missing, null or malformed is None, which means unknown and not 0.
+A timestamp is an aware UTC datetime or None. A broken optional field never fails a good sync.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ __all__ = [
 ]
 
 MAX_STATUS_LENGTH = 100
-"""The longest status known has 24 characters."""
+"""The longest known status has 24 characters."""
 
 MAX_ID_LENGTH = 255
-"""The longest id. A longer text is cut before it fills a log."""
+"""No id is longer. A longer value is cut, so that it does not fill a log."""
 
 MAX_COUNT = 2**63 - 1
-"""No warehouse has more rows, and no database of Dagster stores a larger number."""
+"""No warehouse has more rows, and Dagster's databases store no larger number."""
 
 _DATETIME = TypeAdapter(datetime)
 _BOOLEAN = TypeAdapter(bool)
 
 
 def _timestamp(value: object) -> datetime | None:
-    """Return an aware UTC datetime. None if it cannot be a time of a sync.
+    """Return an aware UTC datetime. None if the value cannot be the time of a sync.
 
-    Go services write "0001-01-01T00:00:00Z" where they mean null, and RFC 3339 has leap seconds
-    (":60"), which Python's datetime has not.
+    Go services write "0001-01-01T00:00:00Z" for null. RFC 3339 allows leap seconds (":60"), but
+    Python's datetime does not.
     """
     if isinstance(value, str):
         value = value.strip().replace(":60", ":59", 1) if ":60" in value[15:] else value.strip()
@@ -84,7 +84,7 @@ def _whole_number(value: object) -> int | None:
 
 
 def _rows(value: object) -> int | None:
-    """Return a count of rows, which the API wraps in an object. None if it is unknown."""
+    """Return a count of rows, which the API wraps in an object. None if unknown."""
     return _whole_number(value.get("total")) if isinstance(value, dict) else None
 
 
@@ -93,7 +93,7 @@ def _rows_on_the_wire(rows: int | None) -> dict[str, int | None]:
 
 
 def _flag(value: object) -> bool:
-    """Return a flag. Anything but true and false counts as true, like a missing flag."""
+    """Return a flag. A value that is neither true nor false counts as true, like a missing one."""
     try:
         return _BOOLEAN.validate_python(value)
     except ValidationError:
@@ -109,12 +109,12 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _status(value: object) -> object:
-    # It is shown in logs and compared, so it is one clean line.
+    # It is logged and compared, so it must be one clean line.
     return one_line(value, MAX_STATUS_LENGTH) if isinstance(value, str) else value
 
 
 def _id(value: object) -> object:
-    """Make an id safe to show, without turning an unusable one into a usable one."""
+    """Return an id that is safe to log. An unusable id stays unusable."""
     if not isinstance(value, str):
         return value
     shown = "".join(char if char.isprintable() else "\ufffd" for char in value[:MAX_ID_LENGTH])
@@ -129,7 +129,7 @@ def _or_none(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _usable(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
-    """Parse a list without malformed items."""
+    """Parse a list, and leave out the items that do not fit."""
     items = value if isinstance(value, (list, tuple)) else ()
     return tuple(parsed for item in items for parsed in _or_none((item,), parse) or ())
 
@@ -147,7 +147,7 @@ Objects = Annotated[tuple[_T, ...], WrapValidator(_usable)]
 
 
 class ApiModel(BaseModel):
-    """Base of all models: camelCase on the wire, immutable, unknown fields ignored."""
+    """Base of all models. They use camelCase in JSON, are immutable and ignore unknown fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
@@ -155,9 +155,9 @@ class ApiModel(BaseModel):
 
 
 class SyncMetrics(ApiModel):
-    """The rows of a sync: so far while it runs, final once it is over. None means unknown.
+    """Row counts of a sync: so far while it runs, final once it is over. None if unknown.
 
-    The API sends all but the total as objects of one field, `{"total": 3}`.
+    In JSON, all but the total are objects with one field, `{"total": 3}`.
     """
 
     succeeded: Rows = None
@@ -167,21 +167,21 @@ class SyncMetrics(ApiModel):
 
 
 class SyncState(str, Enum):
-    """What a status means for a step that waits."""
+    """What a status means for a caller that waits for the sync."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ABORTED = "aborted"
-    """Over because someone stopped it."""
+    """The sync is over because someone stopped it."""
     UNKNOWN_RUNNING = "unknown_running"
-    """An unknown status without an end: not over, as far as is known."""
+    """An unknown status without an end time. The sync is treated as running."""
     UNKNOWN_OVER = "unknown_over"
-    """An unknown status with an end: over, and not known to be a success."""
+    """An unknown status with an end time. The sync is over, but not known to have succeeded."""
 
     @property
     def is_over(self) -> bool:
-        """Whether waiting longer changes nothing."""
+        """Whether the sync has ended."""
         return self not in (SyncState.RUNNING, SyncState.UNKNOWN_RUNNING)
 
 
@@ -190,15 +190,15 @@ _DOCUMENTED = {
     "succeeded": SyncState.SUCCEEDED,
     "failed": SyncState.FAILED,
 }
-# RudderStack's dashboard says "Aborted"; the other spellings cost nothing.
+# RudderStack's dashboard shows "Aborted". The other spellings are a precaution.
 _ABORTED = frozenset({"aborted", "canceled", "cancelled", "stopped"})
 
 
 def sync_state(status: str, *, finished: bool) -> SyncState:
-    """Whether a sync is over, and how.
+    """Return whether a sync is over, and how it ended.
 
-    Only `running`, `succeeded` and `failed` are documented. Any other status is never a success:
-    with a time of its end it is over, without one it is not.
+    Only `running`, `succeeded` and `failed` are documented. Any other status is never a success.
+    The sync is then over if it has an end time.
     """
     word = status.strip().lower()
     if word in _DOCUMENTED:
@@ -225,22 +225,22 @@ class Sync(ApiModel):
 
     @property
     def is_over(self) -> bool:
-        """Whether waiting longer changes nothing."""
+        """Whether the sync has ended."""
         return self.state.is_over
 
     @property
     def rows_total(self) -> int | None:
-        """Rows of the source; None if unknown."""
+        """Rows of the source. None if unknown."""
         return self.metrics.total if self.metrics else None
 
     @property
     def rows_changed(self) -> int | None:
-        """Rows that were new or changed since the last sync; None if unknown."""
+        """Rows that are new or changed since the last sync. None if unknown."""
         return self.metrics.changed if self.metrics else None
 
     @property
     def rows_succeeded(self) -> int | None:
-        """Rows that were delivered. None if unknown."""
+        """Rows that the destination accepted. None if unknown."""
         return self.metrics.succeeded if self.metrics else None
 
     @property
@@ -250,7 +250,7 @@ class Sync(ApiModel):
 
     @property
     def success_ratio(self) -> float | None:
-        """Share of the rows sent that were delivered, 0.0 to 1.0. None if unknown."""
+        """Accepted share of the sent rows, 0.0 to 1.0. None if unknown or if none was sent."""
         if self.rows_succeeded is None or self.rows_failed is None:
             return None
         sent = self.rows_succeeded + self.rows_failed
@@ -258,7 +258,7 @@ class Sync(ApiModel):
 
     @property
     def duration_seconds(self) -> float | None:
-        """Seconds from start to end by RudderStack's clock. None if either is unknown."""
+        """Seconds from start to end on RudderStack's clock. None if either is unknown."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
@@ -272,7 +272,7 @@ class Mapping(ApiModel):
 
 
 class Schedule(ApiModel):
-    """When RudderStack itself starts a connection: `basic`, `cron` or `manual` (never)."""
+    """When RudderStack itself starts syncs: `basic`, `cron` or `manual` (never)."""
 
     type: RequiredText
     every_minutes: WholeNumber = None
@@ -282,8 +282,8 @@ class Schedule(ApiModel):
 class Connection(ApiModel):
     """The link from one source to one destination.
 
-    `destinationConfig`, `syncSettings` and `event` are not read: they may hold credentials, and we
-    have no use for them.
+    `destinationConfig`, `syncSettings` and `event` are not read. They may hold credentials, and the
+    library does not need them.
     """
 
     id: Id
@@ -333,7 +333,7 @@ class Destination(ApiModel):
 
 
 class Paging(ApiModel):
-    """Where the next page is; `next` is None or empty on the last one."""
+    """Where the next page is. `next` is None or empty on the last page."""
 
     total: WholeNumber = None
     next: Text = None

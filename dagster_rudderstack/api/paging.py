@@ -84,7 +84,7 @@ class Page:
     """One page of a list.
 
     Attributes:
-        items: The items as they came, see `Listing.parse`.
+        items: The unparsed items, see `Listing.parse`.
         total: The number of items on all pages. None if RudderStack does not say.
         next_query: The query of the next page. None on the last page.
     """
@@ -101,7 +101,7 @@ ReadPage = Callable[[Mapping[str, str]], Page]
 
 
 def page_of(answer: Mapping[str, Any], listing: Listing[Any], query: Mapping[str, str]) -> Page:
-    """Return the page in an answer. Its items are not parsed, so a broken one spoils no other.
+    """Return the page in an answer. Its items are not parsed yet, so a broken one fails no other.
 
     Only the query of `paging.next` is used. Its path may be relative to the host or to /v2, and its
     host must not get the token.
@@ -117,10 +117,10 @@ def page_of(answer: Mapping[str, Any], listing: Listing[Any], query: Mapping[str
 
 
 def pages_from(read: ReadPage, listing: Listing[Any], query: Mapping[str, str]) -> Iterator[Page]:
-    """Yield pages, from the one of a query on. Each holds only items that no page before had.
+    """Yield the pages from a query on. Each has only the items that were on no earlier page.
 
-    A list that grows while it is read shows an item on two pages. A server that goes round in
-    circles shows all of them again, so a page without a new item ends the walk.
+    If a list grows while it is read, an item may be on two pages. If the pages repeat, a page has
+    no new item, and reading ends.
 
     Raises:
         UnexpectedResponseError: If the list has no end.

@@ -1,8 +1,8 @@
-"""Keeps our access token out of what the libraries log that we send requests with.
+"""Keeps the access token out of the logs of httpx and httpcore, and out of answers.
 
-A server, or a gateway in front of it, may put the token that it was sent into its answer. Of the
-body we take care ourselves. But httpcore logs an answer's headers at DEBUG, and httpx the words of
-its status at INFO, before we see them.
+A server, or a gateway in front of it, may repeat the token in its answer. The transport masks the
+token in the body. But httpcore logs the headers of an answer at DEBUG, and httpx its reason phrase
+at INFO, before the transport sees them.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ LOGGERS = (
     "httpcore.proxy",
     "httpcore.socks",
 )
-"""Every logger that httpx and httpcore write to: a filter of a logger does not see what its
-children log."""
+"""Every logger that httpx and httpcore write to. The filter of a logger does not apply to its
+children."""
 
 MIN_SECRET_LENGTH = 8
-"""A shorter token is made up, and could be a word of the answer."""
+"""A shorter token is not a real one, and could be a word of the answer."""
 
 
 class Secret:
-    """Finds a token in what a server says, also as JSON and URLs may spell it."""
+    """Masks a token in the words of a server, also in the spellings of JSON and URLs."""
 
     def __init__(self, token: str) -> None:
         self._pattern = _spellings(token)
 
     def masked(self, content: bytes) -> bytes:
-        """Return a body with asterisks in the place of the token."""
+        """Return a body with asterisks instead of the token."""
         return self._pattern.sub(b"***", content)
 
     def masked_text(self, text: str) -> str:
-        """Return a text with asterisks in the place of the token."""
+        """Return a text with asterisks instead of the token."""
         return self.masked(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
@@ -56,11 +56,11 @@ def _spellings(token: str) -> re.Pattern[bytes]:
 
 
 class _Mask(logging.Filter):
-    """Rewrites the lines that have a token in them; passes all but those of a silent thread."""
+    """Masks tokens in log records, and drops the records of a silent thread."""
 
     def __init__(self) -> None:
         super().__init__()
-        # Reentrant: a client that is collected ends while its thread may be in here.
+        # Reentrant, since a client may be garbage-collected while its thread holds this lock.
         self._lock = threading.RLock()
         self._secrets: tuple[Secret, ...] = ()
 
@@ -89,11 +89,11 @@ _SILENT = threading.local()
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Let this thread log nothing by way of httpx and httpcore inside the block.
+    """Drop what httpx and httpcore log in this thread inside the block.
 
-    A client that is collected as garbage is closed wherever its thread happens to be: perhaps
-    inside a log handler, in the middle of storing an event. A line that is logged there comes back
-    to that handler, and may wait for a lock that its own thread holds.
+    A client that is garbage-collected is closed wherever its thread is, perhaps inside a log
+    handler that stores an event. A record logged there would enter the same handler again, and
+    could wait for a lock that its own thread holds.
     """
     _SILENT.depth = getattr(_SILENT, "depth", 0) + 1
     try:
@@ -103,9 +103,9 @@ def silent() -> Iterator[None]:
 
 
 def masked_in_logs(secret: Secret) -> Callable[[], None]:
-    """Mask a secret in the logs of httpx and httpcore, and return what ends that.
+    """Mask a secret in the logs of httpx and httpcore. Return a function that ends this.
 
-    Levels, handlers and all other lines stay as the user has set them.
+    Levels, handlers and all other records stay as the user has set them.
     """
     _MASK.add(secret)
     for name in LOGGERS:

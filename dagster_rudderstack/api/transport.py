@@ -1,4 +1,4 @@
-"""Sends requests over HTTP: connections, TLS, proxies, headers, limits, and what goes wrong."""
+"""Sends requests over HTTP: connections, TLS, proxies, headers, limits and errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BODY_BYTES = 64 * 1024
 """How much of the body of an error is read. The rest of a large one is not."""
 MAX_BODY_SECONDS = 600.0
-"""How long a body may take to arrive. The read timeout alone would let it drip for ever."""
+"""How long a body may take to arrive. The read timeout applies to each chunk only."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Reads a snapshot of a workspace from the API: lists, and pages of a list, at the same time."""
+"""Fetches the snapshot of a workspace from the API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Item = TypeVar("_Item", Connection, Source, Destination)
 
 
 class PageReader(Protocol):
-    """The part of the client that reads a workspace."""
+    """The part of the client that reading a workspace needs."""
 
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
         """Return one page of a list."""
