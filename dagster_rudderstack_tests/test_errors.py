@@ -1,4 +1,4 @@
-"""The tree of errors: drawn as it is, pickled whole, with a word on whether a retry can help."""
+"""The tree of errors: its drawing, pickling, and which errors are retryable."""
 
 import copy
 import inspect
@@ -24,7 +24,7 @@ CLASSES = [
     for _, thing in inspect.getmembers(errors, inspect.isclass)
     if issubclass(thing, RudderStackError)
 ]
-CAN_BE_MENDED_BY_A_RETRY = {
+RETRYABLE = {
     "ApiError",
     "ConflictError",
     "RateLimitedError",
@@ -41,7 +41,7 @@ CAN_BE_MENDED_BY_A_RETRY = {
 
 
 def an_error(kind: type[RudderStackError]) -> RudderStackError:
-    """Return an error of a class, with all that it can carry."""
+    """Return an error of a class with all its attributes."""
     request = {"method": "GET", "path": "/retl-connections/crm"}
     if issubclass(kind, StatusError):
         return kind("no", **request, status_code=404, detail="gone", retry_after_seconds=7.0)
@@ -56,7 +56,7 @@ def an_error(kind: type[RudderStackError]) -> RudderStackError:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_pickle(kind: type[RudderStackError]) -> None:
-    """An error that is sent to another process arrives with everything that it carries."""
+    """An error that is sent to another process keeps all its attributes."""
     error = an_error(kind)
     error.add_note("a note") if hasattr(error, "add_note") else None
 
@@ -67,7 +67,7 @@ def test_pickle(kind: type[RudderStackError]) -> None:
 
 
 def test_pickle__what_was_set_later() -> None:
-    """What was set after an error was made is carried, too."""
+    """An attribute that is set later is kept as well."""
     error = SyncTimedOutError("late", connection_id="crm")
     error.stop_requested = True
 
@@ -75,12 +75,12 @@ def test_pickle__what_was_set_later() -> None:
 
 
 def test_retryable() -> None:
-    """Only errors that may end better by themselves ask for a retry."""
-    assert {kind.__name__ for kind in CLASSES if kind.retryable} == CAN_BE_MENDED_BY_A_RETRY
+    """Only errors that may go away by themselves are retryable."""
+    assert {kind.__name__ for kind in CLASSES if kind.retryable} == RETRYABLE
 
 
 def test_tree_is_drawn() -> None:
-    """The drawing in the module's docstring is the tree: every class, under its own parent."""
+    """The drawing in the module's docstring has every class under its parent."""
     lines = re.findall(r"^([│ ]*(?:[├└]── )?)(\w+Error)", errors.__doc__ or "", re.MULTILINE)
     drawn: dict[str, str | None] = {}
     path: list[str] = []
@@ -97,12 +97,12 @@ def test_tree_is_drawn() -> None:
 
 
 def test_all() -> None:
-    """Everything in the tree is exported by its module."""
+    """The module exports every class of the tree."""
     assert sorted(errors.__all__) == sorted(kind.__name__ for kind in CLASSES)
 
 
 def test_status_error__as_a_person_reads_it() -> None:
-    """An error prints its message, and nothing of its own."""
+    """The text of an error is its message only."""
     error = an_error(RateLimitedError)
 
     assert str(error) == "no"

@@ -1,1 +1,1 @@
-"""The API's description, held by the client: what it sends, and what it accepts."""
+"""The client: what it sends, and what it accepts, compared with the description of the API."""

@@ -1,4 +1,4 @@
-"""Certificates, made for the test run, and the way to a host that is not there."""
+"""Certificates for the test run, and a proxy to a host that does not exist."""
 
 import ssl
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ API_HOST = "api.rudderstack.com"
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """A CA that nobody trusts yet."""
+    """A CA that is not trusted yet."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="session")
 def ca_bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file to trust that CA by."""
+    """The file that makes a client trust that CA."""
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return path

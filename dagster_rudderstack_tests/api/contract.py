@@ -25,7 +25,7 @@ def answer_schema(path: str, method: str, status: str = "200") -> Schema:
 
 
 def is_allowed(content: Any, schema: Schema) -> bool:
-    """Whether the description, read by somebody else's library, allows this."""
+    """Whether the description allows this, as read by another library."""
     whole = {**schema, "components": DOCUMENT["components"]}
     return bool(OAS31Validator(whole).is_valid(content))
 

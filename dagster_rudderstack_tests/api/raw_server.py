@@ -1,7 +1,7 @@
-"""A server that answers with whatever bytes a test wants, HTTP or not.
+"""A server that answers with any bytes, HTTP or not.
 
-The local RudderStack speaks proper HTTP; here is what it cannot say: broken heads, bodies that
-trickle, TLS, the words of a proxy.
+The local RudderStack speaks proper HTTP. This server also sends broken heads, slow bodies, TLS and
+the answers of a proxy.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Cut:
-    """Bytes after which the connection ends; with `reset`, as if the machine had died."""
+    """Bytes after which the connection ends. With `reset` it is reset, as by a crash."""
 
     content: bytes = b""
     reset: bool = False
@@ -70,8 +70,8 @@ class RawServer:
     """Listens on a port of this machine from `__enter__` to `__exit__`.
 
     Args:
-        answer: what a request is answered with; may be changed at any time.
-        tls: None: plain http.
+        answer: The answer to each request. A test may change it at any time.
+        tls: The certificate. None means plain http.
     """
 
     answer: Answering
@@ -140,7 +140,7 @@ class RawServer:
 
 
 def _send(connected: socket.socket, answer: Answer) -> bool:
-    """Send an answer; whether the connection goes on."""
+    """Send an answer, and return whether the connection stays open."""
     if isinstance(answer, bytes):
         connected.sendall(answer)
         return True
@@ -178,7 +178,7 @@ def client_of(
 def exchange(
     answer: Answer | Answering, **settings: Any
 ) -> Iterator[tuple[RawServer, RudderStackClient]]:
-    """Open a server with one answer to everything, or those of a function; and a client."""
+    """Open a server and a client. The answer is always the same, or comes from a function."""
     answering = answer if callable(answer) else lambda _: answer
     with RawServer(answering) as server, client_of(server.url, **settings) as client:
         yield server, client

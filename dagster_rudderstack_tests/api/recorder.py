@@ -1,4 +1,4 @@
-"""Another server: it writes down what it gets, which should be nothing."""
+"""Another server, which records the requests that it gets. It should get none."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Recorder:
     """A server on a port of this machine.
 
     Attributes:
-        url: where it listens.
-        seen: the request lines and the headers that it got.
+        url: Where it listens.
+        seen: The request lines and headers that it got.
     """
 
     url: str = ""
@@ -38,7 +38,7 @@ def recorder() -> Iterator[Recorder]:
         do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = do_CONNECT = record  # noqa: N815 - names that http.server asks for
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - http.server's name
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         made.url = f"http://127.0.0.1:{server.server_port}"

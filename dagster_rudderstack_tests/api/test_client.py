@@ -1,4 +1,4 @@
-"""What the client sends for each call, and what it makes of a good answer."""
+"""What the client sends for each call, and what it returns for a good answer."""
 
 import contextlib
 import json
@@ -93,7 +93,7 @@ DESTINATION = {"id": "dst", "name": "CRM", "type": "HUBSPOT"}
     ],
 )
 def test_endpoint(call: Call, answer: bytes, request_line: str, result: object) -> None:
-    """Each method sends one request, and returns what the answer says."""
+    """Each method sends one request and returns the content of the answer."""
     with exchange(answer) as (server, client):
         returned = call(client)
 
@@ -110,7 +110,7 @@ def test_endpoint(call: Call, answer: bytes, request_line: str, result: object) 
     ],
 )
 def test_start_sync__body(sync_type: str | None, body: bytes) -> None:
-    """The sync type is sent if there is one; else RudderStack decides."""
+    """The sync type is sent if there is one. Otherwise RudderStack decides."""
     with exchange(in_json({"syncId": "s1"})) as (server, client):
         client.start_sync("crm", sync_type)
 
@@ -120,7 +120,7 @@ def test_start_sync__body(sync_type: str | None, body: bytes) -> None:
 
 
 def test_stop_sync__any_2xx() -> None:
-    """Whatever a good answer to a stop says, it was taken."""
+    """Any 2xx answer to a stop is accepted."""
     with exchange(http(200, "OK, stopping")) as (_, client):
         client.stop_sync("crm")
 
@@ -129,7 +129,7 @@ def test_stop_sync__any_2xx() -> None:
     "sync_id", [None, 7, "", " ", "a/b", "../x", "a\nb", ["s1"], {"id": "s1"}, "x" * 300]
 )
 def test_start_sync__unusable_id(sync_id: object) -> None:
-    """An id that cannot be asked for again is as good as no answer: the sync may run."""
+    """An unusable sync id is an unexpected answer, and the sync may be running."""
     with (
         exchange(in_json({"syncId": sync_id})) as (_, client),
         pytest.raises(UnexpectedResponseError, match="syncId") as caught,
@@ -143,7 +143,7 @@ def test_start_sync__unusable_id(sync_id: object) -> None:
 
 
 def test_headers() -> None:
-    """Each request carries the token, and says who we are, with our version and Dagster's."""
+    """Each request has the token, and a user agent with both versions, ours and Dagster's."""
     with exchange(in_json({"data": []}), user_agent="dagster/1.2.3") as (server, client):
         client.list_connections()
 
@@ -154,7 +154,7 @@ def test_headers() -> None:
 
 
 def test_headers__of_the_resource() -> None:
-    """The resource tells Dagster's true version."""
+    """The resource sends the version of the installed Dagster."""
     with (
         exchange(in_json({"data": []})) as (server, _),
         RudderStackResource(access_token=TOKEN, api_url=server.url) as rudderstack,
@@ -191,7 +191,7 @@ def test_extra_headers() -> None:
     ],
 )
 def test_extra_headers__refused(name: str, value: str, message: str) -> None:
-    """A header that cannot be sent, or is ours to set, is named; its value is not shown."""
+    """An error names a header that cannot be sent or is reserved, without its value."""
     with (
         pytest.raises(InvalidSettingError, match=message) as caught,
         client_of("https://api.rudderstack.com", extra_headers={name: value}),
@@ -204,7 +204,7 @@ def test_extra_headers__refused(name: str, value: str, message: str) -> None:
 
 @pytest.mark.parametrize("token", ["", "  ", "two words", "line\nbreak", "tökén", None, 7])
 def test_token__refused(token: object) -> None:
-    """A token that cannot be sent is refused before anything is, and is not shown."""
+    """A token that cannot be sent is refused before a request, and is not shown."""
     with (
         pytest.raises(InvalidSettingError, match="access_token") as caught,
         client_of("https://api.rudderstack.com", access_token=token),
@@ -215,7 +215,7 @@ def test_token__refused(token: object) -> None:
 
 
 def test_token__stripped() -> None:
-    """The line break at the end of a file with a token does no harm."""
+    """A line break after the token is removed."""
     with exchange(in_json({"data": []}), access_token=f" {TOKEN}\n") as (server, client):
         client.list_connections()
 
@@ -223,7 +223,7 @@ def test_token__stripped() -> None:
 
 
 def test_base_url__checked() -> None:
-    """A client sends no token over plain http to another machine, however it is made."""
+    """No client sends a token over plain http to another machine."""
     settings = ClientSettings(base_url="http://api.rudderstack.com/v2", access_token=TOKEN)
 
     with pytest.raises(InvalidSettingError, match="unencrypted"):
@@ -279,7 +279,7 @@ def test_ids__in_paths() -> None:
     ],
 )
 def test_bad_arguments(call: Call) -> None:
-    """Every method checks what goes into a URL or a body, and sends nothing if it is wrong."""
+    """Every method checks its arguments, and sends nothing if one is wrong."""
     with exchange(in_json({})) as (server, client), pytest.raises(InvalidSettingError):
         call(client)
 
@@ -305,7 +305,7 @@ DATETIME = r"expected a datetime, as in datetime\(2026"
     ],
 )
 def test_list_syncs__bad_arguments(arguments: dict[str, Any], message: str) -> None:
-    """What cannot be a filter or a limit is named, with what would be right; nothing is sent."""
+    """The error for a wrong filter or limit says what is expected. Nothing is sent."""
     with (
         exchange(in_json({})) as (server, client),
         pytest.raises(InvalidSettingError, match=message),
@@ -338,7 +338,7 @@ def query_of(seen: Seen) -> dict[str, list[str]]:
     ],
 )
 def test_filters(moment: datetime, text: str) -> None:
-    """Times are sent in UTC, whatever their zone; naive ones are taken for UTC."""
+    """Times are sent in UTC. A naive time is treated as UTC."""
     with exchange(in_json({"syncs": []})) as (server, client):
         client.list_syncs("crm", status="failed", started_after=moment, started_before=moment)
 
@@ -354,7 +354,7 @@ def test_filters(moment: datetime, text: str) -> None:
     ("limit", "per_page", "asked"), [(3, 100, "3"), (300, 100, "100"), (3, 2, "2")]
 )
 def test_limit__asks_for_no_more(limit: int, per_page: int, asked: str) -> None:
-    """A page is not larger than what is wanted."""
+    """A page is not larger than the limit."""
     with exchange(in_json({"syncs": []})) as (server, client):
         client.list_syncs("crm", limit=limit, per_page=per_page)
 
@@ -362,7 +362,7 @@ def test_limit__asks_for_no_more(limit: int, per_page: int, asked: str) -> None:
 
 
 def test_limit__none_wanted() -> None:
-    """For no syncs, nothing is asked."""
+    """With a limit of 0, no request is sent."""
     with exchange(in_json({"syncs": [SYNC]})) as (server, client):
         assert client.list_syncs("crm", limit=0) == []
 
@@ -396,7 +396,7 @@ def pages(nexts: Mapping[str, str | None], size: int = 2) -> Callable[[Seen], by
     ],
 )
 def test_paging__only_the_query_counts(following: str) -> None:
-    """Of `paging.next` only the query is taken: same host, same path, same filters."""
+    """Only the query of `paging.next` is used. Host, path and filters stay the same."""
     with exchange(pages({"1": following, "2": None})) as (server, client):
         syncs = client.list_syncs("crm", status="failed")
 
@@ -426,7 +426,7 @@ def test_paging__only_the_query_counts(following: str) -> None:
     ],
 )
 def test_paging__last_page(paging: object) -> None:
-    """Without a query to go on with, a page is the last one."""
+    """A page whose `paging.next` has no query is the last one."""
     with exchange(in_json({"syncs": [SYNC], "paging": paging})) as (server, client):
         assert len(client.list_syncs("crm")) == 1
 
@@ -434,7 +434,7 @@ def test_paging__last_page(paging: object) -> None:
 
 
 def test_paging__repeats_itself() -> None:
-    """A page whose next is itself ends the list."""
+    """A page that is its own next page ends the list."""
     with exchange(pages({"1": "?page=1", "2": "?page=2"})) as (server, client):
         syncs = client.list_syncs("crm")
 
@@ -443,7 +443,7 @@ def test_paging__repeats_itself() -> None:
 
 
 def test_paging__goes_round_in_circles() -> None:
-    """A circle of pages is walked once."""
+    """A circle of pages is read once."""
     circle = {"1": "?page=2", "2": "?page=3", "3": "?page=1"}
     with exchange(pages(circle)) as (server, client):
         syncs = client.list_syncs("crm")
@@ -453,7 +453,7 @@ def test_paging__goes_round_in_circles() -> None:
 
 
 def test_paging__same_items_for_ever() -> None:
-    """The same page under ever new names is read twice and no more."""
+    """A page that repeats with a new query each time is read twice only."""
     count = iter(range(1_000_000))
 
     def answer(_: Seen) -> bytes:
@@ -466,7 +466,7 @@ def test_paging__same_items_for_ever() -> None:
 
 
 def test_paging__a_list_that_grows_meanwhile() -> None:
-    """An item that a new one has pushed to the next page is returned once."""
+    """An item that a new item pushes to the next page is returned once."""
     answers = iter(
         [
             in_json({"syncs": [{**SYNC, "id": "b"}], "paging": {"next": "?page=2"}}),
@@ -478,7 +478,7 @@ def test_paging__a_list_that_grows_meanwhile() -> None:
 
 
 def test_paging__an_empty_page() -> None:
-    """A page from which everything was filtered is not the end."""
+    """An empty page with a next page does not end the list."""
     answers = iter(
         [
             in_json({"syncs": [], "paging": {"next": "?page=2"}}),
@@ -509,7 +509,7 @@ def test_paging__endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_paging__limit() -> None:
-    """No page is asked for that is not needed for the limit."""
+    """No more pages are read than the limit needs."""
     with exchange(pages({"1": "?page=2", "2": "?page=3", "3": "?page=4"})) as (server, client):
         syncs = client.list_syncs("crm", limit=4)
 
@@ -521,7 +521,7 @@ def test_paging__limit() -> None:
     "query", ["page=2&x=" + "y" * 70_000, "page=%00&x=\ud800", "page=2\n\r\x00"]
 )
 def test_paging__hostile_query(query: str) -> None:
-    """A query that makes no URL is an unexpected answer, or is sent escaped."""
+    """A next query that makes no URL is an unexpected answer, or is sent escaped."""
     with (
         exchange(pages({"1": f"?{query}"})) as (server, client),
         contextlib.suppress(UnexpectedResponseError),
@@ -534,7 +534,7 @@ def test_paging__hostile_query(query: str) -> None:
 
 @pytest.mark.parametrize("items", [None, {}, "x", 7])
 def test_list__no_list(items: object) -> None:
-    """A list that is none is an unexpected answer, not an empty list."""
+    """A list of the wrong type is an unexpected answer, not an empty list."""
     with (
         exchange(in_json({"data": items})) as (_, client),
         pytest.raises(UnexpectedResponseError, match="no list under 'data'"),
@@ -544,7 +544,7 @@ def test_list__no_list(items: object) -> None:
 
 @pytest.mark.parametrize("item", [None, 7, "x", [], {}, {"id": 7, "status": "running"}])
 def test_list__broken_item(item: object) -> None:
-    """An item that cannot be read is an error: a sync that is left out could be the running one."""
+    """An item that cannot be read is an error, since a missing sync could be the running one."""
     with (
         exchange(in_json({"syncs": [SYNC, item]})) as (_, client),
         pytest.raises(UnexpectedResponseError, match="not of the documented shape"),
@@ -569,7 +569,7 @@ def test_keep_alive() -> None:
 
 
 def test_keep_alive__closed_by_the_server() -> None:
-    """A connection that the server has closed while idle costs nothing but another one."""
+    """If the server closes an idle connection, the client opens another one."""
     with exchange(Cut(in_json(connection(), Connection="close"))) as (server, client):
         for _ in range(3):
             client.get_connection("crm")
@@ -592,7 +592,7 @@ def test_threads() -> None:
 
 
 def test_repr() -> None:
-    """A client and its settings print where they lead, and no secret."""
+    """The repr of a client and of its settings shows the address and no secret."""
     settings = ClientSettings(
         base_url="https://api.rudderstack.com",
         access_token=TOKEN,

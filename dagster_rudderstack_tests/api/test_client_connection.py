@@ -1,4 +1,4 @@
-"""The way to the API: certificates, proxies, and what the environment may and may not say."""
+"""How the client connects: certificates, proxies and environment variables."""
 
 import importlib.util
 import ssl
@@ -25,7 +25,7 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies of the machine that runs the tests have no part in them."""
+    """Ignore the proxies of the machine that runs the tests."""
     for name in (*PROXY_VARIABLES, *(name.lower() for name in PROXY_VARIABLES)):
         monkeypatch.delenv(name, raising=False)
 
@@ -40,7 +40,7 @@ def test_ca_bundle(tls_server: RawServer, ca_bundle: Path) -> None:
 
 
 def test_ca_bundle__wrong(tls_server: RawServer, tmp_path: Path) -> None:
-    """A server of another CA gets no request; the error names the setting that mends it."""
+    """A server of another CA gets no request. The error names the setting that fixes it."""
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(other)
     with (
@@ -65,7 +65,7 @@ def test_ca_bundle__none(tls_server: RawServer) -> None:
 
 
 def test_certificate__of_another_host(tls_server: RawServer, ca_bundle: Path) -> None:
-    """A certificate of a trusted CA for another host is not good enough."""
+    """A certificate of a trusted CA for another host is refused."""
     with (
         client_of(f"https://localhost:{tls_server.port}", ca_bundle=str(ca_bundle)) as client,
         pytest.raises(TransportError, match="certificate is not trusted"),
@@ -89,7 +89,7 @@ def test_ca_bundle__replaces_the_usual_ones(ca_bundle: Path) -> None:
     "content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAA=="]
 )
 def test_ca_bundle__unreadable(content: str | None, tmp_path: Path) -> None:
-    """A bundle that is not there, or is none, is an error that names it."""
+    """A bundle that is missing or is not a bundle is an error that names it."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
@@ -102,7 +102,7 @@ def test_ca_bundle__unreadable(content: str | None, tmp_path: Path) -> None:
 
 
 def test_ca_bundle__a_folder(tmp_path: Path) -> None:
-    """A folder is taken, too; OpenSSL looks into it when a certificate is to be checked."""
+    """A folder is accepted as well. OpenSSL reads it when it checks a certificate."""
     context = _ssl_context(str(tmp_path))
 
     assert isinstance(context, ssl.SSLContext)
@@ -125,7 +125,7 @@ def test_https_with_a_server_of_http(ca_bundle: Path) -> None:
 
 
 def test_proxy(tls_server: RawServer, ca_bundle: Path) -> None:
-    """All goes through the proxy, which sees the host's name and no token."""
+    """All requests go through the proxy, which sees the name of the host and no token."""
     with (
         Tunnel(tls_server.port) as tunnel,
         client_of(f"https://{API_HOST}", proxy_url=tunnel.url, ca_bundle=str(ca_bundle)) as client,
@@ -139,7 +139,7 @@ def test_proxy(tls_server: RawServer, ca_bundle: Path) -> None:
 
 
 def test_proxy__another_machine_and_http() -> None:
-    """A client does not hand its token to another machine, however it is made."""
+    """No client sends its token to a proxy on another machine over plain http."""
     with (
         pytest.raises(InvalidSettingError, match="unencrypted"),
         client_of("http://localhost:8085", proxy_url="http://proxy.example:3128"),
@@ -150,7 +150,7 @@ def test_proxy__another_machine_and_http() -> None:
 def test_proxy__of_the_environment(
     tls_server: RawServer, ca_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a setting, HTTPS_PROXY is obeyed for the world outside, but not for this machine."""
+    """Without a setting, HTTPS_PROXY is used for other machines, but not for this one."""
     with Tunnel(tls_server.port) as tunnel:
         monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
         for url in (f"https://{API_HOST}", tls_server.url):
@@ -162,7 +162,7 @@ def test_proxy__of_the_environment(
 
 
 def test_proxy__refuses() -> None:
-    """A proxy that lets nothing through is named without its password; nothing was sent."""
+    """The error names a proxy that refuses, without its password. Nothing was sent."""
     with RawServer(lambda _: http(407, "who are you?")) as proxy:
         proxy_url = proxy.url.replace("http://", "http://me:hush@")
         with (
@@ -178,7 +178,7 @@ def test_proxy__refuses() -> None:
 
 
 def test_proxy__not_there() -> None:
-    """A proxy that is not there is a way that is not there."""
+    """A proxy that does not run makes the API unreachable."""
     with RawServer(lambda _: b"") as gone:
         pass
     with (
@@ -206,7 +206,7 @@ def test_proxy__not_there() -> None:
 def test_proxy__of_the_environment__unusable(
     value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy in the environment that cannot be used is told as such."""
+    """The error says that the proxy in the environment cannot be used."""
     monkeypatch.setenv("ALL_PROXY", value)
 
     with (

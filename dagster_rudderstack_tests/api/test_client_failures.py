@@ -1,4 +1,4 @@
-"""Whatever goes wrong with a request comes out as one of our errors, and says what to do."""
+"""Every failed request raises an error of the library, which says what to do."""
 
 import gzip
 import json
@@ -44,7 +44,7 @@ BAD_GATEWAY = "<html><head><title>502</title></head><body><h1>502 Bad Gateway</h
 
 
 def error_of(answer: Answer, *, post: bool = False, timeout: float = 10.0) -> ApiError:
-    """Return the error that an answer becomes."""
+    """Return the error that an answer raises."""
     with (
         exchange(answer, read_timeout_seconds=timeout) as (_, client),
         pytest.raises(ApiError) as caught,
@@ -77,7 +77,7 @@ def error_of(answer: Answer, *, post: bool = False, timeout: float = 10.0) -> Ap
     ],
 )
 def test_status(status: int, kind: type[StatusError], hint: str) -> None:
-    """Each status that calls for another reaction has a class; a message has what was said."""
+    """Each status that needs its own reaction has a class. The message has the server's words."""
     error = error_of(in_json({"message": "not today"}, status))
 
     assert type(error) is kind
@@ -91,7 +91,7 @@ def test_status(status: int, kind: type[StatusError], hint: str) -> None:
 
 
 def test_status__hint_names_the_host() -> None:
-    """A refused token comes with the host that refused it: a token is good for one region."""
+    """The error for a refused token names the host, since a token is valid in one region."""
     with exchange(http(401)) as (server, client), pytest.raises(AuthenticationError) as caught:
         client.get_connection("crm")
 
@@ -114,7 +114,7 @@ def test_status__hint_names_the_host() -> None:
     ],
 )
 def test_status__bodies(status: int, body: bytes, detail: str) -> None:
-    """The status counts whatever the body is, and the body is shown if it says something."""
+    """The status decides for every body. The message of the body is shown if there is one."""
     error = error_of(http(status, body))
 
     assert isinstance(error, StatusError)
@@ -133,14 +133,14 @@ def test_status__bodies(status: int, body: bytes, detail: str) -> None:
     ids=["cut", "reset", "bad chunk", "bad gzip", "stuck"],
 )
 def test_status__unreadable_body(answer: Answer) -> None:
-    """An error's body that cannot be read takes nothing from its status."""
+    """An unreadable body of an error does not hide the status."""
     error = error_of(answer, timeout=0.3)
 
     assert type(error) is NotFoundError
 
 
 def test_status__huge_body() -> None:
-    """Of an error's body of 10 MB only the beginning is read."""
+    """Only the beginning of an error's body of 10 MB is read."""
     began = time.process_time()
     error = error_of(http(500, b'{"message": "' + b"x" * 10_000_000 + b'"}'))
 
@@ -170,7 +170,7 @@ def test_redirect(status: int, post: bool) -> None:
     "location", ["", "http://[", "\x7f", "//", "/v2" * 20_000, "é", "javascript:1"]
 )
 def test_redirect__hostile_location(location: str) -> None:
-    """A target that is no URL is as good as any other: it is not followed."""
+    """A redirect to an invalid URL is not followed either."""
     assert isinstance(error_of(http(302, "", {"Location": location})), ApiError)
 
 
@@ -199,7 +199,7 @@ def test_redirect__hostile_location(location: str) -> None:
     ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else "",
 )
 def test_unexpected(body: bytes, said: str, post: bool) -> None:
-    """A 2xx that is empty, cut, HTML, or of another shape is no answer."""
+    """A 2xx that is empty, cut, HTML or of another shape is an unexpected answer."""
     error = error_of(http(200, body), post=post)
 
     assert type(error) is UnexpectedResponseError
@@ -207,7 +207,7 @@ def test_unexpected(body: bytes, said: str, post: bool) -> None:
 
 
 def test_unexpected__values_are_not_shown() -> None:
-    """What a broken answer holds may be a credential: only the names of its fields are told."""
+    """The error shows the names of wrong fields only, since a value may be a credential."""
     error = error_of(in_json({"id": {"apiKey": "hush"}, "sourceId": ["hush"]}))
 
     assert "hush" not in str(error)
@@ -215,12 +215,12 @@ def test_unexpected__values_are_not_shown() -> None:
 
 
 def test_unexpected__no_content() -> None:
-    """A 204 where an answer is due is no answer."""
+    """A 204 instead of an object is an unexpected answer."""
     assert type(error_of(http(204))) is UnexpectedResponseError
 
 
 def test_unexpected__too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body without measure is not read to its end."""
+    """A body that is too large is not read to its end."""
     monkeypatch.setattr(transport_module, "MAX_BODY_BYTES", 100_000)
     endless = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n" + b" " * 5_000_000
 
@@ -239,7 +239,7 @@ def test_unexpected__zip_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unexpected__undecodable() -> None:
-    """A body that is not packed as it says is no answer."""
+    """A body with a wrong Content-Encoding is an unexpected answer."""
     error = error_of(http(200, b"not gzip", {"Content-Encoding": "gzip"}))
 
     assert type(error) is UnexpectedResponseError
@@ -268,7 +268,7 @@ def test_unexpected__undecodable() -> None:
 )
 @pytest.mark.parametrize("post", [False, True])
 def test_transport__after_sending(answer: Answer, post: bool) -> None:
-    """Once a request is out, an answer that breaks off says nothing about what became of it."""
+    """If the answer breaks off, the request may have had an effect."""
     error = error_of(answer, post=post, timeout=0.3)
 
     assert type(error) is TransportError
@@ -281,7 +281,7 @@ def free_port() -> int:
 
 
 def test_transport__refused() -> None:
-    """Where nobody listens, it is certain that nothing was sent."""
+    """If no server listens, it is certain that nothing was sent."""
     with (
         client_of(f"http://127.0.0.1:{free_port()}") as client,
         pytest.raises(TransportError, match="could not be reached") as caught,
@@ -292,10 +292,10 @@ def test_transport__refused() -> None:
 
 
 def test_transport__connect_timeout() -> None:
-    """A host that takes no connection in time has seen nothing."""
+    """If a host accepts no connection in time, nothing was sent."""
     requests = RequestPolicy(connect_timeout_seconds=0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        # Its kernel takes the TCP connection, but nobody shakes hands for TLS.
+        # Its kernel accepts the TCP connection, but there is no TLS handshake.
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
         with (
             client_of(url, requests=requests) as client,
@@ -307,7 +307,7 @@ def test_transport__connect_timeout() -> None:
 
 
 def test_transport__read_timeout() -> None:
-    """An answer that does not come in time may have been on its way."""
+    """If no answer comes in time, the request may have had an effect."""
     error = error_of(b"", timeout=0.1)
 
     assert isinstance(error, TransportError)
@@ -316,7 +316,7 @@ def test_transport__read_timeout() -> None:
 
 
 def test_transport__trickle() -> None:
-    """A body of which a byte comes now and then is given up, though each comes in time."""
+    """A body that arrives too slowly is an error, even if each byte comes in time."""
     clock: Iterator[float] = iter(range(0, 10**6, 400))
 
     def trickling(_: Seen) -> Answer:
@@ -335,7 +335,7 @@ def test_transport__trickle() -> None:
 
 
 def test_transport__cause_is_kept() -> None:
-    """The error of the transport is the cause of ours."""
+    """The httpx error is the cause of the library's error."""
     error = error_of(Cut())
 
     assert type(error.__cause__).__module__ == "httpx"
@@ -375,7 +375,7 @@ def http_date(seconds: float) -> str:
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(retry_after: str | None, seconds: float | None, status: int) -> None:
-    """Seconds and dates are understood, dates by the server's own clock; nonsense is ignored."""
+    """Seconds and dates are read, dates by the server's clock. Other values are ignored."""
     headers = {
         "Date": http_date(0),
         **({"Retry-After": retry_after} if retry_after is not None else {}),
@@ -387,7 +387,7 @@ def test_retry_after(retry_after: str | None, seconds: float | None, status: int
 
 
 def test_retry_after__date_without_a_clock() -> None:
-    """A date from a server that does not tell its own time is compared with ours."""
+    """A date without the server's own `Date` is compared with the client's clock."""
     moment = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=300), usegmt=True)
     error = error_of(http(503, "", {"Retry-After": moment, "Date": "never"}))
 
@@ -422,7 +422,7 @@ def test_too_many_requests__pauses_all(retry_after: str | None, pause: float) ->
 @pytest.mark.parametrize("token", [TOKEN, "abc/def+ghi==", 'quo"te\\back'])
 @pytest.mark.parametrize("status", [200, 401, 500])
 def test_token__repeated_by_the_server(token: str, status: int) -> None:
-    """A token that a server repeats, however it is spelt, is in no error."""
+    """No error shows a token that a server repeats, in any spelling."""
     spelt = [token, json.dumps(token), token.replace("/", "\\/"), token.replace("/", "%2F")]
     bodies = [
         json.dumps({"error": f"bad token {token}"}),
@@ -444,7 +444,7 @@ def test_token__repeated_by_the_server(token: str, status: int) -> None:
 
 
 def test_token__not_in_a_good_answer() -> None:
-    """Not even what a good answer says has the token in it."""
+    """A good answer that repeats the token is masked as well."""
     sync = {"id": "s1", "status": "failed", "error": f"401 for Bearer {TOKEN}"}
     with exchange(in_json(sync)) as (_, client):
         assert client.get_sync("crm", "s1").error == "401 for Bearer ***"

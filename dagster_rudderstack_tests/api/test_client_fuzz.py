@@ -1,4 +1,4 @@
-"""Whatever bytes come back, a call returns or raises an error of ours: nothing else gets out."""
+"""For any bytes of an answer, a call returns or raises an error of the library."""
 
 import json
 from typing import Any
@@ -68,7 +68,7 @@ def call_everything(client: RudderStackClient) -> list[ApiError]:
 
 
 def test_any_answer() -> None:
-    """No answer, well-formed or not, gets anything but an error of ours out of any call."""
+    """For any answer, well-formed or not, a call raises only errors of the library."""
     with (
         RawServer(lambda _: Cut()) as server,
         client_of(server.url, read_timeout_seconds=2) as client,

@@ -1,6 +1,6 @@
-"""Every answer of 2xx that the description allows is accepted by the client.
+"""The client accepts every 2xx answer that the description allows.
 
-One exception: the id of a sync that was started must be usable, or the sync cannot be asked for.
+There is one exception: the id of a started sync must be usable, or the sync cannot be polled.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ MANIES = [
 
 @dataclass
 class Api:
-    """A server that gives the answer that was put into it, and a client of it."""
+    """A server whose answer a test can set, and a client of it."""
 
     client: RudderStackClient
     content: Any = None
@@ -90,7 +90,7 @@ def check_allowed(content: Any, schema: Schema) -> None:
 
 @pytest.mark.parametrize("case", ONES, ids=lambda case: case.path)
 def test_one(case: One, api: Api) -> None:
-    """An object is read, and says what the answer says."""
+    """An object is read with the values of the answer."""
     schema = answer_schema(case.path, "get")
 
     @many
@@ -105,7 +105,7 @@ def test_one(case: One, api: Api) -> None:
 
 @pytest.mark.parametrize("case", MANIES, ids=lambda case: case.path)
 def test_many(case: Many, api: Api) -> None:
-    """A list is read, each object of it once."""
+    """A list is read, and each object occurs once."""
     schema = answer_schema(case.path, "get")
 
     @many
@@ -125,7 +125,7 @@ def test_many(case: Many, api: Api) -> None:
 
 
 def test_start(api: Api) -> None:
-    """The answer to a start is read if its id is usable, and is unexpected if it is not."""
+    """The answer to a start is read if its id is usable. Otherwise it is unexpected."""
     schema = answer_schema(f"{CONNECTION}/start", "post")
 
     @many
@@ -147,7 +147,7 @@ def test_start(api: Api) -> None:
 
 
 def test_stop() -> None:
-    """The one good answer to a stop has no content, and is accepted."""
+    """The documented answer to a stop has no content and is accepted."""
     answers = DOCUMENT["paths"][f"{CONNECTION}/stop"]["post"]["responses"]
     assert [status for status in answers if status < "300"] == ["204"]
 
@@ -156,7 +156,7 @@ def test_stop() -> None:
 
 
 def test_every_answer_is_here() -> None:
-    """No answer of 2xx of a Reverse ETL endpoint that the client has is left out."""
+    """Every 2xx answer of the client's endpoints is tested."""
     described = {
         (path, method)
         for path, methods in DOCUMENT["paths"].items()
@@ -179,7 +179,7 @@ def test_every_answer_is_here() -> None:
 
 
 def says_the_same(found: ApiModel, item: dict[str, Any]) -> None:
-    """Fail if a model says something else than the object that it was read from."""
+    """Fail if a model differs from the object that it was read from."""
     shown = item["id"]
     assert found.model_dump()["id"] == shown or not shown.isprintable()
     if isinstance(found, Sync):

@@ -1,4 +1,4 @@
-"""Every request that the client sends is one that the description allows."""
+"""The description allows every request that the client sends."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from dagster_rudderstack_tests.api.raw_server import (
 
 
 class Request:
-    """One request, as openapi-core wants to see it."""
+    """One request in the form that openapi-core expects."""
 
     def __init__(self, seen: Seen) -> None:
         url = urlsplit(seen.target)
@@ -49,7 +49,7 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 
 def known_parameters(seen: Seen) -> set[str]:
-    """The query parameters that the description knows for the endpoint of a request."""
+    """The documented query parameters of the endpoint of a request."""
     segments = urlsplit(seen.target).path.removeprefix("/v2/").split("/")
     for path, methods in DOCUMENT["paths"].items():
         template = path.strip("/").split("/")
@@ -80,7 +80,7 @@ ANSWERS: dict[str, Any] = {
 
 
 def answer(seen: Seen) -> bytes:
-    """Answer anything, by the last part of its path."""
+    """Answer any request by the last part of its path."""
     last = urlsplit(seen.target).path.rsplit("/", 1)[1]
     return http(204) if last == "stop" else in_json(ANSWERS.get(last, connection()))
 
@@ -119,7 +119,7 @@ TIMES = (datetime(1970, 1, 2), datetime(9990, 1, 1))  # noqa: DTZ001
 
 
 def test_request__any_filter() -> None:
-    """So they are for any filter that the client accepts."""
+    """Requests with any filter that the client accepts are as described."""
     moments = st.none() | st.datetimes(*TIMES) | st.datetimes(*TIMES, timezones=st.timezones())
     with RawServer(answer) as server, client_of(server.url) as client:
 
@@ -141,7 +141,7 @@ def test_request__any_filter() -> None:
 
 
 def test_check__can_fail() -> None:
-    """The check refuses what is not described."""
+    """The check refuses a request that is not described."""
     good = Seen("POST", "/v2/retl-connections/crm/start", {"authorization": "Bearer x"}, b"{}", 0)
     check(good)
     body = json.dumps({"syncType": "everything"}).encode()
@@ -161,7 +161,7 @@ def test_check__can_fail() -> None:
 
 
 def test_no_model_is_sent() -> None:
-    """Nothing that we read is ever sent back: requests hold ids, filters and a sync type."""
+    """Requests hold only ids, filters and a sync type, and no data from an answer."""
     with RawServer(answer) as server, client_of(server.url) as client:
         for call in CALLS:
             result = call(client)

@@ -1,4 +1,4 @@
-"""A server that repeats our token where httpx and httpcore meet it before we do."""
+"""A server that repeats the token where httpx and httpcore log it."""
 
 import gc
 import io
@@ -37,13 +37,13 @@ HEADS = {
 
 @pytest.fixture(params=HEADS)
 def answer(request: pytest.FixtureRequest) -> Cut:
-    """An answer whose head has our token in it."""
+    """An answer whose head contains the token."""
     return Cut(HEADS[request.param].format(token=TOKEN).encode() + b"\r\n\r\n")
 
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """All that any logger says, at its lowest level."""
+    """The output of all loggers at their lowest level."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
@@ -56,7 +56,7 @@ def logged() -> Iterator[io.StringIO]:
 
 
 def test_in_a_run(answer: Cut, logged: io.StringIO) -> None:
-    """Neither the log nor an event of the run, with all causes of its failure, has the token."""
+    """The token is in neither the log nor an event of the run, with all causes of its failure."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
     with RawServer(lambda _: answer) as server, dg.DagsterInstance.ephemeral() as instance:
         rudderstack = RudderStackResource(
@@ -78,7 +78,7 @@ def test_in_a_run(answer: Cut, logged: io.StringIO) -> None:
 
 
 def test_outside_dagster(answer: Cut) -> None:
-    """However the error is printed, with its causes or the variables around it, no token shows."""
+    """No way of printing the error shows the token, also with causes and local variables."""
     with (
         exchange(answer, access_token=TOKEN) as (_, client),
         pytest.raises(ApiError) as caught,
@@ -98,7 +98,7 @@ def test_outside_dagster(answer: Cut) -> None:
 
 
 def test_harmless_causes_are_kept() -> None:
-    """What httpx says of a broken answer is told as the cause, unless it has the token in it."""
+    """The httpx error of a broken answer is the cause, unless it contains the token."""
     with (
         exchange(Cut(b"HTTP/1.1 nonsense\r\n\r\n")) as (_, client),
         pytest.raises(ApiError) as caught,
@@ -109,7 +109,7 @@ def test_harmless_causes_are_kept() -> None:
 
 
 def test_other_lines(logged: io.StringIO) -> None:
-    """Lines without the token stay as they are, and so do all when the client is closed."""
+    """Lines without the token are unchanged, and so are all lines after the client is closed."""
     log = logging.getLogger("httpx")
     with exchange(http(200, "{}"), access_token="of-this-client") as (server, client):
         client.stop_sync("crm")
@@ -123,7 +123,7 @@ def test_other_lines(logged: io.StringIO) -> None:
 
 
 def test_two_clients(logged: io.StringIO) -> None:
-    """The end of one client leaves the other's token masked."""
+    """When one client is closed, the token of the other one stays masked."""
     echo = http(200, "{}", {"X-Echo": TOKEN})
     with exchange(echo, access_token=TOKEN) as (server, client):
         with client_of(server.url, access_token=TOKEN) as other:
@@ -135,7 +135,7 @@ def test_two_clients(logged: io.StringIO) -> None:
 
 
 def test_loggers() -> None:
-    """Every logger of httpx and httpcore is known."""
+    """Every logger of httpx and httpcore is in the list."""
     known = {name for name in logging.root.manager.loggerDict if name.startswith("httpcore.")}
 
     assert known
@@ -143,8 +143,8 @@ def test_loggers() -> None:
 
 
 def test_a_collected_client_is_silent(logged: io.StringIO) -> None:
-    """Closing a client that is collected as garbage logs nothing: a log handler, inside of which
-    that may happen, must not be called by its own thread."""
+    """Closing a garbage-collected client logs nothing, since it may happen inside a log handler,
+    which its own thread must not call again."""
     with RawServer(lambda _: http(200, "{}")) as server:
         client = RudderStackClient(ClientSettings(base_url=server.url, access_token=TOKEN))
         client.stop_sync("crm")

@@ -1,4 +1,4 @@
-"""What the API says is read, whatever else it says; what it does not say is unknown, not 0."""
+"""Models read the API's objects. A missing value is unknown, not 0."""
 
 import json
 from datetime import datetime, timedelta, timezone
@@ -52,7 +52,7 @@ def a_connection(**fields: Any) -> Connection:
     ],
 )
 def test_timestamp(text: object, moment: datetime) -> None:
-    """A time is an aware datetime in UTC, however it was written."""
+    """A time in any notation becomes an aware datetime in UTC."""
     started_at = a_sync(startedAt=text).started_at
 
     assert started_at == moment
@@ -75,7 +75,7 @@ def test_timestamp(text: object, moment: datetime) -> None:
     ],
 )
 def test_timestamp__unusable(text: object) -> None:
-    """What is no time of a sync is unknown; Go's zero time is how a Go service writes null."""
+    """A value that is not the time of a sync is unknown, such as the zero time of Go services."""
     assert a_sync(startedAt=text, finishedAt=text).started_at is None
     assert a_sync(startedAt=text, finishedAt=text).finished_at is None
 
@@ -111,7 +111,7 @@ def test_timestamp__unusable(text: object) -> None:
     ],
 )
 def test_rows(metrics: object, rows: tuple[int | None, ...]) -> None:
-    """A count that is missing, null or no count is unknown; it neither becomes 0 nor an error."""
+    """A count that is missing, null or not a count is unknown. It is neither 0 nor an error."""
     sync = a_sync(metrics=metrics)
 
     assert (sync.rows_total, sync.rows_changed, sync.rows_succeeded, sync.rows_failed) == rows
@@ -122,7 +122,7 @@ def test_rows(metrics: object, rows: tuple[int | None, ...]) -> None:
     [(3, 1, 0.75), (0, 0, None), (5, 0, 1.0), (0, 5, 0.0), (None, 1, None), (1, None, None)],
 )
 def test_success_ratio(succeeded: int | None, failed: int | None, ratio: float | None) -> None:
-    """The ratio is of the rows sent, and unknown if a count is, or if no row was sent."""
+    """The ratio is of the sent rows. It is unknown if a count is unknown or no row was sent."""
     sync = a_sync(metrics={"succeeded": {"total": succeeded}, "failed": {"total": failed}})
 
     assert sync.success_ratio == ratio
@@ -138,7 +138,7 @@ def test_success_ratio(succeeded: int | None, failed: int | None, ratio: float |
     ],
 )
 def test_duration(started: str | None, finished: str | None, seconds: float | None) -> None:
-    """A duration is never negative, and unknown if one end of it is."""
+    """A duration is never negative. It is unknown if the start or the end is unknown."""
     assert a_sync(startedAt=started, finishedAt=finished).duration_seconds == seconds
 
 
@@ -167,14 +167,14 @@ def test_duration(started: str | None, finished: str | None, seconds: float | No
     ],
 )
 def test_sync_state(status: str, finished: bool, state: SyncState) -> None:
-    """Only `succeeded` is a success; a status that we do not know is over once it has an end."""
+    """Only `succeeded` is a success. An unknown status is over if the sync has an end time."""
     assert sync_state(status, finished=finished) is state
     ended = "2026-01-05T10:00:00Z" if finished else None
     assert a_sync(status=status, finishedAt=ended).state is state
 
 
 def test_is_over() -> None:
-    """Every state is over or is not, and a sync says the same as its state."""
+    """Every state is over or not, and a sync agrees with its state."""
     going_on = {state for state in SyncState if not state.is_over}
 
     assert going_on == {SyncState.RUNNING, SyncState.UNKNOWN_RUNNING}
@@ -183,7 +183,7 @@ def test_is_over() -> None:
 
 
 def test_status__hostile() -> None:
-    """A status is shown in logs: it is one clean short line."""
+    """A status is one clean short line, since it is logged."""
     status = a_sync(status="run\nning\x1b[2J" + "x" * 500).status
 
     assert status.startswith("run ning [2Jxxx")
@@ -206,12 +206,12 @@ def test_status__hostile() -> None:
     ],
 )
 def test_id(given: str, shown: str) -> None:
-    """An id can be shown in a log, and one that is unusable stays so."""
+    """An id is safe to log, and an unusable id stays unusable."""
     assert a_sync(id=given).id == shown
 
 
 def test_texts__half_an_emoji() -> None:
-    """A text that was cut in the middle of a character does not make a good sync unreadable."""
+    """A sync whose error text is cut inside a character can be read."""
     body = '{"id": "s1", "status": "failed", "error": "row 7: \\ud83d"}'
 
     assert Sync.model_validate(json.loads(body)).error == "row 7: \ufffd"
@@ -219,13 +219,13 @@ def test_texts__half_an_emoji() -> None:
 
 @pytest.mark.parametrize("error", [None, "", 7, ["no"], {"message": "no"}])
 def test_error__not_a_text(error: object) -> None:
-    """An error that is no text is no error."""
+    """An error that is not a text is ignored."""
     assert a_sync(error=error).error is None
 
 
 @pytest.mark.parametrize("missing", ["id", "status"])
 def test_sync__required(missing: str) -> None:
-    """A sync without an id or a status says nothing that could be relied upon."""
+    """A sync without an id or a status is refused."""
     fields = {"id": "s1", "status": "running"}
     del fields[missing]
 
@@ -237,7 +237,7 @@ def test_sync__required(missing: str) -> None:
 
 
 def test_connection__least() -> None:
-    """A connection needs its three ids and nothing else."""
+    """A connection needs three ids and nothing else."""
     connection = a_connection()
 
     assert connection.enabled
@@ -250,12 +250,12 @@ def test_connection__least() -> None:
     [(True, True), (False, False), ("false", False), (None, True), ({}, True), ("maybe", True)],
 )
 def test_connection__enabled(enabled: object, means: bool) -> None:
-    """Only a flag that says so disables a connection."""
+    """Only a flag that is false disables a connection."""
     assert a_connection(enabled=enabled).enabled is means
 
 
 def test_connection__mappings() -> None:
-    """Mappings that are none are left out; the others stay, in their order."""
+    """Broken mappings are left out. The others stay in order."""
     connection = a_connection(
         mappings=[
             {"from": "a", "to": "A"},
@@ -277,12 +277,12 @@ def test_connection__mappings() -> None:
 
 @pytest.mark.parametrize("schedule", [None, {}, [], "cron", {"type": 7}])
 def test_connection__broken_schedule(schedule: object) -> None:
-    """A schedule that cannot be read is unknown; the connection can be."""
+    """A schedule that cannot be read is unknown. The connection is read."""
     assert a_connection(schedule=schedule).schedule is None
 
 
 def test_connection__schedule() -> None:
-    """A schedule is read, odd values in it apart."""
+    """A schedule is read without its broken values."""
     schedule = a_connection(
         schedule={"type": "basic", "everyMinutes": 30.0, "cronExpression": None}
     ).schedule
@@ -293,7 +293,7 @@ def test_connection__schedule() -> None:
 
 @pytest.mark.parametrize("config", [None, [], "x", 7])
 def test_source__broken_config(config: object) -> None:
-    """A config that is no object is empty."""
+    """A config that is not an object is empty."""
     source = Source.model_validate(
         {"id": "s", "name": "n", "sourceType": "table", "config": config}
     )
@@ -311,7 +311,7 @@ def test_no_model_keeps_credentials() -> None:
 
 
 def test_source__repr() -> None:
-    """The configuration of a source, which holds its SQL, is not printed with it."""
+    """The repr of a source does not show its configuration, which holds the SQL."""
     source = Source.model_validate(
         {"id": "s", "name": "n", "sourceType": "model", "config": {"sql": "select hush"}}
     )
@@ -320,14 +320,14 @@ def test_source__repr() -> None:
 
 
 def test_unknown_fields_and_python_names() -> None:
-    """Unknown fields are ignored, also those that are called like ours in Python."""
+    """Unknown fields are ignored, also if their names are the Python names of the models."""
     sync = a_sync(startedAt="2026-01-05T10:00:00Z", started_at="1999-01-01T00:00:00Z", x={"y": 1})
 
     assert sync.started_at == datetime(2026, 1, 5, 10, tzinfo=UTC)
 
 
 def test_immutable() -> None:
-    """What the API said cannot be changed by accident."""
+    """Models are immutable."""
     with pytest.raises(ValidationError):
         a_sync().id = "other"  # type: ignore[misc]
 
@@ -337,13 +337,13 @@ def test_immutable() -> None:
     [({"next": "?page=2"}, "?page=2"), ({"next": ""}, None), ({"next": None}, None), ({}, None)],
 )
 def test_paging(paging: dict[str, str], following: str | None) -> None:
-    """An empty `next` is none."""
+    """An empty `next` is None."""
     assert Paging.model_validate(paging).next == following
 
 
 @pytest.mark.parametrize("model", ApiModel.__subclasses__())
 def test_aliases(model: type[ApiModel]) -> None:
-    """The wire is camelCase for every field of every model."""
+    """Every field of every model is camelCase in JSON."""
     for name, info in model.model_fields.items():
         assert info.alias is not None
         assert "_" not in info.alias, name

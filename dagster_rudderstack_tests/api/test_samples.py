@@ -1,4 +1,4 @@
-"""One answer per model, as the reference writes it, read whole. Ids and values are made up."""
+"""One complete sample per model, as in the reference. Ids and values are made up."""
 
 import json
 from datetime import datetime, timezone
@@ -37,7 +37,7 @@ def schema_of(name: str) -> dict[str, Any]:
 
 
 def test_every_model_has_a_sample() -> None:
-    """A model that is added brings its sample."""
+    """Every model has a sample."""
     exported = {name for name in models.__all__ if name in MODELS}
 
     assert {path.stem for path in FOLDER.glob("*.json")} == exported
@@ -45,7 +45,7 @@ def test_every_model_has_a_sample() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - {"SyncReport"}))
 def test_sample(name: str) -> None:
-    """A sample is what the description allows, with every field that it knows; all are read."""
+    """A sample is valid, has every documented field, and all of them are read."""
     content, schema = sample(name), schema_of(name)
     read = MODELS[name].model_validate(content)
 
@@ -57,7 +57,7 @@ def test_sample(name: str) -> None:
 
 
 def test_sync() -> None:
-    """A sync says what happened, in numbers and in aware times."""
+    """A sync has numbers and aware times."""
     sync = Sync.model_validate(sample("Sync"))
 
     assert sync.started_at == datetime(2026, 1, 5, 10, 0, 0, 123_000, tzinfo=timezone.utc)
@@ -70,7 +70,7 @@ def test_sync() -> None:
 
 
 def test_sync_goes_round() -> None:
-    """A sync that a user has written as JSON is read again as it was."""
+    """A sync that was written as JSON is read again unchanged."""
     sync = Sync.model_validate(sample("Sync"))
 
     assert Sync.model_validate_json(sync.model_dump_json()) == sync
@@ -78,7 +78,7 @@ def test_sync_goes_round() -> None:
 
 
 def test_connection() -> None:
-    """A connection says what it maps to what."""
+    """A connection has its mappings."""
     connection = Connection.model_validate(sample("Connection"))
 
     assert connection.mappings[0] == Mapping(
@@ -91,7 +91,7 @@ def test_connection() -> None:
 
 
 def test_source_and_destination() -> None:
-    """A source says which table it is; a destination keeps its credentials to itself."""
+    """A source has its table. A destination does not show its credentials."""
     source = Source.model_validate(sample("Source"))
     destination = Destination.model_validate(sample("Destination"))
 

@@ -1,4 +1,4 @@
-"""The token goes to RudderStack's host, and nowhere that an answer points to."""
+"""The token goes to RudderStack's host only, and to no host that an answer names."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def resource_of(server: LocalRudderStack) -> RudderStackResource:
 
 
 def test_the_recorder_records(elsewhere: Recorder) -> None:
-    """The other server would see what is sent to it."""
+    """The other server records what is sent to it."""
     httpx.get(f"{elsewhere.url}/x", headers={"authorization": TOKEN}, trust_env=False)
 
     assert len(elsewhere.seen) == 1
@@ -62,7 +62,7 @@ def sync_and_stop(rudderstack: RudderStackResource) -> None:
 def test_redirect(
     status: int, operation: str, server: LocalRudderStack, elsewhere: Recorder
 ) -> None:
-    """Whatever request of a sync is redirected, nothing follows."""
+    """No redirect of any request of a sync is followed."""
     fault = Fault(
         "redirect", operation=operation, status=status, location=f"{elsewhere.url}/v2", times=None
     )
@@ -77,7 +77,7 @@ def test_redirect(
 
 @pytest.mark.parametrize("scheme", ["http:", ""])
 def test_next_page(scheme: str, server: LocalRudderStack, elsewhere: Recorder) -> None:
-    """Of the next page's address only the query is taken, so the host stays the same."""
+    """Only the query of the next page's address is used, so the host stays the same."""
     host = elsewhere.url.removeprefix("http:")
     following = f"{scheme}{host}/v2/retl-connections?page=2"
     server.add_fault(Fault("paging", operation="list_connections", next=following))
@@ -91,7 +91,7 @@ def test_next_page(scheme: str, server: LocalRudderStack, elsewhere: Recorder) -
 
 
 def test_ids_of_a_server(server: LocalRudderStack, elsewhere: Recorder) -> None:
-    """An id that would change the path of a request is not asked for."""
+    """An id that would change the path of a request is refused."""
     server.add_fault(Fault("body", operation="list_syncs", body=SYNCS, times=None))
     server.add_fault(Fault("body", operation="start", body='{"syncId": "../x?"}', times=None))
 

@@ -1,4 +1,4 @@
-"""A proxy that leads every host to one port of this machine: RudderStack's address, without it."""
+"""A proxy that connects every host to one port of this machine, to test RudderStack's addresses."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ class Tunnel:
     """An HTTP proxy for https, from `__enter__` to `__exit__`; `asked` has the hosts asked for.
 
     Args:
-        to_port: where each connection leads.
+        to_port: The port that each connection leads to.
     """
 
     to_port: int

@@ -1,4 +1,4 @@
-"""Reading a workspace: all of it, at once, whatever is broken, and nothing secret."""
+"""Fetching a workspace: all pages, in parallel, without broken objects and secrets."""
 
 import json
 import logging
@@ -42,13 +42,13 @@ def numbered(count: int) -> list[dict[str, object]]:
 
 
 class Pages:
-    """An API of whose lists a test decides how their pages are told.
+    """An API whose pages a test controls.
 
     Args:
-        items: of all three lists.
-        size: of a page.
-        total: what the first page says; None: nothing.
-        before_page: called with the list and the number of each page before it is made.
+        items: The items of all three lists.
+        size: The size of a page.
+        total: The total on each page. None if there is none.
+        before_page: Called with the list and the number of each page before it is built.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Pages:
         self._cursor = cursor
         self._lock = threading.Lock()
 
-    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - the protocol tells it
+    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - see the protocol
         number = int(query.get(self._cursor, "1").lstrip("after"))
         with self._lock:
             self.asked.append((listing.path, number))
@@ -129,7 +129,7 @@ def test_pages_are_read_at_once(server: LocalRudderStack, rudderstack: RudderSta
     ],
 )
 def test_no_page_is_missed(total: int | None) -> None:
-    """Whatever the first page says of the total, every page is read."""
+    """Every page is read for any total on the first page."""
     pages = Pages(numbered(35), total=total)
 
     snapshot = read(pages)
@@ -145,7 +145,7 @@ def test_pages_without_numbers() -> None:
 
 
 def test_page_that_is_not_there() -> None:
-    """When the total names pages that do not exist, the pages are followed one by one."""
+    """If the total is too large, the pages are followed one by one."""
 
     def refuse(_: Listing[Any], number: int) -> None:
         if number > 4:
@@ -155,7 +155,7 @@ def test_page_that_is_not_there() -> None:
 
 
 def test_item_deleted_meanwhile() -> None:
-    """An item deleted between two pages moves the others up, and none of them is missed."""
+    """An item that is deleted between two reads moves the others up, and none is missed."""
     first_page_read = threading.Event()
 
     def delete(listing: Listing[Any], number: int) -> None:
@@ -179,7 +179,7 @@ def test_page_that_repeats(server: LocalRudderStack, rudderstack: RudderStackRes
 
 
 def test_item_on_two_pages() -> None:
-    """An item that two pages have is taken once."""
+    """An item on two pages is kept once."""
     items = numbered(20)
     items.insert(10, items[9])
 
@@ -210,11 +210,11 @@ def test_broken_object(
         "audience",
         "paused",
     }
-    told = "\n".join(caplog.messages)
-    assert "'broken'" in told
-    assert "destinationId" in told
-    assert "'broken-src' (Broken source)" in told
-    assert "s3cr3t" not in told
+    logged = "\n".join(caplog.messages)
+    assert "'broken'" in logged
+    assert "destinationId" in logged
+    assert "'broken-src' (Broken source)" in logged
+    assert "s3cr3t" not in logged
 
 
 @pytest.mark.parametrize("wrong_id", ["", "a/b", "../x", "a b"])
@@ -232,7 +232,7 @@ def test_id_that_is_none(wrong_id: str, caplog: pytest.LogCaptureFixture) -> Non
 
 @pytest.mark.parametrize("item", [None, 3, "text", [], {}])
 def test_item_that_is_no_object(item: object, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever stands in a list instead of an object is skipped."""
+    """An item of a list that is not an object is skipped."""
     items = numbered(3)
     items[1] = item  # type: ignore[call-overload]
 
@@ -273,7 +273,7 @@ def test_list_that_may_not_be_read(
 def test_connections_that_may_not_be_read(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """Without connections there is nothing to load: their error is the caller's."""
+    """If the connections cannot be read, the error is raised."""
     server.deny("no", operation="list_connections")
 
     with pytest.raises(PermissionDeniedError):
@@ -299,7 +299,7 @@ def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource, oper
 
 
 def test_passing_outage(server: LocalRudderStack) -> None:
-    """A passing error is tried again."""
+    """A transient error is retried."""
     fill(server)
     server.add_fault(Fault("status", operation="list_sources", status=429, retry_after=0))
     rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)
@@ -348,7 +348,7 @@ def test_no_secrets(server: LocalRudderStack, rudderstack: RudderStackResource) 
 
 
 def test_round_trip(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """What is read from a snapshot is what was written."""
+    """A snapshot is read as it was written."""
     fill(server)
     snapshot = fetch_rudderstack_workspace(rudderstack)
 
@@ -362,7 +362,7 @@ def test_queries_without_sqlglot(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without sqlglot one warning tells how to get the tables behind SQL models."""
+    """Without sqlglot, one warning says how to get the tables of SQL models."""
     fill(server)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005 - it is called so
 
@@ -370,9 +370,9 @@ def test_queries_without_sqlglot(
         snapshot = fetch_rudderstack_workspace(rudderstack)
 
     assert snapshot.queries == {}
-    assert ["pip install 'dagster-rudderstack[lineage]'" in told for told in caplog.messages] == [
-        True
-    ]
+    assert [
+        "pip install 'dagster-rudderstack[lineage]'" in message for message in caplog.messages
+    ] == [True]
 
 
 def test_query_that_cannot_be_read(
@@ -391,7 +391,7 @@ def test_query_that_cannot_be_read(
 def test_query_whose_columns_cannot_be_followed(
     server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning of a SQL model whose tables are known says that only its columns are not."""
+    """If only the columns of a SQL model are unknown, the warning says so."""
     sql = "with t (a) as (select * from crm.people) select a from t"
     server.add_source("odd", name="Odd one", source_type="model", config={"sql": sql})
     server.add_connection("c", "odd", "d")
@@ -400,8 +400,8 @@ def test_query_whose_columns_cannot_be_followed(
         snapshot = fetch_rudderstack_workspace(rudderstack)
 
     assert [str(table) for table in snapshot.queries["odd"].tables] == ["crm.people"]
-    (told,) = [message for message in caplog.messages if "SQL" in message]
-    assert told == (
+    (message,) = [message for message in caplog.messages if "SQL" in message]
+    assert message == (
         "The tables that the SQL of source 'Odd one' (odd) reads are known, but its columns cannot "
         "be followed to theirs: t gives other names to the columns of *."
     )
@@ -419,13 +419,13 @@ DAMAGED = {
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_snapshot(text: str) -> None:
-    """A damaged snapshot is told as that."""
+    """The error says that the snapshot is damaged."""
     with pytest.raises(DiscoveryError, match="damaged"):
         WorkspaceSnapshot.loads(text)
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
 def test_other_version(version: object) -> None:
-    """A snapshot of another version says which one this library reads."""
+    """The error for another version names the version that the library reads."""
     with pytest.raises(DiscoveryError, match=r"reads version 1\."):
         WorkspaceSnapshot.loads(json.dumps({"version": version}))
