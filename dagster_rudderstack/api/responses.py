@@ -61,7 +61,7 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
         return (
             f"The access token was not accepted by {host}. Use a service access token of the "
             "workspace that owns the connection, and check the region: a token of the US "
-            "region does not work on the EU host, and the other way round."
+            "region does not work on the EU host, and vice versa."
         )
     if status == HTTPStatus.FORBIDDEN:
         return (
@@ -71,7 +71,7 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
     if status == HTTPStatus.NOT_FOUND:
         return "Check the id, and that the access token belongs to the workspace that owns it."
     if status in _REDIRECTS:
-        return "Redirects are not followed, since the access token would go along."
+        return "Redirects are not followed, so that no other host gets the access token."
     return ""
 
 

@@ -292,8 +292,8 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
         )
     except ImportError:
         raise InvalidSettingError(
-            "A SOCKS proxy is set by proxy_url or by a variable such as ALL_PROXY, and the package "
-            "that it takes is missing: pip install 'httpx[socks]'."
+            "A SOCKS proxy is set by proxy_url or by a variable such as ALL_PROXY, but the package "
+            "for it is missing: pip install 'httpx[socks]'."
         ) from None
     except (ValueError, httpx.InvalidURL):
         # Neither the URL nor the error is shown: a proxy's URL may hold a password.

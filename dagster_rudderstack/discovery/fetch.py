@@ -132,7 +132,7 @@ def _cannot(query: QueryLineage, source: str) -> str:
         return f"The SQL of source {source} cannot be read"
     return (
         f"The tables that the SQL of source {source} reads are known, but its columns cannot be "
-        "followed to theirs"
+        "traced to their columns"
     )
 
 

@@ -403,7 +403,7 @@ def test_query_whose_columns_cannot_be_followed(
     (message,) = [message for message in caplog.messages if "SQL" in message]
     assert message == (
         "The tables that the SQL of source 'Odd one' (odd) reads are known, but its columns cannot "
-        "be followed to theirs: t gives other names to the columns of *."
+        "be traced to their columns: t gives other names to the columns of *."
     )
 
 
