@@ -142,7 +142,8 @@ class EarlierAttempts:
             return is_reported
         # The sensor may have reported it after its run had ended.
         latest = self.step.instance.get_latest_materialization_event(key)
-        event = latest.asset_materialization if latest else None
+        is_later = latest is not None and latest.timestamp >= record.timestamp
+        event = latest.asset_materialization if latest and is_later else None
         value = event.metadata.get(MetadataKey.SYNC_ID) if event else None
         return isinstance(value, dg.TextMetadataValue) and value.value == record.sync_id
 
