@@ -7,7 +7,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.metadata import Metadata, MetadataKey
+from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.options import AssetOptions
 from dagster_rudderstack.text import identifier
 
@@ -83,11 +83,7 @@ def _definition_metadata(connection_id: str, options: AssetOptions) -> Metadata:
 def connection_name(spec: dg.AssetSpec) -> str | None:
     """Return the name of a connection, made of its source and its destination. None if unknown."""
     source, destination = (
-        _text(spec.metadata.get(key))
+        text_of(spec.metadata, key)
         for key in (MetadataKey.SOURCE_NAME, MetadataKey.DESTINATION_NAME)
     )
     return f"{source} to {destination}" if source and destination else None
-
-
-def _text(value: object) -> str | None:
-    return value.value if isinstance(value, dg.TextMetadataValue) else None

@@ -26,6 +26,7 @@ __all__ = [
     "report_metadata",
     "sync_link",
     "sync_metadata",
+    "text_of",
 ]
 
 
@@ -169,6 +170,12 @@ def _times(sync: Sync) -> dict[str, dg.MetadataValue | None]:
 
 def _text(value: str | None) -> dg.MetadataValue | None:
     return None if value is None else dg.MetadataValue.text(value)
+
+
+def text_of(metadata: Mapping[str, Any], key: str) -> str | None:
+    """Return a text in the metadata of an event or a definition. None if there is none."""
+    value = metadata.get(key)
+    return value.value if isinstance(value, dg.TextMetadataValue) else None
 
 
 def number(value: float | None) -> dg.MetadataValue | None:

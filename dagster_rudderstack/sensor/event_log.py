@@ -16,7 +16,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.dagster_internals import planned_run_ids
-from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.sensor.detect import History, RecordedSync
 from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
 
@@ -212,15 +212,11 @@ def _metadata(record: dg.EventLogRecord) -> dict[str, dg.MetadataValue]:
     return dict(event.metadata) if event else {}
 
 
-def _text(value: dg.MetadataValue | None) -> str | None:
-    return value.value if isinstance(value, dg.TextMetadataValue) else None
-
-
 def _sync_id(connection_id: str, record: dg.EventLogRecord) -> str | None:
     metadata = _metadata(record)
-    if _text(metadata.get(MetadataKey.CONNECTION_ID)) != connection_id:
+    if text_of(metadata, MetadataKey.CONNECTION_ID) != connection_id:
         return None
-    return _text(metadata.get(MetadataKey.SYNC_ID))
+    return text_of(metadata, MetadataKey.SYNC_ID)
 
 
 def _newest(
@@ -232,7 +228,7 @@ def _newest(
     """
     before: str | None = None
     for record in _pages(fetch, key):
-        sync_id = _text(_metadata(record).get(MetadataKey.SYNC_ID))
+        sync_id = text_of(_metadata(record), MetadataKey.SYNC_ID)
         depth -= sync_id is None or sync_id != before
         if depth < 0:
             return

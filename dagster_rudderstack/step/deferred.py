@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from dagster_rudderstack.metadata import Metadata, MetadataKey
+from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
 
 __all__ = ["FAILED_SYNCS_TAG", "failed_syncs_of", "failure_of_deferred"]
@@ -65,8 +65,7 @@ def _observed(
     """Return the reason and the facts of the sensor's observation of a failed sync."""
     for record in instance.fetch_observations(key, limit=OBSERVATIONS_READ).records:
         observation = record.asset_observation
-        value = observation.metadata.get(MetadataKey.SYNC_ID) if observation else None
-        if isinstance(value, dg.TextMetadataValue) and value.value == sync_id and observation:
+        if observation and text_of(observation.metadata, MetadataKey.SYNC_ID) == sync_id:
             return observation.description or "", dict(observation.metadata)
     text = (
         f"Deferred sync {sync_id} of connection {connection_id} failed. Look at it in "

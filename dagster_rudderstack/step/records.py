@@ -15,7 +15,7 @@ from enum import Enum
 import dagster as dg
 
 from dagster_rudderstack.dagster_internals import engine_event_data
-from dagster_rudderstack.metadata import MetadataKey, sync_link
+from dagster_rudderstack.metadata import MetadataKey, sync_link, text_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.sync.attempt import waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncRequest
@@ -123,8 +123,7 @@ def read_records(instance: dg.DagsterInstance, run_id: str) -> list[SyncRecord]:
 def _records_in(entries: Iterable[dg.EventLogRecord]) -> Iterator[SyncRecord]:
     for entry in entries:
         event = entry.event_log_entry.dagster_event
-        value = event.engine_event_data.metadata.get(MetadataKey.RECORD) if event else None
-        text = value.value if isinstance(value, dg.TextMetadataValue) else None
+        text = text_of(event.engine_event_data.metadata, MetadataKey.RECORD) if event else None
         record = SyncRecord.from_json(text) if text else None
         if record is not None:
             yield replace(

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
 from dagster_rudderstack.sync.attempt import PreviousAttempt
@@ -39,11 +39,6 @@ class Materialized:
     run_id: str
     position: int
     metadata: Mapping[str, dg.MetadataValue] = field(repr=False)
-
-    def text(self, name: str) -> str | None:
-        """Return a text of the metadata. None if there is none."""
-        value = self.metadata.get(name)
-        return value.value if isinstance(value, dg.TextMetadataValue) else None
 
 
 @dataclass(frozen=True)
@@ -134,7 +129,7 @@ class EarlierAttempts:
     def _was_reported(self, record: SyncRecord, key: dg.AssetKey | None) -> bool:
         """Whether a materialization reports the sync, of an attempt or of the sensor."""
         is_reported = any(
-            each.text(MetadataKey.SYNC_ID) == record.sync_id
+            text_of(each.metadata, MetadataKey.SYNC_ID) == record.sync_id
             for each in self._materialized
             if self._is_after(each, record)
         )
@@ -144,8 +139,7 @@ class EarlierAttempts:
         latest = self.step.instance.get_latest_materialization_event(key)
         is_later = latest is not None and latest.timestamp >= record.timestamp
         event = latest.asset_materialization if latest and is_later else None
-        value = event.metadata.get(MetadataKey.SYNC_ID) if event else None
-        return isinstance(value, dg.TextMetadataValue) and value.value == record.sync_id
+        return event is not None and text_of(event.metadata, MetadataKey.SYNC_ID) == record.sync_id
 
     def has_observed(self, sync_id: str) -> bool:
         """Whether an earlier attempt reported on the page of the asset that the sync failed."""
@@ -157,12 +151,12 @@ class EarlierAttempts:
     def _observed_sync_ids(self) -> set[str]:
         kind = dg.DagsterEventType.ASSET_OBSERVATION
         found = (
-            entry.asset_observation.metadata.get(MetadataKey.SYNC_ID)
+            text_of(entry.asset_observation.metadata, MetadataKey.SYNC_ID)
             for run in self.step.ancestry
             for entry in self.step.instance.get_records_for_run(run.run_id, of_type=kind).records
             if entry.asset_observation is not None
         )
-        return {value.value for value in found if isinstance(value, dg.TextMetadataValue)}
+        return {sync_id for sync_id in found if sync_id is not None}
 
     # --- what is done
 
@@ -177,7 +171,7 @@ class EarlierAttempts:
             if (
                 each.key == key
                 and each.run_id in self.step.continued_run_ids
-                and each.text(MetadataKey.CONNECTION_ID) == request.connection_id
+                and text_of(each.metadata, MetadataKey.CONNECTION_ID) == request.connection_id
             ):
                 is_earlier = each.run_id != self.step.run.run_id
                 return None if is_earlier and self.was_rebuilt(key, each) else each
