@@ -1,1 +1,1 @@
-"""Many syncs in one step, and syncs that no step waits for."""
+"""A step: many syncs at once, deferred syncs, and interrupts."""

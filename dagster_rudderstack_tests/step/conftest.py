@@ -19,5 +19,5 @@ def server() -> Iterator[LocalRudderStack]:
 
 @pytest.fixture
 def rudderstack(server: LocalRudderStack) -> RudderStackResource:
-    """The resource of the local RudderStack, quick to look."""
+    """A resource for the local RudderStack that polls every 50 ms."""
     return resource_of(server)

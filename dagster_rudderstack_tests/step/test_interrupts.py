@@ -1,4 +1,4 @@
-"""An interrupt of a step with many syncs: each is stopped, or left for the retry, as asked."""
+"""An interrupt of a step with many syncs: each sync is stopped, or left running for a retry."""
 
 import contextlib
 import logging
@@ -18,10 +18,10 @@ from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asse
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.step.world import log_lines, record_kinds, resource_of, when
 
-ENDLESS = SyncScript(never_ends=True)
+NEVER_ENDS = SyncScript(never_ends=True)
 NAMES = [f"c{number}" for number in range(8)]
 STEP = build_rudderstack_sync_assets(connections={name: name for name in NAMES}, name="activation")
-PATIENT = build_rudderstack_sync_assets(
+STEP_WITH_RETRIES = build_rudderstack_sync_assets(
     connections={name: name for name in NAMES},
     name="activation",
     retry_policy=dg.RetryPolicy(max_retries=3),
@@ -31,7 +31,7 @@ PATIENT = build_rudderstack_sync_assets(
 @pytest.fixture(autouse=True)
 def connections(server: LocalRudderStack) -> None:
     for name in NAMES:
-        server.add_connection(name, script=ENDLESS)
+        server.add_connection(name, script=NEVER_ENDS)
 
 
 def job_of(step: dg.AssetsDefinition, rudderstack: RudderStackResource) -> dg.JobDefinition:
@@ -49,12 +49,12 @@ def interrupt() -> None:
 
 @pytest.fixture
 def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    """A Dagster instance that may be read while a run writes."""
+    """A Dagster instance that a thread may read while a run writes."""
     return stored_instance
 
 
-def all_run(instance: dg.DagsterInstance) -> Callable[[], bool]:
-    """Return whether all syncs are running and recorded."""
+def all_are_running(instance: dg.DagsterInstance) -> Callable[[], bool]:
+    """Return the condition that all syncs are running and recorded."""
 
     def condition() -> bool:
         return record_kinds(instance).count("waiting") == len(NAMES)
@@ -63,7 +63,7 @@ def all_run(instance: dg.DagsterInstance) -> Callable[[], bool]:
 
 
 def cancel(instance: dg.DagsterInstance) -> None:
-    """Cancel the only run, as the UI does: mark it, then interrupt its process."""
+    """Cancel the only run as the UI does: set its status, then interrupt its process."""
     (run,) = instance.get_runs()
     instance.report_run_canceling(run)
     interrupt()
@@ -72,7 +72,7 @@ def cancel(instance: dg.DagsterInstance) -> None:
 def execute(
     step: dg.AssetsDefinition, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> dg.DagsterRun:
-    """Run a step until the interrupt ends it, and return the run as it is then."""
+    """Run a step until the interrupt ends it, and return the stored run."""
     execute_job(job_of(step, rudderstack), instance)
     (run,) = instance.get_runs()
     return run
@@ -83,21 +83,21 @@ def execute_job(job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
         job.execute_in_process(instance=instance, raise_on_error=False)
 
 
-@pytest.mark.parametrize("step", [STEP, PATIENT], ids=["no retries", "retries"])
-def test_a_canceled_run_stops_all(
+@pytest.mark.parametrize("step", [STEP, STEP_WITH_RETRIES], ids=["no_retries", "retries"])
+def test_interrupt__run_canceled(
     server: LocalRudderStack, instance: dg.DagsterInstance, step: dg.AssetsDefinition
 ) -> None:
-    """A person's cancel stops each of our syncs, once; no retry starts them again."""
-    with when(all_run(instance), lambda: cancel(instance)):
+    """If a run is canceled, each of its syncs is stopped once, and no retry starts it again."""
+    with when(all_are_running(instance), lambda: cancel(instance)):
         run = execute(step, resource_of(server), instance)
 
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert sorted(request.connection_id or "" for request in server.stops()) == NAMES
     assert not any(sync.running for sync in server.syncs())
     assert len(server.starts()) == len(NAMES)
-    told = [line for line in log_lines(instance, run.run_id) if "Interrupted" in line]
-    assert len(told) == len(NAMES)
-    assert all("RudderStack was asked to stop it" in line for line in told)
+    lines = [line for line in log_lines(instance, run.run_id) if "Interrupted" in line]
+    assert len(lines) == len(NAMES)
+    assert all("RudderStack was asked to stop it" in line for line in lines)
     for name in NAMES:
         (record,) = instance.fetch_observations(dg.AssetKey(name), limit=10).records
         assert record.asset_observation is not None
@@ -105,11 +105,9 @@ def test_a_canceled_run_stops_all(
         assert text.endswith(f"of connection {name} was stopped, since the run was canceled.")
 
 
-def test_an_evicted_worker_leaves_all_running(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """An interrupt that nobody asked for leaves the syncs to the retry of the run."""
-    with when(all_run(instance), interrupt):
+def test_interrupt__worker_evicted(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """If the run was not canceled, an interrupt leaves its syncs running for a retry."""
+    with when(all_are_running(instance), interrupt):
         run = execute(STEP, resource_of(server), instance)
 
     assert run.status is not dg.DagsterRunStatus.SUCCESS
@@ -117,50 +115,50 @@ def test_an_evicted_worker_leaves_all_running(
     assert all(sync.running for sync in server.syncs())
 
 
-def test_stop_on_termination_always(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """With stop_on_termination 'always' any interrupt stops them."""
-    with when(all_run(instance), interrupt):
+def test_interrupt__stop_on_termination_always(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """With `stop_on_termination="always"`, every interrupt stops the syncs of the step."""
+    with when(all_are_running(instance), interrupt):
         execute(STEP, resource_of(server, stop_on_termination="always"), instance)
 
     assert len(server.stops()) == len(NAMES)
 
 
-def test_what_others_started_is_not_stopped(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """Syncs that the step waits for but did not start go on."""
+def test_interrupt__attached_sync(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """If a run is canceled, a sync that it attached to is left running."""
     server.start_sync("c0", origin="dashboard")
-    ours = set(NAMES) - {"c0"}
+    started_by_the_step = set(NAMES) - {"c0"}
 
-    with when(all_run(instance), lambda: cancel(instance)):
+    with when(all_are_running(instance), lambda: cancel(instance)):
         execute(STEP, resource_of(server, on_running_sync="attach"), instance)
 
-    assert {request.connection_id for request in server.stops()} <= ours
+    assert {request.connection_id for request in server.stops()} <= started_by_the_step
     assert all(sync.running for sync in server.syncs("c0"))
 
 
-# --- while Dagster stores an event: it then drops the step without a word
+# --- an interrupt while Dagster stores an event: Dagster then drops the step without an error
 
 
 class WhenStored(logging.Handler):
-    """Does something, once, while Dagster stores a materialization."""
+    """Does something, once, while Dagster stores the first materialization."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         super().__init__()
         self._acts = [act]
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Act when the event comes."""
+        """Act if the log line is that of a materialization."""
         if "Materialized value" in record.getMessage() and self._acts:
             self._acts.pop()()
 
 
 def job_with(handler: logging.Handler, rudderstack: RudderStackResource) -> dg.JobDefinition:
-    """Return the job, with a handler of its events."""
+    """Return a job whose log lines go to a handler."""
 
     @dg.logger
     def events(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("events", logging.DEBUG)  # noqa: LOG001 - one of its own
+        logger = logging.Logger("events", logging.DEBUG)  # noqa: LOG001 - not shared with other tests
         logger.addHandler(handler)
         return logger
 
@@ -174,17 +172,17 @@ def job_with(handler: logging.Handler, rudderstack: RudderStackResource) -> dg.J
 
 
 def join_monitor() -> None:
-    """Wait for what goes on after a step was dropped."""
+    """Wait until the interrupt monitor has handled a dropped step."""
     for thread in threading.enumerate():
         if thread.name == "rudderstack-interrupts":
             thread.join(30)
 
 
 @pytest.mark.parametrize("canceled", [True, False], ids=["canceled", "evicted"])
-def test_a_dropped_step(
+def test_dropped_step(
     server: LocalRudderStack, instance: dg.DagsterInstance, canceled: bool
 ) -> None:
-    """A step that is interrupted while it stands still does what it would have done otherwise."""
+    """An interrupt while Dagster stores an event stops the syncs only if the run was canceled."""
     server.set_script("c0", SyncScript(duration_seconds=0.5))
     act = (lambda: cancel(instance)) if canceled else interrupt
 
@@ -194,13 +192,13 @@ def test_a_dropped_step(
     stopped = {request.connection_id or "" for request in server.stops()}
     assert stopped == (set(NAMES[1:]) if canceled else set())
     (run,) = instance.get_runs()
-    told = [line for line in log_lines(instance, run.run_id) if "Interrupted" in line]
-    assert len(told) == len(NAMES) - 1
+    lines = [line for line in log_lines(instance, run.run_id) if "Interrupted" in line]
+    assert len(lines) == len(NAMES) - 1
 
 
 @pytest.mark.processes
-def test_a_dropped_step_in_a_process_that_ends(server: LocalRudderStack, tmp_path: Path) -> None:
-    """The process does not end before the syncs of its dropped step are stopped."""
+def test_dropped_step__end_of_process(server: LocalRudderStack, tmp_path: Path) -> None:
+    """A process does not end before the syncs of its dropped step are stopped."""
     server.set_script("c0", SyncScript(duration_seconds=0.5))
     script = """
         import os
@@ -214,7 +212,7 @@ def test_a_dropped_step_in_a_process_that_ends(server: LocalRudderStack, tmp_pat
         with dg.DagsterInstance.get() as instance:
             handler = tests.WhenStored(lambda: tests.cancel(instance))
             tests.execute_job(tests.job_with(handler, rudderstack), instance)
-        print("at the end")
+        print("last line of the script")
     """
 
     process = subprocess.run(
@@ -226,5 +224,5 @@ def test_a_dropped_step_in_a_process_that_ends(server: LocalRudderStack, tmp_pat
         check=False,
     )
 
-    assert process.stdout.endswith("at the end\n"), process.stderr
+    assert process.stdout.endswith("last line of the script\n"), process.stderr
     assert {request.connection_id for request in server.stops()} == set(NAMES[1:])

@@ -1,4 +1,4 @@
-"""What the tests of many syncs and of the sensor share: a quick resource, and eyes for a run."""
+"""What the tests of steps share: a resource that polls quickly, and functions that read a run."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ Result = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 
 def resource_of(server: LocalRudderStack, **settings: object) -> RudderStackResource:
-    """Return a resource that looks every 50 ms, and not for ever, with further settings."""
+    """Return a resource that polls every 50 ms and times out after 2 minutes."""
     return RudderStackResource(
         **{  # type: ignore[arg-type]
             "access_token": server.access_token,
@@ -33,7 +33,7 @@ def run(
     instance: dg.DagsterInstance,
     **options: object,
 ) -> dg.ExecuteInProcessResult:
-    """Materialize assets; a failed run is a result, too."""
+    """Materialize assets, and return the result even if the run failed."""
     resources = {"rudderstack": rudderstack}
     return dg.materialize(
         assets,
@@ -45,7 +45,7 @@ def run(
 
 
 def materialized(result: Result) -> list[str]:
-    """Return the assets that a run materialized, in that order."""
+    """Return the assets that a run materialized, in order."""
     return [
         event.materialization.asset_key.to_user_string()
         for event in result.get_asset_materialization_events()
@@ -53,7 +53,7 @@ def materialized(result: Result) -> list[str]:
 
 
 def checks(result: Result) -> dict[str, bool]:
-    """Return which assets' checks a run evaluated, and how they came out."""
+    """Return, for each asset whose check a run evaluated, whether the check passed."""
     return {
         each.asset_key.to_user_string(): each.passed
         for each in result.get_asset_check_evaluations()
@@ -61,7 +61,7 @@ def checks(result: Result) -> dict[str, bool]:
 
 
 def sync_ids(result: Result) -> list[object]:
-    """Return the syncs that a run reported."""
+    """Return the ids of the syncs that a run reported."""
     return [
         event.materialization.metadata[MetadataKey.SYNC_ID].value
         for event in result.get_asset_materialization_events()
@@ -70,7 +70,7 @@ def sync_ids(result: Result) -> list[object]:
 
 
 def failure(result: Result) -> str:
-    """Return what the only failed step of a run says."""
+    """Return the message of the only failed step of a run."""
     (event,) = (event for event in result.all_events if event.is_step_failure)
     data = event.step_failure_data.user_failure_data
     return (data.description or "") if data else str(event.step_failure_data.error)
@@ -84,7 +84,7 @@ def failure_metadata(result: Result) -> dict[str, dg.MetadataValue]:
 
 
 def log_lines(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """Return what the syncs of a run told its log."""
+    """Return the lines in the log of a run that are not Dagster's events."""
     return [
         entry.user_message for entry in instance.all_logs(run_id) if entry.dagster_event is None
     ]
@@ -97,7 +97,7 @@ def records(instance: dg.DagsterInstance, run_id: str | None = None) -> list[Syn
 
 
 def record_kinds(instance: dg.DagsterInstance) -> list[str]:
-    """Return what all records of all runs say, the oldest first."""
+    """Return the kinds of the records of all runs, the oldest first."""
     return [record.kind.value for record in records(instance)]
 
 
@@ -105,28 +105,28 @@ def record_kinds(instance: dg.DagsterInstance) -> list[str]:
 def when(condition: Callable[[], bool], action: Callable[[], object]) -> Iterator[None]:
     """Do something, in another thread, as soon as a condition holds inside the block.
 
-    It must hold before the block is left. An instance that it looks at is a stored one: one in
-    memory cannot be read by a thread while another writes.
+    Fails if the condition does not hold before the end of the block. If it reads a Dagster
+    instance, use `stored_instance`: no thread can read an instance in memory while another writes.
     """
-    left = threading.Event()
-    done: list[bool] = []
+    is_block_over = threading.Event()
+    held: list[bool] = []
 
-    def watch() -> None:
-        while not left.is_set():
+    def wait_and_act() -> None:
+        while not is_block_over.is_set():
             if condition():
-                done.append(True)
+                held.append(True)
                 action()
                 return
-            left.wait(0.02)
+            is_block_over.wait(0.02)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
     try:
         yield
     finally:
-        left.set()
-        watcher.join()
-    assert done, "The condition never held"
+        is_block_over.set()
+        thread.join()
+    assert held, "The condition never held"
 
 
 def count(instance: dg.DagsterInstance, key: str) -> int:
