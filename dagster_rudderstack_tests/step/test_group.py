@@ -1,5 +1,4 @@
-"""Many connections in one step: all at once, each reported when it ends, each failing for
-itself."""
+"""Many connections in one step: all sync at once, and each is reported by itself."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,13 +28,13 @@ from dagster_rudderstack_tests.step.world import (
     when,
 )
 
-BRIEF = SyncScript(duration_seconds=0.1, rows_total=10)
-BROKEN = SyncScript(status="failed", error="no such table")
+SHORT = SyncScript(duration_seconds=0.1, rows_total=10)
+FAILING = SyncScript(status="failed", error="no such table")
 RETRY = dg.RetryPolicy(max_retries=1)
 
 
 def group(*names: str, **options: object) -> dg.AssetsDefinition:
-    """Return a step for connections, each with an asset of the same name."""
+    """Return a step that syncs connections, each to an asset of the same name."""
     return build_rudderstack_sync_assets(
         connections={name: name for name in names},
         name="activation",
@@ -43,25 +42,25 @@ def group(*names: str, **options: object) -> dg.AssetsDefinition:
     )
 
 
-def add(server: LocalRudderStack, *names: str, script: SyncScript = BRIEF) -> None:
+def add(server: LocalRudderStack, *names: str, script: SyncScript = SHORT) -> None:
     for name in names:
         server.add_connection(name, script=script)
 
 
 def starts(server: LocalRudderStack) -> dict[str, int]:
-    """Return how often each connection was started."""
+    """Return how often a sync of each connection was started."""
     counts: dict[str, int] = {}
     for request in server.starts():
         counts[request.connection_id or ""] = counts.get(request.connection_id or "", 0) + 1
     return counts
 
 
-# --- the good case
+# --- successful syncs
 
 
-def test_all_run_at_once(stored_instance: dg.DagsterInstance) -> None:
-    """Twenty syncs, none of which ends before all have started, end in one step: each was started
-    once, over a few kept-alive connections."""
+def test_step__syncs_at_once(stored_instance: dg.DagsterInstance) -> None:
+    """A step runs 20 syncs at once, starts each of them once, and opens at most 16 network
+    connections."""
     names = [f"c{number}" for number in range(20)]
     clock = ManualClock()
     with LocalRudderStack(clock=clock) as server:
@@ -77,11 +76,11 @@ def test_all_run_at_once(stored_instance: dg.DagsterInstance) -> None:
         assert server.peak_concurrency <= 16
 
 
-def test_in_memory_there_is_one_thread(
+def test_step__one_thread_in_memory(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """With Dagster's storage in memory, which threads cannot share, the step's own thread asks for
-    all syncs, which run at once all the same."""
+    """If Dagster's storage is in memory, which threads cannot share, one thread makes all requests,
+    and the syncs still run at once."""
     names = [f"c{number}" for number in range(20)]
     add(server, *names, script=SyncScript(duration_seconds=1))
 
@@ -93,8 +92,8 @@ def test_in_memory_there_is_one_thread(
     assert max(sync.started_at for sync in syncs) < min(sync.finished_at or 0 for sync in syncs)
 
 
-def test_each_is_reported_when_it_ends(stored_instance: dg.DagsterInstance) -> None:
-    """A quick sync is materialized while a slow one runs, which ends only after that."""
+def test_step__reports_each_sync_when_it_ends(stored_instance: dg.DagsterInstance) -> None:
+    """A quick sync is materialized while a slow one is still running."""
     instance = stored_instance
     clock = ManualClock()
     with LocalRudderStack(clock=clock) as server:
@@ -107,10 +106,10 @@ def test_each_is_reported_when_it_ends(stored_instance: dg.DagsterInstance) -> N
     assert checks(result) == {"quick": False, "slow": True}
 
 
-def test_metadata_is_that_of_a_single_sync(
+def test_metadata(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A materialization of a group carries the same facts as that of one connection's asset."""
+    """Each materialization of a group has the metadata of its own sync."""
     add(server, "crm", "ads")
 
     result = run([group("crm", "ads", sync_type="full")], rudderstack, instance)
@@ -129,7 +128,7 @@ def test_metadata_is_that_of_a_single_sync(
 def test_run_config(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A run's sync type holds for all of its syncs."""
+    """The sync type in the run config is that of all syncs of the run."""
     add(server, "crm", "ads")
     config = dg.RunConfig(ops={"activation": RudderStackSyncConfig(sync_type="full")})
 
@@ -141,32 +140,32 @@ def test_run_config(
 def test_selection(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """Only what is selected is synced, and only selected checks are evaluated."""
+    """Only selected assets are synced, and only selected checks are evaluated."""
     add(server, "crm", "ads", "mail")
     step = group("crm", "ads", "mail")
     ads_check = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("ads"), "rejected_rows"))
 
-    some = run([step], rudderstack, instance, selection=["crm", "ads"])
-    unchecked = run(
+    two_assets = run([step], rudderstack, instance, selection=["crm", "ads"])
+    without_checks = run(
         [step], rudderstack, instance, selection=dg.AssetSelection.assets("crm").without_checks()
     )
 
-    assert sorted(materialized(some)) == ["ads", "crm"]
-    assert materialized(unchecked) == ["crm"]
-    assert checks(unchecked) == {}
+    assert sorted(materialized(two_assets)) == ["ads", "crm"]
+    assert materialized(without_checks) == ["crm"]
+    assert checks(without_checks) == {}
     assert starts(server) == {"crm": 2, "ads": 1}
 
-    alone = run([step], rudderstack, instance, selection=ads_check)
+    only_check = run([step], rudderstack, instance, selection=ads_check)
 
-    assert materialized(alone) == []
-    assert checks(alone) == {"ads": True}
+    assert materialized(only_check) == []
+    assert checks(only_check) == {"ads": True}
     assert starts(server) == {"crm": 2, "ads": 1}
 
 
 def test_partitions(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A partitioned run materializes its partition of each asset."""
+    """A run of a partition materializes that partition of each asset."""
     add(server, "crm", "ads")
     days = dg.StaticPartitionsDefinition(["monday", "tuesday"])
 
@@ -179,7 +178,7 @@ def test_partitions(
 
 
 def test_direct_invocation(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """The step can be called in a test, with a context and no run."""
+    """A user's test can call the step with a context, without a run."""
     add(server, "crm", "ads")
 
     with dg.build_asset_context(resources={"rudderstack": rudderstack}) as context:
@@ -193,68 +192,70 @@ def test_direct_invocation(server: LocalRudderStack, rudderstack: RudderStackRes
 # --- failures
 
 
-def test_failures_are_named_at_the_end(
+def test_failures__message_and_table(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """The others stay materialized, and one failure names those that failed and why."""
+    """The failure of the step names each failed sync with its reason. The other syncs are
+    materialized."""
     add(server, "a", "b", "c")
-    add(server, "broken", script=BROKEN)
+    add(server, "failing", script=FAILING)
     server.add_connection("off", enabled=False)
 
-    result = run([group("a", "broken", "b", "off", "gone", "c")], rudderstack, instance)
+    result = run([group("a", "failing", "b", "off", "gone", "c")], rudderstack, instance)
 
     assert not result.success
     assert sorted(materialized(result)) == ["a", "b", "c"]
     text = failure(result)
     assert text.startswith("3 of 6 syncs failed. The other 3 are not affected.\n")
-    (sync,) = server.syncs("broken")
-    assert f"- broken (connection broken): Sync {sync.id} of connection broken failed" in text
+    (sync,) = server.syncs("failing")
+    assert f"- failing (connection failing): Sync {sync.id} of connection failing failed" in text
     assert "no such table" in text
     assert "- off (connection off): Connection off is disabled" in text
     assert "- gone (connection gone): RudderStack answered 404" in text
     table = failure_metadata(result)[MetadataKey.FAILED_SYNCS]
     assert isinstance(table, dg.TableMetadataValue)
     records = {record.data["asset"]: record.data for record in table.records}
-    assert records.keys() == {"broken", "off", "gone"}
-    assert records["broken"]["sync"] == sync.id
-    assert records["broken"]["status"] == "failed"
+    assert records.keys() == {"failing", "off", "gone"}
+    assert records["failing"]["sync"] == sync.id
+    assert records["failing"]["status"] == "failed"
 
 
-def test_a_failure_is_on_the_page_of_its_asset(
+def test_failures__observation(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """The failed sync is an observation of its own asset, with reason and facts."""
+    """A failed sync is an observation of its asset, with RudderStack's reason and the status."""
     add(server, "good")
-    add(server, "broken", script=BROKEN)
+    add(server, "failing", script=FAILING)
 
-    run([group("good", "broken")], rudderstack, instance)
+    run([group("good", "failing")], rudderstack, instance)
 
-    (record,) = instance.fetch_observations(dg.AssetKey("broken"), limit=1).records
+    (record,) = instance.fetch_observations(dg.AssetKey("failing"), limit=1).records
     assert record.asset_observation is not None
     assert "no such table" in (record.asset_observation.description or "")
     assert record.asset_observation.metadata[MetadataKey.STATUS].value == "failed"
 
 
-def test_one_that_fails_reads_like_a_single_sync(
+def test_failures__one_selected(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """If a single connection is selected, the failure is that of the sync, with its metadata."""
-    add(server, "broken", script=BROKEN)
+    """If one connection is selected, the failure of the step is that of its sync, with its
+    metadata."""
+    add(server, "failing", script=FAILING)
     add(server, "good")
 
-    result = run([group("broken", "good")], rudderstack, instance, selection=["broken"])
+    result = run([group("failing", "good")], rudderstack, instance, selection=["failing"])
 
-    (sync,) = server.syncs("broken")
-    assert failure(result).startswith(f"Sync {sync.id} of connection broken failed")
+    (sync,) = server.syncs("failing")
+    assert failure(result).startswith(f"Sync {sync.id} of connection failing failed")
     assert failure_metadata(result)[MetadataKey.SYNC_ID].value == sync.id
 
 
-def test_many_failures_fit_in_a_message(
+def test_failures__fifty(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """Of fifty failures all are named and the first thirty explained."""
+    """The message names all 50 failed syncs, and gives the reason of the first 30."""
     names = [f"c{number:03}" for number in range(50)]
-    add(server, *names, script=BROKEN)
+    add(server, *names, script=FAILING)
 
     result = run([group(*names)], rudderstack, instance)
 
@@ -265,10 +266,11 @@ def test_many_failures_fit_in_a_message(
     assert all(name in failure(result) for name in names)
 
 
-def test_disabled_connections_can_be_skipped(
+def test_disabled_connection__skipped(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A skipped connection is not materialized, and the others are."""
+    """With `on_disabled="skip"`, a disabled connection is not materialized, and the step
+    succeeds."""
     add(server, "crm")
     server.add_connection("off", enabled=False)
 
@@ -278,10 +280,10 @@ def test_disabled_connections_can_be_skipped(
     assert materialized(result) == ["crm"]
 
 
-def test_a_blocking_check_fails_the_step(
+def test_blocking_check__fails_the_step(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A blocking check that fails holds back what is downstream of its asset."""
+    """A blocking check that fails also fails the step, after all syncs are materialized."""
     add(server, "good")
     add(server, "bad", script=SyncScript(rows_total=5, rows_failed=5))
     check = RejectedRowsCheck(severity="ERROR", blocking=True)
@@ -295,12 +297,12 @@ def test_a_blocking_check_fails_the_step(
 # --- retries
 
 
-def test_step_retry_runs_what_is_not_done(
+def test_step_retry__failed_sync(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A retry of the step starts the failed sync only; what is downstream of all then runs."""
+    """A retry of the step starts only the failed sync again, and then the downstream asset runs."""
     add(server, "a", "b", "c")
-    server.script_next("b", BROKEN)
+    server.script_next("b", FAILING)
     ran: list[str] = []
 
     @dg.asset(deps=["a"])
@@ -316,14 +318,14 @@ def test_step_retry_runs_what_is_not_done(
     assert ran == ["after_a"]
 
 
-def test_step_retry_does_not_forget_a_blocking_check(
+def test_step_retry__blocking_check(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A retry that another sync asked for tells again, without a sync or a materialization, that a
-    blocking check has failed: what is downstream is held back."""
+    """A retry because of another sync does not sync or materialize an asset whose blocking check
+    failed, and its downstream asset does not run."""
     add(server, "bad", script=SyncScript(rows_total=10, rows_failed=5))
     add(server, "b")
-    server.script_next("b", BROKEN)
+    server.script_next("b", FAILING)
     ran: list[str] = []
 
     @dg.asset(deps=["bad"])
@@ -341,14 +343,14 @@ def test_step_retry_does_not_forget_a_blocking_check(
     assert checks(result) == {"b": True, "bad": False}
 
 
-def test_step_retry_evaluates_the_check_that_was_cut_off(
+def test_step_retry__check_not_evaluated(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """If a step ends between a materialization and its check, the retry evaluates the check."""
+    """If a step fails between a materialization and its check, the retry evaluates the check."""
     add(server, "bad", script=SyncScript(rows_total=10, rows_failed=5))
     attempts: list[int] = []
 
-    def cut_off(
+    def fail_before_check(
         context: dg.AssetExecutionContext,
         _: RudderStackResource,
         sync: Callable[[], Iterator[Any]],
@@ -357,10 +359,10 @@ def test_step_retry_evaluates_the_check_that_was_cut_off(
         for event in sync():
             yield event
             if attempts == [0]:
-                raise RuntimeError("The end of the worker.")
+                raise RuntimeError("The worker failed.")
 
     check = RejectedRowsCheck(severity="ERROR", blocking=True)
-    step = group("bad", rejected_rows_check=check, retry_policy=RETRY, execute=cut_off)
+    step = group("bad", rejected_rows_check=check, retry_policy=RETRY, execute=fail_before_check)
     result = run([step], rudderstack, instance)
 
     assert attempts == [0, 1]
@@ -370,10 +372,9 @@ def test_step_retry_evaluates_the_check_that_was_cut_off(
     assert checks(result) == {"bad": False}
 
 
-def test_step_retry_resumes_what_runs(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """A sync that the first try lost sight of is taken up by the second, not started again."""
+def test_step_retry__running_sync(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """If the polls of a running sync failed, the retry resumes the sync and does not start it
+    again."""
     add(server, "a", "b", script=SyncScript(duration_seconds=1))
     server.add_fault(Fault("status", operation="get_sync", connection_id="b"))
     rudderstack = resource_of(server, outage_tolerance_seconds=0)
@@ -391,14 +392,14 @@ def test_step_retry_resumes_what_runs(
     assert origins == {"a": "started", "b": "resumed"}
 
 
-def test_what_a_retry_cannot_mend_is_not_tried_again(
+def test_step_retry__stopped_sync(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """The retry that one failure asks for does not start a sync that a person has stopped."""
+    """A retry because of a failed sync does not start again a sync that someone stopped."""
     stopped = SyncScript(status="aborted", duration_seconds=0.1)
     add(server, "a")
     add(server, "stopped", script=stopped)
-    server.script_next("a", BROKEN)
+    server.script_next("a", FAILING)
 
     result = run([group("a", "stopped", retry_policy=RETRY)], rudderstack, instance)
 
@@ -408,10 +409,10 @@ def test_what_a_retry_cannot_mend_is_not_tried_again(
     assert "was stopped" in failure(result)
 
 
-def test_no_retry_if_it_can_mend_nothing(
+def test_step_retry__permanent_failures(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """If no failure can be mended by a retry, the step's RetryPolicy is not asked."""
+    """If a retry can fix none of the failures, the step is not retried, despite its RetryPolicy."""
     add(server, "a")
     server.add_connection("off", enabled=False)
 
@@ -422,11 +423,11 @@ def test_no_retry_if_it_can_mend_nothing(
     assert starts(server) == {"a": 1}
 
 
-# --- politeness and logs
+# --- limits of requests, and logs
 
 
-def test_a_429_slows_all_down(instance: dg.DagsterInstance) -> None:
-    """After a 429 to one sync, no other sync of the process asks until the wait is over."""
+def test_rate_limit__pauses_all_syncs(instance: dg.DagsterInstance) -> None:
+    """After a 429 to one sync, no sync of the process sends a request until the pause is over."""
     names = [f"c{number}" for number in range(8)]
     with LocalRudderStack() as server:
         add(server, *names, script=SyncScript(duration_seconds=0.5))
@@ -437,13 +438,13 @@ def test_a_429_slows_all_down(instance: dg.DagsterInstance) -> None:
         requests = server.requests
     assert result.success
     (refused,) = (request for request in requests if request.status == 429)
-    # Those that were under way when the answer came are not held back.
+    # Requests that were already sent when the 429 came do not count.
     after = [r for r in requests if 0.3 < r.monotonic - refused.monotonic < 0.9]
     assert after == []
 
 
-def test_concurrency_is_settable(stored_instance: dg.DagsterInstance) -> None:
-    """No more requests are under way at once than the resource admits, for all syncs together."""
+def test_max_concurrent_requests(stored_instance: dg.DagsterInstance) -> None:
+    """All syncs together make at most `max_concurrent_requests` requests at once."""
     names = [f"c{number}" for number in range(10)]
     with LocalRudderStack(latency_seconds=0.02) as server:
         add(server, *names)
@@ -454,8 +455,8 @@ def test_concurrency_is_settable(stored_instance: dg.DagsterInstance) -> None:
         assert server.tcp_connections <= 3
 
 
-def test_rate_is_settable(stored_instance: dg.DagsterInstance) -> None:
-    """No more requests per second are sent than the resource admits, for all syncs together."""
+def test_max_requests_per_second(stored_instance: dg.DagsterInstance) -> None:
+    """All syncs together send at most `max_requests_per_second` requests per second."""
     names = [f"c{number}" for number in range(10)]
     with LocalRudderStack() as server:
         add(server, *names)
@@ -464,16 +465,16 @@ def test_rate_is_settable(stored_instance: dg.DagsterInstance) -> None:
 
         times = [request.monotonic for request in server.requests]
     assert len(times) >= 3 * len(names)
-    # A bit less: what a request takes to arrive varies.
+    # A bit less, since the time that a request takes to arrive varies.
     assert times[-1] - times[0] > (len(times) - 1) / 25 - 0.2
 
 
 def test_log(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """Each line says whose it is; at the end a table tells all, those that failed first."""
+    """Each log line names its sync. The last one is a table of all syncs, failed ones first."""
     add(server, "crm", script=SyncScript(duration_seconds=0.3, rows_total=1234, rows_failed=4))
-    add(server, "ads", script=BROKEN)
+    add(server, "ads", script=FAILING)
 
     result = run([group("crm", "ads")], rudderstack, instance)
 
@@ -481,8 +482,8 @@ def test_log(
     syncs = {sync.connection_id: sync.id for sync in server.syncs()}
     messages = [entry.message for entry in instance.all_logs(result.run_id)]
     assert f"Started sync {syncs['crm']} of connection crm." in messages
-    told = [line for line in lines if line.startswith(f"crm: Sync {syncs['crm']}: ")]
-    assert told[-1].startswith(
+    of_crm = [line for line in lines if line.startswith(f"crm: Sync {syncs['crm']}: ")]
+    assert of_crm[-1].startswith(
         f"crm: Sync {syncs['crm']}: succeeded (1,230 rows delivered, 4 rows rejected, 100 %"
     )
     table = lines[-1].splitlines()
@@ -493,10 +494,8 @@ def test_log(
     assert table[3].split()[:6] == ["crm", "crm", syncs["crm"], "succeeded", "1,230", "4"]
 
 
-def test_a_setting_that_cannot_be_right_is_not_retried(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """What the step finds out before it syncs fails it once."""
+def test_invalid_setting(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """An invalid setting of the resource fails the step without a request and without a retry."""
     add(server, "crm")
     step = group("crm", retry_policy=dg.RetryPolicy(max_retries=2))
 
@@ -512,14 +511,14 @@ def test_a_setting_that_cannot_be_right_is_not_retried(
 
 @dg.asset(deps=["a"])
 def after_a() -> None:
-    """Something downstream of one of the syncs."""
+    """An asset downstream of one of the syncs."""
 
 
 BLOCKING = RejectedRowsCheck(severity="ERROR", blocking=True)
 
 
 def everything() -> dg.JobDefinition:
-    """Return a job of three syncs and an asset downstream of one of them."""
+    """Return a job of 3 syncs and an asset downstream of one of them."""
     rudderstack = RudderStackResource(
         access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
         api_url=dg.EnvVar("RUDDERSTACK_API_URL"),
@@ -535,7 +534,7 @@ def everything() -> dg.JobDefinition:
 
 @pytest.fixture
 def location(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> LocalRudderStack:
-    """The server whose address the job finds in its environment."""
+    """A server with 3 connections. The job reads its address from environment variables."""
     monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
     monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
     add(server, "a", "b", "c")
@@ -554,12 +553,12 @@ def execute(
         return result
 
 
-def test_reexecution_from_failure(
+def test_reexecution__from_failure(
     location: LocalRudderStack, stored_instance: dg.DagsterInstance
 ) -> None:
-    """A re-execution from failure syncs what is not done, reports again what is, so that what is
-    downstream of it runs."""
-    location.script_next("b", BROKEN)
+    """A re-execution from failure starts only the failed sync, reports the other syncs again, and
+    runs the downstream asset."""
+    location.script_next("b", FAILING)
     first = execute(stored_instance)
     again = dg.ReexecutionOptions.from_failure(first.run_id, stored_instance)
 
@@ -573,13 +572,13 @@ def test_reexecution_from_failure(
     assert set(sync_ids(first)) < set(sync_ids(second))
 
 
-def test_reexecution_of_a_reexecution(
+def test_reexecution__of_a_reexecution(
     location: LocalRudderStack, stored_instance: dg.DagsterInstance
 ) -> None:
-    """What was done by the first of three runs is not done by the third."""
-    location.script_next("b", BROKEN, BROKEN)
+    """A sync that succeeded in the first of 3 runs is not started by the third."""
+    location.script_next("b", FAILING, FAILING)
     first = execute(stored_instance)
-    # As the UI and the daemon make it: by tags, with all steps of the job.
+    # The UI and the daemon re-execute like this: with tags, and with all steps of the job.
     again = dg.ReexecutionOptions(parent_run_id=first.run_id)
     second = execute(stored_instance, again, is_resume_retry="true")
     third = execute(
@@ -593,10 +592,10 @@ def test_reexecution_of_a_reexecution(
     assert starts(location) == {"a": 1, "b": 3, "c": 1}
 
 
-def test_reexecution_of_a_good_run(
+def test_reexecution__of_a_successful_run(
     location: LocalRudderStack, stored_instance: dg.DagsterInstance
 ) -> None:
-    """Who re-executes a run that succeeded gets all syncs again."""
+    """A re-execution of a run that succeeded starts all syncs again."""
     first = execute(stored_instance)
 
     second = execute(stored_instance, dg.ReexecutionOptions(parent_run_id=first.run_id))
@@ -606,11 +605,10 @@ def test_reexecution_of_a_good_run(
     assert starts(location) == {"a": 2, "b": 2, "c": 2}
 
 
-def test_reexecution_after_a_blocking_check(
+def test_reexecution__after_a_blocking_check(
     location: LocalRudderStack, stored_instance: dg.DagsterInstance
 ) -> None:
-    """A sync whose blocking check failed is not done: a re-execution from failure syncs it
-    again."""
+    """A re-execution from failure starts a sync again if its blocking check failed."""
     location.script_next("a", SyncScript(rows_total=3, rows_failed=1))
     first = execute(stored_instance)
     again = dg.ReexecutionOptions.from_failure(first.run_id, stored_instance)
@@ -622,24 +620,25 @@ def test_reexecution_after_a_blocking_check(
     assert starts(location) == {"a": 2, "b": 1, "c": 1}
 
 
-def test_an_unrelated_run_starts_anew(
+def test_unrelated_run__starts_all_syncs(
     location: LocalRudderStack, stored_instance: dg.DagsterInstance
 ) -> None:
-    """A later run takes up nothing of a failed one."""
-    location.script_next("b", BROKEN)
+    """A later run that is not a re-execution starts all syncs, though an earlier run failed."""
+    location.script_next("b", FAILING)
     execute(stored_instance)
 
     assert execute(stored_instance).success
     assert starts(location) == {"a": 2, "b": 2, "c": 2}
 
 
-# --- a body of the user's own
+# --- the user's own code
 
 
 def test_execute(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A body of the user's own does as it likes around the syncs; a check alone calls nothing."""
+    """The user's `execute` function runs code around the syncs. It is not called for a check
+    alone."""
     add(server, "crm", "ads")
     seen: list[object] = []
 
@@ -663,7 +662,7 @@ def test_execute(
     assert log_lines(instance, result.run_id)[-1] == "All is done."
 
 
-# --- what cannot be right
+# --- definitions
 
 
 @pytest.mark.parametrize(
@@ -678,16 +677,16 @@ def test_execute(
         ({"connections": {"a": "x"}, "on_running_sync": "stop"}, "on_running_sync 'stop'"),
     ],
 )
-def test_bad_input(options: dict[str, object], message: str) -> None:
-    """What cannot be right fails while definitions load, and the message names it."""
+def test_invalid_options(options: dict[str, object], message: str) -> None:
+    """An invalid option fails while definitions load, and the message names it."""
     with pytest.raises(InvalidSettingError) as caught:
         build_rudderstack_sync_assets(name="x", **options)  # type: ignore[arg-type]
 
     assert message in str(caught.value)
 
 
-def test_specs_are_passed_through() -> None:
-    """What a spec carries is kept; the connection is in its metadata."""
+def test_specs() -> None:
+    """The attributes of a spec are kept, and its metadata gets the connection id."""
     spec = dg.AssetSpec("crm", group_name="activation", owners=["team:x"], deps=["customers"])
 
     step = build_rudderstack_sync_assets(connections={"c1": spec}, name="x", pool="p")
