@@ -1,4 +1,4 @@
-"""Deferred syncs: a step starts them, a sensor reports how they end, and no worker waits."""
+"""Deferred syncs: a step starts a sync and ends, and the polling sensor reports the result."""
 
 import json
 import time
@@ -25,9 +25,9 @@ from dagster_rudderstack_tests.sensor.world import (
     connect,
     materializations,
     sync_ids,
-    told,
     world,
 )
+from dagster_rudderstack_tests.sensor.world import told as events_of
 from dagster_rudderstack_tests.step.world import (
     failure,
     failure_metadata,
@@ -40,13 +40,13 @@ CRM = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", wait=Fa
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The server's clock: a sync runs until a test moves it on."""
+    """The server's clock: a sync runs until the test advances it."""
     return ManualClock()
 
 
 @pytest.fixture
 def server(clock: ManualClock) -> LocalRudderStack:  # type: ignore[misc]
-    """A local RudderStack whose syncs take a minute of the clock."""
+    """A local RudderStack whose syncs take one minute of the clock."""
     with LocalRudderStack(clock=clock) as server:
         connect(server, "crm")
         yield server
@@ -55,7 +55,7 @@ def server(clock: ManualClock) -> LocalRudderStack:  # type: ignore[misc]
 
 @pytest.fixture
 def scene(rudderstack: RudderStackResource, instance: dg.DagsterInstance) -> World:
-    """A deferred asset whose sensor has not looked yet."""
+    """A deferred asset and its sensor, before the first tick."""
     return world(instance, rudderstack, CRM)
 
 
@@ -63,36 +63,37 @@ def config(**settings: object) -> dg.RunConfig:
     return dg.RunConfig(ops={"contacts": RudderStackDeferredSyncConfig(**settings)})  # type: ignore[arg-type]
 
 
-# --- the good case
+# --- the sensor reports the sync
 
 
-def test_the_step_does_not_wait(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
-    """The step ends while the sync runs, materializes nothing, and the sensor reports the end."""
+def test_step__does_not_wait(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
+    """The step ends without a materialization while the sync runs. The sensor materializes the
+    asset once, after the sync has succeeded."""
     result = scene.run()
-    while_it_runs = scene.tick()
+    during_sync = scene.tick()
     clock.advance(60)
-    when_it_is_over, after_that = scene.tick(), scene.tick()
+    after_sync, later = scene.tick(), scene.tick()
 
     assert result.success
     assert result.get_asset_materialization_events() == []
-    assert told(while_it_runs) == []
-    assert told(when_it_is_over) == [
+    assert events_of(during_sync) == []
+    assert events_of(after_sync) == [
         ("materialized", "contacts"),
         ("rejected_rows passed", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
-    assert told(after_that) == []
-    (materialization,) = materializations(when_it_is_over)
+    assert events_of(later) == []
+    (materialization,) = materializations(after_sync)
     (sync,) = server.syncs("crm")
     assert materialization.metadata[MetadataKey.SYNC_ID].value == sync.id
     assert materialization.metadata[MetadataKey.ORIGIN].value == "started"
     assert len(server.starts("crm")) == 1
 
 
-def test_a_sync_that_was_over_before_the_sensor_looked(
+def test_first_tick__sync_over(
     scene: World, clock: ManualClock, instance: dg.DagsterInstance
 ) -> None:
-    """A deferred sync is reported even if it ends before the sensor's very first tick."""
+    """A deferred sync is reported even if it ends before the sensor's first tick."""
     scene.run()
     clock.advance(60)
 
@@ -102,7 +103,7 @@ def test_a_sync_that_was_over_before_the_sensor_looked(
 
 
 @pytest.mark.parametrize(("deferred", "newer"), [(1, 12), (15, 30)])
-def test_syncs_far_below_those_that_the_sensor_first_looks_at(
+def test_first_tick__newer_syncs(
     scene: World,
     server: LocalRudderStack,
     clock: ManualClock,
@@ -110,52 +111,53 @@ def test_syncs_far_below_those_that_the_sensor_first_looks_at(
     deferred: int,
     newer: int,
 ) -> None:
-    """Deferred syncs that ended before the sensor's first tick are reported, however many other
-    syncs came after them; these are not."""
+    """Deferred syncs that ended before the sensor's first tick are reported, even if many newer
+    syncs of other clients follow them. The newer ones are not reported."""
     for _ in range(deferred):
         scene.run()
         clock.advance(60)
-    ours = [sync.id for sync in server.syncs("crm")]
+    owned = [sync.id for sync in server.syncs("crm")]
     for _ in range(newer):
         server.start_sync("crm")
         clock.advance(60)
 
     scene.tick()
 
-    assert sync_ids(instance, "contacts") == ours
-    assert told(scene.tick()) == []
+    assert sync_ids(instance, "contacts") == owned
+    assert events_of(scene.tick()) == []
 
 
-def test_a_long_sync_far_below_those_that_the_sensor_first_looks_at(
+def test_first_tick__long_sync(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
 ) -> None:
-    """A deferred sync that runs at the sensor's first tick is reported when it ends."""
+    """A deferred sync that runs during the sensor's first tick is reported when it ends, even if
+    many newer syncs ended before."""
     server.add_connection("long", script=SyncScript(duration_seconds=60), parallel_syncs=True)
     server.script_next("long", SyncScript(duration_seconds=7200))
     asset = build_rudderstack_sync_asset(connection_id="long", spec="long", wait=False)
     scene = world(instance, rudderstack, asset)
     scene.run()
-    ours = server.syncs("long")[0].id
+    owned = server.syncs("long")[0].id
     for _ in range(12):
         server.start_sync("long")
         clock.advance(60)
 
-    assert told(scene.tick()) == []
+    assert events_of(scene.tick()) == []
     clock.advance(7200)
     scene.tick()
-    assert sync_ids(instance, "long") == [ours]
+    assert sync_ids(instance, "long") == [owned]
 
 
-def test_what_was_asked_for_is_on_the_materialization(
+def test_materialization__sync_type_and_partition(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
 ) -> None:
-    """Sync type and partition of the step are those of the sensor's materialization."""
+    """The sensor's materialization has the sync type and the partition of the step."""
     days = dg.StaticPartitionsDefinition(["monday", "tuesday"])
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", wait=False, partitions_def=days
@@ -171,13 +173,14 @@ def test_what_was_asked_for_is_on_the_materialization(
     assert server.syncs("crm")[0].sync_type == "full"
 
 
-def test_many_in_one_step(
+def test_step__many_connections(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
 ) -> None:
-    """A step of many deferred connections starts all; those that cannot be started are named."""
+    """A step of many deferred connections starts their syncs, and its failure names a connection
+    that cannot be started."""
     names = ["a", "b", "c"]
     connect(server, *names)
     server.update_connection("b", enabled=False)
@@ -195,10 +198,10 @@ def test_many_in_one_step(
     assert len(sync_ids(instance, "a")) == len(sync_ids(instance, "c")) == 1
 
 
-def test_downstream_waits_for_the_sensor(
+def test_step__downstream_asset_is_skipped(
     rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """What is downstream in the run is skipped, since nothing is materialized yet."""
+    """A downstream asset in the same run is skipped, since the step materializes nothing."""
     ran: list[str] = []
 
     @dg.asset(deps=["contacts"])
@@ -211,6 +214,9 @@ def test_downstream_waits_for_the_sensor(
     assert ran == []
 
 
+# --- partitions
+
+
 def deferred_in(partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     return build_rudderstack_sync_asset(
         connection_id="crm",
@@ -221,7 +227,7 @@ def deferred_in(partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition
     )
 
 
-def of_range(start: str, end: str) -> dict[str, str]:
+def range_tags(start: str, end: str) -> dict[str, str]:
     """Return the tags of a run for a range of partitions."""
     return {
         "dagster/asset_partition_range_start": start,
@@ -229,15 +235,14 @@ def of_range(start: str, end: str) -> dict[str, str]:
     }
 
 
-def test_a_range_of_dynamic_partitions(
+def test_partition_range__dynamic(
     rudderstack: RudderStackResource, instance: dg.DagsterInstance, clock: ManualClock
 ) -> None:
-    """A sync of a range of dynamic partitions, whose keys are in the instance, is a materialization
-    of each of them."""
+    """A sync of a range of dynamic partitions materializes each partition of the range."""
     instance.add_dynamic_partitions("regions", ["eu", "uk", "us"])
     asset = deferred_in(dg.DynamicPartitionsDefinition(name="regions"))
     scene = world(instance, rudderstack, asset)
-    scene.run(tags=of_range("eu", "us"))
+    scene.run(tags=range_tags("eu", "us"))
     clock.advance(60)
 
     found = materializations(scene.tick())
@@ -245,20 +250,20 @@ def test_a_range_of_dynamic_partitions(
     assert [each.partition for each in found] == ["eu", "uk", "us"]
 
 
-def test_a_range_that_is_no_more(
+def test_partition_range__start_removed(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A sync of a range whose first partition was removed meanwhile is reported without partitions,
-    which the log tells; other syncs are reported as ever."""
+    """A sync of a range whose first partition was removed is reported without partitions and with
+    a log line. Other syncs are reported as usual."""
     connect(server, "other")
     other = build_rudderstack_sync_asset(connection_id="other", spec="other", wait=False)
     before = deferred_in(dg.StaticPartitionsDefinition(["a", "b", "c"]))
     after = deferred_in(dg.StaticPartitionsDefinition(["b", "c", "d"]))
-    world(instance, rudderstack, before).run(tags=of_range("a", "c"))
+    world(instance, rudderstack, before).run(tags=range_tags("a", "c"))
     scene = world(instance, rudderstack, after, other)
     scene.run("other")
     clock.advance(60)
@@ -272,8 +277,8 @@ def test_a_range_that_is_no_more(
     assert "no longer has" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("is_range", [False, True])
-def test_a_failure_in_a_partition_that_is_no_more(
+@pytest.mark.parametrize("is_range", [False, True], ids=["partition", "range"])
+def test_failed_sync__partition_removed(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
@@ -281,21 +286,21 @@ def test_a_failure_in_a_partition_that_is_no_more(
     capfd: pytest.CaptureFixture[str],
     is_range: bool,
 ) -> None:
-    """A failed sync of a partition that was removed meanwhile is observed, and no run is requested,
-    since Dagster refuses one in such a partition, and the whole tick with it."""
+    """A failed sync of a partition that was removed is observed, and no run is requested: Dagster
+    would refuse the run, and the whole tick with it."""
     server.set_script("crm", FAILING)
     before = world(
         instance, rudderstack, deferred_in(dg.StaticPartitionsDefinition(["a", "b", "c"]))
     )
     if is_range:
-        before.run(tags=of_range("a", "c"))
+        before.run(tags=range_tags("a", "c"))
     else:
         before.run(partition_key="a")
     clock.advance(60)
 
     result = world(instance, rudderstack, deferred_in(dg.StaticPartitionsDefinition(["b"]))).tick()
 
-    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert events_of(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert result.run_requests == []
     assert "the asset no longer has partition a" in capfd.readouterr().err
 
@@ -303,12 +308,12 @@ def test_a_failure_in_a_partition_that_is_no_more(
 # --- one sync per connection
 
 
-def test_retry_starts_no_second_sync(
+def test_step_retry__starts_no_second_sync(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
 ) -> None:
-    """A retry of a step in which one start failed does not start again what was started."""
+    """A retry of a step starts only the sync whose start failed."""
     connect(server, "a", "b")
     server.add_fault(Fault("status", operation="start", connection_id="b", status=425))
     group = build_rudderstack_sync_assets(
@@ -324,20 +329,21 @@ def test_retry_starts_no_second_sync(
     assert len(server.starts("a")) == len(server.starts("b")) == 1
 
 
-def test_lost_answer_to_the_start(scene: World, server: LocalRudderStack) -> None:
-    """A start whose answer was lost is looked for, not sent again."""
+def test_start__answer_lost(scene: World, server: LocalRudderStack) -> None:
+    """If the answer to the start is lost, the step looks for the sync and does not start it
+    again."""
     server.add_fault(Fault("reset", operation="start", effect=True))
 
     assert scene.run().success
     assert len(server.starts("crm")) == 1
 
 
-def test_a_running_sync_is_waited_for(
+def test_running_sync__wait(
     scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
 ) -> None:
-    """With `wait`, the default, the step waits for the end of the running sync, starts its own, and
-    ends. The sensor reports both."""
-    before = server.start_sync("crm", origin="schedule")
+    """With `wait`, the default, the step waits for the end of the running sync, starts its own sync
+    and ends. The sensor reports both syncs."""
+    running = server.start_sync("crm", origin="schedule")
     scene.tick()
 
     with when(
@@ -348,15 +354,15 @@ def test_a_running_sync_is_waited_for(
 
     assert result.success
     assert len(server.starts("crm")) == 1
-    ours = server.syncs("crm")[-1]
-    assert ours.running
+    owned = server.syncs("crm")[-1]
+    assert owned.running
     clock.advance(60)
     scene.tick()
-    assert sync_ids(instance, "contacts") == [before, ours.id]
+    assert sync_ids(instance, "contacts") == [running, owned.id]
 
 
 @pytest.mark.parametrize(("choice", "succeeds"), [("attach", True), ("fail", False)])
-def test_other_choices_about_a_running_sync(
+def test_running_sync__attach_or_fail(
     scene: World,
     server: LocalRudderStack,
     clock: ManualClock,
@@ -364,7 +370,8 @@ def test_other_choices_about_a_running_sync(
     choice: str,
     succeeds: bool,
 ) -> None:
-    """`attach` leaves the running sync to the sensor, `fail` fails; neither starts one."""
+    """With `attach` the step succeeds, with `fail` it fails. Neither starts a sync, and the sensor
+    reports the running one."""
     running = server.start_sync("crm")
     scene.tick()
 
@@ -377,11 +384,10 @@ def test_other_choices_about_a_running_sync(
     assert sync_ids(instance, "contacts") == [running]
 
 
-def test_attaching_to_our_own_sync(
+def test_running_sync__attach_to_owned(
     scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A deferred sync to which a later run attaches is still what it was: started by us, as it was
-    asked for."""
+    """A deferred sync keeps its origin and its sync type when a later run attaches to it."""
     scene.run(run_config=config(sync_type="full"))
     scene.run(run_config=config(on_running_sync="attach"))
     clock.advance(60)
@@ -393,14 +399,14 @@ def test_attaching_to_our_own_sync(
     assert materialization.metadata[MetadataKey.SYNC_TYPE].value == "full"
 
 
-# --- failures
+# --- failed syncs
 
 
-def test_a_failed_sync_fails_a_run(
+def test_failed_sync__fails_a_run(
     scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
 ) -> None:
-    """A deferred sync that failed is a failed check, and a run that fails with the reason: whatever
-    alerts on failed runs alerts on it. Neither that run nor a retry of it starts a sync."""
+    """A deferred sync that failed is a failed check, and a run that fails with the reason, so that
+    alerts on failed runs fire. That run starts no sync and is not retried."""
     server.set_script("crm", FAILING)
     scene.run()
     clock.advance(60)
@@ -408,7 +414,7 @@ def test_a_failed_sync_fails_a_run(
     result = scene.tick()
     (run,) = scene.launch(result)
 
-    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert events_of(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert [request.asset_check_keys for request in result.run_requests or ()] == [[]]
     (sync,) = server.syncs("crm")
     assert not run.success
@@ -422,15 +428,15 @@ def test_a_failed_sync_fails_a_run(
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b"]])
-def test_a_failed_sync_is_told_at_once(
+def test_failed_sync__run_is_not_retried(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
     names: list[str],
 ) -> None:
-    """The run that tells of failed syncs fails without the retries of the step: they would tell the
-    same, later."""
+    """The run that fails for a deferred sync does not use the step's RetryPolicy: a retry would
+    fail with the same reason."""
     connect(server, *names, script=FAILING)
     group = build_rudderstack_sync_assets(
         connections={name: name for name in names},
@@ -448,13 +454,13 @@ def test_a_failed_sync_is_told_at_once(
     assert [event for event in run.all_events if event.is_step_up_for_retry] == []
 
 
-def test_failures_of_a_group_fail_one_run(
+def test_failed_sync__group_fails_one_run(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
 ) -> None:
-    """Deferred syncs of one step that fail together are told by one run."""
+    """If several deferred syncs of one step fail, one run fails and reports all of them."""
     names = ["a", "b", "c"]
     connect(server, "a", "b", script=FAILING)
     connect(server, "c")
@@ -471,13 +477,13 @@ def test_failures_of_a_group_fail_one_run(
     assert len(server.starts()) == 3
 
 
-def test_failed_syncs_check(
+def test_failed_syncs__check(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
 ) -> None:
-    """With failed_syncs='check' no run is asked for; the check is evaluated all the same."""
+    """With `failed_syncs="check"`, the check fails and no run is requested."""
     server.set_script("crm", FAILING)
     scene = world(instance, rudderstack, CRM, failed_syncs="check")
     scene.run()
@@ -485,17 +491,17 @@ def test_failed_syncs_check(
 
     result = scene.tick()
 
-    assert ("sync_succeeded failed", "contacts") in told(result)
+    assert ("sync_succeeded failed", "contacts") in events_of(result)
     assert result.run_requests == []
 
 
-def test_reexecuting_the_failed_run_starts_a_sync(
+def test_failed_sync__reexecution_starts_a_sync(
     server: LocalRudderStack,
     stored_instance: dg.DagsterInstance,
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who re-executes the run that told of a failed sync gets a new sync."""
+    """A re-execution of the run that failed for a deferred sync starts a new sync."""
     monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
     monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
     sync_id = server.start_sync("crm", script=FAILING)
@@ -503,19 +509,19 @@ def test_reexecuting_the_failed_run_starts_a_sync(
     tags = {FAILED_SYNCS_TAG: json.dumps({"crm": sync_id})}
     job = dg.reconstructable(activation)
 
-    with dg.execute_job(job, instance=stored_instance, tags=tags) as told_of:
+    with dg.execute_job(job, instance=stored_instance, tags=tags) as failed:
         pass
-    again = dg.ReexecutionOptions(parent_run_id=told_of.run_id)
+    again = dg.ReexecutionOptions(parent_run_id=failed.run_id)
     with dg.execute_job(job, instance=stored_instance, reexecution_options=again) as reexecuted:
         pass
 
-    assert not told_of.success
+    assert not failed.success
     assert reexecuted.success
     assert len(server.starts("crm")) == 1
 
 
 def activation() -> dg.JobDefinition:
-    """Return a job of the deferred asset, for a run that can be re-executed."""
+    """Return a job of the deferred asset. Its runs can be re-executed."""
     rudderstack = RudderStackResource(
         access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
         api_url=dg.EnvVar("RUDDERSTACK_API_URL"),
@@ -528,15 +534,15 @@ def activation() -> dg.JobDefinition:
     return defs.resolve_job_def("activation")
 
 
-def only_specs(scene: World) -> World:
-    """Return the same with a sensor that was given specs."""
+def with_sensor_of_specs(scene: World) -> World:
+    """Return the scene with a sensor that has specs instead of definitions."""
     specs = [spec for asset in scene.assets for spec in asset.specs]
     return replace(scene, sensor=build_rudderstack_polling_sensor(assets=specs))
 
 
-def waiting(scene: World) -> World:
-    """Return the same after the assets were changed to wait for their syncs, and the sensor with
-    them. Another asset is deferred."""
+def no_longer_deferred(scene: World) -> World:
+    """Return the scene with a definition that waits for its sync, and another asset that is
+    deferred."""
     crm = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
     other = build_rudderstack_sync_asset(connection_id="other", spec="other", wait=False)
     return replace(
@@ -544,16 +550,16 @@ def waiting(scene: World) -> World:
     )
 
 
-@pytest.mark.parametrize("change", [only_specs, waiting])
-def test_a_failed_sync_whose_run_cannot_be_requested(
+@pytest.mark.parametrize("change", [with_sensor_of_specs, no_longer_deferred])
+def test_failed_sync__run_cannot_be_requested(
     scene: World,
     server: LocalRudderStack,
     clock: ManualClock,
     capfd: pytest.CaptureFixture[str],
     change: Callable[[World], World],
 ) -> None:
-    """Where a sensor has no definition with wait=False, a deferred sync that failed is observed, no
-    run is requested, which would fail each tick, and the log says what to do."""
+    """If the sensor has no definition of the asset with `wait=False`, a failed sync is observed and
+    the log says what to do. No run is requested, since it would fail each tick."""
     connect(server, "other")
     server.set_script("crm", FAILING)
     scene.run()
@@ -563,22 +569,22 @@ def test_a_failed_sync_whose_run_cannot_be_requested(
     changed = change(scene)
     result = changed.tick()
 
-    assert told(result)[0] == ("observed", "contacts")
+    assert events_of(result)[0] == ("observed", "contacts")
     assert result.run_requests == []
     assert "No run of contacts is requested" in (log := capfd.readouterr().err)
     assert "give it the definition" in log
-    assert told(changed.tick()) == []
+    assert events_of(changed.tick()) == []
 
 
-def test_a_spec_tells_that_it_is_deferred(
+def test_sensor_of_specs__deferred_sync(
     scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
 ) -> None:
-    """A sensor of specs judges deferred syncs as one of definitions does, and has no target."""
+    """A sensor that has only specs reports a deferred sync, and has no target."""
     scene.run()
     clock.advance(60)
-    changed = only_specs(scene)
+    changed = with_sensor_of_specs(scene)
 
-    assert told(changed.tick()) == [
+    assert events_of(changed.tick()) == [
         ("materialized", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
@@ -588,8 +594,8 @@ def test_a_spec_tells_that_it_is_deferred(
 # --- timeouts
 
 
-def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Move the clock of this process on."""
+def advance_process_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Advance the clock of this process, by which the sensor judges timeouts."""
     read = time.time
     monkeypatch.setattr(time, "time", lambda: read() + seconds)
 
@@ -597,36 +603,38 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_timeout(
     server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sensor stops a deferred sync whose timeout has passed, tells it once, and fails a run."""
+    """The sensor stops a deferred sync whose timeout has passed, reports that once, and requests a
+    run that fails."""
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", wait=False, timeout_seconds=600
     )
     scene = world(instance, resource_of(server), asset)
     scene.run()
-    early = scene.tick()
-    later(monkeypatch, 601)
+    in_time = scene.tick()
+    advance_process_clock(monkeypatch, 601)
     server.update_connection("crm", stop_delay_seconds=30)
-    late, after_that = scene.tick(), scene.tick()
+    late, next_tick = scene.tick(), scene.tick()
 
-    assert told(early) == []
-    assert told(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert events_of(in_time) == []
+    assert events_of(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     (event, _) = late.asset_events
     assert "was not over within its timeout: RudderStack was asked to stop it" in (
         event.description or ""
     )
-    assert told(after_that) == []
+    assert events_of(next_tick) == []
     assert server.stops("crm")
     server.clock.advance(30)  # type: ignore[attr-defined]
     (run,) = scene.launch(scene.tick())
     assert not run.success
 
 
-def test_timeout_is_the_reason(
+def test_timeout__is_the_reason(
     scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a sync that its timeout has stopped, the sensor and the run that fails tell just that."""
+    """The observation, the check and the run of a sync that its timeout stopped give the timeout as
+    the reason."""
     scene.run()
-    later(monkeypatch, 121)
+    advance_process_clock(monkeypatch, 121)
     scene.tick()
 
     result = scene.tick()
@@ -643,14 +651,15 @@ def test_timeout_is_the_reason(
     assert "Fix the source" not in failure(run)
 
 
-def test_timeout_whose_stop_was_refused_at_first(
+def test_timeout__stop_fails_at_first(
     scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If only a later tick can stop a sync that is late, that is told, and is the reason too."""
+    """If the stop fails, the next tick stops the sync and reports that, and the timeout is still
+    the reason of the run that fails."""
     server.update_connection("crm", stop_delay_seconds=30)
     server.add_fault(Fault("status", operation="stop", status=500))
     scene.run()
-    later(monkeypatch, 121)
+    advance_process_clock(monkeypatch, 121)
 
     first, second, third = (scene.tick().asset_events for _ in range(3))
     server.clock.advance(30)  # type: ignore[attr-defined]
@@ -662,13 +671,13 @@ def test_timeout_whose_stop_was_refused_at_first(
     assert "was not over within its timeout and was stopped" in failure(run)
 
 
-def test_timeout_after_a_run_that_attached(
+def test_timeout__run_attached(
     scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The timeout stops a deferred sync of ours, though a later run has attached to it."""
+    """The timeout stops an owned deferred sync even if a later run attached to it."""
     scene.run()
     scene.run(run_config=config(on_running_sync="attach"))
-    later(monkeypatch, 121)
+    advance_process_clock(monkeypatch, 121)
 
     events = scene.tick().asset_events
 
@@ -676,17 +685,18 @@ def test_timeout_after_a_run_that_attached(
     assert len(server.stops("crm")) == 1
 
 
-def test_timeout_without_a_stop(
+def test_timeout__stop_on_timeout_off(
     server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the timeout is not to stop it, the sync is told to be late and goes on."""
+    """With `stop_on_timeout=False`, the sensor reports that the sync is late, and the sync goes
+    on."""
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", wait=False, timeout_seconds=600
     )
     scene = world(instance, resource_of(server, stop_on_timeout=False), asset)
     scene.run()
     scene.tick()
-    later(monkeypatch, 601)
+    advance_process_clock(monkeypatch, 601)
 
     events = scene.tick().asset_events
 
@@ -698,7 +708,8 @@ def test_timeout_without_a_stop(
 
 
 def test_definition() -> None:
-    """A deferred asset is skippable, says that it is deferred, and has the check on its syncs."""
+    """A deferred asset is skippable, says in its metadata that it is deferred, and has the check
+    `sync_succeeded`."""
     (spec,) = CRM.specs
 
     assert spec.skippable
