@@ -1,1 +1,1 @@
-"""The attempt of a sync under fire: a real server on loopback, and time that is handed in."""
+"""One sync while requests fail: a real server on this machine, and a clock that tests advance."""

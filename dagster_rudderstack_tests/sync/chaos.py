@@ -1,17 +1,17 @@
-"""A thousand syncs with every fifth request faulty, and what came of each.
+"""Runs a thousand syncs while every fifth request fails, and judges the result of each.
 
     python -m dagster_rudderstack_tests.sync.chaos --syncs 1000 --seeds 1 2 3
 
-The server is the local RudderStack over HTTP; the client and the attempts are the real ones. The
-clock is compressed: it stands still while requests are made, and jumps to the next moment at which
-an attempt wants to go on. Hours of waiting take no time, and each run of a seed has the same order
-of events. Only the pauses after a 429, which hold for all syncs, run on a clock of their own, a
-thousand times as fast as the real one: otherwise each pause would outlast most syncs.
+The server is the local RudderStack over HTTP. The client and the attempts are the real ones. The
+clock is compressed: it stands still during a request, and then advances to the time at which the
+next attempt goes on. Hours of waiting take no time, and each run of a seed has the same order of
+events. Only the pauses after a 429, which hold for all syncs, have a clock of their own, a thousand
+times as fast as the real one. Otherwise each pause would take longer than most syncs.
 
-What the server knows at the end is the judge: one sync for each attempt, reported as it ended. With
-every fifth request faulty, a few attempts in a hundred thousand meet more faults in a row than a
-request has retries. Such an attempt ends before its start. It is counted apart, and only if the
-server saw those faults and no sync.
+Each result is compared with what the server knows at the end: one sync for each attempt, reported
+with the status with which it ended. A few attempts in a hundred thousand meet more faults in a row
+than a request has retries. Such an attempt fails before its start. It is counted separately, and
+only if the server saw those faults and no sync.
 """
 
 import argparse
@@ -55,24 +55,31 @@ MUST_BE_ZERO = (
 )
 BEYOND_TOLERANCE = "not started, retries used up"
 RETRIES = 6
-"""What the README promises, whatever the code says."""
-_CERTAIN = (409, 429)
-"""Answers to a start that say that it had no effect, so that no sync after it may be ours."""
+"""The default that the README promises. Not read from the code, so that a change is noticed."""
+_NO_EFFECT = (409, 429)
+"""Statuses of a start that had no effect, so that a sync that began later is another client's."""
 MAX_BEYOND_TOLERANCE = 1
-"""Per seed: in one seed of thirty, seven faults in a row hit an attempt before its start. In one of
-two thousand that happens twice."""
+"""Per seed. In one seed of 30, an attempt meets seven faults in a row before its start. In one of
+2,000, that happens to two attempts."""
 
 
 @dataclass(frozen=True)
 class Chaos:
-    """What came of a run of chaos; `verdicts` counts attempts by verdict.
+    """The results of one seed.
 
-    `wrongs` has a line for each attempt that did not end in a right report.
+    Attributes:
+        seed: The seed.
+        verdicts: The number of attempts by verdict.
+        wrong_results: One line for each attempt whose verdict must not occur.
+        requests: The number of requests.
+        faulty: The number of requests that a fault broke.
+        real_seconds: How long the run took.
+        compressed_seconds: How far the clock of the syncs advanced.
     """
 
     seed: int
     verdicts: Counter[str]
-    wrongs: list[str]
+    wrong_results: list[str]
     requests: int
     faulty: int
     real_seconds: float
@@ -80,20 +87,21 @@ class Chaos:
 
     @property
     def right(self) -> int:
-        """Lives whose report is what the server knows."""
+        """The number of attempts whose report is what the server knows."""
         return self.verdicts["right reports"]
 
     @property
     def is_good(self) -> bool:
-        """Whether every report is right, but for what is beyond all tolerance."""
+        """Whether every report is right, except for a few attempts that used up their retries."""
         beyond = self.verdicts[BEYOND_TOLERANCE]
         return beyond <= MAX_BEYOND_TOLERANCE and self.right + beyond == self.verdicts.total()
 
 
 def faults() -> Iterator[Fault]:
-    """Yield rules that together break a fifth of the requests.
+    """Yield faults that together break a fifth of the requests.
 
-    A rule is asked only if those before it did not strike, so each takes its share of what is left.
+    The server tries a fault only if the ones before it did not break the request. So the
+    probability of a later fault is higher, and all break the same share of the requests.
     """
     for operation, kinds in _KINDS.items():
         share = SHARE_OF_FAULTS / len(kinds)
@@ -102,7 +110,7 @@ def faults() -> Iterator[Fault]:
             yield Fault(kind, operation=operation, probability=probability, **settings)  # type: ignore[arg-type]
 
 
-_PASSING: list[tuple[str, dict[str, object]]] = [
+_TRANSIENT: list[tuple[str, dict[str, object]]] = [
     ("status", {"status": 500}),
     ("status", {"status": 502}),
     ("status", {"status": 503}),
@@ -117,14 +125,14 @@ _PASSING: list[tuple[str, dict[str, object]]] = [
     ("empty", {}),
     ("wrong_type", {}),
 ]
-_WHILE_RUNNING: list[tuple[str, dict[str, object]]] = [
-    *_PASSING,
+_POLL_FAULTS: list[tuple[str, dict[str, object]]] = [
+    *_TRANSIENT,
     ("status", {"status": 401}),
     ("status", {"status": 403}),
     ("status", {"status": 404}),
     ("redirect", {}),
 ]
-_LOST: list[tuple[str, dict[str, object]]] = [
+_LOST_STARTS: list[tuple[str, dict[str, object]]] = [
     (kind, {**settings, "effect": effect})
     for kind, settings in (
         ("status", {"status": 500}),
@@ -141,20 +149,20 @@ _LOST: list[tuple[str, dict[str, object]]] = [
     for effect in (True, False)
 ]
 _KINDS: dict[str, list[tuple[str, dict[str, object]]]] = {
-    "get_connection": _PASSING,
-    "list_syncs": _PASSING,
+    "get_connection": _TRANSIENT,
+    "list_syncs": _TRANSIENT,
     "start": [
-        *_LOST,
+        *_LOST_STARTS,
         ("status", {"status": 429}),
         ("scheduled_sync", {"script": SyncScript(duration_seconds=45)}),
     ],
-    "get_sync": _WHILE_RUNNING,
-    "stop": _PASSING,
+    "get_sync": _POLL_FAULTS,
+    "stop": _TRANSIENT,
 }
 
 
 def script(rng: random.Random) -> SyncScript:
-    """Return how one sync goes: most succeed, some end in each of the other ways."""
+    """Return the script of one sync: most succeed, and some end with each of the other statuses."""
     status = rng.choices(
         ["succeeded", "failed", "Aborted", "Completed, with failures"], [85, 9, 3, 3]
     )[0]
@@ -171,8 +179,8 @@ def script(rng: random.Random) -> SyncScript:
 
 
 def populate(server: LocalRudderStack, syncs: int, seed: int) -> list[str]:
-    """Make the connections and add the faults; return the connections' ids."""
-    rng = random.Random(seed)  # noqa: S311 - chaos that can be repeated
+    """Add connections and faults to a server, and return the ids of the connections."""
+    rng = random.Random(seed)  # noqa: S311 - a run can be repeated
     ids = [f"connection{number:05}" for number in range(syncs)]
     for connection_id in ids:
         server.add_connection(connection_id, script=script(rng), parallel_syncs=rng.random() < 0.2)
@@ -186,24 +194,24 @@ def populate(server: LocalRudderStack, syncs: int, seed: int) -> list[str]:
 
 
 def run(seed: int, syncs: int) -> Chaos:
-    """Run the chaos of a seed."""
+    """Run the syncs of one seed, and judge their results."""
     began = time.monotonic()
     pauses = ScaledClock(scale=1000)
     with open_world(seed, skew_seconds=CLOCK_SKEW_SECONDS, pauses=pauses) as world:
         ids = populate(world.server, syncs, seed)
-        ends = run_together([world.attempt(connection_id=name) for name in ids], world.clock)
+        results = run_together([world.attempt(connection_id=name) for name in ids], world.clock)
         judged = [
-            (judge(world, connection_id, end), connection_id, end)
-            for connection_id, end in zip(ids, ends, strict=True)
+            (judge(world, connection_id, result), connection_id, result)
+            for connection_id, result in zip(ids, results, strict=True)
         ]
         requests = world.server.requests
         return Chaos(
             seed=seed,
             verdicts=Counter(verdict for verdict, _, _ in judged),
-            wrongs=[
-                f"seed {seed}: {verdict}: {connection_id}: {end!r}; "
+            wrong_results=[
+                f"seed {seed}: {verdict}: {connection_id}: {result!r}; "
                 f"the server knows {world.server.syncs(connection_id)}"
-                for verdict, connection_id, end in judged
+                for verdict, connection_id, result in judged
                 if verdict in MUST_BE_ZERO
             ],
             requests=len(requests),
@@ -213,30 +221,30 @@ def run(seed: int, syncs: int) -> Chaos:
         )
 
 
-def judge(world: World, connection_id: str, end: SyncReport | RudderStackError | None) -> str:
-    """Return the verdict on one attempt, from what the server knows."""
-    if end is None:
+def judge(world: World, connection_id: str, result: SyncReport | RudderStackError | None) -> str:
+    """Return the verdict on the result of one attempt, compared with what the server knows."""
+    if result is None:
         return "hangs"
     syncs = {sync.id: sync for sync in world.server.syncs(connection_id)}
-    ours = [sync for sync in syncs.values() if sync.origin == "api"]
-    if len(ours) > 1:
+    owned = [sync for sync in syncs.values() if sync.origin == "api"]
+    if len(owned) > 1:
         return "duplicate starts"
-    reported = _reported(end)
+    reported = _reported(result)
     if reported is None:
-        if ours:
+        if owned:
             return "lost or orphaned"
         return BEYOND_TOLERANCE if _retries_used_up(world, connection_id) else "false failures"
     known = syncs.get(reported.id)
-    if known is None or known not in (ours or _adoptable(world, connection_id)):
+    if known is None or known not in (owned or _adoptable(world, connection_id)):
         return "lost or orphaned"
-    return _judge_status(end, known)
+    return _judge_status(result, known)
 
 
 def _adoptable(world: World, connection_id: str) -> list[SimulatedSync]:
-    """Return the syncs of another client that began after a start of ours whose answer was lost.
+    """Return the syncs of other clients that began after a start whose answer was lost.
 
-    With `wait`, the policy of all these attempts, no other sync of another client may be reported.
-    One of these may: it cannot be distinguished from ours, and it also began after the upstream
+    All attempts use the policy `wait`, so no other sync of another client may be reported. One of
+    these may be: it cannot be distinguished from an owned one, and it also began after the upstream
     tables were rebuilt.
     """
     lost_at = [
@@ -245,7 +253,7 @@ def _adoptable(world: World, connection_id: str) -> list[SimulatedSync]:
         if request.connection_id == connection_id
         and request.operation == "start"
         and request.fault is not None
-        and request.status not in _CERTAIN
+        and request.status not in _NO_EFFECT
     ]
     return [
         sync
@@ -255,7 +263,7 @@ def _adoptable(world: World, connection_id: str) -> list[SimulatedSync]:
 
 
 def _retries_used_up(world: World, connection_id: str) -> bool:
-    """Whether a request, and each of its retries, was the last that was seen, and was faulty."""
+    """Whether the last requests were one request with all its retries, and all of them faulty."""
     seen = [each for each in world.server.requests if each.connection_id == connection_id]
     last = seen[-(RETRIES + 1) :]
     return (
@@ -265,28 +273,29 @@ def _retries_used_up(world: World, connection_id: str) -> bool:
     )
 
 
-def _reported(end: SyncReport | RudderStackError) -> Sync | None:
-    if isinstance(end, SyncReport):
-        return end
-    return end.sync if isinstance(end, SyncError) else None
+def _reported(result: SyncReport | RudderStackError) -> Sync | None:
+    if isinstance(result, SyncReport):
+        return result
+    return result.sync if isinstance(result, SyncError) else None
 
 
-def _judge_status(end: SyncReport | RudderStackError, known: SimulatedSync) -> str:
-    good = known.status == "succeeded"
-    if isinstance(end, SyncReport):
-        return "right reports" if good and end.status == known.status else "false successes"
-    if good:
+def _judge_status(result: SyncReport | RudderStackError, known: SimulatedSync) -> str:
+    has_succeeded = known.status == "succeeded"
+    if isinstance(result, SyncReport):
+        is_right = has_succeeded and result.status == known.status
+        return "right reports" if is_right else "false successes"
+    if has_succeeded:
         return "false failures"
-    assert isinstance(end, SyncError)
-    assert end.sync is not None
-    expected = type(failure_of(end.sync, SyncRequest(end.connection_id)))
-    same = end.sync.status == known.status and type(end) is expected
-    return "right reports" if same else "wrong reports"
+    assert isinstance(result, SyncError)
+    assert result.sync is not None
+    expected = type(failure_of(result.sync, SyncRequest(result.connection_id)))
+    is_right = result.sync.status == known.status and type(result) is expected
+    return "right reports" if is_right else "wrong reports"
 
 
 def table(results: list[Chaos]) -> str:
-    """Return the figures, one row a seed."""
-    heads = [
+    """Return a table with one row for each seed."""
+    headings = [
         "seed",
         "right reports",
         BEYOND_TOLERANCE,
@@ -309,13 +318,13 @@ def table(results: list[Chaos]) -> str:
         ]
         for result in results
     ]
-    lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
+    lines = [" | ".join(headings), " | ".join("---" for _ in headings)]
     lines += [" | ".join(str(cell) for cell in row) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)
 
 
 def main() -> int:
-    """Run the seeds, print the table, and return 1 if anything is wrong."""
+    """Run the seeds and print the table. Return 1 if a result is wrong, otherwise 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--syncs", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -324,7 +333,7 @@ def main() -> int:
         results = list(pool.map(run, arguments.seeds, itertools.repeat(arguments.syncs)))
     print(table(results))  # noqa: T201 - the output of a command
     for result in results:
-        print(*result.wrongs, sep="\n", end="\n" if result.wrongs else "")  # noqa: T201
+        print(*result.wrong_results, sep="\n", end="\n" if result.wrong_results else "")  # noqa: T201
     return int(not all(result.is_good for result in results))
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on lives of syncs."""
+"""Fixtures of the tests of one sync."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,6 @@ from dagster_rudderstack_tests.sync.world import world as open_world
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """A server with no connection yet, and a clock that stands still."""
+    """A server without connections, a client, and a clock that only waits advance."""
     with open_world() as opened:
         yield opened

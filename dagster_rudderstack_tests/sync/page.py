@@ -1,4 +1,4 @@
-"""Writes the table of faults as a page of the documentation."""
+"""Writes the table of failures as a page of the documentation."""
 
 from pathlib import Path
 
@@ -20,22 +20,22 @@ says otherwise. The table is generated from the tests in `dagster_rudderstack_te
 def page() -> str:
     """Return the page."""
     return _HEAD + "".join(
-        f"| {case.fault} | {case.sees} | {_server_saw(case)} |\n" for case in CASES
+        f"| {case.fault} | {case.sees} | {_requests_seen(case)} |\n" for case in CASES
     )
 
 
-def _server_saw(case: Case) -> str:
+def _requests_seen(case: Case) -> str:
     sent = case.starts if case.sent is None else case.sent
     stops = {0: "", 1: ", one stop"}[case.stops]
     if sent == case.starts:
         return f"{_times(sent, 'start')}{stops}"
-    took = {0: "none took effect", 1: "one took effect"}[case.starts]
-    return f"{_times(sent, 'start')}, of which {took}{stops}"
+    effect = {0: "none took effect", 1: "one took effect"}[case.starts]
+    return f"{_times(sent, 'start')}, of which {effect}{stops}"
 
 
-def _times(count: int, word: str) -> str:
+def _times(count: int, noun: str) -> str:
     numbers = {0: "no", 1: "one", 2: "two", 3: "three"}
-    return f"{numbers[count]} {word}{'' if count == 1 else 's'}"
+    return f"{numbers[count]} {noun}{'' if count == 1 else 's'}"
 
 
 if __name__ == "__main__":

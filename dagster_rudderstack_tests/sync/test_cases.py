@@ -1,4 +1,4 @@
-"""Each row of the table of faults, against a real server."""
+"""Each row of the table of failures, tested against a real server."""
 
 import pytest
 
@@ -11,21 +11,21 @@ from dagster_rudderstack_tests.sync.world import CONNECTION, World
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Case, world: World) -> None:
-    """The user sees what the table says, and so did the server."""
+    """The result, the log and the requests are those of the row."""
     case.arrange(world)
     began = world.clock.monotonic()
 
-    outcome: object
+    result: object
     try:
-        outcome = world.sync(case.policy)
+        result = world.sync(case.policy)
     except RudderStackError as error:
-        outcome = error
-    took = world.clock.monotonic() - began
+        result = error
+    seconds = world.clock.monotonic() - began
 
-    if isinstance(outcome, SyncReport):
-        assert_reported(case, outcome, world)
+    if isinstance(result, SyncReport):
+        assert_reported(case, result, world)
     else:
-        assert_failed(case, outcome, took)
+        assert_failed(case, result, seconds)
     assert_logged(case, world.log)
     assert _sent(world) == (case.starts if case.sent is None else case.sent)
     assert len(world.server.starts(CONNECTION)) == case.starts
@@ -33,7 +33,7 @@ def test_case(case: Case, world: World) -> None:
 
 
 def assert_reported(case: Case, report: SyncReport, world: World) -> None:
-    """The report is what the table says, and what the server knows."""
+    """The report is that of the row, and what the server knows."""
     assert (report.status, report.origin) == (case.outcome, case.origin)
     known = {sync.id: sync for sync in world.server.syncs(CONNECTION)}[report.id]
     assert known.status == report.status
@@ -41,23 +41,23 @@ def assert_reported(case: Case, report: SyncReport, world: World) -> None:
     assert {name: getattr(report, name) for name in case.reported} == case.reported
 
 
-def assert_failed(case: Case, error: object, took: float) -> None:
-    """The error is what the table says, and so is what Dagster makes of it."""
+def assert_failed(case: Case, error: object, seconds: float) -> None:
+    """The error is that of the row, and so are its time and whether Dagster retries."""
     assert case.outcome in (type(error), StatusError), error
     assert isinstance(error, RudderStackError)
     assert isinstance(error, case.outcome)
     assert case.says in str(error)
     assert error.retryable is ("is not retried" not in case.sees)
     if "at once" in case.sees:
-        assert took == 0.0
+        assert seconds == 0.0
 
 
 def assert_logged(case: Case, log: list[str]) -> None:
-    """The log tells what the table says."""
-    told = [line for line in log if case.logged in line]
-    assert told or not case.logged
+    """The log has the line of the row."""
+    lines = [line for line in log if case.logged in line]
+    assert lines or not case.logged
     if "warns once" in case.sees:
-        assert [line.split()[0] for line in told] == ["WARNING"]
+        assert [line.split()[0] for line in lines] == ["WARNING"]
 
 
 def _sent(world: World) -> int:
@@ -65,10 +65,10 @@ def _sent(world: World) -> int:
 
 
 def test_page() -> None:
-    """The page of the documentation is that of the table."""
+    """The page of the documentation is up to date with the table."""
     assert PAGE.read_text() == page(), "run python -m dagster_rudderstack_tests.sync.page"
 
 
 def test_table_size() -> None:
-    """At least forty ways of breaking are rehearsed, under names of their own."""
+    """The table has at least 40 cases, and each has its own name."""
     assert len({case.name for case in CASES}) == len(CASES) >= 40

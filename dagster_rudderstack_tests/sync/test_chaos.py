@@ -1,4 +1,4 @@
-"""A small run of the chaos; the large ones are run by `.ci/run`."""
+"""A small run of `chaos.py`, and the verdicts. `.ci/run` runs more syncs and seeds."""
 
 from collections import Counter
 from dataclasses import replace
@@ -15,43 +15,44 @@ from dagster_rudderstack_tests.sync.chaos import (
     judge,
     run,
 )
-from dagster_rudderstack_tests.sync.world import CONNECTION, world
+from dagster_rudderstack_tests.sync.world import CONNECTION, World
 
 
-def test_every_report_is_right() -> None:
-    """Each of 60 syncs is started once and reported truly, with a fifth of requests faulty."""
+def test_run() -> None:
+    """Each of 60 syncs is started once and reported as it ended, while a fifth of the requests
+    fail."""
     chaos = run(seed=7, syncs=60)
 
     assert dict(chaos.verdicts) == {"right reports": 60}
     assert chaos.faulty / chaos.requests > SHARE_OF_FAULTS / 2
 
 
-def test_judge__somebody_elses() -> None:
-    """Whoever reports a sync that he did not start, and starts none, has lost his own."""
-    with world() as here:
-        here.server.add_connection(CONNECTION)
-        here.server.start_sync(CONNECTION, "schedule", script=SyncScript(duration_seconds=60))
-        report = here.sync(SyncPolicy(on_running_sync="attach"))
+def test_judge__sync_of_another_client(world: World) -> None:
+    """To report a sync of another client without a lost start is wrong."""
+    world.server.add_connection(CONNECTION)
+    world.server.start_sync(CONNECTION, "schedule", script=SyncScript(duration_seconds=60))
 
-        assert judge(here, CONNECTION, report) == "lost or orphaned"
+    report = world.sync(SyncPolicy(on_running_sync="attach"))
 
-
-def test_judge__adopted() -> None:
-    """A sync that began after a lost start cannot be told from ours, unless ours is there."""
-    with world() as here:
-        here.server.add_connection(CONNECTION)
-        here.server.add_fault(Fault("reset", operation="start"))
-        here.server.add_fault(Fault("scheduled_sync", operation="list_syncs", skip=1))
-        report = here.sync()
-
-        assert report.origin == "adopted"
-        assert judge(here, CONNECTION, report) == "right reports"
-        here.client.start_sync(CONNECTION)
-        assert judge(here, CONNECTION, report) == "lost or orphaned"
+    assert judge(world, CONNECTION, report) == "lost or orphaned"
 
 
-def test_verdict_of_a_seed() -> None:
-    """One attempt that gave up before its start may be chance. Two, or any other wrong, are not."""
+def test_judge__adopted(world: World) -> None:
+    """After a lost start, it is right to report a sync of another client, unless the start had
+    effect."""
+    world.server.add_connection(CONNECTION)
+    world.server.add_fault(Fault("reset", operation="start"))
+    world.server.add_fault(Fault("scheduled_sync", operation="list_syncs", skip=1))
+    report = world.sync()
+
+    assert report.origin == "adopted"
+    assert judge(world, CONNECTION, report) == "right reports"
+    world.client.start_sync(CONNECTION)
+    assert judge(world, CONNECTION, report) == "lost or orphaned"
+
+
+def test_is_good() -> None:
+    """A seed is good if at most one attempt used up its retries and all other reports are right."""
     right = Chaos(1, Counter({"right reports": 9, BEYOND_TOLERANCE: 1}), [], 1, 0, 1.0, 1.0)
 
     assert right.is_good
@@ -60,12 +61,11 @@ def test_verdict_of_a_seed() -> None:
 
 
 @pytest.mark.parametrize(("retries", "verdict"), [(6, BEYOND_TOLERANCE), (5, "false failures")])
-def test_judge__never_started(retries: int, verdict: str) -> None:
-    """Giving up before the start is right only after all retries that a user gets by default."""
-    with world() as here:
-        here.server.add_connection(CONNECTION)
-        here.server.add_fault(Fault("status", operation="get_connection", times=None))
-        with pytest.raises(ApiError) as caught:
-            here.sync(SyncPolicy(retry=RetryPolicy(request_max_retries=retries)))
+def test_judge__never_started(world: World, retries: int, verdict: str) -> None:
+    """An attempt may fail before its start only after the default number of retries."""
+    world.server.add_connection(CONNECTION)
+    world.server.add_fault(Fault("status", operation="get_connection", times=None))
+    with pytest.raises(ApiError) as caught:
+        world.sync(SyncPolicy(retry=RetryPolicy(request_max_retries=retries)))
 
-        assert judge(here, CONNECTION, caught.value) == verdict
+    assert judge(world, CONNECTION, caught.value) == verdict

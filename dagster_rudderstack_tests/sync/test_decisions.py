@@ -1,4 +1,4 @@
-"""The decisions of a attempt, as tables."""
+"""The decisions about a sync, each as a table of cases."""
 
 import itertools
 import random
@@ -39,7 +39,7 @@ END = datetime(2026, 1, 5, tzinfo=timezone.utc)
 
 
 def status_error(status: int, kind: type[StatusError] = StatusError) -> StatusError:
-    return kind("said so", method="POST", path=PATH, status_code=status)
+    return kind("refused", method="POST", path=PATH, status_code=status)
 
 
 UNREACHABLE = TransportError("refused", method="POST", path=PATH, request_sent=False)
@@ -74,8 +74,9 @@ NOT_FOUND = status_error(404, NotFoundError)
         (status_error(422), StartAnswer.REFUSED, False),
     ],
 )
-def test_errors(error: ApiError, answer: StartAnswer, passing: bool) -> None:
-    """What an error says about a start, and whether a safe request is worth another try."""
+def test_judge_start_and_is_passing(error: ApiError, answer: StartAnswer, passing: bool) -> None:
+    """The type of an error decides whether a sync may have been started, and whether a safe request
+    is retried."""
     assert judge_start(error) is answer
     assert is_passing(error) is passing
 
@@ -104,8 +105,9 @@ def sync(status: str = "running", *, name: str = "s", finished: bool = False) ->
         ("", False, False, None),
     ],
 )
-def test_statuses(status: str, finished: bool, over: bool, error: type[Exception] | None) -> None:
-    """Only `succeeded` is a success, and a status not known is over when it has an end."""
+def test_failure_of(status: str, finished: bool, over: bool, error: type[Exception] | None) -> None:
+    """Only `succeeded` is a success. A sync with an unknown status is over if it has an end
+    time."""
     seen = sync(status, finished=finished)
 
     assert seen.is_over is over
@@ -127,7 +129,7 @@ def test_statuses(status: str, finished: bool, over: bool, error: type[Exception
     ],
 )
 def test_running_among(listed: list[Sync], running: list[str]) -> None:
-    """An unknown status counts as running in the newest sync only."""
+    """Only the newest sync counts as running if its status is unknown."""
     assert [each.id for each in running_among(listed)] == running
 
 
@@ -142,7 +144,7 @@ def test_running_among(listed: list[Sync], running: list[str]) -> None:
     ],
 )
 def test_began_since(listed: list[str], known: set[str], found: str | None) -> None:
-    """Of the syncs that are new, the first one began right after our request."""
+    """The oldest sync that was not known before the start comes first."""
     began = began_since([sync(name=name) for name in listed], known)
 
     assert (began[0].id if began else None) == found
@@ -162,7 +164,7 @@ def test_began_since(listed: list[str], known: set[str], found: str | None) -> N
     ],
 )
 def test_duration_text(seconds: float, text: str) -> None:
-    """Durations read as a person says them."""
+    """A duration has at most two units, from hours to seconds."""
     assert duration_text(seconds) == text
 
 
@@ -181,14 +183,14 @@ def test_duration_text(seconds: float, text: str) -> None:
     ],
 )
 def test_percent_done(metrics: dict[str, object] | None, percent: float | None) -> None:
-    """Progress is what is done of the changed rows; unknown if either is."""
+    """Progress is the share of the changed rows that is done. It is unknown if either count is."""
     seen = Sync.model_validate({"id": "s", "status": "running", "metrics": metrics})
 
     assert percent_done(seen) == percent
 
 
-def looks(policy: PollPolicy, seconds: float, jitter: Callable[[], float]) -> list[float]:
-    """Return when a sync of so many seconds is looked at."""
+def poll_times(policy: PollPolicy, seconds: float, jitter: Callable[[], float]) -> list[float]:
+    """Return the times of the polls of a sync that takes so many seconds."""
     times = [policy.interval_seconds(0, jitter())]
     while times[-1] < seconds:
         times.append(times[-1] + policy.interval_seconds(times[-1], jitter()))
@@ -196,17 +198,17 @@ def looks(policy: PollPolicy, seconds: float, jitter: Callable[[], float]) -> li
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_an_hour_costs_few_requests(seed: int) -> None:
-    """A sync of an hour is looked at fewer than 198 times, which leaves some of 200 requests for
+def test_poll_interval__sync_of_an_hour(seed: int) -> None:
+    """A sync of an hour is polled fewer than 198 times, so that it takes at most 200 requests with
     its start, and its end is noticed within 29 s."""
-    times = looks(PollPolicy(), 3600, random.Random(seed).random)  # noqa: S311 - chance, not secrets
+    times = poll_times(PollPolicy(), 3600, random.Random(seed).random)  # noqa: S311 - no secret
 
     assert len(times) < 198
     assert times[-1] - 3600 <= 29
 
 
-def test_long_waits_differ() -> None:
-    """The jitter holds for the longest waits, which are no longer than the setting."""
+def test_poll_interval__jitter() -> None:
+    """The longest intervals differ by the jitter, and none is longer than the setting."""
     waits = {PollPolicy().interval_seconds(36_000, draw / 100) for draw in range(100)}
 
     assert len(waits) > 40
@@ -215,9 +217,9 @@ def test_long_waits_differ() -> None:
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
-def test_quick_syncs_are_noticed_at_once(jitter: float) -> None:
-    """In its first seconds a sync is looked at each second."""
-    times = looks(PollPolicy(), 10, lambda: jitter)
+def test_poll_interval__first_seconds(jitter: float) -> None:
+    """In its first 10 seconds a sync is polled about every second."""
+    times = poll_times(PollPolicy(), 10, lambda: jitter)
 
     assert max(later - sooner for sooner, later in itertools.pairwise(times)) < 1.06
 
@@ -237,5 +239,5 @@ def test_quick_syncs_are_noticed_at_once(jitter: float) -> None:
     ],
 )
 def test_retry_delay(failures: int, retry_after: float | None, jitter: float, delay: float) -> None:
-    """Waits double up to half a minute, and what the server asks for is obeyed within reason."""
+    """The delay doubles up to 30 s. A longer `Retry-After` is obeyed up to a limit."""
     assert RetryPolicy().delay_seconds(failures, retry_after, jitter) == delay

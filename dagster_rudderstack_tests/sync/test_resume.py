@@ -1,4 +1,4 @@
-"""What an attempt makes of what an earlier one left, and of what is somebody else's."""
+"""What an attempt does with the records of an earlier one, and with syncs of other clients."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
@@ -17,17 +17,13 @@ from dagster_rudderstack_tests.sync.world import CONNECTION, MemoryRecorder, Wor
 FIVE_MINUTES = SyncScript(duration_seconds=300)
 
 
-def ours(world: World) -> list[str]:
-    """Return the ids of the syncs that the API was asked for."""
-    return [sync.id for sync in world.server.syncs(CONNECTION) if sync.origin == "api"]
-
-
 def starts(world: World) -> int:
     return len(world.server.starts(CONNECTION))
 
 
 def lost_start(world: World, **script: object) -> MemoryRecorder:
-    """Leave what an attempt leaves whose start took effect and that was killed before it knew."""
+    """Return the records of an attempt that was killed after its start, before it got the sync
+    id."""
     recorder = MemoryRecorder()
     world.server.script_next(CONNECTION, SyncScript(**script))  # type: ignore[arg-type]
     world.server.add_fault(Fault("reset", operation="start", effect=True))
@@ -41,9 +37,9 @@ def lost_start(world: World, **script: object) -> MemoryRecorder:
 # --- a start that certainly had no effect
 
 
-def test_what_was_refused_with_a_conflict_is_not_looked_for(world: World) -> None:
-    """A start that met somebody else's sync started nothing: the next attempt, after a kill, takes
-    nothing for ours but starts its own."""
+def test_conflict__next_attempt_starts_its_own(world: World) -> None:
+    """If the start got a 409 because of another client's sync, the next attempt does not adopt that
+    sync and starts its own."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
     world.server.add_fault(Fault("scheduled_sync", operation="start"))
     recorder = MemoryRecorder()
@@ -55,11 +51,12 @@ def test_what_was_refused_with_a_conflict_is_not_looked_for(world: World) -> Non
     )
 
     assert report.origin == "started"
-    assert [report.id] == ours(world)
+    assert [report.id] == world.owned_sync_ids
 
 
-def test_what_was_refused_with_a_conflict_is_not_stopped(world: World) -> None:
-    """Nor does a cancel of the next attempt stop the sync that was in the way."""
+def test_conflict__next_attempt_canceled(world: World) -> None:
+    """If the start got a 409 because of another client's sync, a cancel of the next attempt does
+    not stop that sync."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
     world.server.add_fault(Fault("scheduled_sync", operation="start"))
     recorder = MemoryRecorder()
@@ -71,8 +68,9 @@ def test_what_was_refused_with_a_conflict_is_not_stopped(world: World) -> None:
     assert world.server.stops(CONNECTION) == []
 
 
-def test_a_timeout_behind_somebody_elses_sync(world: World) -> None:
-    """A retry after the timeout does not report the sync that was in the way as ours."""
+def test_conflict__timeout(world: World) -> None:
+    """If an attempt timed out while another client's sync ran, the next attempt does not report
+    that sync."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
     world.server.add_fault(Fault("scheduled_sync", operation="start"))
     recorder = MemoryRecorder()
@@ -81,14 +79,14 @@ def test_a_timeout_behind_somebody_elses_sync(world: World) -> None:
 
     assert world.server.stops(CONNECTION) == []
     report = world.sync(previous=recorder.previous, recorder=recorder)
-    assert [report.id] == ours(world)
+    assert [report.id] == world.owned_sync_ids
 
 
-# --- a start whose answer an earlier attempt did not get
+# --- a lost start: an earlier attempt did not get the answer
 
 
-def test_a_lost_start_is_adopted_by_the_next_attempt(world: World) -> None:
-    """The sync that it started is found and waited for."""
+def test_lost_start__adopted(world: World) -> None:
+    """The next attempt finds the sync of the lost start and waits for it."""
     world.server.add_connection(CONNECTION)
     recorder = lost_start(world, duration_seconds=60)
 
@@ -98,8 +96,8 @@ def test_a_lost_start_is_adopted_by_the_next_attempt(world: World) -> None:
     assert starts(world) == 1
 
 
-def test_a_lost_start_whose_sync_failed_is_made_again(world: World) -> None:
-    """Only a sync that failed is started anew, and at once."""
+def test_lost_start__sync_failed(world: World) -> None:
+    """If the sync of the lost start failed, the next attempt starts a new one at once."""
     world.server.add_connection(CONNECTION)
     recorder = lost_start(world, status="failed")
 
@@ -110,8 +108,9 @@ def test_a_lost_start_whose_sync_failed_is_made_again(world: World) -> None:
     assert world.clock.monotonic() < SyncPolicy().start_settling_seconds
 
 
-def test_a_lost_start_of_ours_after_one_that_failed(world: World) -> None:
-    """What failed for the earlier attempt is not taken for what our own lost start has started."""
+def test_lost_start__sync_failed_and_next_start_lost(world: World) -> None:
+    """If the next start is lost too, its sync is adopted and not the failed one of the earlier
+    attempt."""
     world.server.add_connection(CONNECTION)
     recorder = lost_start(world, status="failed")
     world.server.add_fault(Fault("reset", operation="start", effect=True))
@@ -122,8 +121,9 @@ def test_a_lost_start_of_ours_after_one_that_failed(world: World) -> None:
     assert starts(world) == 2
 
 
-def test_a_lost_start_whose_sync_failed_before_somebody_elses(world: World) -> None:
-    """The sync that began later is somebody else's: it is waited for, and ours started then."""
+def test_lost_start__sync_failed_before_that_of_another_client(world: World) -> None:
+    """If another client's sync began after the failed one, the next attempt waits for it and then
+    starts its own."""
     world.server.add_connection(CONNECTION)
     recorder = lost_start(world, status="failed")
     world.clock.advance(1)
@@ -132,12 +132,12 @@ def test_a_lost_start_whose_sync_failed_before_somebody_elses(world: World) -> N
     report = world.sync(previous=recorder.previous, recorder=recorder)
 
     assert report.origin == "started"
-    assert report.id in ours(world)
+    assert report.id in world.owned_sync_ids
     assert starts(world) == 2
 
 
-def test_a_cancel_in_the_middle_of_a_start_after_an_old_note(world: World) -> None:
-    """What this attempt has started is found by the cancel, whatever an old note says."""
+def test_cancel__during_the_start_after_an_old_record(world: World) -> None:
+    """A cancel finds the sync that this attempt started, even if an old record names none."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
     recorded_at = datetime.fromtimestamp(world.clock(), timezone.utc)
     world.clock.advance(86_400)
@@ -150,7 +150,7 @@ def test_a_cancel_in_the_middle_of_a_start_after_an_old_note(world: World) -> No
 
 
 class _Interrupted:
-    """A client whose start takes effect in the moment in which somebody presses Ctrl-C."""
+    """A client that is interrupted during a start that takes effect."""
 
     def __init__(self, api: object) -> None:
         self._api = api
@@ -163,8 +163,9 @@ class _Interrupted:
         raise KeyboardInterrupt
 
 
-def test_our_own_lost_start_whose_sync_failed_is_told(world: World) -> None:
-    """In the same attempt it is not made again: whether to retry is Dagster's to decide."""
+def test_lost_start__of_the_same_attempt(world: World) -> None:
+    """If the sync of an attempt's own lost start failed, the attempt fails and starts no other one,
+    since Dagster decides whether to retry."""
     world.server.add_connection(CONNECTION, script=SyncScript(status="failed"))
     world.server.add_fault(Fault("reset", operation="start", effect=True))
 
@@ -174,8 +175,8 @@ def test_our_own_lost_start_whose_sync_failed_is_told(world: World) -> None:
     assert starts(world) == 1
 
 
-def test_what_began_a_day_later_is_not_adopted(world: World) -> None:
-    """A note that nobody followed up is stale: syncs of a later day are somebody else's."""
+def test_old_record__sync_of_the_next_day(world: World) -> None:
+    """A sync that began a day after the record of a start is not adopted."""
     world.server.add_connection(CONNECTION)
     recorded_at = datetime.fromtimestamp(world.clock(), timezone.utc)
     world.clock.advance(86_400)
@@ -185,12 +186,13 @@ def test_what_began_a_day_later_is_not_adopted(world: World) -> None:
     report = world.sync(previous=PreviousAttempt(recorded_at=recorded_at))
 
     assert report.origin == "started"
-    assert [report.id] == ours(world)
+    assert [report.id] == world.owned_sync_ids
 
 
 @pytest.mark.parametrize("minutes", [-30, 0, 30])
-def test_what_began_then_is_adopted_whatever_the_clocks_say(world: World, minutes: int) -> None:
-    """Clocks that differ by half an hour hide nothing."""
+def test_old_record__clocks_differ(world: World, minutes: int) -> None:
+    """A sync that began within half an hour of the record of a start is adopted, since clocks may
+    differ."""
     world.server.add_connection(CONNECTION)
     now = datetime.fromtimestamp(world.clock(), timezone.utc)
     sync_id = world.server.start_sync(CONNECTION, script=SyncScript(duration_seconds=60))
@@ -200,8 +202,9 @@ def test_what_began_then_is_adopted_whatever_the_clocks_say(world: World, minute
     assert (report.id, report.origin) == (sync_id, "adopted")
 
 
-def test_a_connection_that_may_not_be_read(world: World) -> None:
-    """A permission that is missing warns, also while a lost start is looked for."""
+def test_lost_start__connection_may_not_be_read(world: World) -> None:
+    """If the token may not read the connection, the sync of a lost start is still adopted within
+    2 minutes."""
     world.server.add_connection(CONNECTION)
     world.server.add_fault(Fault("status", status=403, operation="get_connection", times=None))
     recorder = lost_start(world, duration_seconds=60)
@@ -212,8 +215,9 @@ def test_a_connection_that_may_not_be_read(world: World) -> None:
     assert world.clock.monotonic() < 120
 
 
-def test_a_connection_that_was_disabled_meanwhile(world: World) -> None:
-    """If no sync of the lost start shows up, none is started on a disabled connection."""
+def test_lost_start__connection_disabled_meanwhile(world: World) -> None:
+    """If no sync of a lost start shows up and the connection is disabled, the attempt fails and
+    starts none."""
     world.server.add_connection(CONNECTION, enabled=False)
 
     with pytest.raises(ConnectionDisabledError):
@@ -225,9 +229,10 @@ def test_a_connection_that_was_disabled_meanwhile(world: World) -> None:
 # --- a sync that an earlier attempt waited for
 
 
-@pytest.mark.parametrize("seconds", [20, 3600])
-def test_a_sync_whose_details_are_gone(world: World, seconds: int) -> None:
-    """As long as the list shows it, a sync is there: it is reported and not started again."""
+@pytest.mark.parametrize("seconds", [20, 3600], ids=["over", "running"])
+def test_resume__details_not_found(world: World, seconds: int) -> None:
+    """If the details of a sync are not found but the list shows it, the sync is resumed and not
+    started again."""
     world.server.add_connection(CONNECTION, script=SyncScript(duration_seconds=seconds))
     recorder = MemoryRecorder()
     run_until(world.attempt(recorder=recorder), world.clock, 10)
@@ -236,25 +241,25 @@ def test_a_sync_whose_details_are_gone(world: World, seconds: int) -> None:
 
     report = world.sync(previous=recorder.previous)
 
-    assert (report.origin, [report.id]) == ("resumed", ours(world))
+    assert (report.origin, [report.id]) == ("resumed", world.owned_sync_ids)
 
 
-def test_an_answer_about_another_sync(world: World) -> None:
-    """What an answer says of another sync is not believed."""
+def test_poll__answer_about_another_sync(world: World) -> None:
+    """An answer about another sync is logged, and the attempt keeps waiting."""
     world.server.add_connection(CONNECTION)
     other = world.server.start_sync(CONNECTION, script=SyncScript())
     world.clock.advance(1)
     world.server.set_script(CONNECTION, FIVE_MINUTES)
     attempt = world.attempt()
     run_until(attempt, world.clock, 5)
-    attempt.api = cast("Any", _Confused(attempt.api, other))
+    attempt.api = cast("Any", _WrongSync(attempt.api, other))
 
     assert run_until(attempt, world.clock, 60) is None
     assert any("is about another sync" in line for line in world.log)
 
 
-class _Confused:
-    """A client whose answers about any sync are those about another one."""
+class _WrongSync:
+    """A client that returns the details of the same sync for any sync id."""
 
     def __init__(self, api: object, sync_id: str) -> None:
         self._api, self._sync_id = api, sync_id
@@ -266,8 +271,8 @@ class _Confused:
         return self._api.get_sync(connection_id, self._sync_id)  # type: ignore[attr-defined]
 
 
-def test_a_sync_that_the_timeout_stopped(world: World) -> None:
-    """The next attempt waits for its end and starts a new one, rather than taking it up."""
+def test_resume__sync_stopped_by_timeout(world: World) -> None:
+    """After the timeout stopped a sync, the next attempt starts a new one."""
     world.server.add_connection(CONNECTION)
     world.server.script_next(CONNECTION, SyncScript(duration_seconds=3600))
     recorder = MemoryRecorder()
@@ -284,8 +289,8 @@ def test_a_sync_that_the_timeout_stopped(world: World) -> None:
 
 
 @pytest.mark.parametrize("hidden_for_seconds", [3, 10])
-def test_a_sync_that_shows_late_is_stopped(world: World, hidden_for_seconds: int) -> None:
-    """A start that was cut off by the cancel is looked for as long as there is time."""
+def test_stop__sync_listed_late(world: World, hidden_for_seconds: int) -> None:
+    """A stop finds the sync of a lost start that is listed up to 10 s later."""
     script = SyncScript(duration_seconds=300, hidden_for_seconds=hidden_for_seconds)
     world.server.add_connection(CONNECTION, script=script)
     world.server.add_fault(Fault("reset", operation="start", effect=True))
@@ -295,8 +300,9 @@ def test_a_sync_that_shows_late_is_stopped(world: World, hidden_for_seconds: int
     assert world.stop(attempt) is StopOutcome.REQUESTED
 
 
-def test_a_sync_that_never_shows_is_told_of(world: World) -> None:
-    """If there is no more time, it is not said that nothing had been started."""
+def test_stop__sync_never_listed(world: World) -> None:
+    """If the sync of a lost start is not listed in time, the outcome does not claim that nothing
+    was started."""
     world.server.add_connection(CONNECTION)
     world.server.add_fault(Fault("reset", operation="start"))
     attempt = world.attempt()
@@ -306,22 +312,23 @@ def test_a_sync_that_never_shows_is_told_of(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", ["running", "preparing"])
-def test_what_runs_beside_ours_is_not_stopped(world: World, status: str) -> None:
-    """A stop would end all syncs of the connection, also one whose status we do not know."""
+def test_stop__another_sync_running(world: World, status: str) -> None:
+    """No stop is sent while another sync of the connection runs, even with an unknown status, since
+    a stop would end both."""
     world.server.add_connection(CONNECTION, parallel_syncs=True)
     script = SyncScript(duration_seconds=300, running_status=status)
     world.server.start_sync(CONNECTION, "dashboard", script=script)
     world.clock.advance(1)
-    ours_id = world.server.start_sync(CONNECTION, script=FIVE_MINUTES)
-    attempt = world.attempt(previous=PreviousAttempt(sync_id=ours_id))
+    owned_id = world.server.start_sync(CONNECTION, script=FIVE_MINUTES)
+    attempt = world.attempt(previous=PreviousAttempt(sync_id=owned_id))
     attempt.take_over_previous()
 
     assert world.stop(attempt) is StopOutcome.OTHERS_RUNNING
     assert world.server.stops(CONNECTION) == []
 
 
-def test_a_stop_does_not_wait_for_the_end_of_a_pause(world: World) -> None:
-    """RudderStack wants no requests for two minutes: a stop, which has seconds, is sent at once."""
+def test_stop__during_a_pause(world: World) -> None:
+    """A stop is sent during the pause after a 429, since it has only seconds."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
     world.server.add_fault(Fault("status", status=429, operation="get_sync", retry_after=120))
     attempt = world.attempt()
@@ -332,8 +339,9 @@ def test_a_stop_does_not_wait_for_the_end_of_a_pause(world: World) -> None:
     assert world.clock.monotonic() - began < 5
 
 
-def test_one_of_several_that_began_is_not_stopped(world: World) -> None:
-    """Which of two syncs a lost start has started, nobody knows: neither is stopped."""
+def test_stop__two_syncs_after_lost_start(world: World) -> None:
+    """If two syncs began after a lost start, none is stopped, since either may be another
+    client's."""
     world.server.add_connection(CONNECTION, script=FIVE_MINUTES, parallel_syncs=True)
     world.server.add_fault(Fault("scheduled_sync", operation="start"))
     world.server.add_fault(Fault("reset", operation="start", effect=True))

@@ -1,7 +1,7 @@
-"""One retry policy for every request that is safe to repeat; a start is never simply repeated."""
+"""Every request that is safe to repeat is retried with the same policy. A start is sent once."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -34,28 +34,29 @@ GOOD = in_json(connection())
 LOG = logging.getLogger("retries")
 
 
-def tried(
-    answers: list[Answer], *, max_retries: int = 6, jitter: float = 0.0
+def get_with_retries(
+    answers: Sequence[Answer], *, max_retries: int = 6, jitter: float = 0.0
 ) -> tuple[object, list[float], int]:
-    """Ask for a connection with retries: what came out, the waits, and how often was asked."""
+    """Get a connection with retries. Return its id or the type of the error, the waits, and the
+    number of requests."""
     waits: list[float] = []
     left = iter(answers)
     policy = RetryPolicy(request_max_retries=max_retries)
     with exchange(lambda _: next(left, GOOD), read_timeout_seconds=0.3) as (server, client):
 
-        def ask() -> str:
+        def get() -> str:
             return client.get_connection("crm").id
 
         outcome: object
         try:
-            outcome = call_with_retries(ask, policy, LOG, sleep=waits.append, jitter=lambda: jitter)
+            outcome = call_with_retries(get, policy, LOG, sleep=waits.append, jitter=lambda: jitter)
         except ApiError as error:
             outcome = type(error)
         return outcome, waits, len(server.seen)
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         http(500, "<html>down</html>"),
         http(502),
@@ -73,14 +74,14 @@ def tried(
     ],
     ids=lambda answer: repr(answer)[:50],
 )
-def test_passing(trouble: Answer, caplog: pytest.LogCaptureFixture) -> None:
-    """What may pass by itself is tried again, and each wait is told with its reason."""
-    retry_after_429 = trouble == http(429)
-    outcome, waits, asked = tried([trouble, trouble] if not retry_after_429 else [trouble])
+def test_retry__transient_error(failure: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    """A transient error is retried, and each wait is logged."""
+    is_429 = failure == http(429)
+    outcome, waits, requests = get_with_retries([failure] if is_429 else [failure, failure])
 
     assert outcome == "crm"
-    assert waits == ([1, 2] if not retry_after_429 else [1])
-    assert asked == len(waits) + 1
+    assert waits == ([1] if is_429 else [1, 2])
+    assert requests == len(waits) + 1
     assert len(caplog.messages) == len(waits)
     assert all("Trying again in" in message for message in caplog.messages)
 
@@ -96,36 +97,38 @@ def test_passing(trouble: Answer, caplog: pytest.LogCaptureFixture) -> None:
         (302, StatusError),
     ],
 )
-def test_final(status: int, kind: type[ApiError]) -> None:
-    """What nobody but a person can mend is told at once."""
-    assert tried([http(status)] * 3) == (kind, [], 1)
+def test_retry__permanent_error(status: int, kind: type[ApiError]) -> None:
+    """An error that only a person can fix is raised after one request."""
+    assert get_with_retries([http(status)] * 3) == (kind, [], 1)
 
 
-def test_given_up() -> None:
-    """The number of tries is bounded, and the last error comes out."""
-    assert tried([http(200, "")] * 20, max_retries=3) == (UnexpectedResponseError, [1, 2, 4], 4)
-    assert tried([http(503)] * 20, max_retries=0) == (StatusError, [], 1)
+def test_retry__used_up() -> None:
+    """After `request_max_retries` retries, the last error is raised."""
+    empty, down = [http(200, "")] * 20, [http(503)] * 20
+
+    assert get_with_retries(empty, max_retries=3) == (UnexpectedResponseError, [1, 2, 4], 4)
+    assert get_with_retries(down, max_retries=0) == (StatusError, [], 1)
 
 
 def test_retry_after() -> None:
-    """What the server asks for is waited, if it is longer than our own wait, and not absurd."""
-    answers: list[Answer] = [
+    """`Retry-After` is obeyed if it is longer than the normal wait, up to 120 s."""
+    answers = [
         http(503, "", {"Retry-After": "17"}),
         http(503, "", {"Retry-After": "0"}),
         http(503, "", {"Retry-After": "86400"}),
     ]
 
-    assert tried(answers) == ("crm", [17, 2, 120], 4)
+    assert get_with_retries(answers) == ("crm", [17, 2, 120], 4)
 
 
 def test_jitter() -> None:
-    """Jitter shortens the waits of many clients by different parts."""
-    assert tried([http(503)] * 3, jitter=1.0)[1] == [0.75, 1.5, 3]
+    """The jitter shortens each wait by up to a quarter."""
+    assert get_with_retries([http(503)] * 3, jitter=1.0)[1] == [0.75, 1.5, 3]
 
 
 @pytest.fixture
-def quick(local_rudderstack: LocalRudderStack) -> Iterator[RudderStackResource]:
-    """A resource with one retry."""
+def one_retry(local_rudderstack: LocalRudderStack) -> Iterator[RudderStackResource]:
+    """A resource that retries a request once."""
     local_rudderstack.add_connection("crm")
     with RudderStackResource(
         access_token=local_rudderstack.access_token,
@@ -144,15 +147,15 @@ def quick(local_rudderstack: LocalRudderStack) -> Iterator[RudderStackResource]:
         ("stop", lambda r: r.stop_sync("crm")),
     ],
 )
-def test_resource__repeats_safe_requests(
+def test_resource__retries_safe_requests(
     operation: str,
     call: Callable[[RudderStackResource], Any],
-    quick: RudderStackResource,
+    one_retry: RudderStackResource,
     local_rudderstack: LocalRudderStack,
 ) -> None:
-    """The resource's methods repeat what is safe to repeat."""
+    """Each method of the resource that is safe to repeat is retried."""
     local_rudderstack.add_fault(Fault("status", operation=operation, status=502))
-    call(quick)
+    call(one_retry)
 
     assert [(each.operation, each.status) for each in local_rudderstack.requests] == [
         (operation, 502),
@@ -161,19 +164,19 @@ def test_resource__repeats_safe_requests(
 
 
 @pytest.mark.parametrize("fault", [Fault("status", status=502), Fault("reset"), Fault("empty")])
-def test_resource__never_repeats_a_start(
-    fault: Fault, quick: RudderStackResource, local_rudderstack: LocalRudderStack
+def test_resource__start_is_not_retried(
+    fault: Fault, one_retry: RudderStackResource, local_rudderstack: LocalRudderStack
 ) -> None:
-    """A start whose answer is lost is sent once; the caller learns that it may have begun."""
+    """A start whose answer is lost is sent once, and the caller gets the error."""
     local_rudderstack.add_fault(fault)
 
     with pytest.raises(ApiError):
-        quick.start_sync("crm")
+        one_retry.start_sync("crm")
     assert [each.operation for each in local_rudderstack.requests] == ["start"]
 
 
-def test_client__repeats_nothing() -> None:
-    """The client itself sends each request once."""
+def test_client__does_not_retry() -> None:
+    """The client sends each request once."""
 
     def call(client: RudderStackClient) -> None:
         client.get_connection("crm")
@@ -183,10 +186,10 @@ def test_client__repeats_nothing() -> None:
     assert len(server.seen) == 1
 
 
-def test_token_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A server that repeats the token does not get it into the log of retries."""
+def test_log__masks_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    """If an error of the server contains the token, the log of the retries does not."""
     caplog.set_level(logging.DEBUG)
-    tried([http(503, f"bad token {TOKEN}")])
+    get_with_retries([http(503, f"bad token {TOKEN}")])
 
     assert "Trying again" in caplog.text
     assert TOKEN not in caplog.text

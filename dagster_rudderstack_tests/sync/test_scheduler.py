@@ -1,4 +1,4 @@
-"""A few threads drive many jobs; the thread that waits for them can be interrupted."""
+"""A scheduler drives many tasks on a few threads, and the thread that iterates only waits."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.task import Task
 
 
-def job(result: str, *waits: float) -> Task[str]:
+def task(result: str, *waits: float) -> Task[str]:
     yield from waits
     return result
 
@@ -24,27 +24,27 @@ def results(scheduler: Scheduler[str, str]) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("threads", [4, 0])
-def test_all_jobs_end(threads: int) -> None:
-    """A thousand jobs in four threads, or in none, all come to their ends, each once."""
+def test_results__all_tasks(threads: int) -> None:
+    """With 4 threads or with none, each of 1,000 tasks yields its result once."""
     scheduler = Scheduler(
-        {str(n): job(f"r{n}", 0.0, 0.01, 0.0) for n in range(1000)}, threads=threads
+        {str(n): task(f"r{n}", 0.0, 0.01, 0.0) for n in range(1000)}, threads=threads
     )
 
     assert results(scheduler) == {str(n): f"r{n}" for n in range(1000)}
 
 
 @pytest.mark.parametrize("threads", [1, 0])
-def test_ends_come_as_they_are(threads: int) -> None:
-    """A quick job does not wait for a slow one that was there before."""
-    is_over = threading.Event()
+def test_results__in_order_of_completion(threads: int) -> None:
+    """The result of a quick task comes before that of a slow one that began earlier."""
+    quick_is_over = threading.Event()
 
     def quick() -> Task[str]:
         yield 0.0
-        is_over.set()
+        quick_is_over.set()
         return "q"
 
     def slow() -> Task[str]:
-        while not is_over.is_set():
+        while not quick_is_over.is_set():
             yield 0.001
         yield 0.01
         return "s"
@@ -55,21 +55,21 @@ def test_ends_come_as_they_are(threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 0])
-def test_waiting_takes_no_thread(threads: int) -> None:
-    """Two hundred jobs that wait 0.2 s each take one thread far less than 40 s."""
+def test_threads__not_used_while_waiting(threads: int) -> None:
+    """One thread runs 200 tasks that wait 0.2 s each in far less than 40 s."""
     began = time.monotonic()
 
-    results(Scheduler({str(n): job("", 0.2) for n in range(200)}, threads=threads))
+    results(Scheduler({str(n): task("", 0.2) for n in range(200)}, threads=threads))
 
     assert time.monotonic() - began < 20
 
 
-def test_a_job_runs_in_one_thread_at_a_time() -> None:
-    """No step of a job begins before the one before it has returned."""
+def test_threads__one_at_a_time_for_each_task() -> None:
+    """A task never runs in two threads at the same time."""
     busy: set[str] = set()
     overlaps: list[str] = []
 
-    def careful(name: str) -> Task[str]:
+    def checked(name: str) -> Task[str]:
         for _ in range(50):
             if name in busy:
                 overlaps.append(name)
@@ -79,13 +79,13 @@ def test_a_job_runs_in_one_thread_at_a_time() -> None:
             yield 0.0
         return name
 
-    results(Scheduler({str(n): careful(str(n)) for n in range(20)}, threads=8))
+    results(Scheduler({str(n): checked(str(n)) for n in range(20)}, threads=8))
 
     assert overlaps == []
 
 
-def test_threads_are_bounded() -> None:
-    """Never more jobs run at once than there are threads."""
+def test_threads__limit() -> None:
+    """At most as many tasks as threads run at the same time."""
     lock = threading.Lock()
     running = peak = 0
 
@@ -107,18 +107,18 @@ def test_threads_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)])
-def test_an_error_ends_one_job(error: BaseException) -> None:
-    """An error of one job, of whatever kind, is told and lets the others go on."""
-    scheduler = Scheduler({"bad": failing(error), "good": job("g", 0.01)}, threads=1)
+def test_results__error(error: BaseException) -> None:
+    """An error of any type is the result of its task, and the other tasks go on."""
+    scheduler = Scheduler({"bad": failing(error), "good": task("g", 0.01)}, threads=1)
 
-    ends = {finished.key: finished for finished in scheduler}
+    by_key = {finished.key: finished for finished in scheduler}
 
-    assert ends["bad"].error is error
-    assert ends["good"].result == "g"
+    assert by_key["bad"].error is error
+    assert by_key["good"].result == "g"
 
 
-def test_halt_lets_no_job_go_on() -> None:
-    """After a halt no job takes another step, and the one under way is waited for."""
+def test_halt() -> None:
+    """A halt waits for the tasks that are running, and after it no task goes on."""
     steps = 0
     entered = threading.Event()
 
@@ -135,14 +135,14 @@ def test_halt_lets_no_job_go_on() -> None:
     entered.wait()
 
     assert scheduler.halt(seconds=5)
-    after = steps
+    steps_at_halt = steps
     time.sleep(0.05)
-    assert steps == after
+    assert steps == steps_at_halt
 
 
-def test_without_threads() -> None:
-    """With no threads, jobs run in the thread that iterates, and what interrupts it gets through;
-    an error is the end of its job alone."""
+def test_no_threads() -> None:
+    """Without threads, tasks run in the iterating thread. An error ends only its task, and an
+    interrupt is raised."""
     ran_in: list[threading.Thread] = []
 
     def interrupted() -> Task[str]:
@@ -150,54 +150,56 @@ def test_without_threads() -> None:
         yield 0.0
         raise KeyboardInterrupt
 
-    scheduler = Scheduler({"bad": failing(ValueError("no")), "cut": interrupted()}, threads=0)
-    ends = iter(scheduler)
+    scheduler = Scheduler(
+        {"bad": failing(ValueError("no")), "interrupted": interrupted()}, threads=0
+    )
+    finished = iter(scheduler)
 
-    assert str(next(ends).error) == "no"
+    assert str(next(finished).error) == "no"
     with pytest.raises(KeyboardInterrupt):
-        next(ends)
+        next(finished)
     assert ran_in == [threading.current_thread()]
     assert scheduler.halt()
 
 
-def test_halt_gives_up_on_a_stuck_job() -> None:
-    """A job that is stuck in a request does not hold up the one who halts."""
-    stuck = threading.Event()
+def test_halt__stuck_task() -> None:
+    """A halt returns False if a task is still in the middle of a request after the given time."""
+    answer = threading.Event()
 
-    def stuck_job() -> Task[str]:
-        stuck.wait()
+    def stuck() -> Task[str]:
+        answer.wait()
         return ""
         yield
 
-    scheduler = Scheduler({"stuck": stuck_job()}, threads=1)
+    scheduler = Scheduler({"stuck": stuck()}, threads=1)
     assert list(scheduler.until(time.monotonic() + 0.05)) == []
 
     assert not scheduler.halt(seconds=0.05)
-    stuck.set()
+    answer.set()
 
 
-def test_halt_before_the_beginning() -> None:
-    """A scheduler that was never asked for an end runs nothing, and can be halted."""
+def test_halt__before_iteration() -> None:
+    """A scheduler that is halted before anyone iterates over it runs no task."""
     ran: list[str] = []
 
-    def noted() -> Task[str]:
+    def never_run() -> Task[str]:
         ran.append("")
         yield 0.0
         return ""
 
-    assert Scheduler({"a": noted()}, threads=1).halt(seconds=1)
+    assert Scheduler({"a": never_run()}, threads=1).halt(seconds=1)
     assert ran == []
 
 
-def test_until_stops_waiting_in_time() -> None:
-    """Who waits until some time gets what has ended by then."""
-    scheduler = Scheduler({"quick": job("q"), "slow": job("s", 60.0)}, threads=2)
+def test_until() -> None:
+    """`until` yields the results that come before the given time, and returns then."""
+    scheduler = Scheduler({"quick": task("q"), "slow": task("s", 60.0)}, threads=2)
 
-    ends = [finished.key for finished in scheduler.until(time.monotonic() + 0.2)]
+    keys = [finished.key for finished in scheduler.until(time.monotonic() + 0.2)]
 
-    assert ends == ["quick"]
+    assert keys == ["quick"]
 
 
-def test_no_job_at_all() -> None:
-    """Nothing to do is over at once."""
+def test_no_tasks() -> None:
+    """Without tasks the iteration ends at once."""
     assert list(Scheduler({}, threads=4)) == []

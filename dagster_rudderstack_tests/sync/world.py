@@ -1,7 +1,7 @@
-"""A server, a client and a clock that stands still, for whole lives of syncs in a millisecond.
+"""A server, a client and a clock that only waits advance, so that hours pass in milliseconds.
 
-The server is the local RudderStack, reached over HTTP; only time is not real: a wait moves the
-clock that server and client share.
+The server is the local RudderStack, reached over HTTP. Only the time is not real: a wait advances
+the clock that the server and the client share.
 """
 
 import heapq
@@ -25,12 +25,12 @@ from dagster_rudderstack.testing import LocalRudderStack, ManualClock, ScaledClo
 
 CONNECTION = "crm"
 READ_TIMEOUT_SECONDS = 0.25
-"""Real seconds: the one thing that the clock cannot hurry is a socket."""
+"""Real seconds, since a socket does not go by the clock of the world."""
 
 
 @dataclass
 class MemoryRecorder:
-    """Keeps the records of an attempt, as the next attempt would find them."""
+    """Keeps the records of an attempt, and what the next attempt would read from them."""
 
     log: Log | None = None
     previous: PreviousAttempt | None = None
@@ -38,24 +38,24 @@ class MemoryRecorder:
     is_durable = True
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
-        """Keep which syncs existed."""
+        """Record which syncs existed."""
         self.entries.append(("starting", tuple(known_sync_ids)))
         self.previous = PreviousAttempt(known_sync_ids=frozenset(known_sync_ids))
 
     def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
-        """Keep which sync the attempt waits for, and log it as Dagster shows it."""
+        """Record which sync the attempt waits for, and log it as in a run."""
         self.entries.append(("waiting", sync_id))
         self.previous = PreviousAttempt(sync_id=sync_id, owned=owned)
         if self.log is not None:
             self.log.info(waiting_text(SyncRequest(CONNECTION), sync_id, origin))
 
     def nothing_started(self) -> None:
-        """Keep that there is no sync to find."""
+        """Record that there is no sync to find."""
         self.entries.append(("nothing started", None))
         self.previous = None
 
     def stop_requested(self, sync_id: str) -> None:
-        """Keep that this sync is not to be resumed."""
+        """Record that this sync must not be resumed."""
         self.entries.append(("stop requested", sync_id))
         self.previous = None
 
@@ -84,8 +84,13 @@ class World:
 
     @property
     def log(self) -> list[str]:
-        """What was logged, each line with its level in front."""
+        """The log lines, each with its level in front."""
         return self.handler.lines
+
+    @property
+    def owned_sync_ids(self) -> list[str]:
+        """The ids of the syncs that the client started, oldest first."""
+        return [sync.id for sync in self.server.syncs(CONNECTION) if sync.origin == "api"]
 
     def attempt(
         self,
@@ -95,8 +100,8 @@ class World:
         previous: PreviousAttempt | None = None,
         recorder: MemoryRecorder | None = None,
     ) -> SyncAttempt:
-        """Return an attempt that goes by the clock of this world."""
-        logger = logging.Logger("attempt")  # noqa: LOG001 - one of its own, with our handler only
+        """Return an attempt that uses the clock of this world."""
+        logger = logging.Logger("attempt")  # noqa: LOG001 - not shared, and with our handler only
         logger.addHandler(self.handler)
         recorder = recorder or MemoryRecorder()
         recorder.log = logger
@@ -128,15 +133,19 @@ def world(
     """Open a world.
 
     Args:
-        seed: of the server's faults and of the jitter.
-        skew_seconds: by how much the server's clock is ahead of the client's.
-        pauses: the clock of the pauses that a 429 to one life means for all; None: the world's.
+        seed: The seed of the server's faults and of the jitter.
+        skew_seconds: How far the server's clock is ahead of the client's.
+        pauses: The clock of the pauses after a 429, which hold for all attempts. None means the
+            clock of the world.
     """
     clock = ManualClock()
     server_clock = (lambda: clock() + skew_seconds) if skew_seconds else clock
-    gate = pauses or clock
+    pause_clock = pauses or clock
     throttle = Throttle(
-        max_concurrent=16, max_per_second=None, monotonic=gate.monotonic, sleep=gate.sleep
+        max_concurrent=16,
+        max_per_second=None,
+        monotonic=pause_clock.monotonic,
+        sleep=pause_clock.sleep,
     )
     with LocalRudderStack(clock=server_clock, seed=seed) as server:
         settings = ClientSettings(
@@ -150,9 +159,9 @@ def world(
 
 
 def run_until(attempt: SyncAttempt, clock: ManualClock, seconds: float) -> SyncReport | None:
-    """Run an attempt for so many seconds, then leave it as an interrupt would.
+    """Run an attempt for so many seconds, then stop running it, as an interrupt would.
 
-    Returns its report, or None if it was not over.
+    Returns its report, or None if it is not over by then.
     """
     task = start_and_wait(attempt)
     end = clock.monotonic() + seconds
@@ -168,33 +177,33 @@ def run_until(attempt: SyncAttempt, clock: ManualClock, seconds: float) -> SyncR
 
 
 HANG_SECONDS = 48 * 3600.0
-"""Twice the default timeout: a life that wants to go on after that will never end."""
+"""Twice the default timeout: an attempt that is not over by then hangs."""
 MAX_STEPS = 100_000
 
 
 def run_together(
     attempts: Sequence[SyncAttempt], clock: ManualClock
 ) -> list[SyncReport | RudderStackError | None]:
-    """Run attempts side by side, each woken when its wait is over, in the order of the clock.
+    """Run attempts together: each goes on when its wait is over, in the order of the clock.
 
-    Returns the end of each attempt, in the order of `attempts`. None means that it hangs.
+    Returns the result of each attempt, in the order of `attempts`. None means that it hangs.
     """
-    ends: list[SyncReport | RudderStackError | None] = [None] * len(attempts)
-    turn = itertools.count()
+    results: list[SyncReport | RudderStackError | None] = [None] * len(attempts)
+    step_number = itertools.count()
     waiting: list[tuple[float, int, int, Generator[float, None, SyncReport]]] = [
-        (clock.monotonic(), next(turn), place, start_and_wait(attempt))
+        (clock.monotonic(), next(step_number), place, start_and_wait(attempt))
         for place, attempt in enumerate(attempts)
     ]
-    while waiting and next(turn) < MAX_STEPS * len(attempts):
+    while waiting and next(step_number) < MAX_STEPS * len(attempts):
         wake_at, _, place, steps = heapq.heappop(waiting)
         clock.sleep(max(0.0, wake_at - clock.monotonic()))
         try:
             wait = next(steps)
         except StopIteration as over:
-            ends[place] = over.value
+            results[place] = over.value
         except RudderStackError as error:
-            ends[place] = error
+            results[place] = error
         else:
             if wake_at < HANG_SECONDS:
-                heapq.heappush(waiting, (clock.monotonic() + wait, next(turn), place, steps))
-    return ends
+                heapq.heappush(waiting, (clock.monotonic() + wait, next(step_number), place, steps))
+    return results
