@@ -12,7 +12,7 @@ from dagster_rudderstack.settings import RetryPolicy, SyncPolicy
 from dagster_rudderstack.testing import Fault, SyncScript
 from dagster_rudderstack_tests.sync.world import CONNECTION, READ_TIMEOUT_SECONDS, World
 
-SLOWER_THAN_THE_TIMEOUT = READ_TIMEOUT_SECONDS * 2
+AFTER_THE_READ_TIMEOUT = READ_TIMEOUT_SECONDS * 2
 MINUTE = 60.0
 HOUR = 3600.0
 
@@ -20,28 +20,30 @@ GOOD = SyncScript(duration_seconds=20, rows_total=100)
 LONG = SyncScript(duration_seconds=25 * MINUTE, rows_total=100)
 VERY_LONG = SyncScript(duration_seconds=2 * HOUR, rows_total=100)
 
-AN_HOUR = SyncPolicy(sync_timeout_seconds=3600)
+ONE_HOUR_TIMEOUT = SyncPolicy(sync_timeout_seconds=HOUR)
 
 Arrange = Callable[[World], object]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way of breaking.
+    """One failure: how to cause it, and what is expected.
 
     Attributes:
-        name: of the test.
-        fault: what goes wrong, in words.
-        sees: what the user sees, in words.
-        arrange: makes the connection and what breaks.
-        outcome: `succeeded`, or the error that comes out.
-        says: words of the error's message.
-        logged: words of a line in the log.
-        reported: what the report has, by attribute.
-        origin: how we came by the sync.
-        starts: how many starts took effect.
-        sent: how many starts were sent; None: as many as took effect.
-        stops: how many stops were taken.
+        name: The id of the test.
+        fault: What fails, for the page.
+        sees: What the user sees, for the page. The test reads some of its words: "at once", "is not
+            retried" and "warns once".
+        arrange: Adds the connection and the faults to the server.
+        outcome: `succeeded`, or the type of the error that is raised.
+        says: A part of the error's message.
+        logged: A part of a log line.
+        reported: The expected values of the report, by attribute.
+        origin: The expected origin of the reported sync.
+        starts: How many starts take effect.
+        sent: How many starts are sent. None means as many as take effect.
+        stops: How many stops are sent.
+        policy: The policy of the sync.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Case:
 
 
 def connection(script: SyncScript = GOOD, *faults: Fault, **settings: object) -> Arrange:
-    """Return what makes a connection and adds faults."""
+    """Return a function that adds a connection and faults."""
 
     def arrange(world: World) -> None:
         world.server.add_connection(CONNECTION, script=script, **settings)  # type: ignore[arg-type]
@@ -70,30 +72,30 @@ def connection(script: SyncScript = GOOD, *faults: Fault, **settings: object) ->
     return arrange
 
 
-def running_elsewhere(
-    other: SyncScript, ours: SyncScript = GOOD, *faults: Fault, **settings: object
+def other_sync_running(
+    other: SyncScript, owned: SyncScript = GOOD, *faults: Fault, **settings: object
 ) -> Arrange:
-    """Return what makes a connection with a sync that somebody else started."""
+    """Return a function that adds a connection with a running sync of another client."""
 
     def arrange(world: World) -> None:
-        connection(ours, *faults, **settings)(world)
+        connection(owned, *faults, **settings)(world)
         world.server.start_sync(CONNECTION, origin="dashboard", script=other)
 
     return arrange
 
 
 def lost_start(kind: str, **settings: object) -> Fault:
-    """A start that took effect, but whose answer was lost."""
+    """Return a fault that loses the answer to a start that takes effect."""
     return Fault(kind, operation="start", effect=True, **settings)  # type: ignore[arg-type]
 
 
 def start_without_effect(kind: str, **settings: object) -> Fault:
-    """A start that was lost before it took effect."""
+    """Return a fault that loses a start before it takes effect."""
     return Fault(kind, operation="start", **settings)  # type: ignore[arg-type]
 
 
-def broken_polls(kind: str, seconds: float = 10 * MINUTE, **settings: object) -> Fault:
-    """An outage of the polls, from half a minute on."""
+def failing_polls(kind: str, seconds: float = 10 * MINUTE, **settings: object) -> Fault:
+    """Return a fault that breaks every poll, from 30 s after the server starts."""
     return Fault(
         kind,  # type: ignore[arg-type]
         operation="get_sync",
@@ -104,8 +106,8 @@ def broken_polls(kind: str, seconds: float = 10 * MINUTE, **settings: object) ->
 
 
 ADOPTED = "The sync succeeds. The log says that the answer was lost and which sync was adopted."
-BRIDGED = "The sync succeeds. The log warns of the errors and says when they are over."
-AGAIN = "The sync succeeds half a minute later. The log says why the start was sent again."
+TOLERATED = "The sync succeeds. The log warns of the errors and says when they are over."
+STARTED_AGAIN = "The sync succeeds half a minute later. The log says why the start was sent again."
 
 _LOST_WITH_EFFECT = [
     Case(
@@ -119,8 +121,8 @@ _LOST_WITH_EFFECT = [
     for name, words, kind, settings in (
         ("reset", "the connection is reset", "reset", {}),
         ("closed", "the connection is closed", "close", {}),
-        ("timeout", "it comes after our timeout", "slow", {"seconds": SLOWER_THAN_THE_TIMEOUT}),
-        ("truncated", "it breaks off in the middle", "truncated", {}),
+        ("timeout", "it comes after the read timeout", "slow", {"seconds": AFTER_THE_READ_TIMEOUT}),
+        ("truncated", "it is cut off in the middle", "truncated", {}),
         ("empty", "200 with an empty body", "empty", {}),
         ("html", "200 with an HTML page", "wrong_type", {"body": "<html>welcome</html>"}),
         ("list", "200 with a JSON list", "wrong_type", {"body": "[]"}),
@@ -138,7 +140,7 @@ _LOST_WITHOUT_EFFECT = [
     Case(
         f"start_without_effect__{name}",
         f"The start is lost before it takes effect: {words}.",
-        AGAIN,
+        STARTED_AGAIN,
         connection(GOOD, start_without_effect(kind, **settings)),
         logged="No sync has shown up",
         sent=2,
@@ -153,9 +155,9 @@ _LOST_WITHOUT_EFFECT = [
 _OUTAGES = [
     Case(
         f"poll_outage__{name}",
-        f"While the sync runs, for ten minutes each poll gets {words}.",
-        BRIDGED,
-        connection(LONG, broken_polls(kind, **settings)),
+        f"For ten minutes while the sync is running, each poll gets {words}.",
+        TOLERATED,
+        connection(LONG, failing_polls(kind, **settings)),
         logged="answers again",
     )
     for name, words, kind, settings in (
@@ -180,21 +182,21 @@ _OUTAGES = [
             {"status": 429, "retry_after": 20, "retry_after_as_date": True},
         ),
         (
-            "429_absurd",
+            "429_one_year",
             "429 with Retry-After: a year",
             "status",
             {"status": 429, "retry_after": 31_536_000},
         ),
         (
-            "429_nonsense",
+            "429_invalid",
             "429 with Retry-After: soon",
             "status",
             {"status": 429, "retry_after": "soon"},
         ),
         ("reset", "a reset connection", "reset", {}),
-        ("truncated", "half an answer", "truncated", {}),
+        ("truncated", "an answer that is cut off", "truncated", {}),
         ("empty", "200 with an empty body", "empty", {}),
-        ("wrong_type", "200 of a wrong type", "wrong_type", {}),
+        ("wrong_type", "200 with JSON of the wrong type", "wrong_type", {}),
         ("redirect", "a redirect to another host", "redirect", {}),
     )
 ]
@@ -220,7 +222,7 @@ _FIRST_REQUEST = [
     ),
     Case(
         "may_not_read_connection",
-        "The token may not read the connection, but may sync it.",
+        "The token may sync the connection, but not read it (403).",
         "The sync succeeds. The log warns that the connection was not checked.",
         connection(GOOD, Fault("status", operation="get_connection", status=403)),
         logged="is not checked before its sync",
@@ -236,15 +238,15 @@ _FIRST_REQUEST = [
     ),
     Case(
         "down_before_start",
-        "RudderStack answers 503 to everything before the start, for half a minute.",
-        BRIDGED,
+        "Before the start, RudderStack answers 503 to every request for half a minute.",
+        TOLERATED,
         connection(GOOD, Fault("status", status=503, until_seconds=30)),
         logged="answers again",
     ),
     Case(
-        "down_for_good",
-        "RudderStack answers 503 to everything, for good.",
-        "The step fails after a minute of tries, and may be retried.",
+        "down_permanently",
+        "RudderStack answers 503 to every request and does not recover.",
+        "The step fails after a minute of retries, and may be retried.",
         connection(GOOD, Fault("status", status=503, times=None)),
         errors.StatusError,
         says="503",
@@ -253,7 +255,7 @@ _FIRST_REQUEST = [
     Case(
         "start_rate_limited",
         "The first two starts get 429.",
-        "The sync succeeds. The log has the waits.",
+        "The sync succeeds. The log reports each wait.",
         connection(GOOD, start_without_effect("status", status=429, times=2)),
         logged="429",
         sent=3,
@@ -261,7 +263,7 @@ _FIRST_REQUEST = [
     Case(
         "start_always_fails",
         "Each start gets 500 and has no effect.",
-        "The step fails when the allowed retries of the start are used up, and may be retried.",
+        "The step fails when the retries of the start are used up, and may be retried.",
         connection(GOOD, start_without_effect("status", status=500, times=None)),
         errors.StatusError,
         says="500",
@@ -271,7 +273,7 @@ _FIRST_REQUEST = [
     ),
     Case(
         "start_forbidden",
-        "The token may read the connection, but not start it (403).",
+        "The token may read the connection, but not sync it (403).",
         "The step fails at once, is not retried, and the error names the permissions it needs.",
         connection(GOOD, start_without_effect("status", status=403)),
         errors.PermissionDeniedError,
@@ -283,15 +285,15 @@ _FIRST_REQUEST = [
 
 _AFTER_THE_START = [
     Case(
-        "hidden_sync",
-        "RudderStack does not know the new sync for its first 20 seconds (404).",
+        "new_sync_not_found",
+        "For its first 20 seconds, the new sync is unknown to RudderStack (404).",
         "The sync succeeds. The log warns of the 404s.",
         connection(SyncScript(duration_seconds=60, hidden_for_seconds=20)),
         logged="answers again",
     ),
     Case(
-        "lost_start_of_hidden_sync",
-        "The answer to the start is lost, and the sync shows in the list 20 seconds later.",
+        "lost_start_and_sync_listed_late",
+        "The answer to the start is lost, and the sync is not listed for its first 20 seconds.",
         ADOPTED,
         connection(SyncScript(duration_seconds=60, hidden_for_seconds=20), lost_start("reset")),
         origin="adopted",
@@ -299,7 +301,7 @@ _AFTER_THE_START = [
     ),
     Case(
         "lost_start_and_list_down",
-        "The answer to the start is lost, and for ten minutes the list gets 503.",
+        "The answer to the start is lost, and for ten minutes the list of syncs gets 503.",
         ADOPTED,
         connection(
             GOOD,
@@ -322,16 +324,16 @@ _AFTER_THE_START = [
         logged="whose answer was lost",
     ),
     Case(
-        "lost_twice",
-        "A start is lost without effect; the answer to the second, which has effect, is lost too.",
+        "two_lost_starts",
+        "The first start is lost and has no effect. The second has effect, but its answer is lost.",
         ADOPTED,
         connection(GOOD, start_without_effect("reset"), lost_start("status", status=504)),
         origin="adopted",
         sent=2,
     ),
     Case(
-        "late_effect",
-        "The answer to the start is lost, and its sync shows just after the settling time.",
+        "lost_start_and_sync_listed_after_settling_time",
+        "The answer to the start is lost, and the sync is listed only after the settling time.",
         "The sync succeeds. The second start gets 409, and the sync of the first is adopted.",
         connection(SyncScript(duration_seconds=300, hidden_for_seconds=30.5), lost_start("reset")),
         origin="adopted",
@@ -339,16 +341,16 @@ _AFTER_THE_START = [
     ),
     Case(
         "outage_beyond_tolerance",
-        "While the sync runs, RudderStack is out of reach for an hour.",
-        "The step fails after 45 minutes, says that the sync may go on, and may be retried.",
-        connection(VERY_LONG, broken_polls("status", seconds=HOUR)),
+        "While the sync is running, each poll gets an error for an hour.",
+        "The step fails after 45 minutes. The error says that a retry resumes the sync.",
+        connection(VERY_LONG, failing_polls("status", seconds=HOUR)),
         errors.SyncLostError,
         says="a retry of this step resumes it",
     ),
     Case(
         "incident_of_30_minutes",
-        "While the sync runs, every request gets 401 for 30 minutes, as on 2026-03-24.",
-        BRIDGED,
+        "While the sync is running, every request gets 401 for 30 minutes, as on 2026-03-24.",
+        TOLERATED,
         connection(
             VERY_LONG, Fault("status", status=401, from_seconds=30, until_seconds=30 + 30 * MINUTE)
         ),
@@ -356,7 +358,7 @@ _AFTER_THE_START = [
     ),
 ]
 
-_ENDS = [
+_RESULTS = [
     Case(
         "failed",
         "The sync fails.",
@@ -368,15 +370,15 @@ _ENDS = [
     Case(
         "failed_without_reason",
         "The sync fails and RudderStack gives no reason.",
-        "The step fails and says so. Nothing is materialized.",
+        "The step fails, and the error says that there is no reason. Nothing is materialized.",
         connection(SyncScript(duration_seconds=20, status="failed")),
         errors.SyncFailedError,
         says="gives no reason",
     ),
     Case(
         "aborted",
-        "A person stops the sync in the dashboard.",
-        "The step fails, says that the sync was stopped, and is not retried.",
+        "Someone stops the sync in the dashboard.",
+        "The step fails and is not retried. The error says that the sync was stopped.",
         connection(SyncScript(duration_seconds=20, status="Aborted")),
         errors.SyncAbortedError,
         says="was stopped",
@@ -384,41 +386,41 @@ _ENDS = [
     Case(
         "unknown_terminal_status",
         "The sync ends with a status that is not documented.",
-        "The step fails and quotes the status. Nothing is materialized.",
+        "The step fails, and the error has the status. Nothing is materialized.",
         connection(SyncScript(duration_seconds=20, status="Completed, with failures")),
         errors.SyncFailedError,
         says="'Completed, with failures'",
     ),
     Case(
         "unknown_running_status",
-        "The sync runs with a status that is not documented, then succeeds.",
+        "The running sync has a status that is not documented, and then it succeeds.",
         "The sync succeeds. The log warns once of the status.",
         connection(SyncScript(duration_seconds=20, running_status="warming up")),
         logged="'warming up'",
     ),
     Case(
-        "unknown_status_for_ever",
-        "The sync stays in a status that is not documented and never ends.",
-        "The step fails at the timeout, having stopped the sync.",
+        "unknown_running_status__never_ends",
+        "The running sync has a status that is not documented, and it never ends.",
+        "At the timeout, the sync is stopped and the step fails.",
         connection(SyncScript(never_ends=True, running_status="paused")),
         errors.SyncTimedOutError,
         says="asked to stop it",
         stops=1,
-        policy=AN_HOUR,
+        policy=ONE_HOUR_TIMEOUT,
     ),
     Case(
         "never_ends",
         "The sync never ends.",
-        "The step fails at the timeout, having stopped the sync.",
+        "At the timeout, the sync is stopped and the step fails.",
         connection(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
         says="within the timeout of 24 h",
         stops=1,
     ),
     Case(
-        "never_ends__left_alone",
+        "never_ends__left_running",
         "The sync never ends, and `stop_on_timeout` is off.",
-        "The step fails at the timeout and says that the sync was left running.",
+        "At the timeout, the step fails. The error says that the sync was left running.",
         connection(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
         says="left running",
@@ -447,54 +449,54 @@ _ENDS = [
     ),
 ]
 
-_OTHERS = [
+_OTHER_CLIENTS = [
     Case(
         "already_running__wait",
-        "Another client's sync runs.",
-        "The log says that the step waits for it. Then ours is started and succeeds.",
-        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
+        "Another client's sync is running.",
+        "The log says that the step waits for it. Then the step's own sync starts and succeeds.",
+        other_sync_running(SyncScript(duration_seconds=10 * MINUTE)),
         logged="already running",
     ),
     Case(
         "already_running__attach",
-        "Another client's sync runs, and `on_running_sync` is `attach`.",
-        "That sync is reported as attached. None is started.",
-        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
+        "Another client's sync is running, and `on_running_sync` is `attach`.",
+        "That sync is reported as attached. No sync is started.",
+        other_sync_running(SyncScript(duration_seconds=10 * MINUTE)),
         origin="attached",
         starts=0,
         policy=SyncPolicy(on_running_sync="attach"),
     ),
     Case(
         "already_running__fail",
-        "Another client's sync runs, and `on_running_sync` is `fail`.",
-        "The step fails and names the sync. None is started.",
-        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE)),
+        "Another client's sync is running, and `on_running_sync` is `fail`.",
+        "The step fails, and the error names the sync. No sync is started.",
+        other_sync_running(SyncScript(duration_seconds=10 * MINUTE)),
         errors.SyncAlreadyRunningError,
         says="is already running",
         starts=0,
         policy=SyncPolicy(on_running_sync="fail"),
     ),
     Case(
-        "already_running__for_ever",
-        "Another client's sync runs and never ends.",
-        "The step fails at the timeout and names that sync, which is left alone.",
-        running_elsewhere(SyncScript(never_ends=True)),
+        "already_running__never_ends",
+        "Another client's sync is running and never ends.",
+        "At the timeout, the step fails. The error names that sync, which is left running.",
+        other_sync_running(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
         says="was in the way",
         starts=0,
-        policy=AN_HOUR,
+        policy=ONE_HOUR_TIMEOUT,
     ),
     Case(
         "already_running__parallel",
-        "Another client's sync runs on a connection that accepts parallel syncs.",
+        "Another client's sync is running on a connection that accepts parallel syncs.",
         "The step waits for it, since it may miss the newest rows.",
-        running_elsewhere(SyncScript(duration_seconds=10 * MINUTE), parallel_syncs=True),
+        other_sync_running(SyncScript(duration_seconds=10 * MINUTE), parallel_syncs=True),
         logged="already running",
     ),
     Case(
-        "schedule_at_the_worst_moment",
-        "RudderStack's schedule starts a sync right before our start, which gets 409.",
-        "The log says that the step waits for it. Then ours is started and succeeds.",
+        "schedule_just_before_start",
+        "RudderStack's schedule starts a sync just before the step's start, which gets 409.",
+        "The log says that the step waits for it. Then the step's own sync starts and succeeds.",
         connection(
             GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
         ),
@@ -502,9 +504,9 @@ _OTHERS = [
         sent=2,
     ),
     Case(
-        "schedule_at_the_worst_moment__fail",
+        "schedule_just_before_start__fail",
         "The same, and `on_running_sync` is `fail`.",
-        "The step fails. None is started.",
+        "The step fails. No sync is started.",
         connection(
             GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
         ),
@@ -515,9 +517,9 @@ _OTHERS = [
         policy=SyncPolicy(on_running_sync="fail"),
     ),
     Case(
-        "schedule_at_the_worst_moment__parallel",
-        "The same on a connection that accepts parallel syncs: both run.",
-        "Ours is reported.",
+        "schedule_just_before_start__parallel",
+        "The same on a connection that accepts parallel syncs, so that both syncs run.",
+        "The step's own sync is reported.",
         connection(
             GOOD,
             Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60)),
@@ -525,9 +527,9 @@ _OTHERS = [
         ),
     ),
     Case(
-        "timeout_with_others_running",
-        "Ours never ends, and on timeout another client's sync of the connection runs too.",
-        "The step fails and says that ours was left running, since a stop would end both.",
+        "never_ends__other_sync_running",
+        "The sync never ends, and another client's sync of the connection is running too.",
+        "At the timeout, the step fails and the sync is left running, since a stop would end both.",
         connection(
             SyncScript(never_ends=True),
             Fault("scheduled_sync", operation="start", script=SyncScript(never_ends=True)),
@@ -535,7 +537,7 @@ _OTHERS = [
         ),
         errors.SyncTimedOutError,
         says="a stop would also end",
-        policy=AN_HOUR,
+        policy=ONE_HOUR_TIMEOUT,
     ),
 ]
 
@@ -543,23 +545,24 @@ _CONNECTIONS = [
     Case(
         "disabled",
         "The connection is disabled in the dashboard.",
-        "The step fails at once, is not retried, and says to enable it. Or it is skipped.",
+        "The step fails at once, is not retried, and the error says to enable the connection. With "
+        "`on_disabled` set to `skip`, the connection is skipped.",
         connection(GOOD, enabled=False),
         errors.ConnectionDisabledError,
         says="is disabled",
         starts=0,
     ),
     Case(
-        "scheduled_too",
-        "RudderStack also starts the connection on a schedule of its own.",
+        "also_scheduled",
+        "RudderStack also syncs the connection on its own schedule.",
         "The sync succeeds. The log warns once and advises to set the schedule to Manual.",
         connection(GOOD, schedule={"type": "basic", "everyMinutes": 30}),
         logged="Set the schedule to Manual",
     ),
     Case(
-        "unchecked",
-        "Reading the connection gets 500, for good, and `check_connection` is off.",
-        "The sync succeeds, without a look at the connection.",
+        "not_checked",
+        "Every request to read the connection gets 500, and `check_connection` is off.",
+        "The sync succeeds. The connection is not read.",
         connection(GOOD, Fault("status", operation="get_connection", status=500, times=None)),
         policy=SyncPolicy(check_connection=False),
     ),
@@ -571,7 +574,7 @@ CASES = [
     *_LOST_WITHOUT_EFFECT,
     *_AFTER_THE_START,
     *_OUTAGES,
-    *_ENDS,
-    *_OTHERS,
+    *_RESULTS,
+    *_OTHER_CLIENTS,
     *_CONNECTIONS,
 ]
