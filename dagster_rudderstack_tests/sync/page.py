@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dagster_rudderstack_tests.sync.cases import CASES, Case
+from dagster_rudderstack_tests.sync.case import Case
+from dagster_rudderstack_tests.sync.cases import CASES
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 

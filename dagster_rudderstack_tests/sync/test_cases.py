@@ -4,7 +4,8 @@ import pytest
 
 from dagster_rudderstack.errors import RudderStackError, StatusError
 from dagster_rudderstack.sync.request import SyncReport
-from dagster_rudderstack_tests.sync.cases import CASES, Case
+from dagster_rudderstack_tests.sync.case import Case
+from dagster_rudderstack_tests.sync.cases import CASES
 from dagster_rudderstack_tests.sync.page import PAGE, page
 from dagster_rudderstack_tests.sync.world import CONNECTION, World
 
