@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.sync.request import SyncReport
-from dagster_rudderstack.sync.run import start_and_wait
 from dagster_rudderstack.sync.stop import StopOutcome
-from dagster_rudderstack.sync.task import drive
 from dagster_rudderstack.testing import Fault, SyncScript
 from dagster_rudderstack_tests.sync.world import CONNECTION, MemoryRecorder, World, run_until
 from dagster_rudderstack_tests.sync.world import world as open_world
@@ -150,53 +148,3 @@ def test_cancel(seconds: float, faults: list[Fault], other_client: bool, paralle
             assert [sync.id for sync in stopped] == world.owned_sync_ids
         if not faults and report is None and world.owned_sync_ids and not other_client:
             assert outcome is StopOutcome.REQUESTED
-
-
-def test_stop__start_interrupted(world: World) -> None:
-    """If the run is canceled during a start that took effect, the sync is found and stopped."""
-    world.server.add_connection(CONNECTION, script=SyncScript(duration_seconds=300))
-    world.server.add_fault(Fault("reset", operation="start", effect=True))
-    attempt = world.attempt()
-    run_until(attempt, world.clock, 0.1)
-    assert attempt.sync_id is None or attempt.sync_id in world.owned_sync_ids
-
-    outcome = world.stop(attempt)
-
-    assert outcome is StopOutcome.REQUESTED
-    assert len(world.server.stops(CONNECTION)) == 1
-
-
-def test_stop__nothing_started(world: World) -> None:
-    """Before the start there is nothing to stop, and no stop is sent."""
-    world.server.add_connection(CONNECTION)
-
-    assert world.stop(world.attempt()) is StopOutcome.NOTHING_STARTED
-    assert world.server.stops(CONNECTION) == []
-
-
-def test_resume__sync_succeeded_meanwhile(world: World) -> None:
-    """If the sync of a killed attempt succeeds, the next attempt reports it and starts none."""
-    world.server.add_connection(CONNECTION, script=SyncScript(duration_seconds=60))
-    recorder = MemoryRecorder()
-    run_until(world.attempt(recorder=recorder), world.clock, 10)
-    world.clock.advance(3600)
-
-    report = drive(start_and_wait(world.attempt(previous=recorder.previous)), world.clock.sleep)
-
-    assert report.origin == "resumed"
-    assert [report.id] == world.owned_sync_ids
-
-
-def test_resume__sync_failed_meanwhile(world: World) -> None:
-    """If the sync of a killed attempt fails, the next attempt does not report it and starts a new
-    one."""
-    world.server.add_connection(CONNECTION)
-    world.server.script_next(CONNECTION, SyncScript(duration_seconds=60, status="failed"))
-    recorder = MemoryRecorder()
-    run_until(world.attempt(recorder=recorder), world.clock, 10)
-    world.clock.advance(3600)
-
-    report = drive(start_and_wait(world.attempt(previous=recorder.previous)), world.clock.sleep)
-
-    assert report.origin == "started"
-    assert len(world.owned_sync_ids) == 2

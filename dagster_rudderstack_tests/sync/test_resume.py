@@ -9,7 +9,6 @@ from dagster_rudderstack.errors import ConnectionDisabledError, SyncFailedError,
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt
 from dagster_rudderstack.sync.run import start_and_wait
-from dagster_rudderstack.sync.stop import StopOutcome
 from dagster_rudderstack.sync.task import drive
 from dagster_rudderstack.testing import Fault, SyncScript
 from dagster_rudderstack_tests.sync.world import CONNECTION, MemoryRecorder, World, run_until
@@ -52,20 +51,6 @@ def test_conflict__next_attempt_starts_its_own(world: World) -> None:
 
     assert report.origin == "started"
     assert [report.id] == world.owned_sync_ids
-
-
-def test_conflict__next_attempt_canceled(world: World) -> None:
-    """If the start got a 409 because of another client's sync, a cancel of the next attempt does
-    not stop that sync."""
-    world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
-    world.server.add_fault(Fault("scheduled_sync", operation="start"))
-    recorder = MemoryRecorder()
-    run_until(world.attempt(recorder=recorder), world.clock, 100)
-    attempt = world.attempt(previous=recorder.previous)
-    attempt.take_over_previous()
-
-    assert world.stop(attempt) is StopOutcome.NOTHING_STARTED
-    assert world.server.stops(CONNECTION) == []
 
 
 def test_conflict__timeout(world: World) -> None:
@@ -136,33 +121,6 @@ def test_lost_start__sync_failed_before_that_of_another_client(world: World) -> 
     assert starts(world) == 2
 
 
-def test_cancel__during_the_start_after_an_old_record(world: World) -> None:
-    """A cancel finds the sync that this attempt started, even if an old record names none."""
-    world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
-    recorded_at = datetime.fromtimestamp(world.clock(), timezone.utc)
-    world.clock.advance(86_400)
-    attempt = world.attempt(previous=PreviousAttempt(recorded_at=recorded_at))
-    attempt.api = cast("Any", _Interrupted(attempt.api))
-    with pytest.raises(KeyboardInterrupt):
-        run_until(attempt, world.clock, 100)
-
-    assert world.stop(attempt) is StopOutcome.REQUESTED
-
-
-class _Interrupted:
-    """A client that is interrupted during a start that takes effect."""
-
-    def __init__(self, api: object) -> None:
-        self._api = api
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._api, name)
-
-    def start_sync(self, *arguments: object) -> str:
-        self._api.start_sync(*arguments)  # type: ignore[attr-defined]
-        raise KeyboardInterrupt
-
-
 def test_lost_start__of_the_same_attempt(world: World) -> None:
     """If the sync of an attempt's own lost start failed, the attempt fails and starts no other one,
     since Dagster decides whether to retry."""
@@ -229,6 +187,34 @@ def test_lost_start__connection_disabled_meanwhile(world: World) -> None:
 # --- a sync that an earlier attempt waited for
 
 
+def test_resume__sync_succeeded_meanwhile(world: World) -> None:
+    """If the sync of a killed attempt succeeds, the next attempt reports it and starts none."""
+    world.server.add_connection(CONNECTION, script=SyncScript(duration_seconds=60))
+    recorder = MemoryRecorder()
+    run_until(world.attempt(recorder=recorder), world.clock, 10)
+    world.clock.advance(3600)
+
+    report = drive(start_and_wait(world.attempt(previous=recorder.previous)), world.clock.sleep)
+
+    assert report.origin == "resumed"
+    assert [report.id] == world.owned_sync_ids
+
+
+def test_resume__sync_failed_meanwhile(world: World) -> None:
+    """If the sync of a killed attempt fails, the next attempt does not report it and starts a new
+    one."""
+    world.server.add_connection(CONNECTION)
+    world.server.script_next(CONNECTION, SyncScript(duration_seconds=60, status="failed"))
+    recorder = MemoryRecorder()
+    run_until(world.attempt(recorder=recorder), world.clock, 10)
+    world.clock.advance(3600)
+
+    report = drive(start_and_wait(world.attempt(previous=recorder.previous)), world.clock.sleep)
+
+    assert report.origin == "started"
+    assert len(world.owned_sync_ids) == 2
+
+
 @pytest.mark.parametrize("seconds", [20, 3600], ids=["over", "running"])
 def test_resume__details_not_found(world: World, seconds: int) -> None:
     """If the details of a sync are not found but the list shows it, the sync is resumed and not
@@ -283,70 +269,3 @@ def test_resume__sync_stopped_by_timeout(world: World) -> None:
 
     assert report.origin == "started"
     assert starts(world) == 2
-
-
-# --- stopping
-
-
-@pytest.mark.parametrize("hidden_for_seconds", [3, 10])
-def test_stop__sync_listed_late(world: World, hidden_for_seconds: int) -> None:
-    """A stop finds the sync of a lost start that is listed up to 10 s later."""
-    script = SyncScript(duration_seconds=300, hidden_for_seconds=hidden_for_seconds)
-    world.server.add_connection(CONNECTION, script=script)
-    world.server.add_fault(Fault("reset", operation="start", effect=True))
-    attempt = world.attempt()
-    run_until(attempt, world.clock, 0.0)
-
-    assert world.stop(attempt) is StopOutcome.REQUESTED
-
-
-def test_stop__sync_never_listed(world: World) -> None:
-    """If the sync of a lost start is not listed in time, the outcome does not claim that nothing
-    was started."""
-    world.server.add_connection(CONNECTION)
-    world.server.add_fault(Fault("reset", operation="start"))
-    attempt = world.attempt()
-    run_until(attempt, world.clock, 0.0)
-
-    assert world.stop(attempt) is StopOutcome.NOT_SEEN
-
-
-@pytest.mark.parametrize("status", ["running", "preparing"])
-def test_stop__another_sync_running(world: World, status: str) -> None:
-    """No stop is sent while another sync of the connection runs, even with an unknown status, since
-    a stop would end both."""
-    world.server.add_connection(CONNECTION, parallel_syncs=True)
-    script = SyncScript(duration_seconds=300, running_status=status)
-    world.server.start_sync(CONNECTION, "dashboard", script=script)
-    world.clock.advance(1)
-    owned_id = world.server.start_sync(CONNECTION, script=FIVE_MINUTES)
-    attempt = world.attempt(previous=PreviousAttempt(sync_id=owned_id))
-    attempt.take_over_previous()
-
-    assert world.stop(attempt) is StopOutcome.OTHERS_RUNNING
-    assert world.server.stops(CONNECTION) == []
-
-
-def test_stop__during_a_pause(world: World) -> None:
-    """A stop is sent during the pause after a 429, since it has only seconds."""
-    world.server.add_connection(CONNECTION, script=FIVE_MINUTES)
-    world.server.add_fault(Fault("status", status=429, operation="get_sync", retry_after=120))
-    attempt = world.attempt()
-    run_until(attempt, world.clock, 5)
-    began = world.clock.monotonic()
-
-    assert world.stop(attempt) is StopOutcome.REQUESTED
-    assert world.clock.monotonic() - began < 5
-
-
-def test_stop__two_syncs_after_lost_start(world: World) -> None:
-    """If two syncs began after a lost start, none is stopped, since either may be another
-    client's."""
-    world.server.add_connection(CONNECTION, script=FIVE_MINUTES, parallel_syncs=True)
-    world.server.add_fault(Fault("scheduled_sync", operation="start"))
-    world.server.add_fault(Fault("reset", operation="start", effect=True))
-    attempt = world.attempt()
-    run_until(attempt, world.clock, 60)
-
-    assert world.stop(attempt) in (StopOutcome.NOT_OWNED, StopOutcome.OTHERS_RUNNING)
-    assert world.server.stops(CONNECTION) == []
