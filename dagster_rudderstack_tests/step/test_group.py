@@ -396,6 +396,15 @@ def test_execute(
         ({"connections": {"a": "x"}, "on_disabled": "wait"}, "on_disabled 'wait' is unknown"),
         ({"connections": {"a": "x"}, "on_running_sync": "stop"}, "on_running_sync 'stop'"),
     ],
+    ids=[
+        "no_connections",
+        "asset_key_twice",
+        "connection_twice",
+        "connection_id",
+        "sync_type",
+        "on_disabled",
+        "on_running_sync",
+    ],
 )
 def test_invalid_options(options: dict[str, object], message: str) -> None:
     """An invalid option fails while definitions load, and the message names it."""

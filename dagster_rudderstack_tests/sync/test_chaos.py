@@ -60,7 +60,11 @@ def test_is_good() -> None:
     assert not replace(right, verdicts=Counter({"right reports": 9, "hangs": 1})).is_good
 
 
-@pytest.mark.parametrize(("retries", "verdict"), [(6, BEYOND_TOLERANCE), (5, "false failures")])
+@pytest.mark.parametrize(
+    ("retries", "verdict"),
+    [(6, BEYOND_TOLERANCE), (5, "false failures")],
+    ids=["6_retries", "5_retries"],
+)
 def test_judge__never_started(world: World, retries: int, verdict: str) -> None:
     """An attempt may fail before its start only after the default number of retries."""
     world.server.add_connection(CONNECTION)

@@ -73,6 +73,25 @@ NOT_FOUND = status_error(404, NotFoundError)
         (status_error(400), StartAnswer.REFUSED, False),
         (status_error(422), StartAnswer.REFUSED, False),
     ],
+    ids=[
+        "unreachable",
+        "429",
+        "reset",
+        "unreadable",
+        "500",
+        "502",
+        "503",
+        "504",
+        "599",
+        "408",
+        "307",
+        "409",
+        "401",
+        "403",
+        "404",
+        "400",
+        "422",
+    ],
 )
 def test_judge_start_and_is_passing(error: ApiError, answer: StartAnswer, passing: bool) -> None:
     """The type of an error decides whether a sync may have been started, and whether a safe request
@@ -127,6 +146,14 @@ def test_failure_of(status: str, finished: bool, over: bool, error: type[Excepti
         ([sync("queued", name="b"), sync("queued", name="a")], ["b"]),
         ([sync("failed", name="b", finished=True), sync("queued", name="a")], []),
     ],
+    ids=[
+        "no_syncs",
+        "none_running",
+        "two_running",
+        "older_running",
+        "two_unknown",
+        "older_unknown",
+    ],
 )
 def test_running_among(listed: list[Sync], running: list[str]) -> None:
     """Only the newest sync counts as running if its status is unknown."""
@@ -142,6 +169,7 @@ def test_running_among(listed: list[Sync], running: list[str]) -> None:
         (["c", "b", "a"], {"a"}, "b"),
         (["b"], set(), "b"),
     ],
+    ids=["no_syncs", "none_new", "one_new", "two_new", "all_new"],
 )
 def test_began_since(listed: list[str], known: set[str], found: str | None) -> None:
     """The oldest sync that was not known before the start comes first."""
@@ -180,6 +208,14 @@ def test_duration_text(seconds: float, text: str) -> None:
         ),
         ({"changed": {"total": 10}, "succeeded": {"total": 50}}, 100.0),
         ({"changed": {"total": None}, "succeeded": {"total": 50}}, None),
+    ],
+    ids=[
+        "no_metrics",
+        "nothing_changed",
+        "succeeded",
+        "succeeded_and_rejected",
+        "more_than_changed",
+        "changed_unknown",
     ],
 )
 def test_percent_done(metrics: dict[str, object] | None, percent: float | None) -> None:

@@ -58,21 +58,20 @@ def get_with_retries(
 @pytest.mark.parametrize(
     "failure",
     [
-        http(500, "<html>down</html>"),
-        http(502),
-        http(503),
-        http(504),
-        http(408),
-        http(429),
-        http(200, ""),
-        http(200, "<html>maintenance</html>"),
-        in_json([]),
-        Cut(),
-        Cut(reset=True),
-        Cut(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
-        b"",
+        pytest.param(http(500, "<html>down</html>"), id="500"),
+        pytest.param(http(502), id="502"),
+        pytest.param(http(503), id="503"),
+        pytest.param(http(504), id="504"),
+        pytest.param(http(408), id="408"),
+        pytest.param(http(429), id="429"),
+        pytest.param(http(200, ""), id="empty"),
+        pytest.param(http(200, "<html>maintenance</html>"), id="html"),
+        pytest.param(in_json([]), id="json_list"),
+        pytest.param(Cut(), id="closed"),
+        pytest.param(Cut(reset=True), id="reset"),
+        pytest.param(Cut(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), id="truncated"),
+        pytest.param(b"", id="no_answer"),
     ],
-    ids=lambda answer: repr(answer)[:50],
 )
 def test_retry__transient_error(failure: Answer, caplog: pytest.LogCaptureFixture) -> None:
     """A transient error is retried, and each wait is logged."""
@@ -146,6 +145,7 @@ def one_retry(local_rudderstack: LocalRudderStack) -> Iterator[RudderStackResour
         ("list_syncs", lambda r: r.list_syncs("crm")),
         ("stop", lambda r: r.stop_sync("crm")),
     ],
+    ids=["get_connection", "list_connections", "list_syncs", "stop"],
 )
 def test_resource__retries_safe_requests(
     operation: str,
@@ -163,7 +163,11 @@ def test_resource__retries_safe_requests(
     ]
 
 
-@pytest.mark.parametrize("fault", [Fault("status", status=502), Fault("reset"), Fault("empty")])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("status", status=502), Fault("reset"), Fault("empty")],
+    ids=["502", "reset", "empty"],
+)
 def test_resource__start_is_not_retried(
     fault: Fault, one_retry: RudderStackResource, local_rudderstack: LocalRudderStack
 ) -> None:

@@ -106,7 +106,7 @@ def test_threads__limit() -> None:
     assert peak == 5
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)])
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
 def test_results__error(error: BaseException) -> None:
     """An error of any type is the result of its task, and the other tasks go on."""
     scheduler = Scheduler({"bad": failing(error), "good": task("g", 0.01)}, threads=1)

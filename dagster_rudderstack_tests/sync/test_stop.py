@@ -14,7 +14,7 @@ FIVE_MINUTES = SyncScript(duration_seconds=300)
 
 
 def test_stop__nothing_started(world: World) -> None:
-    """Before the start there is nothing to stop, and no stop is sent."""
+    """Before the start there is no sync to stop, and no stop is sent."""
     world.server.add_connection(CONNECTION)
 
     assert world.stop(world.attempt()) is StopOutcome.NOTHING_STARTED

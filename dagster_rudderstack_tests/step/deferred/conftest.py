@@ -13,7 +13,7 @@ from dagster_rudderstack_tests.step.deferred.scene import CRM
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The server's clock: a sync runs until the test advances it."""
+    """The clock of the server. A sync ends when the test advances the clock."""
     return ManualClock()
 
 

@@ -47,7 +47,7 @@ def test_failed_sync__fails_a_run(
     assert sync_ids(instance, "contacts") == []
 
 
-@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]], ids=["one_connection", "two_connections"])
 def test_failed_sync__run_is_not_retried(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
