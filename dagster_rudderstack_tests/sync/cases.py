@@ -49,7 +49,12 @@ _LOST_WITH_EFFECT = [
         ("html", "200 with an HTML page", "wrong_type", {"body": "<html>welcome</html>"}),
         ("list", "200 with a JSON list", "wrong_type", {"body": "[]"}),
         ("no_id", "200 without a sync id", "wrong_type", {"body": '{"ok": true}'}),
-        ("hostile_id", "200 with a path for an id", "body", {"body": '{"syncId": "../../stop"}'}),
+        (
+            "hostile_id",
+            "200 with a path instead of an id",
+            "body",
+            {"body": '{"syncId": "../../stop"}'},
+        ),
         ("500", "500", "status", {"status": 500}),
         ("502", "502 from a gateway, in HTML", "status", {"status": 502}),
         ("503", "503 from a gateway, in HTML", "status", {"status": 503}),
