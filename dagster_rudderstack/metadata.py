@@ -46,6 +46,7 @@ class MetadataKey:
     NOTHING_CHANGED = "rudderstack/nothing_changed"
     """True if the sync succeeded and there was no row to send."""
     STATUS = "rudderstack/status"
+    """RudderStack's status, or `stopped` for a sync that our run asked RudderStack to stop."""
     DURATION = "rudderstack/duration_seconds"
     SYNC_TYPE = "rudderstack/sync_type"
     LINK = "rudderstack/link"

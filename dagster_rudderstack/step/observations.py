@@ -6,6 +6,7 @@ A successful sync is a materialization. A failed or stopped one is an observatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 
@@ -25,7 +26,12 @@ class AssetObserver:
     link_template: str | None = None
 
     def report(
-        self, attempt: SyncAttempt, key: dg.AssetKey, reason: str, seen: Sync | None
+        self,
+        attempt: SyncAttempt,
+        key: dg.AssetKey,
+        reason: str,
+        seen: Sync | None,
+        stopped_at: datetime | None,
     ) -> None:
         """Report that a sync has failed or was stopped.
 
@@ -34,9 +40,10 @@ class AssetObserver:
             key: The asset.
             reason: Why, as a sentence.
             seen: The last state of the sync. None if no sync was seen.
+            stopped_at: When RudderStack was asked to stop the sync. None if it was not.
         """
         metadata = sync_metadata(
-            seen,
+            _stopped(seen, stopped_at) if seen and stopped_at else seen,
             attempt.connection_id,
             sync_type=attempt.request.sync_type,
             origin=attempt.current.origin if attempt.current else None,
@@ -54,3 +61,13 @@ class AssetObserver:
             attempt.log.warning(
                 f"The observation of {key.to_user_string()} could not be stored: {error}"
             )
+
+
+def _stopped(sync: Sync, stopped_at: datetime) -> Sync:
+    """Return a sync as it is once RudderStack has stopped it, which takes RudderStack a moment.
+
+    Without an end it would have no duration, and Dagster's plots would have a gap.
+    """
+    if sync.is_over:
+        return sync
+    return sync.model_copy(update={"status": "stopped", "finished_at": stopped_at})

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import NoReturn
 
 import dagster as dg
@@ -237,8 +238,7 @@ class Runner:
     def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
         if finished.result is not None:
             return finished.result
-        sync = next(s for s in self.syncs if s.request.connection_id == finished.key)
-        return SyncResult(sync, "failed", error=finished.error)
+        return SyncResult(self._sync_of(finished.key), "failed", error=finished.error)
 
     def _keep(self, result: SyncResult) -> None:
         """Keep a few words for the end, report a failed sync, and forget what cannot be stopped."""
@@ -365,18 +365,25 @@ class Runner:
         seen = result.last_seen
         if seen is not None and self._earlier and self._earlier.has_observed(seen.id):
             return
-        self._observe(attempt, error.message, seen)
+        self._observe(attempt, error.message, seen, is_stopped=is_stopped)
 
     def _report_stopped(self, attempt: SyncAttempt) -> None:
         cause = "its step was interrupted" if self.stop_settings.when == "always" else ""
         cause = cause or "the run was canceled"
         text = f"{attempt.name} was stopped, since {cause}."
-        self._observe(attempt, text, attempt.last_seen)
+        self._observe(attempt, text, attempt.last_seen, is_stopped=True)
 
-    def _observe(self, attempt: SyncAttempt, reason: str, seen: Sync | None) -> None:
-        key = next(s.key for s in self.syncs if s.request is attempt.request)
-        if self.step is not None and key is not None:
-            AssetObserver(self.step, self.link_template).report(attempt, key, reason, seen)
+    def _observe(
+        self, attempt: SyncAttempt, reason: str, seen: Sync | None, *, is_stopped: bool
+    ) -> None:
+        key = self._sync_of(attempt.connection_id).key
+        if self.step is None or key is None:
+            return
+        stopped_at = datetime.now(timezone.utc) if is_stopped else None
+        AssetObserver(self.step, self.link_template).report(attempt, key, reason, seen, stopped_at)
+
+    def _sync_of(self, connection_id: str) -> StepSync:
+        return next(sync for sync in self.syncs if sync.request.connection_id == connection_id)
 
 
 @dataclass(frozen=True)
