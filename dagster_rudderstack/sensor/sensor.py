@@ -12,7 +12,7 @@ from typing import Literal
 
 import dagster as dg
 
-from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.api.validation import checked_choice, is_whole
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.options import RESOURCE_KEY
@@ -134,7 +134,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if not (is_whole(value) and least <= value <= most):
         raise InvalidSettingError(f"{name} {value!r}: expected a whole number, {least} to {most}.")
 
 
