@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import dagster as dg
@@ -146,7 +147,7 @@ class _Settings:
     replay: int
     tick_seconds: int
 
-    @property
+    @cached_property
     def rules(self) -> dict[str, ConnectionRules]:
         return {
             id_: ConnectionRules(watch.deferred, self.replay) for id_, watch in self.watches.items()
