@@ -78,8 +78,12 @@ class EventLog:
             all_deferred: Whether to find further deferred syncs, however long ago they began.
         """
         depth = EVENTS_READ + EVENTS_PER_SYNC * ends
-        reported = set(self._reported(connection_id, key, depth))
-        timed_out = set(self._timed_out(connection_id, key, depth))
+        observations = list(_newest(self.instance.fetch_observations, key, depth))
+        materializations = _newest(self.instance.fetch_materializations, key, depth)
+        reported = {
+            *_reported(connection_id, materializations),
+            *_reported(connection_id, observations),
+        }
         began = [sync.started_at for sync in syncs if sync.id not in reported]
         if all_deferred:
             began.append(None)
@@ -95,29 +99,13 @@ class EventLog:
         reported.update(sync_id for sync_id in returned if sync_id is not None)
         return History(
             reported=frozenset(reported),
-            recorded=self._recorded(records, timed_out),
+            recorded=self._recorded(records, set(_timed_out(connection_id, observations))),
             may_have_started=any(
                 self._is_reporting(record.run_id)
                 for record in _last_of_each_step(records)
                 if record.kind is RecordKind.STARTING
             ),
         )
-
-    # --- the asset's own events
-
-    def _reported(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
-        for fetch in (self.instance.fetch_materializations, self.instance.fetch_observations):
-            for record in _newest(fetch, key, depth):
-                sync_id = _sync_id(connection_id, record)
-                # An observation with a deadline says that a sync takes too long, not how it ended.
-                if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
-                    yield sync_id
-
-    def _timed_out(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
-        for record in _newest(self.instance.fetch_observations, key, depth):
-            sync_id = _sync_id(connection_id, record)
-            if sync_id is not None and MetadataKey.STOPPED_BY in _metadata(record):
-                yield sync_id
 
     # --- the records of runs
 
@@ -210,6 +198,21 @@ def _last_of_each_step(records: Iterable[SyncRecord]) -> list[SyncRecord]:
 def _metadata(record: dg.EventLogRecord) -> dict[str, dg.MetadataValue]:
     event = record.asset_materialization or record.asset_observation
     return dict(event.metadata) if event else {}
+
+
+def _reported(connection_id: str, events: Iterable[dg.EventLogRecord]) -> Iterator[str]:
+    for record in events:
+        sync_id = _sync_id(connection_id, record)
+        # An observation with a deadline says that a sync takes too long, not how it ended.
+        if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
+            yield sync_id
+
+
+def _timed_out(connection_id: str, observations: Iterable[dg.EventLogRecord]) -> Iterator[str]:
+    for record in observations:
+        sync_id = _sync_id(connection_id, record)
+        if sync_id is not None and MetadataKey.STOPPED_BY in _metadata(record):
+            yield sync_id
 
 
 def _sync_id(connection_id: str, record: dg.EventLogRecord) -> str | None:
