@@ -174,9 +174,13 @@ def _text(value: str | None) -> dg.MetadataValue | None:
 
 
 def text_of(metadata: Mapping[str, Any], key: str) -> str | None:
-    """Return a text in the metadata of an event or a definition. None if there is none."""
+    """Return a text in the metadata of an event or a definition. None if there is none.
+
+    Definitions may have it as a plain string, as a person wrote it.
+    """
     value = metadata.get(key)
-    return value.value if isinstance(value, dg.TextMetadataValue) else None
+    value = value.value if isinstance(value, dg.TextMetadataValue) else value
+    return value if isinstance(value, str) else None
 
 
 def number(value: float | None) -> dg.MetadataValue | None:

@@ -181,7 +181,8 @@ def _tick(
     if polled.outage is not None:
         raise polled.outage
     for connection_id, error in sorted(polled.errors.items()):
-        context.log.warning(f"Connection {connection_id} could not be polled. {error}")
+        name = settings.watches[connection_id].request.connection
+        context.log.warning(f"Connection {name} could not be polled. {error}")
     detected = detect(cursor, polled.answers, settings.rules, now=now, position=polled.position)
     stops = _stop([finding for finding in detected.findings if finding.overdue], rudderstack)
     events = [
