@@ -140,8 +140,10 @@ class Poll:
         scheduler.halt()
         # One that is still being polled had its turn. Slow connections must not delay the others.
         begun = set(self._begun.values())
-        left_out = (each for each in order if each not in begun)
-        return Polled(answers, errors, next(left_out, ""), self._pause_seconds)
+        left_out = next((each for each in order if each not in begun), "")
+        # A tick that could poll nothing leaves the cursor as it is.
+        position = left_out if begun else self.cursor.position
+        return Polled(answers, errors, position, self._pause_seconds)
 
     # --- in the threads
 
