@@ -18,22 +18,16 @@ from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.dagster_internals import planned_run_ids
 from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.sensor.detect import History, RecordedSync
+from dagster_rudderstack.sensor.limits import (
+    EVENTS_PER_SYNC,
+    EVENTS_READ,
+    MOST_EVENTS,
+    PAGE_SIZE,
+    RUNS_READ,
+)
 from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
 
 __all__ = ["EventLog"]
-
-EVENTS_READ = 200
-"""How many events of an asset are read to find the syncs that were reported."""
-
-EVENTS_PER_SYNC = 2
-"""How many more are read for each sync that has ended since the last tick. After a pause of the
-sensor, runs of Dagster may have reported many."""
-
-MOST_EVENTS = 10_000
-PAGE_SIZE = 200
-
-RUNS_READ = 500
-"""How many runs a tick reads at most, the newest first."""
 
 CLOCK_SLACK = timedelta(hours=1)
 """How far RudderStack's clock and Dagster's may differ."""

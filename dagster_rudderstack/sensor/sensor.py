@@ -38,7 +38,13 @@ from dagster_rudderstack.sensor.events import (
     overdue_events,
     partitions_of,
 )
-from dagster_rudderstack.sensor.poll import MAX_CATCH_UP, Poll, Polled
+from dagster_rudderstack.sensor.limits import (
+    MAX_CATCH_UP,
+    MAX_TICK_SECONDS,
+    STOP_SECONDS,
+    TICK_SECONDS,
+)
+from dagster_rudderstack.sensor.poll import Poll, Polled
 from dagster_rudderstack.sensor.watch import Watch, watches_of
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
@@ -49,15 +55,6 @@ from dagster_rudderstack.sync.stop import StopOutcome, stop
 __all__ = ["build_rudderstack_polling_sensor"]
 
 FailedSyncs = Literal["run", "check"]
-
-TICK_SECONDS = 40
-"""After how many seconds a tick begins no more requests. Dagster cuts it off after 60 s, and loses
-what it found."""
-
-MAX_TICK_SECONDS = 45
-
-STOP_SECONDS = 5.0
-"""How long a tick waits for the stops of syncs whose timeouts have passed."""
 
 
 def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choose

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.sensor.cursor import MAX_OPEN, Cursor, Mark
+from dagster_rudderstack.sensor.cursor import Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
     Answer,
     ConnectionRules,
@@ -26,6 +26,7 @@ from dagster_rudderstack.sensor.detect import (
     needs_history,
     reaches_back,
 )
+from dagster_rudderstack.sensor.limits import MAX_OPEN
 
 NOW = 1_000_000.0
 STATUSES = {"+": "succeeded", "-": "failed", "~": "running", "?": "pausing"}

@@ -11,7 +11,8 @@ from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import NotFoundError, StatusError
 from dagster_rudderstack.sensor.cursor import Cursor
 from dagster_rudderstack.sensor.detect import Answer, ConnectionRules, History, detect
-from dagster_rudderstack.sensor.poll import FIRST_PAGE, MAX_ENDS, Poll, Polled
+from dagster_rudderstack.sensor.limits import FIRST_PAGE, MAX_ENDS
+from dagster_rudderstack.sensor.poll import Poll, Polled
 from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
 
