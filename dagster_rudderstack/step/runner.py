@@ -12,19 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import NoReturn
 
 import dagster as dg
 
-from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     RudderStackError,
     SyncError,
     SyncLostError,
-    SyncTimedOutError,
 )
 from dagster_rudderstack.metadata import (
     Metadata,
@@ -247,8 +244,9 @@ class Runner:
         attempt = self._attempts.get(connection_id)
         if attempt is None:
             return
-        if isinstance(result.error, RudderStackError):
-            self._report_failed(attempt, result, result.error)
+        observer = self._observer(attempt)
+        if observer is not None and isinstance(result.error, RudderStackError):
+            observer.report_failed(result.error, result.last_seen)
         if not attempt.may_be_running:
             del self._attempts[connection_id]
 
@@ -355,32 +353,16 @@ class Runner:
 
     # --- observations of the asset
 
-    def _report_failed(
-        self, attempt: SyncAttempt, result: SyncResult, error: RudderStackError
-    ) -> None:
-        """Report a failed sync on the page of its asset, unless it may still be running."""
-        is_stopped = isinstance(error, SyncTimedOutError) and error.stop_requested
-        if attempt.may_be_running and not is_stopped:
-            return
-        seen = result.last_seen
-        if seen is not None and self._earlier and self._earlier.has_observed(seen.id):
-            return
-        self._observe(attempt, error.message, seen, is_stopped=is_stopped)
-
     def _report_stopped(self, attempt: SyncAttempt) -> None:
-        cause = "its step was interrupted" if self.stop_settings.when == "always" else ""
-        cause = cause or "the run was canceled"
-        text = f"{attempt.name} was stopped, since {cause}."
-        self._observe(attempt, text, attempt.last_seen, is_stopped=True)
+        if observer := self._observer(attempt):
+            observer.report_stopped(by_interrupt=self.stop_settings.when == "always")
 
-    def _observe(
-        self, attempt: SyncAttempt, reason: str, seen: Sync | None, *, is_stopped: bool
-    ) -> None:
+    def _observer(self, attempt: SyncAttempt) -> AssetObserver | None:
+        """Return what reports on the page of the sync's asset. None if there is no asset."""
         key = self._sync_of(attempt.connection_id).key
-        if self.step is None or key is None:
-            return
-        stopped_at = datetime.now(timezone.utc) if is_stopped else None
-        AssetObserver(self.step, self.link_template).report(attempt, key, reason, seen, stopped_at)
+        if self.step is None or self._earlier is None or key is None:
+            return None
+        return AssetObserver(self.step, self._earlier, attempt, key, self.link_template)
 
     def _sync_of(self, connection_id: str) -> StepSync:
         return next(sync for sync in self.syncs if sync.request.connection_id == connection_id)
