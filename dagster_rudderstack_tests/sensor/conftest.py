@@ -11,13 +11,13 @@ from dagster_rudderstack_tests.step.world import resource_of
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The server's clock: a sync runs until a test moves it on."""
+    """The server's clock. A sync runs until a test advances it."""
     return ManualClock()
 
 
 @pytest.fixture
 def server(clock: ManualClock) -> Iterator[LocalRudderStack]:
-    """A local RudderStack whose syncs take a minute of the clock."""
+    """A local RudderStack whose time is that of the clock."""
     with LocalRudderStack(clock=clock) as server:
         yield server
         assert server.errors == []
@@ -25,5 +25,5 @@ def server(clock: ManualClock) -> Iterator[LocalRudderStack]:
 
 @pytest.fixture
 def rudderstack(server: LocalRudderStack) -> RudderStackResource:
-    """The resource of the local RudderStack, quick to look."""
+    """A resource for the local RudderStack, with a short poll interval."""
     return resource_of(server)

@@ -1,4 +1,4 @@
-"""The sensor in Dagster: syncs that were started elsewhere, next to those of Dagster's own runs."""
+"""The sensor in Dagster: what its ticks report, and how they fail."""
 
 import contextlib
 import gc
@@ -29,61 +29,61 @@ from dagster_rudderstack_tests.sensor.world import (
     World,
     connect,
     materializations,
+    reported,
     sync_ids,
-    told,
     world,
 )
 from dagster_rudderstack_tests.step.world import record_kinds, resource_of, when
 
 CRM = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
-ADS = build_rudderstack_sync_asset(connection_id="ads", spec="audience")
 
 
 @pytest.fixture
 def scene(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> World:
-    """A connection with one asset, whose sensor has looked once."""
-    return watched(server, rudderstack, instance)
+    """A connection with one asset. Its sensor has polled once."""
+    return polled_once(server, rudderstack, instance)
 
 
 @pytest.fixture
 def stored_scene(
     server: LocalRudderStack, rudderstack: RudderStackResource, stored_instance: dg.DagsterInstance
 ) -> World:
-    """The same, for a test that looks from another thread while a run writes."""
-    return watched(server, rudderstack, stored_instance)
+    """The same in a stored instance, so that a sensor can tick while a run writes."""
+    return polled_once(server, rudderstack, stored_instance)
 
 
-def watched(
+def polled_once(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> World:
+    """Return a connection with one asset, whose sensor has polled once."""
     connect(server, "crm")
     made = world(instance, rudderstack, CRM)
     made.tick()
     return made
 
 
-# --- started elsewhere
+# --- started outside of Dagster
 
 
-def test_a_scheduled_sync_is_materialized(
+def test_external_sync__succeeded(
     scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A sync that RudderStack's schedule started is materialized when it has ended, once, with the
-    facts that a run would report."""
+    """A sync that RudderStack's schedule started is materialized once, when it is over, with the
+    metadata that a run would report."""
     server.script_next("crm", SyncScript(duration_seconds=60, rows_total=10, rows_failed=2))
     sync_id = server.start_sync("crm", origin="schedule")
     while_it_runs = scene.tick()
     clock.advance(60)
     when_it_is_over, later = scene.tick(), scene.tick()
 
-    assert told(while_it_runs) == []
-    assert told(when_it_is_over) == [
+    assert reported(while_it_runs) == []
+    assert reported(when_it_is_over) == [
         ("materialized", "contacts"),
         ("rejected_rows failed", "contacts"),
     ]
-    assert told(later) == []
+    assert reported(later) == []
     (materialization,) = materializations(when_it_is_over)
     metadata = materialization.metadata
     assert metadata[MetadataKey.SYNC_ID].value == sync_id
@@ -97,48 +97,46 @@ def test_a_scheduled_sync_is_materialized(
     assert finished.value == sync.finished_at
 
 
-def test_a_failed_sync_is_observed(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """A sync that failed is no materialization: it is an observation that says why."""
+def test_external_sync__failed(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
+    """A failed sync is reported once, as an observation with the reason."""
     server.set_script("crm", FAILING)
     server.start_sync("crm", origin="dashboard")
     clock.advance(60)
 
     result = scene.tick()
 
-    assert told(result) == [("observed", "contacts")]
+    assert reported(result) == [("observed", "contacts")]
     (event,) = result.asset_events
     assert "no such table" in (event.description or "")
     assert scene.tick().asset_events == []
 
 
 @pytest.mark.parametrize("status", ["Completed, with failures", "aborted", "paused"])
-def test_an_unknown_status_is_not_a_success(
+def test_external_sync__other_status(
     scene: World, server: LocalRudderStack, clock: ManualClock, status: str
 ) -> None:
-    """A sync that is over with a status that we do not know is never materialized."""
+    """A sync that is over and has not succeeded is an observation, whatever its status is."""
     server.set_script("crm", SyncScript(duration_seconds=60, status=status))
     server.start_sync("crm")
     clock.advance(60)
 
-    assert told(scene.tick()) == [("observed", "contacts")]
+    assert reported(scene.tick()) == [("observed", "contacts")]
 
 
-def test_history_is_not_replayed(
+def test_first_tick__replay(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
 ) -> None:
-    """The first tick reports nothing of the past unless asked to; then as much as was asked for."""
+    """The first tick reports no earlier syncs, or as many as `replay` says."""
     connect(server, "crm")
     past = []
     for _ in range(5):
         past.append(server.start_sync("crm"))
         clock.advance(60)
 
-    assert told(world(instance, rudderstack, CRM).tick()) == []
+    assert reported(world(instance, rudderstack, CRM).tick()) == []
 
     replaying = world(instance, rudderstack, CRM, replay=3)
     replaying.tick()
@@ -147,7 +145,7 @@ def test_history_is_not_replayed(
 
 
 @pytest.mark.parametrize(("replay", "running"), [(50, 0), (50, 3), (10, 3), (230, 0)])
-def test_replay_of_many(
+def test_first_tick__replay_of_many(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
@@ -155,7 +153,7 @@ def test_replay_of_many(
     replay: int,
     running: int,
 ) -> None:
-    """However many syncs of the past are asked for, beside those that run, all are reported."""
+    """`replay` counts the syncs that are over: neither running syncs nor pages limit it."""
     server.add_connection("crm", script=SyncScript(duration_seconds=1), parallel_syncs=True)
     past = []
     for _ in range(240):
@@ -171,14 +169,14 @@ def test_replay_of_many(
     assert scene.tick().asset_events == []
 
 
-def test_a_long_sync_from_before_the_first_look(
+def test_first_tick__long_running_sync(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
 ) -> None:
-    """A sync that runs when the sensor first looks is reported when it ends, however many newer
-    ones stand above it."""
+    """A sync that is running at the first tick is reported when it ends, even if 30 newer ones are
+    listed above it."""
     server.add_connection("crm", script=SyncScript(duration_seconds=60), parallel_syncs=True)
     long = server.start_sync("crm", script=SyncScript(duration_seconds=7200))
     for _ in range(30):
@@ -186,16 +184,16 @@ def test_a_long_sync_from_before_the_first_look(
         clock.advance(60)
     scene = world(instance, rudderstack, CRM)
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
     clock.advance(7200)
     scene.tick()
     assert sync_ids(instance, "contacts") == [long]
 
 
-def test_nothing_is_missed_after_a_long_pause(
+def test_external_sync__after_a_long_pause(
     scene: World, server: LocalRudderStack, instance: dg.DagsterInstance, clock: ManualClock
 ) -> None:
-    """A sensor that was off while 230 syncs ended reports all of them, in their order."""
+    """A sensor that was off while 230 syncs ended reports all of them, in order."""
     started = []
     for _ in range(230):
         started.append(server.start_sync("crm"))
@@ -206,8 +204,8 @@ def test_nothing_is_missed_after_a_long_pause(
     assert sync_ids(instance, "contacts") == started
 
 
-def test_a_tick_leaves_no_connection_open(scene: World) -> None:
-    """The process that ticks lives on: a tick closes its client, and not the garbage collector."""
+def test_tick__closes_its_client(scene: World) -> None:
+    """A tick closes its client, and does not leave that to the garbage collector."""
 
     def open_clients() -> set[int]:
         found = (each for each in gc.get_objects() if isinstance(each, RudderStackClient))
@@ -225,9 +223,11 @@ def test_a_tick_leaves_no_connection_open(scene: World) -> None:
 
 
 @pytest.mark.parametrize("skew_seconds", [-7200, 7200])
-def test_clock_skew(instance: dg.DagsterInstance, clock: ManualClock, skew_seconds: float) -> None:
-    """A server whose clock is hours off, and is set right between two ticks, makes no
-    difference."""
+def test_external_sync__clock_skew(
+    instance: dg.DagsterInstance, clock: ManualClock, skew_seconds: float
+) -> None:
+    """Each sync is reported once, even if RudderStack's clock is two hours off and changes between
+    two ticks."""
     skew = skew_seconds
     with LocalRudderStack(clock=lambda: clock() + skew) as server:
         connect(server, "crm")
@@ -241,7 +241,7 @@ def test_clock_skew(instance: dg.DagsterInstance, clock: ManualClock, skew_secon
             clock.advance(60)
             scene.tick()
         skew = -skew_seconds / 2
-        # A sync that ended in the future, by the clock that is now right, runs again for a while.
+        # If the clock is set back, syncs that were over are running again for a while.
         clock.advance(2 * 7200)
         started.append(server.start_sync("crm"))
         clock.advance(60)
@@ -251,29 +251,29 @@ def test_clock_skew(instance: dg.DagsterInstance, clock: ManualClock, skew_secon
     assert sync_ids(instance, "contacts") == started
 
 
-# --- started by Dagster
+# --- started by a run
 
 
-def test_what_a_run_reported_is_not_reported_again(
+def test_owned_sync__reported(
     scene: World, server: LocalRudderStack, instance: dg.DagsterInstance, clock: ManualClock
 ) -> None:
-    """A sync that a run has materialized is not materialized by the sensor."""
+    """The sensor does not report a sync that a run has materialized."""
     with when(lambda: bool(server.starts()), lambda: clock.advance(60)):
         scene.run()
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
     assert len(sync_ids(instance, "contacts")) == 1
 
 
 @pytest.mark.parametrize("partitions", [None, ("p0", "p5")], ids=["whole", "range"])
-def test_what_many_runs_reported_while_the_sensor_was_off(
+def test_owned_sync__many_reported_during_a_pause(
     server: LocalRudderStack,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
     partitions: tuple[str, str] | None,
 ) -> None:
-    """However many syncs runs have materialized while the sensor was off, in however many
-    partitions each, it repeats none."""
+    """After a pause, the sensor reports no sync that runs have materialized, even if there are many
+    runs or many partitions of each."""
     monkeypatch.setattr("dagster_rudderstack.sensor.event_log.EVENTS_READ", 1)
     monkeypatch.setattr("dagster_rudderstack.sensor.event_log.PAGE_SIZE", 2)
     connect(server, "crm", script=SyncScript())
@@ -292,35 +292,35 @@ def test_what_many_runs_reported_while_the_sensor_was_off(
     for _ in range(4):
         assert scene.run(tags=tags).success
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
     assert len(sync_ids(instance, "contacts")) == 4 * (6 if partitions else 1)
 
 
-def test_what_a_run_waits_for_is_left_to_it(
+def test_owned_sync__run_is_waiting(
     stored_scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A sync is not reported while the run that started it has not done so, though it is over."""
+    """The sensor does not report a sync that is over while its run is still waiting for it."""
     rudderstack = resource_of(server, poll_min_interval_seconds=3, poll_max_interval_seconds=3)
     ticks: list[dg.SensorResult] = []
 
-    def look() -> None:
+    def tick_after_the_sync() -> None:
         clock.advance(60)
         ticks.append(stored_scene.tick())
 
-    with when(lambda: "waiting" in record_kinds(stored_scene.instance), look):
+    with when(lambda: "waiting" in record_kinds(stored_scene.instance), tick_after_the_sync):
         dg.materialize(
             [CRM], instance=stored_scene.instance, resources={"rudderstack": rudderstack}
         )
     ticks.append(stored_scene.tick())
 
-    assert [told(tick) for tick in ticks] == [[], []]
+    assert [reported(tick) for tick in ticks] == [[], []]
     assert len(sync_ids(stored_scene.instance, "contacts")) == 1
 
 
-def test_what_a_run_is_about_to_write_down(
+def test_owned_sync__not_recorded_yet(
     stored_scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A sync that is over before its run could write it down is left to that run."""
+    """The sensor does not report a sync that is over before its run has recorded it."""
     server.set_script("crm", SyncScript())
     server.add_fault(Fault("slow", operation="start", seconds=1.5, effect=True))
     ticks: list[dg.SensorResult] = []
@@ -329,17 +329,17 @@ def test_what_a_run_is_about_to_write_down(
         stored_scene.run()
     ticks.append(stored_scene.tick())
 
-    assert [told(tick) for tick in ticks] == [[], []]
+    assert [reported(tick) for tick in ticks] == [[], []]
     assert len(sync_ids(stored_scene.instance, "contacts")) == 1
 
 
-def test_a_group_is_left_to_its_run(
+def test_owned_sync__group(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
 ) -> None:
-    """What holds for one connection's asset holds for many in one step."""
+    """The sensor does not report the syncs of a step with many connections."""
     names = ["a", "b", "c"]
     connect(server, *names)
     group = build_rudderstack_sync_assets(connections={n: n for n in names}, name="group")
@@ -349,60 +349,57 @@ def test_a_group_is_left_to_its_run(
     with when(lambda: len(server.starts()) == 3, lambda: clock.advance(60)):
         scene.run()
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
 
 
-def test_a_failed_sync_of_a_run_is_told_by_the_run(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """The sensor says nothing about a failed sync whose run has failed with it."""
+def test_owned_sync__failed(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
+    """The sensor does not report a failed sync whose run has failed with it."""
     server.set_script("crm", FAILING)
     with when(lambda: bool(server.starts()), lambda: clock.advance(60)):
         result = scene.run()
 
     assert not result.success
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
 
 
-def test_a_sync_that_its_run_lost_is_reported(
+def test_owned_sync__run_failed_first(
     scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A sync whose run has failed, with no retry in sight, is reported when it ends well."""
+    """The sensor reports a sync that succeeds after its run has failed, if no retry will."""
     server.add_fault(Fault("status", operation="get_sync"))
-    impatient = resource_of(server, outage_tolerance_seconds=0)
+    without_tolerance = resource_of(server, outage_tolerance_seconds=0)
     result = dg.materialize(
         [CRM],
         instance=scene.instance,
-        resources={"rudderstack": impatient},
+        resources={"rudderstack": without_tolerance},
         raise_on_error=False,
     )
     clock.advance(60)
 
     assert not result.success
-    assert told(scene.tick())[0] == ("materialized", "contacts")
+    assert reported(scene.tick())[0] == ("materialized", "contacts")
 
 
-def test_a_sync_that_a_retry_will_take_up_is_left_to_it(
+def test_owned_sync__run_will_be_retried(
     scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A sync whose run has failed and is to be retried is left to the retry."""
+    """The sensor does not report a sync whose run has failed and will be retried."""
     server.add_fault(Fault("status", operation="get_sync"))
-    impatient = resource_of(server, outage_tolerance_seconds=0)
+    without_tolerance = resource_of(server, outage_tolerance_seconds=0)
     dg.materialize(
         [CRM],
         instance=scene.instance,
-        resources={"rudderstack": impatient},
+        resources={"rudderstack": without_tolerance},
         tags={"dagster/will_retry": "true"},
         raise_on_error=False,
     )
     clock.advance(60)
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
 
 
-def test_ops_count_as_well(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
-    """A sync of the op, which is recorded with the connection, is not reported as one from
-    elsewhere."""
+def test_owned_sync__op(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
+    """The sensor does not report a sync of the op, although the op has no asset."""
 
     @dg.job(resource_defs={"rudderstack": scene.rudderstack})
     def activate() -> None:
@@ -412,22 +409,21 @@ def test_ops_count_as_well(scene: World, server: LocalRudderStack, clock: Manual
     with when(lambda: bool(server.starts()), lambda: clock.advance(60)):
         activate.execute_in_process(run_config=config, instance=scene.instance)
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
 
 
-# --- troubles
+# --- errors and outages
 
 
-def test_one_broken_connection_does_not_stop_the_others(
+def test_tick__broken_connections(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A connection that is gone, one that may not be read and one that answers nonsense are named
-    in
-    the log; the others are reported; so are theirs when they are well again."""
+    """Broken connections are named in the log, and the other one is reported. The sync of a broken
+    connection is reported once the connection is fixed."""
     connect(server, "good", "gone", "denied", "odd")
     names = ["good", "gone", "denied", "odd"]
     assets = [build_rudderstack_sync_asset(connection_id=n, spec=n) for n in names]
@@ -444,21 +440,19 @@ def test_one_broken_connection_does_not_stop_the_others(
     warnings = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
     server.allow_everything()
     server.clear_faults()
-    mended = scene.tick()
+    fixed = scene.tick()
 
     assert [each.asset_key.to_user_string() for each in materializations(broken)] == ["good"]
     for name in ("gone", "denied", "odd"):
         assert any(f"Connection {name} could not be polled." in line for line in warnings)
-    assert sorted(each.asset_key.to_user_string() for each in materializations(mended)) == [
+    assert sorted(each.asset_key.to_user_string() for each in materializations(fixed)) == [
         "denied",
         "odd",
     ]
 
 
-def test_an_outage_fails_the_tick(
-    scene: World, server: LocalRudderStack, clock: ManualClock
-) -> None:
-    """When RudderStack is out of reach the tick fails and says why; the next one misses nothing."""
+def test_tick__outage(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:
+    """During an outage the tick fails. The next tick reports what it has missed."""
     server.start_sync("crm")
     clock.advance(60)
     server.add_fault(Fault("reset", times=None))
@@ -466,17 +460,17 @@ def test_an_outage_fails_the_tick(
     with pytest.raises(TransportError):
         scene.tick()
     server.clear_faults()
-    assert told(scene.tick())[0] == ("materialized", "contacts")
+    assert reported(scene.tick())[0] == ("materialized", "contacts")
 
 
-def test_a_long_pause_ends_the_tick(
+def test_tick__pause_longer_than_the_tick(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """When RudderStack wants us to wait longer than a tick lasts, the tick ends at once, says so,
+    """If RudderStack asks for a longer pause than a tick, the tick ends at once and says so. It
     leaves no thread behind, and no connection loses its turn."""
     names = [f"c{number:02}" for number in range(40)]
     connect(server, *names)
@@ -485,7 +479,7 @@ def test_a_long_pause_ends_the_tick(
     scene.tick()
     server.add_fault(Fault("status", status=429, retry_after=60))
     began = time.monotonic()
-    with contextlib.suppress(RateLimitedError):  # It may be the first answer, and the only one.
+    with contextlib.suppress(RateLimitedError):  # The 429 may be the only answer.
         scene.tick()
     before = scene.cursor
     capfd.readouterr()
@@ -507,13 +501,13 @@ def test_a_long_pause_ends_the_tick(
     assert not any(each.is_alive() for each in left)
 
 
-def test_a_tick_in_which_nothing_answers(
+def test_tick__no_answer(
     scene: World,
     server: LocalRudderStack,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A tick that has heard of nothing does not look like one that had nothing to report."""
+    """A tick in which no connection answers says so, in its skip reason and in the log."""
     monkeypatch.setattr("dagster_rudderstack.sensor.poll.STRAGGLERS_SECONDS", 0.1)
     server.latency_seconds = 4
     slow = build_rudderstack_polling_sensor(assets=[CRM], tick_seconds=1)
@@ -524,32 +518,32 @@ def test_a_tick_in_which_nothing_answers(
     assert "WARNING - No connection answered in time." in capfd.readouterr().err
 
 
-def test_a_wrong_token_fails_the_tick(scene: World, server: LocalRudderStack) -> None:
-    """A token that is not accepted is an error that the tick shows."""
+def test_tick__wrong_token(scene: World, server: LocalRudderStack) -> None:
+    """A tick with a wrong token fails with the reason."""
     scene.rudderstack = resource_of(server, access_token="wrong-token")
 
     with pytest.raises(AuthenticationError, match="check the region"):
         scene.tick()
 
 
-def test_a_tick_whose_result_was_lost(
+def test_tick__lost_cursor(
     scene: World, server: LocalRudderStack, instance: dg.DagsterInstance, clock: ManualClock
 ) -> None:
-    """If events were stored and the cursor was not, the next tick does not repeat them."""
+    """If a tick's events were stored and its cursor was not, the next tick does not repeat them."""
     sync_id = server.start_sync("crm")
     before = scene.cursor
     clock.advance(60)
     scene.tick()
     scene.cursor = before
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
     assert sync_ids(instance, "contacts") == [sync_id]
 
 
-def test_two_ticks_at_once(
+def test_tick__two_at_once(
     stored_scene: World, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """Ticks share nothing but the cursor: two of them side by side find the same."""
+    """Two ticks at once, with the same cursor, report the same."""
     server.start_sync("crm")
     clock.advance(60)
     found: list[list[tuple[str, str]]] = []
@@ -562,7 +556,7 @@ def test_two_ticks_at_once(
         ) as context:
             result = stored_scene.sensor(context)
         assert isinstance(result, dg.SensorResult)
-        found.append(told(result))
+        found.append(reported(result))
 
     threads = [threading.Thread(target=evaluate) for _ in range(2)]
     for thread in threads:
@@ -574,13 +568,13 @@ def test_two_ticks_at_once(
     assert found[0] == found[1] != []
 
 
-# --- definitions
+# --- what the sensor is built from
 
 
-def test_the_resource_may_come_from_the_environment(
+def test_sensor__resource_with_env_vars(
     server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A resource whose settings are EnvVars, that of the link included, works in the sensor."""
+    """The settings of the sensor's resource can be `EnvVar`s, the dashboard address included."""
     connect(server, "crm")
     monkeypatch.setenv("TOKEN", server.access_token)
     monkeypatch.setenv("URL", server.url)
@@ -601,14 +595,14 @@ def test_the_resource_may_come_from_the_environment(
     assert materialization.metadata[MetadataKey.LINK].value == f"https://app.example/crm/{sync_id}"
 
 
-def test_specs_and_plain_connections(
+def test_sensor__specs_and_connection_ids(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
 ) -> None:
-    """Specs with a connection in their metadata, and connections by id, are watched as well; the
-    check for those that have none is as given."""
+    """The sensor also watches specs that have a connection in their metadata, and connections by
+    id. It evaluates its own check for them."""
     connect(server, "a", "b")
     sensor = build_rudderstack_polling_sensor(
         assets=[
@@ -624,7 +618,7 @@ def test_specs_and_plain_connections(
     server.start_sync("b")
     clock.advance(60)
 
-    assert sorted(told(scene.tick())) == [
+    assert sorted(reported(scene.tick())) == [
         ("materialized", "plain/key"),
         ("materialized", "spec"),
         ("rows passed", "plain/key"),
@@ -632,13 +626,13 @@ def test_specs_and_plain_connections(
     ]
 
 
-def test_limits_of_a_check_are_those_of_its_definition(
+def test_sensor__check_of_the_asset(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     clock: ManualClock,
 ) -> None:
-    """The sensor judges rejected rows by the limits and the severity that the asset was given."""
+    """The sensor evaluates the asset's own check, with its limits and its severity."""
     connect(server, "crm", script=SyncScript(rows_total=10, rows_failed=3))
     check = RejectedRowsCheck(max_failed_rows=2, severity="ERROR")
     asset = build_rudderstack_sync_asset(
@@ -669,13 +663,9 @@ def test_limits_of_a_check_are_those_of_its_definition(
         ({"assets": [CRM], "failed_syncs": "page"}, "failed_syncs 'page' is unknown"),
     ],
 )
-def test_bad_input(options: dict[str, object], message: str) -> None:
-    """What cannot be right fails while definitions load, and the message names it."""
+def test_sensor__bad_input(options: dict[str, object], message: str) -> None:
+    """Wrong input is an error when the sensor is built, and the message names it."""
     with pytest.raises(InvalidSettingError) as caught:
         build_rudderstack_polling_sensor(**options)  # type: ignore[arg-type]
 
     assert message in str(caught.value)
-
-
-def _observations(scene: World, key: str) -> list[dg.EventLogRecord]:
-    return list(scene.instance.fetch_observations(dg.AssetKey(key), limit=10).records)
