@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from dagster_rudderstack import MetadataKey, RudderStackResource, build_rudderstack_polling_sensor
+from dagster_rudderstack import (
+    MetadataKey,
+    RudderStackResource,
+    build_rudderstack_polling_sensor,
+    build_rudderstack_sync_asset,
+)
 from dagster_rudderstack.sensor.events import Event
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 
 MINUTE = SyncScript(duration_seconds=60, rows_total=10)
 FAILING = SyncScript(duration_seconds=60, status="failed", error="no such table")
+
+CRM = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
 
 
 @dataclass
