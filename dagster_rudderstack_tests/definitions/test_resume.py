@@ -1,7 +1,6 @@
 """A later attempt resumes the sync of an earlier one. Other runs and steps do not."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import dagster as dg
 import pytest
@@ -32,10 +31,9 @@ def origins(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> list[o
     ]
 
 
-@contextmanager
-def without_tolerance(server: LocalRudderStack) -> Iterator[RudderStackResource]:
-    """A resource that fails the step on the first failing poll."""
-    yield resource_of(server, outage_tolerance_seconds=0)
+def without_tolerance(server: LocalRudderStack) -> RudderStackResource:
+    """Return a resource that fails the step on the first failing poll."""
+    return resource_of(server, outage_tolerance_seconds=0)
 
 
 def test_step_retry__running_sync(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
@@ -44,8 +42,9 @@ def test_step_retry__running_sync(server: LocalRudderStack, instance: dg.Dagster
     server.add_fault(OUTAGE)
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", retry_policy=RETRY)
 
-    with without_tolerance(server) as rudderstack:
-        result = dg.materialize([asset], resources={"rudderstack": rudderstack}, instance=instance)
+    result = dg.materialize(
+        [asset], resources={"rudderstack": without_tolerance(server)}, instance=instance
+    )
 
     assert result.success
     assert origins(result) == ["resumed"]
@@ -75,8 +74,9 @@ def test_step_retry__lost_start(server: LocalRudderStack, instance: dg.DagsterIn
     server.add_fault(Fault("status", operation="list_syncs", status=503, skip=1))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", retry_policy=RETRY)
 
-    with without_tolerance(server) as rudderstack:
-        result = dg.materialize([asset], resources={"rudderstack": rudderstack}, instance=instance)
+    result = dg.materialize(
+        [asset], resources={"rudderstack": without_tolerance(server)}, instance=instance
+    )
 
     assert result.success
     assert origins(result) == ["adopted"]
@@ -90,10 +90,12 @@ def test_later_run(
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
-    with without_tolerance(server) as intolerant:
-        dg.materialize(
-            [asset], resources={"rudderstack": intolerant}, instance=instance, raise_on_error=False
-        )
+    dg.materialize(
+        [asset],
+        resources={"rudderstack": without_tolerance(server)},
+        instance=instance,
+        raise_on_error=False,
+    )
 
     result = dg.materialize([asset], resources={"rudderstack": rudderstack}, instance=instance)
 
@@ -112,7 +114,7 @@ def test_step_retry__op(server: LocalRudderStack, instance: dg.DagsterInstance, 
     )
     config = {} if kind == "bound op" else {"ops": {"sync": {"config": {"connection_id": "crm"}}}}
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         op()
 
@@ -155,7 +157,7 @@ def test_same_connection__mapped_ops(
     def sync(_number: int, rudderstack: RudderStackResource) -> str:
         return rudderstack.sync_and_poll("crm").id
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         numbers().map(sync)
 
@@ -203,7 +205,7 @@ def test_same_connection__sync_of_another_step(
         with pytest.raises(dg.Failure):
             rudderstack.sync_and_poll("crm")
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         op(start_after=gives_up())
 
@@ -270,10 +272,9 @@ def test_custom_body__resumes(server: LocalRudderStack, instance: dg.DagsterInst
         report = rudderstack.sync_and_poll("crm")
         return dg.MaterializeResult(metadata={MetadataKey.ORIGIN: report.origin})
 
-    with without_tolerance(server) as rudderstack:
-        result = dg.materialize(
-            [contacts], resources={"rudderstack": rudderstack}, instance=instance
-        )
+    result = dg.materialize(
+        [contacts], resources={"rudderstack": without_tolerance(server)}, instance=instance
+    )
 
     assert origins(result) == ["resumed"]
     assert len(server.starts("crm")) == 1
@@ -456,7 +457,7 @@ def test_step_retry__other_sync_type(
         kind = "full" if context.retry_number else "incremental"
         return rudderstack.sync_and_poll("crm", kind).origin
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         sync()
 
