@@ -173,7 +173,7 @@ def test_rejected_rows_check__log(server: LocalRudderStack, instance: dg.Dagster
 
 
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """A materialization has the counts, status, times, link and ids of its sync, in this order."""
+    """A materialization has the counts, status, times, link and ids of its sync, counts first."""
     server.add_connection("crm", script=ROWS)
     resource = resource_of(server, dashboard_url="https://r.example/{connection_id}/{sync_id}")
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", sync_type="full")
