@@ -85,10 +85,6 @@ def reported(result: dg.SensorResult) -> list[tuple[str, str]]:
     return [(_kind(event), event.asset_key.to_user_string()) for event in result.asset_events]
 
 
-told = reported
-"""The name by which the tests of deferred syncs import it."""
-
-
 def _kind(event: Event) -> str:
     if isinstance(event, dg.AssetCheckEvaluation):
         return f"{event.check_name} {'passed' if event.passed else 'failed'}"

@@ -24,8 +24,8 @@ from dagster_rudderstack_tests.sensor.world import (
     World,
     connect,
     materializations,
+    reported,
     sync_ids,
-    told,
     world,
 )
 from dagster_rudderstack_tests.step.world import (
@@ -75,13 +75,13 @@ def test_the_step_does_not_wait(scene: World, server: LocalRudderStack, clock: M
 
     assert result.success
     assert result.get_asset_materialization_events() == []
-    assert told(while_it_runs) == []
-    assert told(when_it_is_over) == [
+    assert reported(while_it_runs) == []
+    assert reported(when_it_is_over) == [
         ("materialized", "contacts"),
         ("rejected_rows passed", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
-    assert told(after_that) == []
+    assert reported(after_that) == []
     (materialization,) = materializations(when_it_is_over)
     (sync,) = server.syncs("crm")
     assert materialization.metadata[MetadataKey.SYNC_ID].value == sync.id
@@ -123,7 +123,7 @@ def test_syncs_far_below_those_that_the_sensor_first_looks_at(
     scene.tick()
 
     assert sync_ids(instance, "contacts") == ours
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
 
 
 def test_a_long_sync_far_below_those_that_the_sensor_first_looks_at(
@@ -143,7 +143,7 @@ def test_a_long_sync_far_below_those_that_the_sensor_first_looks_at(
         server.start_sync("long")
         clock.advance(60)
 
-    assert told(scene.tick()) == []
+    assert reported(scene.tick()) == []
     clock.advance(7200)
     scene.tick()
     assert sync_ids(instance, "long") == [ours]
@@ -295,7 +295,7 @@ def test_a_failure_in_a_partition_that_is_no_more(
 
     result = world(instance, rudderstack, deferred_in(dg.StaticPartitionsDefinition(["b"]))).tick()
 
-    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert reported(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert result.run_requests == []
     assert "the asset no longer has partition a" in capfd.readouterr().err
 
@@ -408,7 +408,7 @@ def test_a_failed_sync_fails_a_run(
     result = scene.tick()
     (run,) = scene.launch(result)
 
-    assert told(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert reported(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert [request.asset_check_keys for request in result.run_requests or ()] == [[]]
     (sync,) = server.syncs("crm")
     assert not run.success
@@ -454,7 +454,7 @@ def test_failures_of_a_group_fail_one_run(
     server: LocalRudderStack,
     clock: ManualClock,
 ) -> None:
-    """Deferred syncs of one step that fail together are told by one run."""
+    """Deferred syncs of one step that fail together are reported by one run."""
     names = ["a", "b", "c"]
     connect(server, "a", "b", script=FAILING)
     connect(server, "c")
@@ -485,7 +485,7 @@ def test_failed_syncs_check(
 
     result = scene.tick()
 
-    assert ("sync_succeeded failed", "contacts") in told(result)
+    assert ("sync_succeeded failed", "contacts") in reported(result)
     assert result.run_requests == []
 
 
@@ -495,7 +495,7 @@ def test_reexecuting_the_failed_run_starts_a_sync(
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who re-executes the run that told of a failed sync gets a new sync."""
+    """Who re-executes the run that reported of a failed sync gets a new sync."""
     monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
     monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
     sync_id = server.start_sync("crm", script=FAILING)
@@ -563,11 +563,11 @@ def test_a_failed_sync_whose_run_cannot_be_requested(
     changed = change(scene)
     result = changed.tick()
 
-    assert told(result)[0] == ("observed", "contacts")
+    assert reported(result)[0] == ("observed", "contacts")
     assert result.run_requests == []
     assert "No run of contacts is requested" in (log := capfd.readouterr().err)
     assert "give it the definition" in log
-    assert told(changed.tick()) == []
+    assert reported(changed.tick()) == []
 
 
 def test_a_spec_tells_that_it_is_deferred(
@@ -578,7 +578,7 @@ def test_a_spec_tells_that_it_is_deferred(
     clock.advance(60)
     changed = only_specs(scene)
 
-    assert told(changed.tick()) == [
+    assert reported(changed.tick()) == [
         ("materialized", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
@@ -608,13 +608,13 @@ def test_timeout(
     server.update_connection("crm", stop_delay_seconds=30)
     late, after_that = scene.tick(), scene.tick()
 
-    assert told(early) == []
-    assert told(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert reported(early) == []
+    assert reported(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     (event, _) = late.asset_events
     assert "was not over within its timeout: RudderStack was asked to stop it" in (
         event.description or ""
     )
-    assert told(after_that) == []
+    assert reported(after_that) == []
     assert server.stops("crm")
     server.clock.advance(30)  # type: ignore[attr-defined]
     (run,) = scene.launch(scene.tick())
@@ -646,7 +646,7 @@ def test_timeout_is_the_reason(
 def test_timeout_whose_stop_was_refused_at_first(
     scene: World, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If only a later tick can stop a sync that is late, that is told, and is the reason too."""
+    """If only a later tick can stop an overdue sync, the stop is reported and is the reason too."""
     server.update_connection("crm", stop_delay_seconds=30)
     server.add_fault(Fault("status", operation="stop", status=500))
     scene.run()
@@ -679,7 +679,7 @@ def test_timeout_after_a_run_that_attached(
 def test_timeout_without_a_stop(
     server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the timeout is not to stop it, the sync is told to be late and goes on."""
+    """If the timeout is not to stop it, the sync is reported to be late and goes on."""
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", wait=False, timeout_seconds=600
     )
