@@ -7,6 +7,7 @@ declaration.
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
 
 import dagster as dg
@@ -32,6 +33,7 @@ __all__ = [
     "RudderStackSyncOpConfig",
     "SyncOptions",
     "asset_options",
+    "config_fields",
     "description_of",
     "sync_options",
 ]
@@ -245,3 +247,13 @@ class RudderStackSyncOpConfig(RudderStackSyncConfig):
             "limit."
         ),
     )
+
+
+@cache
+def config_fields(config: type[RudderStackSyncConfig]) -> dict[str, dg.Field]:
+    """Return a config as Dagster takes it without an annotation.
+
+    From an annotation Dagster builds the schema again for each asset, which takes a fifth of the
+    time in which a workspace of a thousand connections loads.
+    """
+    return config.to_fields_dict()
