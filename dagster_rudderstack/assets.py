@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -23,6 +22,7 @@ from dagster_rudderstack.options import (
     RudderStackDeferredSyncConfig,
     RudderStackSyncConfig,
     asset_options,
+    config_fields,
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.step.dagster_step import current_step
@@ -81,13 +81,15 @@ def build_rudderstack_sync_asset(
             "which yields them. A check that needs no sync is an asset check of its own."
         )
     asset = asset_spec(connection, spec, deps, checked)
+    body = _Body({connection: asset.key}, {connection: connection_name(asset)}, checked)
     return _definition(
-        _Body({connection: asset.key}, {connection: connection_name(asset)}, checked),
+        body,
         [asset],
         name=op_name or asset.key.to_python_identifier(),
         check_specs=check_specs,
-        # Only a step whose outputs, checks included, are optional may yield nothing.
-        can_subset=checked["on_disabled"] == "skip" or not checked["wait"],
+        # Only a step whose outputs, checks included, are optional may yield nothing. A retry of a
+        # body that failed after its sync has nothing left to report.
+        can_subset=body.may_yield_nothing or checked["execute"] is not None,
     )
 
 
@@ -203,6 +205,12 @@ class _Body:
     options: AssetOptions
 
     @property
+    def may_yield_nothing(self) -> bool:
+        """Whether the step may report nothing, although no attempt has reported anything."""
+        is_skipped = self.options["on_disabled"] == "skip"
+        return is_skipped or not self.options["wait"] or len(self.keys) > 1
+
+    @property
     def check(self) -> RejectedRowsCheck | None:
         return self.options["rejected_rows_check"]
 
@@ -251,7 +259,17 @@ class _Body:
     ) -> Iterator[Any]:
         """Yield the events of a body of the user's own, unless it yields too few."""
         step = context.op_execution_context.op.name
-        events = execute(context, self._rudderstack(context), sync)
+        # Whether sync() had nothing to yield: an earlier attempt has reported its events.
+        had_nothing = False
+
+        def observed_sync() -> Iterator[Any]:
+            nonlocal had_nothing
+            had_nothing = True
+            for event in sync():
+                had_nothing = False
+                yield event
+
+        events = execute(context, self._rudderstack(context), observed_sync)
         if not isinstance(events, Iterable):
             raise InvalidSettingError(
                 f"The body of step {step!r} returned {events!r}: expected it to yield what sync() "
@@ -261,10 +279,7 @@ class _Body:
         for event in events:
             has_yielded = True
             yield event
-        # Dagster considers an asset materialized if its step yields nothing for it, unless its
-        # output is optional.
-        outputs = context.op_execution_context.op_def.output_defs
-        if not has_yielded and any(output.is_required for output in outputs):
+        if not has_yielded and not had_nothing and not self.may_yield_nothing:
             raise InvalidSettingError(
                 f"The body of step {step!r} ended without a sync: expected it to yield what "
                 "sync() yields (yield from sync())."
@@ -367,7 +382,7 @@ def _definition(
         name=name,
         can_subset=can_subset,
         required_resource_keys={options["resource_key"], *options["required_resource_keys"]},
-        config_schema=_config_fields(body.config),
+        config_schema=config_fields(body.config),
         partitions_def=options["partitions_def"],
         backfill_policy=options["backfill_policy"],
         retry_policy=options["retry_policy"],
@@ -380,13 +395,3 @@ def _definition(
         yield from body.run(context, body.config(**given))
 
     return define(step)
-
-
-@cache
-def _config_fields(config: type[RudderStackSyncConfig]) -> dict[str, dg.Field]:
-    """Return a config as Dagster takes it without an annotation.
-
-    From an annotation Dagster builds the schema again for each asset, which takes a fifth of the
-    time in which a workspace of a thousand connections loads.
-    """
-    return config.to_fields_dict()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.validation import is_whole
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, number
 
@@ -44,7 +45,7 @@ class RowLimits:
 
     def __post_init__(self) -> None:
         rows, ratio = self.max_failed_rows, self.max_failed_ratio
-        if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 0):
+        if rows is not None and not (is_whole(rows) and rows >= 0):
             raise InvalidSettingError(f"max_failed_rows {rows!r}: expected a whole number from 0.")
         if ratio is not None and not (isinstance(ratio, (int, float)) and 0 <= ratio <= 1):
             raise InvalidSettingError(f"max_failed_ratio {ratio!r}: expected 0.0 to 1.0.")

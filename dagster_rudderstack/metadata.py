@@ -46,6 +46,7 @@ class MetadataKey:
     NOTHING_CHANGED = "rudderstack/nothing_changed"
     """True if the sync succeeded and there was no row to send."""
     STATUS = "rudderstack/status"
+    """RudderStack's status, or `stopped` for a sync that our run asked RudderStack to stop."""
     DURATION = "rudderstack/duration_seconds"
     SYNC_TYPE = "rudderstack/sync_type"
     LINK = "rudderstack/link"
@@ -173,9 +174,13 @@ def _text(value: str | None) -> dg.MetadataValue | None:
 
 
 def text_of(metadata: Mapping[str, Any], key: str) -> str | None:
-    """Return a text in the metadata of an event or a definition. None if there is none."""
+    """Return a text in the metadata of an event or a definition. None if there is none.
+
+    Definitions may have it as a plain string, as a person wrote it.
+    """
     value = metadata.get(key)
-    return value.value if isinstance(value, dg.TextMetadataValue) else None
+    value = value.value if isinstance(value, dg.TextMetadataValue) else value
+    return value if isinstance(value, str) else None
 
 
 def number(value: float | None) -> dg.MetadataValue | None:

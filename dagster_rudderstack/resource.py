@@ -337,7 +337,6 @@ class RudderStackResource(ResourceSettings):
         self, step: DagsterStep | None, syncs: Sequence[StepSync], policy: SyncPolicy
     ) -> Runner:
         """Return what runs the syncs of a step."""
-        link = self.dashboard_url
         return Runner(
             self.get_client(),
             policy,
@@ -346,8 +345,14 @@ class RudderStackResource(ResourceSettings):
             self.stop_settings,
             log=step.context.log if step else _LOG,
             max_concurrent=self.max_concurrent_requests,
-            link_template=link.get_value() if isinstance(link, dg.EnvVar) else link,
+            link_template=self._link_template,
         )
+
+    @property
+    def _link_template(self) -> str | None:
+        """`dashboard_url`, read from its variable where Dagster has not done so."""
+        link = self.dashboard_url
+        return link.get_value() if isinstance(link, dg.EnvVar) else link
 
     @contextlib.contextmanager
     def _failures(self, connection_id: str, *, in_dagster: bool) -> Iterator[None]:
@@ -357,9 +362,7 @@ class RudderStackResource(ResourceSettings):
         except RudderStackError as error:
             if not in_dagster:
                 raise
-            link = self.dashboard_url
-            template = link.get_value() if isinstance(link, dg.EnvVar) else link
-            raise failure_from(error, connection_id, template) from error
+            raise failure_from(error, connection_id, self._link_template) from error
 
 
 _LOG = get_dagster_logger("rudderstack")

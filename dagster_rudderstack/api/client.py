@@ -30,6 +30,7 @@ from dagster_rudderstack.api.validation import (
     checked_choice,
     checked_id,
     checked_sync_type,
+    is_whole,
     quoted_id,
 )
 from dagster_rudderstack.errors import InvalidSettingError
@@ -201,21 +202,17 @@ def _connection_path(connection_id: str) -> str:
 
 
 def _page_size(per_page: int, limit: int | None) -> int:
-    if not (_is_whole(per_page) and 1 <= per_page <= MAX_PAGE_SIZE):
+    if not (is_whole(per_page) and 1 <= per_page <= MAX_PAGE_SIZE):
         raise InvalidSettingError(
             f"per_page {per_page!r}: expected a whole number from 1 to {MAX_PAGE_SIZE}."
         )
     if limit is None:
         return per_page
-    if not (_is_whole(limit) and limit >= 0):
+    if not (is_whole(limit) and limit >= 0):
         raise InvalidSettingError(
             f"limit {limit!r}: expected a whole number from 0, or None for all."
         )
     return max(1, min(per_page, limit))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _utc_text(moment: datetime | None, what: str) -> str | None:

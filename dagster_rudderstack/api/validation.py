@@ -9,7 +9,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeGuard, get_args
 from urllib.parse import quote
 
 from dagster_rudderstack.errors import InvalidSettingError
@@ -111,14 +111,18 @@ def check_names(
         raise InvalidSettingError(f"There is no setting {name!r}.{hint}")
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number. True and False are not, although Python counts them."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def checked_seconds(value: object, what: str) -> None:
     """Check that a value is a whole number of seconds from 1, or None.
 
     Raises:
         InvalidSettingError: If it is not.
     """
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is not None and not (is_whole and value > 0):  # type: ignore[operator]
+    if value is not None and not (is_whole(value) and value > 0):
         raise InvalidSettingError(
             f"{what} {shown(value)}: expected a whole number of seconds from 1, or None."
         )

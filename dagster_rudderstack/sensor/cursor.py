@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.sensor.limits import MAX_OPEN
 
 __all__ = ["ANCHORS", "MAX_OPEN", "TIMEOUT_REPORTED", "Cursor", "Mark", "connection_key", "digest"]
 
@@ -20,10 +21,6 @@ VERSION = 1
 ANCHORS = 3
 """How many handled syncs are remembered of each connection. One would do if RudderStack never
 listed a sync late."""
-
-MAX_OPEN = 25
-"""How many syncs of one connection that are not over are remembered. RudderStack runs one, or a
-few."""
 
 TIMEOUT_REPORTED = -1
 """Stands for the deadline of an open sync whose timeout was reported."""

@@ -15,13 +15,13 @@ from typing import Literal
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.sensor.cursor import (
     ANCHORS,
-    MAX_OPEN,
     TIMEOUT_REPORTED,
     Cursor,
     Mark,
     connection_key,
     digest,
 )
+from dagster_rudderstack.sensor.limits import MAX_OPEN
 
 __all__ = [
     "Answer",

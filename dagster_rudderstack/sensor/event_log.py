@@ -18,22 +18,16 @@ from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.dagster_internals import planned_run_ids
 from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.sensor.detect import History, RecordedSync
+from dagster_rudderstack.sensor.limits import (
+    EVENTS_PER_SYNC,
+    EVENTS_READ,
+    MOST_EVENTS,
+    PAGE_SIZE,
+    RUNS_READ,
+)
 from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
 
 __all__ = ["EventLog"]
-
-EVENTS_READ = 200
-"""How many events of an asset are read to find the syncs that were reported."""
-
-EVENTS_PER_SYNC = 2
-"""How many more are read for each sync that has ended since the last tick. After a pause of the
-sensor, runs of Dagster may have reported many."""
-
-MOST_EVENTS = 10_000
-PAGE_SIZE = 200
-
-RUNS_READ = 500
-"""How many runs a tick reads at most, the newest first."""
 
 CLOCK_SLACK = timedelta(hours=1)
 """How far RudderStack's clock and Dagster's may differ."""
@@ -78,8 +72,12 @@ class EventLog:
             all_deferred: Whether to find further deferred syncs, however long ago they began.
         """
         depth = EVENTS_READ + EVENTS_PER_SYNC * ends
-        reported = set(self._reported(connection_id, key, depth))
-        timed_out = set(self._timed_out(connection_id, key, depth))
+        observations = list(_newest(self.instance.fetch_observations, key, depth))
+        materializations = _newest(self.instance.fetch_materializations, key, depth)
+        reported = {
+            *_reported(connection_id, materializations),
+            *_reported(connection_id, observations),
+        }
         began = [sync.started_at for sync in syncs if sync.id not in reported]
         if all_deferred:
             began.append(None)
@@ -95,29 +93,13 @@ class EventLog:
         reported.update(sync_id for sync_id in returned if sync_id is not None)
         return History(
             reported=frozenset(reported),
-            recorded=self._recorded(records, timed_out),
+            recorded=self._recorded(records, set(_timed_out(connection_id, observations))),
             may_have_started=any(
                 self._is_reporting(record.run_id)
                 for record in _last_of_each_step(records)
                 if record.kind is RecordKind.STARTING
             ),
         )
-
-    # --- the asset's own events
-
-    def _reported(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
-        for fetch in (self.instance.fetch_materializations, self.instance.fetch_observations):
-            for record in _newest(fetch, key, depth):
-                sync_id = _sync_id(connection_id, record)
-                # An observation with a deadline says that a sync takes too long, not how it ended.
-                if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
-                    yield sync_id
-
-    def _timed_out(self, connection_id: str, key: dg.AssetKey, depth: int) -> Iterator[str]:
-        for record in _newest(self.instance.fetch_observations, key, depth):
-            sync_id = _sync_id(connection_id, record)
-            if sync_id is not None and MetadataKey.STOPPED_BY in _metadata(record):
-                yield sync_id
 
     # --- the records of runs
 
@@ -210,6 +192,21 @@ def _last_of_each_step(records: Iterable[SyncRecord]) -> list[SyncRecord]:
 def _metadata(record: dg.EventLogRecord) -> dict[str, dg.MetadataValue]:
     event = record.asset_materialization or record.asset_observation
     return dict(event.metadata) if event else {}
+
+
+def _reported(connection_id: str, events: Iterable[dg.EventLogRecord]) -> Iterator[str]:
+    for record in events:
+        sync_id = _sync_id(connection_id, record)
+        # An observation with a deadline says that a sync takes too long, not how it ended.
+        if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
+            yield sync_id
+
+
+def _timed_out(connection_id: str, observations: Iterable[dg.EventLogRecord]) -> Iterator[str]:
+    for record in observations:
+        sync_id = _sync_id(connection_id, record)
+        if sync_id is not None and MetadataKey.STOPPED_BY in _metadata(record):
+            yield sync_id
 
 
 def _sync_id(connection_id: str, record: dg.EventLogRecord) -> str | None:

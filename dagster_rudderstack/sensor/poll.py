@@ -12,7 +12,7 @@ from typing import Protocol
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.errors import ApiError, AuthenticationError, NotFoundError
-from dagster_rudderstack.sensor.cursor import MAX_OPEN, Cursor, Mark
+from dagster_rudderstack.sensor.cursor import Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
     Answer,
     ConnectionRules,
@@ -24,29 +24,20 @@ from dagster_rudderstack.sensor.detect import (
     needs_history,
     reaches_back,
 )
+from dagster_rudderstack.sensor.limits import (
+    FIRST_PAGE,
+    MAX_CATCH_UP,
+    MAX_ENDS,
+    MAX_OPEN,
+    OUTAGE_AFTER,
+    STRAGGLERS_SECONDS,
+)
 from dagster_rudderstack.settings import MAX_PAGE_SIZE
 from dagster_rudderstack.sync.decisions import is_passing
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.task import Task
 
 __all__ = ["Poll", "Polled"]
-
-STRAGGLERS_SECONDS = 8.0
-"""How long a poll waits for the requests that are being sent when its time is up."""
-
-FIRST_PAGE = 10
-"""How many syncs are listed at first: enough, unless many have ended since the last tick."""
-
-MAX_CATCH_UP = 1000
-"""How many syncs of one connection are listed after a long pause of the sensor."""
-
-MAX_ENDS = 500
-"""Maximum number of finished syncs per tick. Dagster's daemon stores each in 20 to 70 ms."""
-
-OUTAGE_AFTER = 32
-"""How many connections must fail, and none succeed, before a poll suspects an outage. It gives up
-when as many of the others, drawn at random, have failed too: neighbours in the list may be broken
-for one reason that is not an outage."""
 
 
 class ListApi(Protocol):
@@ -140,8 +131,10 @@ class Poll:
         scheduler.halt()
         # One that is still being polled had its turn. Slow connections must not delay the others.
         begun = set(self._begun.values())
-        left_out = (each for each in order if each not in begun)
-        return Polled(answers, errors, next(left_out, ""), self._pause_seconds)
+        left_out = next((each for each in order if each not in begun), "")
+        # A tick that could poll nothing leaves the cursor as it is.
+        position = left_out if begun else self.cursor.position
+        return Polled(answers, errors, position, self._pause_seconds)
 
     # --- in the threads
 

@@ -8,11 +8,12 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import dagster as dg
 
-from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.api.validation import checked_choice, is_whole
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.options import RESOURCE_KEY
@@ -37,7 +38,13 @@ from dagster_rudderstack.sensor.events import (
     overdue_events,
     partitions_of,
 )
-from dagster_rudderstack.sensor.poll import MAX_CATCH_UP, Poll, Polled
+from dagster_rudderstack.sensor.limits import (
+    MAX_CATCH_UP,
+    MAX_TICK_SECONDS,
+    STOP_SECONDS,
+    TICK_SECONDS,
+)
+from dagster_rudderstack.sensor.poll import Poll, Polled
 from dagster_rudderstack.sensor.watch import Watch, watches_of
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
@@ -48,15 +55,6 @@ from dagster_rudderstack.sync.stop import StopOutcome, stop
 __all__ = ["build_rudderstack_polling_sensor"]
 
 FailedSyncs = Literal["run", "check"]
-
-TICK_SECONDS = 40
-"""After how many seconds a tick begins no more requests. Dagster cuts it off after 60 s, and loses
-what it found."""
-
-MAX_TICK_SECONDS = 45
-
-STOP_SECONDS = 5.0
-"""How long a tick waits for the stops of syncs whose timeouts have passed."""
 
 
 def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choose
@@ -134,7 +132,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if not (is_whole(value) and least <= value <= most):
         raise InvalidSettingError(f"{name} {value!r}: expected a whole number, {least} to {most}.")
 
 
@@ -146,7 +144,7 @@ class _Settings:
     replay: int
     tick_seconds: int
 
-    @property
+    @cached_property
     def rules(self) -> dict[str, ConnectionRules]:
         return {
             id_: ConnectionRules(watch.deferred, self.replay) for id_, watch in self.watches.items()
@@ -180,7 +178,8 @@ def _tick(
     if polled.outage is not None:
         raise polled.outage
     for connection_id, error in sorted(polled.errors.items()):
-        context.log.warning(f"Connection {connection_id} could not be polled. {error}")
+        name = settings.watches[connection_id].request.connection
+        context.log.warning(f"Connection {name} could not be polled. {error}")
     detected = detect(cursor, polled.answers, settings.rules, now=now, position=polled.position)
     stops = _stop([finding for finding in detected.findings if finding.overdue], rudderstack)
     events = [

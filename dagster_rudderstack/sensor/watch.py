@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_id
+from dagster_rudderstack.asset_specs import connection_name
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey, column_metadata
@@ -28,6 +29,7 @@ class Watch:
         op_name: The step that syncs it. None if no step does.
         deferred: Whether that step leaves its syncs to the sensor.
         partitions_def: The asset's partitions. None if it has none.
+        connection_name: The connection's name. None if the definition does not have it.
         columns: What the asset's definition says about its columns, see `column_metadata`.
     """
 
@@ -37,6 +39,7 @@ class Watch:
     op_name: str | None = None
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
+    connection_name: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -47,7 +50,7 @@ class Watch:
     @property
     def request(self) -> SyncRequest:
         """The connection, as errors name it."""
-        return SyncRequest(self.connection_id)
+        return SyncRequest(self.connection_id, connection_name=self.connection_name)
 
 
 def watches_of(
@@ -120,6 +123,7 @@ def _watch_of_spec(
             op_name,
             bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
             spec.partitions_def,
+            connection_name(spec),
             column_metadata(spec.metadata),
         )
 

@@ -6,12 +6,15 @@ A successful sync is a materialization. A failed or stopped one is an observatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.errors import RudderStackError, SyncTimedOutError
 from dagster_rudderstack.metadata import sync_metadata
 from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
 
 __all__ = ["AssetObserver"]
@@ -19,22 +22,48 @@ __all__ = ["AssetObserver"]
 
 @dataclass(frozen=True)
 class AssetObserver:
-    """Writes the observations of a step."""
+    """Writes the observation of one sync.
+
+    Attributes:
+        step: The step.
+        earlier: What earlier attempts of the step reported.
+        attempt: The attempt to sync.
+        key: The asset.
+        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+    """
 
     step: DagsterStep
+    earlier: EarlierAttempts
+    attempt: SyncAttempt
+    key: dg.AssetKey
     link_template: str | None = None
 
-    def report(
-        self, attempt: SyncAttempt, key: dg.AssetKey, reason: str, seen: Sync | None
-    ) -> None:
-        """Report that a sync has failed or was stopped.
+    def report_failed(self, error: RudderStackError, seen: Sync | None) -> None:
+        """Report a failed sync once, unless it may still be running.
 
         Args:
-            attempt: The attempt.
-            key: The asset.
-            reason: Why, as a sentence.
+            error: Why it failed.
             seen: The last state of the sync. None if no sync was seen.
         """
+        is_stopped = isinstance(error, SyncTimedOutError) and error.stop_requested
+        if self.attempt.may_be_running and not is_stopped:
+            return
+        if seen is not None and self.earlier.has_observed(seen.id):
+            return
+        self._write(error.message, _stopped(seen) if is_stopped else seen)
+
+    def report_stopped(self, *, by_interrupt: bool) -> None:
+        """Report that our run asked RudderStack to stop the sync.
+
+        Args:
+            by_interrupt: Whether any interrupt of the step stops it, not only a canceled run.
+        """
+        cause = "its step was interrupted" if by_interrupt else "the run was canceled"
+        reason = f"{self.attempt.name} was stopped, since {cause}."
+        self._write(reason, _stopped(self.attempt.last_seen))
+
+    def _write(self, reason: str, seen: Sync | None) -> None:
+        attempt = self.attempt
         metadata = sync_metadata(
             seen,
             attempt.connection_id,
@@ -43,8 +72,8 @@ class AssetObserver:
             link_template=self.link_template,
         )
         observation = dg.AssetObservation(
-            asset_key=key,
-            partition=self.step.partition_of(key),
+            asset_key=self.key,
+            partition=self.step.partition_of(self.key),
             description=reason,
             metadata=metadata,
         )
@@ -52,5 +81,16 @@ class AssetObserver:
             self.step.context.log_event(observation)
         except Exception as error:  # noqa: BLE001 - the failure itself must be reported
             attempt.log.warning(
-                f"The observation of {key.to_user_string()} could not be stored: {error}"
+                f"The observation of {self.key.to_user_string()} could not be stored: {error}"
             )
+
+
+def _stopped(sync: Sync | None) -> Sync | None:
+    """Return a sync as it is once RudderStack has stopped it, which takes RudderStack a moment.
+
+    Without an end it would have no duration, and Dagster's plots would have a gap.
+    """
+    if sync is None or sync.is_over:
+        return sync
+    ended = {"status": "stopped", "finished_at": datetime.now(timezone.utc)}
+    return sync.model_copy(update=ended)

@@ -7,7 +7,6 @@ same (`dagster/_core/pipes/reattach.py`). The records of a run are read with one
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -15,7 +14,7 @@ from enum import Enum
 import dagster as dg
 
 from dagster_rudderstack.dagster_internals import engine_event_data
-from dagster_rudderstack.metadata import MetadataKey, sync_link, text_of
+from dagster_rudderstack.metadata import MetadataKey, sync_link
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.sync.attempt import waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncRequest
@@ -81,7 +80,7 @@ class SyncRecord:
         """Whether the polling sensor, and not the step, reports the sync."""
         return self.deadline is not None
 
-    def to_json(self) -> str:
+    def to_data(self) -> dict[str, object]:
         """Return the record as the log holds it: without what the log knows, and what is empty."""
         fields = {
             "version": VERSION,
@@ -96,21 +95,19 @@ class SyncRecord:
             "deadline": self.deadline,
             "retry_number": self.retry_number,
         }
-        return json.dumps(
-            {name: value for name, value in fields.items() if value not in (None, [])}
-        )
+        return {name: value for name, value in fields.items() if value not in (None, [])}
 
     @classmethod
-    def from_json(cls, text: str) -> SyncRecord | None:
-        """Return the record in a text, or None if it is damaged or of a newer version."""
+    def from_data(cls, data: object) -> SyncRecord | None:
+        """Return a record as the log holds it. None if it is damaged or of a newer version."""
+        if not isinstance(data, dict) or data.get("version") != VERSION:
+            return None
+        fields = {name: value for name, value in data.items() if name != "version"}
         try:
-            data = json.loads(text)
-            if data.pop("version") != VERSION:
-                return None
-            data["kind"] = RecordKind(data["kind"])
-            data["known_sync_ids"] = tuple(data.get("known_sync_ids", ()))
-            return cls(**data)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            fields["kind"] = RecordKind(fields["kind"])
+            fields["known_sync_ids"] = tuple(fields.get("known_sync_ids", ()))
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError):
             return None
 
 
@@ -123,8 +120,9 @@ def read_records(instance: dg.DagsterInstance, run_id: str) -> list[SyncRecord]:
 def _records_in(entries: Iterable[dg.EventLogRecord]) -> Iterator[SyncRecord]:
     for entry in entries:
         event = entry.event_log_entry.dagster_event
-        text = text_of(event.engine_event_data.metadata, MetadataKey.RECORD) if event else None
-        record = SyncRecord.from_json(text) if text else None
+        value = event.engine_event_data.metadata.get(MetadataKey.RECORD) if event else None
+        data = value.value if isinstance(value, dg.JsonMetadataValue) else None
+        record = SyncRecord.from_data(data)
         if record is not None:
             yield replace(
                 record,
@@ -222,6 +220,6 @@ class RunRecorder:
             MetadataKey.SYNC_ID: dg.MetadataValue.text(record.sync_id) if record.sync_id else None,
             MetadataKey.CONNECTION_ID: dg.MetadataValue.text(record.connection_id),
             MetadataKey.LINK: link,
-            MetadataKey.RECORD: dg.MetadataValue.text(record.to_json()),
+            MetadataKey.RECORD: dg.MetadataValue.json(record.to_data()),
         }
         return {key: value for key, value in found.items() if value is not None}

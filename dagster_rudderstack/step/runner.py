@@ -16,14 +16,12 @@ from typing import NoReturn
 
 import dagster as dg
 
-from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     RudderStackError,
     SyncError,
     SyncLostError,
-    SyncTimedOutError,
 )
 from dagster_rudderstack.metadata import (
     Metadata,
@@ -237,8 +235,7 @@ class Runner:
     def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
         if finished.result is not None:
             return finished.result
-        sync = next(s for s in self.syncs if s.request.connection_id == finished.key)
-        return SyncResult(sync, "failed", error=finished.error)
+        return SyncResult(self._sync_of(finished.key), "failed", error=finished.error)
 
     def _keep(self, result: SyncResult) -> None:
         """Keep a few words for the end, report a failed sync, and forget what cannot be stopped."""
@@ -247,8 +244,9 @@ class Runner:
         attempt = self._attempts.get(connection_id)
         if attempt is None:
             return
-        if isinstance(result.error, RudderStackError):
-            self._report_failed(attempt, result, result.error)
+        observer = self._observer(attempt)
+        if observer is not None and isinstance(result.error, RudderStackError):
+            observer.report_failed(result.error, result.last_seen)
         if not attempt.may_be_running:
             del self._attempts[connection_id]
 
@@ -355,28 +353,19 @@ class Runner:
 
     # --- observations of the asset
 
-    def _report_failed(
-        self, attempt: SyncAttempt, result: SyncResult, error: RudderStackError
-    ) -> None:
-        """Report a failed sync on the page of its asset, unless it may still be running."""
-        is_stopped = isinstance(error, SyncTimedOutError) and error.stop_requested
-        if attempt.may_be_running and not is_stopped:
-            return
-        seen = result.last_seen
-        if seen is not None and self._earlier and self._earlier.has_observed(seen.id):
-            return
-        self._observe(attempt, error.message, seen)
-
     def _report_stopped(self, attempt: SyncAttempt) -> None:
-        cause = "its step was interrupted" if self.stop_settings.when == "always" else ""
-        cause = cause or "the run was canceled"
-        text = f"{attempt.name} was stopped, since {cause}."
-        self._observe(attempt, text, attempt.last_seen)
+        if observer := self._observer(attempt):
+            observer.report_stopped(by_interrupt=self.stop_settings.when == "always")
 
-    def _observe(self, attempt: SyncAttempt, reason: str, seen: Sync | None) -> None:
-        key = next(s.key for s in self.syncs if s.request is attempt.request)
-        if self.step is not None and key is not None:
-            AssetObserver(self.step, self.link_template).report(attempt, key, reason, seen)
+    def _observer(self, attempt: SyncAttempt) -> AssetObserver | None:
+        """Return what reports on the page of the sync's asset. None if there is no asset."""
+        key = self._sync_of(attempt.connection_id).key
+        if self.step is None or self._earlier is None or key is None:
+            return None
+        return AssetObserver(self.step, self._earlier, attempt, key, self.link_template)
+
+    def _sync_of(self, connection_id: str) -> StepSync:
+        return next(sync for sync in self.syncs if sync.request.connection_id == connection_id)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
         return StopOutcome.NOTHING_STARTED if is_settled else StopOutcome.NOT_SEEN
     if not current.owned:
         return StopOutcome.NOT_OWNED
-    if attempt.get_sync(current.sync_id).is_over:
+    attempt.last_seen = attempt.get_sync(current.sync_id)
+    if attempt.last_seen.is_over:
         return StopOutcome.OVER
     # An unknown status counts as running here: better one sync too many goes on than another
     # client's is stopped.

@@ -1,1 +1,1 @@
-"""What Dagster shows and remembers: real instances, a real server, no other process."""
+"""Assets and ops in Dagster: real instances and a local RudderStack, in one process."""

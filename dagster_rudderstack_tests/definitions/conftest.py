@@ -19,19 +19,19 @@ def server() -> Iterator[LocalRudderStack]:
 
 @pytest.fixture
 def rudderstack(server: LocalRudderStack) -> RudderStackResource:
-    """The resource of the local RudderStack, quick to look."""
+    """A resource for the local RudderStack, with a short poll interval."""
     return resource_of(server)
 
 
 def resource_of(server: LocalRudderStack, **settings: object) -> RudderStackResource:
-    """Return a resource that looks every 50 ms, with further settings."""
-    ours = {
+    """Return a resource that polls every 50 ms, with further settings."""
+    defaults = {
         "access_token": server.access_token,
         "api_url": server.url,
         "poll_min_interval_seconds": 0.05,
         "poll_max_interval_seconds": 0.05,
     }
-    return RudderStackResource(**{**ours, **settings})  # type: ignore[arg-type]
+    return RudderStackResource(**{**defaults, **settings})  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Steps whose surroundings are not those of the example: other keys, partitions, bodies."""
+"""Steps with changed asset keys, custom bodies or partitions, and `poll_sync` inside a step."""
 
 import types
 from collections.abc import Callable, Iterator
@@ -27,11 +27,11 @@ def _crm(server: LocalRudderStack) -> None:
     server.add_connection("crm", script=SyncScript(rows_total=10, rows_failed=1))
 
 
-# --- keys that are not those that the asset was built with
+# --- asset keys that change when the definitions load
 
 
-def in_a_module(asset: dg.AssetsDefinition, **changes: object) -> list[Any]:
-    """Load an asset as most projects do, with something changed on the way."""
+def loaded(asset: dg.AssetsDefinition, **changes: object) -> list[Any]:
+    """Load an asset from a module, as most projects do, with changes such as a key prefix."""
     module = types.ModuleType("activation")
     module.asset = asset  # type: ignore[attr-defined]
     return list(dg.load_assets_from_modules([module], **changes))  # type: ignore[arg-type]
@@ -45,21 +45,22 @@ def in_a_module(asset: dg.AssetsDefinition, **changes: object) -> list[Any]:
         {"on_disabled": "skip"},
         {"execute": lambda _context, _rudderstack, sync: sync()},
     ],
+    ids=["defaults", "no check", "skip if disabled", "custom body"],
 )
-@pytest.mark.parametrize("many", [False, True])
-def test_a_key_that_got_a_prefix(
+@pytest.mark.parametrize("many", [False, True], ids=["one connection", "group"])
+def test_key_prefix__succeeded(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     options: dict[str, Any],
     many: bool,
 ) -> None:
-    """An asset that is loaded with a prefix is synced, and all that is told is told of that key."""
+    """An asset that is loaded with a key prefix is synced, and its events have that key."""
     asset = (
         build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all", **options)
         if many
         else build_rudderstack_sync_asset(connection_id="crm", spec="contacts", **options)
     )
-    assets = in_a_module(asset, key_prefix="prod")
+    assets = loaded(asset, key_prefix="prod")
 
     result = dg.materialize(assets, resources={"rudderstack": rudderstack})
 
@@ -71,21 +72,21 @@ def test_a_key_that_got_a_prefix(
     assert len(server.starts("crm")) == 1
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_a_failed_sync_whose_key_got_a_prefix(
+@pytest.mark.parametrize("many", [False, True], ids=["one connection", "group"])
+def test_key_prefix__failed(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     many: bool,
 ) -> None:
-    """The observation of a failed sync is about the key with the prefix."""
+    """The observation of a failed sync has the key with the prefix."""
     server.set_script("crm", SyncScript(status="failed"))
     asset = (
         build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all")
         if many
         else build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
     )
-    assets = in_a_module(asset, key_prefix="prod")
+    assets = loaded(asset, key_prefix="prod")
 
     dg.materialize(
         assets,
@@ -98,12 +99,10 @@ def test_a_failed_sync_whose_key_got_a_prefix(
     assert len(instance.fetch_observations(key, limit=10).records) == 1
 
 
-def test_a_deferred_sync_whose_key_got_a_prefix(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """The same where the step does not wait."""
+def test_key_prefix__deferred(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A deferred asset that is loaded with a key prefix starts its sync."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", wait=False)
-    assets = in_a_module(asset, key_prefix="prod")
+    assets = loaded(asset, key_prefix="prod")
 
     result = dg.materialize(assets, resources={"rudderstack": rudderstack})
 
@@ -111,12 +110,12 @@ def test_a_deferred_sync_whose_key_got_a_prefix(
     assert len(server.starts("crm")) == 1
 
 
-def test_a_check_alone_whose_key_got_a_prefix(
+def test_key_prefix__check_alone(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A check that is selected without its asset looks at the last sync of the asset."""
+    """A check that is selected without its asset evaluates the last sync, with a prefix too."""
     asset = build_rudderstack_sync_assets(connections={"crm": "contacts"}, name="all")
-    assets = in_a_module(asset, key_prefix="prod")
+    assets = loaded(asset, key_prefix="prod")
     resources = {"rudderstack": rudderstack}
     dg.materialize(assets, resources=resources, instance=instance)
     checks = dg.AssetSelection.checks(
@@ -130,8 +129,10 @@ def test_a_check_alone_whose_key_got_a_prefix(
     assert len(server.starts("crm")) == 1
 
 
-def test_an_id_that_is_no_name(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """The key and the step that are made from an id are names that Dagster takes."""
+def test_default_key__special_characters(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """In the default key, an underscore replaces each character that Dagster does not allow."""
     server.add_connection("prod:crm~1", script=SyncScript())
     asset = build_rudderstack_sync_asset(connection_id="prod:crm~1")
 
@@ -140,23 +141,23 @@ def test_an_id_that_is_no_name(server: LocalRudderStack, rudderstack: RudderStac
     assert len(server.starts("prod:crm~1")) == 1
 
 
-# --- bodies of a user's own
+# --- custom bodies
 
 
-def _nothing(*_: object) -> list[object]:
+def _does_not_sync(*_: object) -> list[object]:
     return []
 
 
-def _never_taken(_: object, __: object, sync: Callable[[], Iterator[Any]]) -> list[object]:
+def _does_not_iterate(_: object, __: object, sync: Callable[[], Iterator[Any]]) -> list[object]:
     sync()
     return []
 
 
-@pytest.mark.parametrize("execute", [_nothing, _never_taken])
-def test_a_body_that_does_nothing(
+@pytest.mark.parametrize("execute", [_does_not_sync, _does_not_iterate])
+def test_custom_body__no_sync(
     server: LocalRudderStack, rudderstack: RudderStackResource, execute: Any
 ) -> None:
-    """An asset whose body has synced nothing does not come out as materialized."""
+    """An asset whose body ends without a sync fails, and is not materialized."""
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", rejected_rows_check=None, execute=execute
     )
@@ -170,11 +171,11 @@ def test_a_body_that_does_nothing(
     assert server.starts("crm") == []
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_a_body_with_another_resource(
+@pytest.mark.parametrize("many", [False, True], ids=["one connection", "group"])
+def test_custom_body__further_resource(
     server: LocalRudderStack, rudderstack: RudderStackResource, many: bool
 ) -> None:
-    """A body of the user's own may use further resources."""
+    """A custom body can use further resources."""
     seen = []
 
     def execute(
@@ -194,8 +195,10 @@ def test_a_body_with_another_resource(
     assert seen == ["beep"]
 
 
-def test_a_sync_in_a_check(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """An asset check may sync, and hand its context on."""
+def test_sync_and_poll__in_an_asset_check(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """An asset check can sync, and pass its own context."""
 
     @dg.asset_check(asset="orders", required_resource_keys={"rudderstack"})
     def reaches_the_crm(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -217,9 +220,7 @@ def test_a_sync_in_a_check(server: LocalRudderStack, rudderstack: RudderStackRes
 DAYS = dg.StaticPartitionsDefinition(["monday", "tuesday"])
 
 
-def test_the_materialization_of_an_op_has_the_partition(
-    rudderstack: RudderStackResource, instance: dg.DagsterInstance
-) -> None:
+def test_partitions__op(rudderstack: RudderStackResource, instance: dg.DagsterInstance) -> None:
     """An op in a partitioned job materializes the partition of the run."""
     op = build_rudderstack_sync_op(connection_id="crm", asset_key="contacts")
 
@@ -232,10 +233,10 @@ def test_the_materialization_of_an_op_has_the_partition(
     assert instance.get_materialized_partitions(dg.AssetKey("contacts")) == {"monday"}
 
 
-def test_an_asset_without_partitions_in_a_run_with_one(
+def test_partitions__asset_without_partitions(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """The observation of a failed sync has no partition, nor has a materialization."""
+    """In a run of a partition, the events of an asset without partitions have no partition."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", deps=["orders"])
 
     @dg.asset(partitions_def=DAYS)
@@ -257,10 +258,10 @@ def test_an_asset_without_partitions_in_a_run_with_one(
     assert {record.partition_key for record in [*observed, *made]} == {None}
 
 
-def test_an_asset_with_partitions(
+def test_partitions__asset(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """The observation of a failed sync has the partition, as has a materialization."""
+    """The events of a partitioned asset have the partition, whether its sync fails or succeeds."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", partitions_def=DAYS)
     server.script_next("crm", SyncScript(status="failed"))
 
@@ -279,13 +280,13 @@ def test_an_asset_with_partitions(
     assert {record.partition_key for record in [*observed, *made]} == {"monday"}
 
 
-# --- what cannot be right
+# --- wrong settings
 
 
-def test_a_limit_of_an_op_that_cannot_be_right(
+def test_bad_input__limit_of_an_op(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """It fails once, before anything is sent, with a reason and without a retry."""
+    """A wrong limit fails the op before a request is sent, with the reason and without a retry."""
 
     @dg.job(
         resource_defs={"rudderstack": rudderstack}, op_retry_policy=dg.RetryPolicy(max_retries=2)
@@ -299,24 +300,24 @@ def test_a_limit_of_an_op_that_cannot_be_right(
     )
 
     (failure,) = (event for event in result.all_events if event.is_step_failure)
-    told = failure.step_failure_data.user_failure_data
-    assert told is not None
-    assert told.description == "max_failed_rows -1: expected a whole number from 0."
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert data.description == "max_failed_rows -1: expected a whole number from 0."
     assert not any(event.is_step_up_for_retry for event in result.all_events)
     assert server.requests == []
 
 
-def test_a_check_that_would_hold_back_nothing() -> None:
-    """Dagster holds assets back for an error, not for a warning."""
+def test_bad_input__blocking_check_with_a_warning() -> None:
+    """A blocking check needs severity ERROR, since Dagster does not block on a warning."""
     with pytest.raises(InvalidSettingError, match="severity='ERROR'"):
         RejectedRowsCheck(blocking=True)
 
 
-# --- start_sync and poll_sync, one after the other
+# --- `start_sync`, then `poll_sync`
 
 
 def run_body(body: Body, rudderstack: RudderStackResource) -> dg.ExecuteInProcessResult:
-    """Materialize an asset that has this body."""
+    """Materialize an asset with this body."""
 
     @dg.asset(required_resource_keys={"rudderstack"})
     def contacts(context: dg.AssetExecutionContext) -> None:
@@ -325,34 +326,32 @@ def run_body(body: Body, rudderstack: RudderStackResource) -> dg.ExecuteInProces
     return dg.materialize([contacts], resources={"rudderstack": rudderstack}, raise_on_error=False)
 
 
-def test_poll_sync__started_by_us(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """A sync that the resource has started is reported as started, and not as somebody else's."""
+def test_poll_sync__owned(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A sync that the resource has started is reported with the origin `started`."""
     with rudderstack as opened:
         report = opened.poll_sync("crm", opened.start_sync("crm"))
 
     assert (report.origin, report.rows_succeeded) == ("started", 9)
 
 
-def test_poll_sync__too_long(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """One that takes too long is stopped if the resource has started it, and only then."""
+def test_poll_sync__timeout(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A sync that exceeds its timeout is stopped only if the resource has started it."""
     for name in ("crm", "ads"):
         server.add_connection(name, script=SyncScript(duration_seconds=3600))
 
-    def ours(_: object, opened: RudderStackResource) -> None:
+    def poll_owned(_: object, opened: RudderStackResource) -> None:
         opened.poll_sync("crm", opened.start_sync("crm"), timeout_seconds=1)
 
-    def somebody_elses(_: object, opened: RudderStackResource) -> None:
+    def poll_not_owned(_: object, opened: RudderStackResource) -> None:
         opened.poll_sync("ads", server.start_sync("ads"), timeout_seconds=1)
 
-    assert "RudderStack was asked to stop it" in failure_of(run_body(ours, rudderstack))
-    assert "it was left running" in failure_of(run_body(somebody_elses, rudderstack))
+    assert "RudderStack was asked to stop it" in failure_of(run_body(poll_owned, rudderstack))
+    assert "it was left running" in failure_of(run_body(poll_not_owned, rudderstack))
     assert [request.connection_id for request in server.stops()] == ["crm"]
 
 
 def test_poll_sync__canceled(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """If somebody cancels the run, the sync that it has started is stopped."""
+    """If the run is canceled, the sync that it has started is stopped."""
     server.set_script("crm", SyncScript(duration_seconds=3600))
 
     def body(context: dg.AssetExecutionContext, opened: RudderStackResource) -> None:
@@ -372,10 +371,10 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
     return (data.description or "") if data else ""
 
 
-def test_a_stop_has_a_client_of_its_own(
+def test_poll_sync__canceled_with_a_closed_client(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """Whatever state a request was interrupted in, the stop is sent, over another connection."""
+    """The stop is sent over a connection of its own, even if the client of the step is closed."""
     server.set_script("crm", SyncScript(duration_seconds=3600))
 
     def body(context: dg.AssetExecutionContext, opened: RudderStackResource) -> None:

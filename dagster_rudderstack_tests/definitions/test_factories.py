@@ -1,4 +1,4 @@
-"""What the factories of one connection pass through, and what a run can choose."""
+"""The asset and the op of one connection: their options, and what a run reports."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ from dagster_rudderstack_tests.definitions.conftest import resource_of
 ROWS = SyncScript(rows_total=100, rows_changed=20, rows_failed=3)
 
 
-def test_spec_is_passed_through() -> None:
-    """An asset of ours carries whatever a spec can, and the step whatever a step can."""
+def test_asset__options() -> None:
+    """The asset has all fields of the spec, and its step has all options of a step."""
     partitions = dg.StaticPartitionsDefinition(["a"])
     spec = dg.AssetSpec(
         ["crm", "contacts"],
@@ -53,14 +53,14 @@ def test_spec_is_passed_through() -> None:
         op_tags={"team": "crm"},
     )
 
-    (made,) = asset.specs
-    assert {dep.asset_key.to_user_string() for dep in made.deps} == {"customers", "orders"}
+    (built,) = asset.specs
+    assert {dep.asset_key.to_user_string() for dep in built.deps} == {"customers", "orders"}
     for name in ("group_name", "owners", "description", "automation_condition", "code_version"):
-        assert getattr(made, name) == getattr(spec, name)
-    assert made.kinds == {"hubspot", "rudderstack"}
-    assert made.tags["tier"] == "1"
-    assert made.metadata["runbook"] == "https://example.com"
-    assert made.metadata[MetadataKey.CONNECTION_ID].value == "crm"
+        assert getattr(built, name) == getattr(spec, name)
+    assert built.kinds == {"hubspot", "rudderstack"}
+    assert built.tags["tier"] == "1"
+    assert built.metadata["runbook"] == "https://example.com"
+    assert built.metadata[MetadataKey.CONNECTION_ID].value == "crm"
     assert asset.partitions_def == partitions
     assert {each.name for each in asset.check_specs} == {"rejected_rows", "mine"}
     assert asset.backfill_policy == dg.BackfillPolicy.single_run()
@@ -69,8 +69,8 @@ def test_spec_is_passed_through() -> None:
     assert asset.op.pool == "rudderstack"
 
 
-def test_freshness_policy_is_passed_through() -> None:
-    """A freshness policy too."""
+def test_asset__freshness_policy() -> None:
+    """The asset has the freshness policy of the spec."""
     policy = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=1))
 
     asset = build_rudderstack_sync_asset(
@@ -81,14 +81,14 @@ def test_freshness_policy_is_passed_through() -> None:
 
 
 def test_default_key() -> None:
-    """Without a spec, the key is the connection's id."""
+    """Without a spec, the key is `rudderstack` and the connection id."""
     asset = build_rudderstack_sync_asset(connection_id="crm")
 
     assert asset.key == dg.AssetKey(["rudderstack", "crm"])
 
 
-def test_a_fourth_kind_is_not_added() -> None:
-    """Dagster shows three kinds: ours does not push one of the user's out."""
+def test_asset__three_kinds() -> None:
+    """The kind `rudderstack` is not added to three others, because Dagster shows only three."""
     spec = dg.AssetSpec("contacts", kinds={"a", "b", "c"})
 
     asset = build_rudderstack_sync_asset(connection_id="crm", spec=spec)
@@ -97,7 +97,7 @@ def test_a_fourth_kind_is_not_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"connection_id": ""}, "connection_id is empty"),
         ({"connection_id": "a/b"}, "'a/b'"),
@@ -108,15 +108,17 @@ def test_a_fourth_kind_is_not_added() -> None:
         ({"timeout_seconds": 1.5}, "timeout_seconds 1.5"),
     ],
 )
-def test_bad_input(options: dict[str, Any], says: str) -> None:
-    """What cannot be right is told when the definitions load, by asset and op alike."""
+def test_bad_input(options: dict[str, Any], message: str) -> None:
+    """A wrong option is an error when the asset or the op is built, and the message names it."""
     for build in (build_rudderstack_sync_asset, build_rudderstack_sync_op):
-        with pytest.raises(InvalidSettingError, match=says):
+        with pytest.raises(InvalidSettingError, match=message):
             build(**{"connection_id": "crm", **options})
 
 
-def test_further_checks(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """A body of the user's own yields the results of further checks."""
+def test_custom_body__further_checks(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """A custom body can yield the results of further checks."""
     spec = dg.AssetCheckSpec("fresh", asset="contacts")
 
     def execute(
@@ -141,8 +143,8 @@ def test_further_checks(server: LocalRudderStack, instance: dg.DagsterInstance) 
     }
 
 
-def test_checks_that_nobody_would_evaluate() -> None:
-    """Checks without a body that yields their results, and what is no check, are told at once."""
+def test_bad_input__checks() -> None:
+    """Further checks without a custom body, and a check of another type, are errors at once."""
     spec = dg.AssetCheckSpec("fresh", asset="contacts")
     with pytest.raises(InvalidSettingError, match="check_specs has 'fresh'"):
         build_rudderstack_sync_asset(connection_id="crm", spec="contacts", check_specs=[spec])
@@ -153,10 +155,8 @@ def test_checks_that_nobody_would_evaluate() -> None:
         )
 
 
-def test_rejected_rows_are_in_the_log(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """A check that fails warns in the run's log, with the count; its severity may be Dagster's."""
+def test_rejected_rows_check__log(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A failed check logs its counts and its limit. Its severity can be Dagster's own type."""
     server.add_connection("crm", script=ROWS)
     check = RejectedRowsCheck(max_failed_rows=2, severity=dg.AssetCheckSeverity.ERROR)
     asset = build_rudderstack_sync_asset(
@@ -173,7 +173,7 @@ def test_rejected_rows_are_in_the_log(
 
 
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """The metadata of a materialization: ids, status, times, counts as numbers, origin, link."""
+    """A materialization has the counts, status, times, link and ids of its sync, counts first."""
     server.add_connection("crm", script=ROWS)
     resource = resource_of(server, dashboard_url="https://r.example/{connection_id}/{sync_id}")
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", sync_type="full")
@@ -200,7 +200,7 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
         MetadataKey.SUCCESS_RATIO: 0.85,
         MetadataKey.LINK: f"https://r.example/crm/{sync.id}",
     }
-    # In the order in which people ask for them.
+    # The values that matter most come first.
     assert [key.partition("/")[2] for key in event.materialization.metadata] == [
         "rows_failed",
         "rows_succeeded",
@@ -220,8 +220,10 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
     ]
 
 
-def test_nothing_changed(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A sync that had no row to send is told from one that sent some."""
+def test_materialization__nothing_changed(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """The metadata of a sync without changed rows says that nothing has changed."""
     server.add_connection("crm", script=SyncScript(rows_total=100, rows_changed=0))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
 
@@ -231,10 +233,10 @@ def test_nothing_changed(server: LocalRudderStack, rudderstack: RudderStackResou
     assert event.materialization.metadata[MetadataKey.NOTHING_CHANGED].value is True
 
 
-def test_unknown_counts_are_left_out(
+def test_materialization__unknown_counts(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """Counts that RudderStack does not give are absent, and the check on them passes."""
+    """Counts that RudderStack does not give are left out, and the check on them passes."""
     server.add_connection("crm", script=SyncScript(metrics="null"))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
 
@@ -256,6 +258,7 @@ def test_unknown_counts_are_left_out(
         (RejectedRowsCheck(max_failed_ratio=0.15), True),
         (RejectedRowsCheck(max_failed_rows=100, max_failed_ratio=0.1), False),
     ],
+    ids=["no rows", "2 rows", "3 rows", "10 %", "15 %", "100 rows and 10 %"],
 )
 def test_rejected_rows_check(
     check: RejectedRowsCheck,
@@ -263,7 +266,7 @@ def test_rejected_rows_check(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
 ) -> None:
-    """3 rejected rows of 20 against limits of rows and of ratio; the run succeeds all the same."""
+    """3 rejected rows of 20 fail the check if they exceed a limit. The run succeeds either way."""
     server.add_connection("crm", script=ROWS)
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", rejected_rows_check=check
@@ -277,10 +280,10 @@ def test_rejected_rows_check(
     assert evaluation.metadata[MetadataKey.ROWS_FAILED].value == 3
 
 
-def test_blocking_check_fails_the_step(
+def test_rejected_rows_check__blocking(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """A blocking check with severity ERROR fails the step and holds back what is downstream."""
+    """A blocking check with severity ERROR fails the step, and downstream assets do not run."""
     server.add_connection("crm", script=ROWS)
     asset = build_rudderstack_sync_asset(
         connection_id="crm",
@@ -302,8 +305,8 @@ def test_blocking_check_fails_the_step(
     assert len(result.get_asset_materialization_events()) == 1
 
 
-def test_skip(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A disabled connection that is skipped materializes nothing, and the run succeeds."""
+def test_on_disabled__skip(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """With `on_disabled="skip"`, a disabled connection is not synced, and the run succeeds."""
     server.add_connection("crm", enabled=False)
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", on_disabled="skip")
 
@@ -315,10 +318,8 @@ def test_skip(server: LocalRudderStack, rudderstack: RudderStackResource) -> Non
     assert server.starts("crm") == []
 
 
-def test_run_config_overrides_the_definition(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """The launchpad can ask for another sync type for one run."""
+def test_run_config__sync_type(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """Run config can set another sync type for one run."""
     server.add_connection("crm")
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", sync_type="incremental"
@@ -330,8 +331,8 @@ def test_run_config_overrides_the_definition(
     assert [sync.sync_type for sync in server.syncs("crm")] == ["incremental", "full"]
 
 
-def test_run_config_is_checked_before_the_run(rudderstack: RudderStackResource) -> None:
-    """A sync type that does not exist is refused before anything is launched."""
+def test_run_config__unknown_sync_type(rudderstack: RudderStackResource) -> None:
+    """Dagster refuses an unknown sync type in run config before the run starts."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
 
     with pytest.raises(dg.DagsterInvalidConfigError, match="sync_type"):
@@ -342,8 +343,8 @@ def test_run_config_is_checked_before_the_run(rudderstack: RudderStackResource) 
         )
 
 
-def test_another_resource_key(server: LocalRudderStack) -> None:
-    """Two workspaces live in one code location, under keys of their own."""
+def test_resource_key(server: LocalRudderStack) -> None:
+    """An asset can use a resource with another key, for example that of a second workspace."""
     server.add_connection("crm")
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="contacts", resource_key="rudderstack_eu"
@@ -354,8 +355,9 @@ def test_another_resource_key(server: LocalRudderStack) -> None:
     assert result.success
 
 
-def test_configured_op(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """The op of run config waits for what is before it, syncs, and hands on the details."""
+def test_op__configured(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """`rudderstack_sync_op` waits for the ops before it, syncs as run config says, and returns a
+    report."""
     server.add_connection("crm", script=ROWS)
     order = []
 
@@ -383,10 +385,10 @@ def test_configured_op(server: LocalRudderStack, rudderstack: RudderStackResourc
 
 
 @pytest.mark.parametrize("limits", [{"max_failed_rows": 2}, {"max_failed_ratio": 0.1}])
-def test_op_fails_on_rejected_rows(
+def test_op__rejected_rows(
     limits: dict[str, Any], server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """An op with limits fails when more rows are rejected, and is not retried for it."""
+    """An op with limits fails if more rows are rejected, and is not retried."""
     server.add_connection("crm", script=ROWS)
     op = build_rudderstack_sync_op(
         connection_id="crm", name="sync", retry_policy=dg.RetryPolicy(max_retries=1), **limits
@@ -402,8 +404,8 @@ def test_op_fails_on_rejected_rows(
     assert len(server.starts("crm")) == 1
 
 
-def test_skipped_op(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A skipped op yields nothing, so what follows is skipped too."""
+def test_op__skipped(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """If an op skips a disabled connection, Dagster skips the ops after it too."""
     server.add_connection("crm", enabled=False)
     op = build_rudderstack_sync_op(connection_id="crm", name="sync", on_disabled="skip")
     ran = []
@@ -420,8 +422,8 @@ def test_skipped_op(server: LocalRudderStack, rudderstack: RudderStackResource) 
     assert ran == []
 
 
-def test_definitions_load_offline() -> None:
-    """Definitions load with no RudderStack and no variable in sight."""
+def test_definitions__offline() -> None:
+    """Definitions load without RudderStack and without the environment variables."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
 
     definitions = dg.Definitions(

@@ -1,4 +1,4 @@
-"""What a failing sync looks like in Dagster, for the asset and for the op."""
+"""What Dagster shows when a sync fails, for the asset and for the op."""
 
 import logging
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.definitions.conftest import resource_of
 
 
-def test_reason_comes_first(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """A RetryPolicy puts words of its own over ours. So RudderStack's reason is a warning in the
-    log of each attempt, and the first entry of the failure's metadata."""
+def test_failure__reason(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """RudderStack's reason is a warning in the log of each attempt, and the first entry of the
+    failure's metadata, because with a `RetryPolicy` Dagster shows its own message first."""
     server.add_connection("crm", script=SyncScript(status="failed", error="no such table"))
     asset = build_rudderstack_sync_asset(connection_id="crm", retry_policy=ONCE)
 
@@ -40,23 +40,23 @@ def test_reason_comes_first(server: LocalRudderStack, instance: dg.DagsterInstan
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """One way to fail.
+class FailureCase:
+    """A case in which the step fails.
 
     Attributes:
-        name: of the test.
-        retried: whether Dagster is asked to retry.
-        says: words of the failure.
-        script: of the syncs; None: there is no such connection.
-        fault: what breaks; None: nothing.
-        settings: of the resource.
-        connection: of the connection.
-        running: whether somebody else's sync runs.
+        name: The id of the test.
+        retried: Whether Dagster is asked to retry the step.
+        message: A part of the failure's message.
+        script: What the syncs of the connection do. None means that there is no connection.
+        fault: The fault of the server. None means that it has none.
+        settings: Settings of the resource.
+        connection: Arguments of the connection.
+        running: Whether a sync that was started outside of Dagster is running.
     """
 
     name: str
     retried: bool
-    says: str
+    message: str
     script: SyncScript | None = field(default_factory=SyncScript)
     fault: Fault | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -66,19 +66,23 @@ class Trouble:
 
 ONCE = dg.RetryPolicy(max_retries=1)
 ENDLESS = SyncScript(never_ends=True)
-TROUBLES = [
-    Trouble("failed", True, "no such table", SyncScript(status="failed", error="no such table")),
-    Trouble("unknown_status", True, "'Completed, with", SyncScript(status="Completed, with ...")),
-    Trouble("aborted", False, "was stopped", SyncScript(status="Aborted")),
-    Trouble("timeout", True, "timeout of 1 s", ENDLESS, settings={"sync_timeout_seconds": 1}),
-    Trouble(
+FAILURE_CASES = [
+    FailureCase(
+        "failed", True, "no such table", SyncScript(status="failed", error="no such table")
+    ),
+    FailureCase(
+        "unknown_status", True, "'Completed, with", SyncScript(status="Completed, with ...")
+    ),
+    FailureCase("aborted", False, "was stopped", SyncScript(status="Aborted")),
+    FailureCase("timeout", True, "timeout of 1 s", ENDLESS, settings={"sync_timeout_seconds": 1}),
+    FailureCase(
         "unknown_status_until_timeout",
         True,
         "timeout of 1 s",
         SyncScript(never_ends=True, running_status="paused"),
         settings={"sync_timeout_seconds": 1},
     ),
-    Trouble(
+    FailureCase(
         "outage",
         True,
         "may be running",
@@ -86,41 +90,45 @@ TROUBLES = [
         Fault("status", operation="get_sync", times=None),
         settings={"outage_tolerance_seconds": 0},
     ),
-    Trouble(
+    FailureCase(
         "server_error_before_start",
         True,
         "503",
         fault=Fault("status", times=None),
         settings={"request_max_retries": 0},
     ),
-    Trouble(
+    FailureCase(
         "rate_limited",
         True,
         "429",
         fault=Fault("status", status=429, times=None),
         settings={"request_max_retries": 0},
     ),
-    Trouble(
+    FailureCase(
         "no_answer",
         True,
         "gave no answer",
         fault=Fault("reset", times=None),
         settings={"request_max_retries": 0},
     ),
-    Trouble(
+    FailureCase(
         "unreadable_answer",
         True,
         "not of the documented shape",
         fault=Fault("empty", times=None),
         settings={"request_max_retries": 0},
     ),
-    Trouble(
-        "another_runs", True, "already running", running=True, settings={"on_running_sync": "fail"}
+    FailureCase(
+        "another_sync_is_running",
+        True,
+        "already running",
+        running=True,
+        settings={"on_running_sync": "fail"},
     ),
-    Trouble("wrong_token", False, "check the region", settings={"access_token": "wrong-token"}),
-    Trouble("forbidden", False, "Edit and Connect", connection={"deny": "no"}),
-    Trouble("unknown_connection", False, "Check the id", None),
-    Trouble("disabled", False, "is disabled", connection={"enabled": False}),
+    FailureCase("wrong_token", False, "check the region", settings={"access_token": "wrong-token"}),
+    FailureCase("forbidden", False, "Edit and Connect", connection={"deny": "no"}),
+    FailureCase("unknown_connection", False, "Check the id", None),
+    FailureCase("disabled", False, "is disabled", connection={"enabled": False}),
 ]
 
 
@@ -149,21 +157,21 @@ def op_job(resource: dg.ConfigurableResource[Any]) -> dg.JobDefinition:
 
 
 @pytest.mark.parametrize("job", [asset_job, op_job])
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+@pytest.mark.parametrize("case", FAILURE_CASES, ids=lambda case: case.name)
 def test_failure(
-    trouble: Trouble,
+    case: FailureCase,
     job: Callable[[dg.ConfigurableResource[Any]], dg.JobDefinition],
     server: LocalRudderStack,
     instance: dg.DagsterInstance,
 ) -> None:
-    """No failing sync is a materialization, the page has the reason, a retry is asked rightly."""
-    if trouble.script is not None:
-        server.add_connection("crm", script=trouble.script, **trouble.connection)
-    if trouble.running:
+    """A failed step has no materialization, names the reason, and is retried if that can help."""
+    if case.script is not None:
+        server.add_connection("crm", script=case.script, **case.connection)
+    if case.running:
         server.start_sync("crm", origin="dashboard", script=ENDLESS)
-    if trouble.fault is not None:
-        server.add_fault(trouble.fault)
-    resource = resource_of(server, **trouble.settings)
+    if case.fault is not None:
+        server.add_fault(case.fault)
+    resource = resource_of(server, **case.settings)
 
     result = job(resource).execute_in_process(instance=instance, raise_on_error=False)
 
@@ -171,9 +179,9 @@ def test_failure(
     assert result.get_asset_materialization_events() == []
     assert not [event for event in result.all_events if event.is_successful_output]
     retries = [event for event in result.all_events if event.is_step_up_for_retry]
-    assert bool(retries) is trouble.retried
+    assert bool(retries) is case.retried
     (failed,) = (event for event in result.all_events if event.is_step_failure)
     failure = failed.step_failure_data.user_failure_data
     assert failure is not None
-    assert trouble.says in (failure.description or "")
+    assert case.message in (failure.description or "")
     assert failure.metadata[MetadataKey.CONNECTION_ID].value == "crm"

@@ -1,4 +1,4 @@
-"""A server that means no good: its words do no harm, and the token is nowhere."""
+"""A hostile server: its text is shown safely, and it cannot make us leak the token."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asse
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 
 TOKEN = "very-secret-token-0123456789"
-NASTY = (
+HOSTILE_TEXT = (
     "\x1b[31mred\x1b[0m \x00\x07 \r\n[2026-01-01] forged line\r\n \u202e <script>alert(1)</script> "
     "![x](http://evil/) " + TOKEN
 )
@@ -21,15 +21,15 @@ NASTY = (
 
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
-    """A server whose token comes from the environment."""
+    """A server whose token is in an environment variable."""
     monkeypatch.setenv("HOSTILE_TOKEN", TOKEN)
     with LocalRudderStack(access_token=TOKEN) as server:
         yield server
 
 
 @pytest.fixture
-def everything_logged() -> Iterator[io.StringIO]:
-    """All that any logger says, at its lowest level."""
+def all_logs() -> Iterator[io.StringIO]:
+    """The output of all loggers, at the lowest level."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
@@ -42,7 +42,7 @@ def everything_logged() -> Iterator[io.StringIO]:
 
 
 def fail(server: LocalRudderStack, home: Path) -> dg.ExecuteInProcessResult:
-    """Materialize an asset in an instance whose files lie in a folder, and expect a failure."""
+    """Materialize an asset in an instance with its files in `home`, and expect a failure."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
     resource = RudderStackResource(
         access_token=dg.EnvVar("HOSTILE_TOKEN"), api_url=server.url, request_max_retries=1
@@ -61,7 +61,7 @@ def fail(server: LocalRudderStack, home: Path) -> dg.ExecuteInProcessResult:
 
 
 def description(result: dg.ExecuteInProcessResult) -> str:
-    """Return the reason as the run's page has it."""
+    """Return the reason that the run page shows."""
     (event,) = (event for event in result.all_events if event.is_step_failure)
     data = event.step_failure_data.user_failure_data
     assert data is not None
@@ -69,40 +69,41 @@ def description(result: dg.ExecuteInProcessResult) -> str:
 
 
 def stored(home: Path) -> bytes:
-    """Return all that Dagster keeps of a run: its databases and the output of its steps."""
+    """Return the content of all files of Dagster: its databases and the output of its steps."""
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "cause",
     [
-        SyncScript(status="failed", error=NASTY),
-        SyncScript(status=NASTY),
-        Fault("status", status=500, body=NASTY, times=None),
-        Fault("status", status=403, body=json.dumps({"error": NASTY}), times=None),
-        Fault("status", status=401, body=f"<html><body>{NASTY}</body></html>", times=None),
-        Fault("body", body=NASTY, times=None),
+        SyncScript(status="failed", error=HOSTILE_TEXT),
+        SyncScript(status=HOSTILE_TEXT),
+        Fault("status", status=500, body=HOSTILE_TEXT, times=None),
+        Fault("status", status=403, body=json.dumps({"error": HOSTILE_TEXT}), times=None),
+        Fault("status", status=401, body=f"<html><body>{HOSTILE_TEXT}</body></html>", times=None),
+        Fault("body", body=HOSTILE_TEXT, times=None),
         Fault("huge", times=None),
         Fault("redirect", times=None),
     ],
-    ids=["error", "status", "500", "403", "401", "200", "10 MB", "redirect"],
+    ids=["error text", "status text", "500", "403", "401", "200", "10 MB", "redirect"],
 )
-def test_hostile_words(
-    trouble: SyncScript | Fault,
+def test_hostile_text(
+    cause: SyncScript | Fault,
     hostile: LocalRudderStack,
     tmp_path: Path,
-    everything_logged: io.StringIO,
+    all_logs: io.StringIO,
 ) -> None:
-    """Control characters, markup, 10 MB and our own token: one short clean line is shown."""
-    hostile.add_connection("crm", script=trouble if isinstance(trouble, SyncScript) else None)
-    if isinstance(trouble, Fault):
-        hostile.add_fault(trouble)
+    """A failure is one short, printable line, and no log and no file has the token, even if the
+    server sends control characters, markup, 10 MB or the token itself."""
+    hostile.add_connection("crm", script=cause if isinstance(cause, SyncScript) else None)
+    if isinstance(cause, Fault):
+        hostile.add_fault(cause)
 
     shown = description(fail(hostile, tmp_path))
 
     assert len(shown) < 2_000
     assert shown.isprintable()
-    logged, files = everything_logged.getvalue(), stored(tmp_path)
+    logged, files = all_logs.getvalue(), stored(tmp_path)
     assert "send_request_headers" in logged
     assert b"STEP_FAILURE" in files
     assert TOKEN not in logged

@@ -1,7 +1,6 @@
-"""The next attempt takes up the sync of the one before, and no other run does."""
+"""A later attempt resumes the sync of an earlier one. Other runs and steps do not."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import dagster as dg
 import pytest
@@ -24,7 +23,7 @@ OUTAGE = Fault("status", operation="get_sync", status=503)
 
 
 def origins(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> list[object]:
-    """Return how the materialized syncs were come by."""
+    """Return the origins of the materialized syncs."""
     return [
         event.materialization.metadata[MetadataKey.ORIGIN].value
         for event in result.get_asset_materialization_events()
@@ -32,20 +31,20 @@ def origins(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> list[o
     ]
 
 
-@contextmanager
-def no_patience(server: LocalRudderStack) -> Iterator[RudderStackResource]:
-    """A resource that gives up on the first failing poll: an attempt that is lost at once."""
-    yield resource_of(server, outage_tolerance_seconds=0)
+def without_tolerance(server: LocalRudderStack) -> RudderStackResource:
+    """Return a resource that fails the step on the first failing poll."""
+    return resource_of(server, outage_tolerance_seconds=0)
 
 
-def test_step_retry_resumes(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """A step retry attaches to the sync that the first try had lost sight of."""
+def test_step_retry__running_sync(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A step retry resumes the sync that the first attempt could no longer poll."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", retry_policy=RETRY)
 
-    with no_patience(server) as rudderstack:
-        result = dg.materialize([asset], resources={"rudderstack": rudderstack}, instance=instance)
+    result = dg.materialize(
+        [asset], resources={"rudderstack": without_tolerance(server)}, instance=instance
+    )
 
     assert result.success
     assert origins(result) == ["resumed"]
@@ -53,10 +52,10 @@ def test_step_retry_resumes(server: LocalRudderStack, instance: dg.DagsterInstan
     assert record_kinds(instance) == ["starting", "waiting", "waiting"]
 
 
-def test_step_retry_of_a_failed_sync_starts_anew(
+def test_step_retry__failed_sync(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A sync that failed is started anew by the step's retry."""
+    """If the sync has failed, the step retry starts a new one."""
     server.add_connection("crm", script=BRIEF)
     server.script_next("crm", SyncScript(status="failed", error="no such table"))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", retry_policy=RETRY)
@@ -68,34 +67,35 @@ def test_step_retry_of_a_failed_sync_starts_anew(
     assert len(server.starts("crm")) == 2
 
 
-def test_lost_start_is_adopted_by_the_retry(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """A try that ends between the start and its answer leaves enough for the retry to find it."""
+def test_step_retry__lost_start(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A step retry adopts the sync of an attempt that got no answer to its start."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(Fault("reset", operation="start", effect=True))
     server.add_fault(Fault("status", operation="list_syncs", status=503, skip=1))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", retry_policy=RETRY)
 
-    with no_patience(server) as rudderstack:
-        result = dg.materialize([asset], resources={"rudderstack": rudderstack}, instance=instance)
+    result = dg.materialize(
+        [asset], resources={"rudderstack": without_tolerance(server)}, instance=instance
+    )
 
     assert result.success
     assert origins(result) == ["adopted"]
     assert len(server.starts("crm")) == 1
 
 
-def test_a_later_run_is_not_a_retry(
+def test_later_run(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A run that has nothing to do with the failed one waits for its sync and starts its own."""
+    """A run that does not retry a failed run waits for its sync, then starts a new one."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
-    with no_patience(server) as impatient:
-        dg.materialize(
-            [asset], resources={"rudderstack": impatient}, instance=instance, raise_on_error=False
-        )
+    dg.materialize(
+        [asset],
+        resources={"rudderstack": without_tolerance(server)},
+        instance=instance,
+        raise_on_error=False,
+    )
 
     result = dg.materialize([asset], resources={"rudderstack": rudderstack}, instance=instance)
 
@@ -104,10 +104,8 @@ def test_a_later_run_is_not_a_retry(
 
 
 @pytest.mark.parametrize("kind", ["bound op", "configured op"])
-def test_op_retry_resumes(
-    server: LocalRudderStack, instance: dg.DagsterInstance, kind: str
-) -> None:
-    """The ops resume too, without an asset of their own."""
+def test_step_retry__op(server: LocalRudderStack, instance: dg.DagsterInstance, kind: str) -> None:
+    """An op without an asset resumes its sync too."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
     bound = build_rudderstack_sync_op(connection_id="crm", name="sync")
@@ -116,7 +114,7 @@ def test_op_retry_resumes(
     )
     config = {} if kind == "bound op" else {"ops": {"sync": {"config": {"connection_id": "crm"}}}}
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         op()
 
@@ -126,7 +124,7 @@ def test_op_retry_resumes(
     assert len(server.starts("crm")) == 1
 
 
-def test_two_ops_on_one_connection_do_not_mix_up(
+def test_same_connection__two_ops(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
     """Two steps of one run that sync the same connection start one sync each."""
@@ -144,8 +142,10 @@ def test_two_ops_on_one_connection_do_not_mix_up(
     assert first.id != second.id
 
 
-def test_mapped_ops_do_not_mix_up(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """Each step that a dynamic output makes resumes its own sync."""
+def test_same_connection__mapped_ops(
+    server: LocalRudderStack, instance: dg.DagsterInstance
+) -> None:
+    """Each step of a dynamic output resumes its own sync."""
     server.add_connection("crm", script=BRIEF, parallel_syncs=True)
     server.add_fault(OUTAGE)
 
@@ -157,7 +157,7 @@ def test_mapped_ops_do_not_mix_up(server: LocalRudderStack, instance: dg.Dagster
     def sync(_number: int, rudderstack: RudderStackResource) -> str:
         return rudderstack.sync_and_poll("crm").id
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         numbers().map(sync)
 
@@ -167,10 +167,10 @@ def test_mapped_ops_do_not_mix_up(server: LocalRudderStack, instance: dg.Dagster
     assert len(server.starts("crm")) == 2
 
 
-def test_partitions_do_not_mix_up(
+def test_same_connection__two_partitions(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """The record of one partition's sync is no other partition's."""
+    """The run of a partition does not resume the sync of another partition."""
     server.add_connection("crm", script=BRIEF)
     partitions = dg.StaticPartitionsDefinition(["a", "b"])
     asset = build_rudderstack_sync_asset(
@@ -192,22 +192,22 @@ def test_partitions_do_not_mix_up(
     assert len(set(ids)) == len(server.starts("crm")) == 2
 
 
-def test_a_step_does_not_resume_another(
+def test_same_connection__sync_of_another_step(
     server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
-    """A step whose run has lost the sync of another one, of the same connection, starts its own."""
+    """A step does not resume a sync that another step has given up, but starts a new one."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
     op = build_rudderstack_sync_op(connection_id="crm", name="sync")
 
     @dg.op(out=dg.Out(dg.Nothing))
-    def loses_sight(rudderstack: RudderStackResource) -> None:
+    def gives_up(rudderstack: RudderStackResource) -> None:
         with pytest.raises(dg.Failure):
             rudderstack.sync_and_poll("crm")
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
-        op(start_after=loses_sight())
+        op(start_after=gives_up())
 
     result = activate.execute_in_process(instance=instance)
 
@@ -215,17 +215,17 @@ def test_a_step_does_not_resume_another(
     assert len(server.starts("crm")) == 2
 
 
-def test_a_result_that_could_not_be_stored_is_told_again(
+def test_step_retry__output_not_stored(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """If the output of an op cannot be stored, a retry of the step stores it, without a sync."""
+    """If the output of an op cannot be stored, the step retry stores it without another sync."""
     server.add_connection("crm", script=BRIEF)
-    troubles = [OSError("the disk is full")]
+    errors = [OSError("the disk is full")]
 
     class Storage(dg.IOManager):
         def handle_output(self, *_: object) -> None:
-            if troubles:
-                raise troubles.pop()
+            if errors:
+                raise errors.pop()
 
         def load_input(self, *_: object) -> None: ...
 
@@ -239,20 +239,20 @@ def test_a_result_that_could_not_be_stored_is_told_again(
     assert len(server.starts("crm")) == 1
 
 
-def test_a_body_that_fails_after_a_sync(
+def test_custom_body__fails_between_syncs(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A retry of a step whose body failed between two syncs starts the second one only. Two syncs
-    of one connection in one body are two."""
+    """If a body fails between its syncs, the step retry starts only the later ones, even two of one
+    connection."""
     for name in ("crm", "ads"):
         server.add_connection(name, script=BRIEF)
-    troubles = [OSError("the disk is full")]
+    errors = [OSError("the disk is full")]
 
     @dg.asset(retry_policy=RETRY)
     def activation(rudderstack: RudderStackResource) -> None:
         rudderstack.sync_and_poll("crm")
-        if troubles:
-            raise troubles.pop()
+        if errors:
+            raise errors.pop()
         rudderstack.sync_and_poll("ads")
         rudderstack.sync_and_poll("ads")
 
@@ -262,10 +262,8 @@ def test_a_body_that_fails_after_a_sync(
     assert (len(server.starts("crm")), len(server.starts("ads"))) == (1, 2)
 
 
-def test_a_body_of_the_users_own_resumes(
-    server: LocalRudderStack, instance: dg.DagsterInstance
-) -> None:
-    """`sync_and_poll` in any asset resumes, without being handed the context."""
+def test_custom_body__resumes(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """`sync_and_poll` resumes in any asset, and needs no context for it."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
 
@@ -274,19 +272,19 @@ def test_a_body_of_the_users_own_resumes(
         report = rudderstack.sync_and_poll("crm")
         return dg.MaterializeResult(metadata={MetadataKey.ORIGIN: report.origin})
 
-    with no_patience(server) as rudderstack:
-        result = dg.materialize(
-            [contacts], resources={"rudderstack": rudderstack}, instance=instance
-        )
+    result = dg.materialize(
+        [contacts], resources={"rudderstack": without_tolerance(server)}, instance=instance
+    )
 
     assert origins(result) == ["resumed"]
     assert len(server.starts("crm")) == 1
 
 
-def test_two_syncs_in_one_body(
+def test_custom_body__same_connection_twice(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A body that syncs the same connection twice starts two syncs: the first one is closed."""
+    """A body that syncs one connection twice starts two syncs: a record says that the first one was
+    returned."""
     server.add_connection("crm", script=BRIEF)
 
     @dg.asset
@@ -299,10 +297,10 @@ def test_two_syncs_in_one_body(
     assert record_kinds(instance) == ["starting", "waiting", "returned"] * 2
 
 
-def test_reported_sync_is_not_reported_again(
+def test_step_retry__failed_blocking_check(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
-    """A step that failed after its materialization (a blocking check) starts anew on retry."""
+    """Dagster does not retry a step whose blocking check has failed: its sync is reported once."""
     server.add_connection("crm", script=SyncScript(rows_total=10))
     server.script_next("crm", SyncScript(rows_total=10, rows_failed=3))
     asset = build_rudderstack_sync_asset(
@@ -319,18 +317,18 @@ def test_reported_sync_is_not_reported_again(
         raise_on_error=False,
     )
 
-    syncs = server.syncs("crm")
-    assert len(syncs) == len(server.starts("crm"))
+    (sync,) = server.syncs("crm")
+    assert len(server.starts("crm")) == 1
     reported = [
         record.asset_materialization.metadata[MetadataKey.SYNC_ID].value
         for record in instance.fetch_materializations(dg.AssetKey("contacts"), limit=10).records
         if record.asset_materialization
     ]
-    assert len(reported) == len(set(reported)) == len(syncs)
+    assert reported == [sync.id]
 
 
 def reexecutable() -> dg.JobDefinition:
-    """Return the job of the tests of re-execution; its server is told by variables."""
+    """Return the job of the re-execution tests. Environment variables name its server."""
 
     @dg.asset
     def customers() -> None: ...
@@ -354,7 +352,7 @@ def reexecutable() -> dg.JobDefinition:
 def run_job(
     instance: dg.DagsterInstance, parent: str | None = None, steps: list[str] | None = None
 ) -> dg.JobExecutionResult:
-    """Run the job, or run it again from a parent run."""
+    """Run the job, or re-execute a parent run."""
     options = dg.ReexecutionOptions(parent, step_selection=steps or []) if parent else None
     return dg.execute_job(
         dg.reconstructable(reexecutable),
@@ -366,7 +364,7 @@ def run_job(
 
 @pytest.fixture
 def job_server(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> LocalRudderStack:
-    """The server that `reexecutable` talks to."""
+    """The server of the job `reexecutable`."""
     monkeypatch.setenv("TEST_TOKEN", server.access_token)
     monkeypatch.setenv("TEST_URL", server.url)
     monkeypatch.setenv("TEST_TOLERANCE", "60")
@@ -374,10 +372,10 @@ def job_server(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> Loc
     return server
 
 
-def test_reexecution_from_failure_resumes(
+def test_reexecution__from_failure(
     job_server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is re-executed from its failure reports the sync of the failed run."""
+    """A re-execution from failure resumes the sync of the failed run."""
     monkeypatch.setenv("TEST_TOLERANCE", "0")
     job_server.add_fault(OUTAGE)
     with run_job(instance) as failed:
@@ -392,13 +390,14 @@ def test_reexecution_from_failure_resumes(
 
 
 @pytest.mark.parametrize("seconds", [0.3, 2.0])
-def test_reexecution_of_all_steps_starts_anew(
+def test_reexecution__all_steps(
     job_server: LocalRudderStack,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
 ) -> None:
-    """A sync, over or not, that began before this run rebuilt its tables may miss their rows."""
+    """A re-execution of all steps starts a new sync after the earlier one, which began before the
+    tables were rebuilt and may miss rows."""
     job_server.set_script("crm", SyncScript(duration_seconds=seconds))
     monkeypatch.setenv("TEST_TOLERANCE", "0")
     job_server.add_fault(OUTAGE)
@@ -413,10 +412,10 @@ def test_reexecution_of_all_steps_starts_anew(
     assert second.started_at >= (first.finished_at or float("inf"))
 
 
-def test_reexecution_of_a_grandparent_resumes(
+def test_reexecution__chain_of_failures(
     job_server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sync is found through a chain of retries that themselves got nowhere."""
+    """A re-execution resumes the sync of the first run through a chain of failed re-executions."""
     monkeypatch.setenv("TEST_TOLERANCE", "0")
     job_server.set_script("crm", SyncScript(duration_seconds=2))
     parent: str | None = None
@@ -433,10 +432,10 @@ def test_reexecution_of_a_grandparent_resumes(
     assert len(job_server.starts("crm")) == 1
 
 
-def test_reexecution_of_a_success_starts_anew(
+def test_reexecution__successful_run(
     job_server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
-    """Whoever runs a successful run again wants a new sync, not the old report."""
+    """A re-execution of a successful run starts a new sync."""
     with run_job(instance) as first:
         assert first.success
 
@@ -446,10 +445,10 @@ def test_reexecution_of_a_success_starts_anew(
     assert len(job_server.starts("crm")) == 2
 
 
-def test_another_sync_type_is_another_sync(
+def test_step_retry__other_sync_type(
     server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
-    """A record of an incremental sync is not the full sync that is asked for now."""
+    """A step retry that asks for a full sync does not resume an incremental one."""
     server.add_connection("crm", script=BRIEF)
     server.add_fault(OUTAGE)
 
@@ -458,7 +457,7 @@ def test_another_sync_type_is_another_sync(
         kind = "full" if context.retry_number else "incremental"
         return rudderstack.sync_and_poll("crm", kind).origin
 
-    @dg.job(resource_defs={"rudderstack": resource_of(server, outage_tolerance_seconds=0)})
+    @dg.job(resource_defs={"rudderstack": without_tolerance(server)})
     def activate() -> None:
         sync()
 
@@ -469,10 +468,10 @@ def test_another_sync_type_is_another_sync(
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-def test_records_do_not_make_downstreams_run(
+def test_records__automation_conditions(
     server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
-    """What an attempt writes down is no update of the asset to automation conditions."""
+    """For automation conditions, the records of an attempt are not an update of the asset."""
     server.add_connection("crm", script=SyncScript(status="failed"))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
 

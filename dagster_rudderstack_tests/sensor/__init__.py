@@ -1,1 +1,1 @@
-"""The polling sensor: its rules, its rounds, its cursor, and Dagster around it."""
+"""The polling sensor: what it polls, what it detects, its cursor, and its ticks in Dagster."""

@@ -1,5 +1,4 @@
-"""The code location that the real daemon runs: one asset that is watched and one that is
-deferred."""
+"""A code location for the real daemon: the polling sensor watches an asset and a deferred asset."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""A tick is a function of a cursor and answers; here are its rules, as tables."""
+"""Which syncs a tick detects, given the cursor and the answers of RudderStack and Dagster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.sensor.cursor import MAX_OPEN, Cursor, Mark
+from dagster_rudderstack.sensor.cursor import Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
     Answer,
     ConnectionRules,
@@ -26,14 +26,17 @@ from dagster_rudderstack.sensor.detect import (
     needs_history,
     reaches_back,
 )
+from dagster_rudderstack.sensor.limits import MAX_OPEN
 
 NOW = 1_000_000.0
 STATUSES = {"+": "succeeded", "-": "failed", "~": "running", "?": "pausing"}
 
 
 def sync(text: str, started_at: int | None = None) -> Sync:
-    """Return a sync from its id and a sign: `a+` succeeded, `a-` failed, `a~` runs, `a?`
-    unknown."""
+    """Return a sync from its id and a sign.
+
+    `a+` has succeeded, `a-` has failed, `a~` is running, and `a?` has an unknown status.
+    """
     over = text[-1] in "+-"
     at = None if started_at is None else datetime.fromtimestamp(started_at, timezone.utc)
     return Sync(
@@ -45,48 +48,54 @@ def sync(text: str, started_at: int | None = None) -> Sync:
 
 
 def listed(text: str) -> list[Sync]:
-    """Return a list of syncs, newest first; each began at a time that goes by its first letter."""
+    """Return a list of syncs, newest first. A later first letter is a later start."""
     return [sync(word, 100 * ord(word[0])) for word in text.split()]
 
 
 @dataclass
 class Sensor:
-    """Ticks one after the other, about one connection."""
+    """The ticks of a sensor that watches one connection."""
 
     rules: ConnectionRules = field(default_factory=ConnectionRules)
     cursor: Cursor = field(default_factory=Cursor)
     now: float = NOW
 
-    def look(self, answer: Answer | str) -> Detected:
-        """Judge an answer, and go on from there the next time, as Dagster would."""
+    def tick(self, answer: Answer | str) -> Detected:
+        """Detect what is new in an answer, and store the cursor as Dagster would."""
         if isinstance(answer, str):
             answer = Answer(listed(answer))
-        tick = detect(self.cursor, {"crm": answer}, {"crm": self.rules}, now=self.now)
-        self.cursor = Cursor.from_text(tick.cursor.to_text())
-        return tick
+        detected = detect(self.cursor, {"crm": answer}, {"crm": self.rules}, now=self.now)
+        self.cursor = Cursor.from_text(detected.cursor.to_text())
+        return detected
 
 
 def ids(findings: Sequence[Finding]) -> list[str]:
     return [finding.sync.id for finding in findings]
 
 
-# --- what is new
+# --- new syncs
 
-LOOKS: Mapping[str, list[tuple[str, list[str]]]] = {
-    "history is not replayed": [("c+ b+ a+", []), ("c+ b+ a+", [])],
-    "what ends later is reported": [("a+", []), ("b+ a+", ["b"]), ("b+ a+", [])],
-    "several, oldest first": [("a+", []), ("d+ c+ b+ a+", ["b", "c", "d"])],
-    "one that ran is reported when it is over": [
+TICKS: Mapping[str, list[tuple[str, list[str]]]] = {
+    # For each tick: the list of syncs, and the ids that are reported.
+    "syncs from before the first poll are not reported": [("c+ b+ a+", []), ("c+ b+ a+", [])],
+    "a sync that ends later is reported": [("a+", []), ("b+ a+", ["b"]), ("b+ a+", [])],
+    "several syncs end between two ticks": [("a+", []), ("d+ c+ b+ a+", ["b", "c", "d"])],
+    "a running sync is reported when it is over": [
         ("b~ a+", []),
         ("b~ a+", []),
         ("b+ a+", ["b"]),
         ("b+ a+", []),
     ],
-    "a connection without a sync": [("", []), ("a+", ["a"]), ("b~ a+", []), ("b+ a+", ["b"])],
-    "one that ran at the first look": [("a~", []), ("a+", ["a"])],
-    "a failed one is reported as well": [("a+", []), ("b- a+", ["b"])],
-    "an unknown status is not an end": [("b? a+", []), ("b? a+", []), ("b- a+", ["b"])],
-    "parallel ones end in any order": [
+    "there is no sync at the first poll": [
+        ("", []),
+        ("a+", ["a"]),
+        ("b~ a+", []),
+        ("b+ a+", ["b"]),
+    ],
+    "a sync is running at the first poll": [("a~", []), ("a+", ["a"])],
+    "a failed sync is reported too": [("a+", []), ("b- a+", ["b"])],
+    "a sync with an unknown status is not over": [("b? a+", []), ("b? a+", []), ("b- a+", ["b"])],
+    "parallel syncs end in any order": [
         ("c~ b~ a+", []),
         ("c+ b~ a+", ["c"]),
         ("d+ c+ b~ a+", ["d"]),
@@ -95,15 +104,19 @@ LOOKS: Mapping[str, list[tuple[str, list[str]]]] = {
         ("f+ e+ d+ c+ b- a+", ["b"]),
         ("f+ e+ d+ c+ b- a+", []),
     ],
-    "one that is shown late, below a newer one": [
+    "a sync is listed late, below a newer one": [
         ("b+ a+", []),
         ("d+ b+ a+", ["d"]),
         ("d+ c+ b+ a+", ["c"]),
         ("d+ c+ b+ a+", []),
     ],
-    "a clock that is set back": [("z+ y+", []), ("a+ z+ y+", ["a"]), ("b~ a+ z+ y+", [])],
-    "an answer that is empty by mistake": [("b+ a+", []), ("", []), ("c+ b+ a+", ["c"])],
-    "a list without all that we remember": [
+    "the clock of RudderStack is set back": [
+        ("z+ y+", []),
+        ("a+ z+ y+", ["a"]),
+        ("b~ a+ z+ y+", []),
+    ],
+    "a list is empty by mistake": [("b+ a+", []), ("", []), ("c+ b+ a+", ["c"])],
+    "a list holds no handled sync": [
         ("c+ b+ a+", []),
         ("e+ d+", ["d", "e"]),
         ("e+ d+", []),
@@ -111,17 +124,17 @@ LOOKS: Mapping[str, list[tuple[str, list[str]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", LOOKS)
-def test_looks(case: str) -> None:
-    """Each sync that is over is reported once, whatever is over when; history is not."""
+@pytest.mark.parametrize("case", TICKS)
+def test_new_syncs(case: str) -> None:
+    """Each sync that ends after the first poll is reported once, in the order of the starts."""
     sensor = Sensor()
 
-    for text, expected in LOOKS[case]:
-        assert sorted(ids(sensor.look(text).findings)) == sorted(expected), text
+    for text, expected in TICKS[case]:
+        assert ids(sensor.tick(text).findings) == expected, text
 
 
-def test_findings_are_in_the_order_of_their_starts() -> None:
-    """Materializations are stored in the order in which the syncs were started."""
+def test_new_syncs__order() -> None:
+    """Syncs are reported in the order in which they were started, across connections."""
     answers = {"b": Answer([sync("y+", 20), sync("x+", 10)]), "a": Answer([sync("z+", 15)])}
     cursor = detect(
         Cursor(),
@@ -135,50 +148,50 @@ def test_findings_are_in_the_order_of_their_starts() -> None:
     assert ids(tick.findings) == ["x", "z", "y"]
 
 
-def test_a_short_list_does_not_replay_the_past() -> None:
-    """If all that we remember has gone, what began before it is not reported."""
+def test_new_syncs__no_handled_sync_in_the_list() -> None:
+    """If the list holds no handled sync, older syncs than the handled ones are not reported."""
     sensor = Sensor()
-    sensor.look(Answer([sync("m+", 500), sync("l+", 400), sync("k+", 300)]))
+    sensor.tick(Answer([sync("m+", 500), sync("l+", 400), sync("k+", 300)]))
 
-    tick = sensor.look(Answer([sync("n+", 600), sync("b+", 200), sync("a+", 100)]))
+    tick = sensor.tick(Answer([sync("n+", 600), sync("b+", 200), sync("a+", 100)]))
 
     assert ids(tick.findings) == ["n"]
 
 
-def test_an_open_sync_below_the_page() -> None:
-    """The end of a long sync is seen, however many others have pushed it out of the list."""
+def test_open_sync__not_in_the_list() -> None:
+    """An open sync is reported when it ends, even if newer syncs have pushed it out of the list."""
     sensor = Sensor()
-    sensor.look("c+ b~ a+")
+    sensor.tick("c+ b~ a+")
 
-    tick = sensor.look(Answer(listed("h+ g+ f+ e+ d+ c+"), others={"b": sync("b+", 1)}))
+    tick = sensor.tick(Answer(listed("h+ g+ f+ e+ d+ c+"), others={"b": sync("b+", 1)}))
 
     assert "b" in ids(tick.findings)
 
 
-def test_an_open_sync_that_is_forgotten() -> None:
-    """A running sync that RudderStack has forgotten is asked for no longer."""
+def test_open_sync__not_found() -> None:
+    """An open sync that RudderStack no longer knows is not read again."""
     sensor = Sensor()
-    sensor.look("b~ a+")
+    sensor.tick("b~ a+")
 
-    tick = sensor.look(Answer(listed("a+"), others={"b": None}))
+    tick = sensor.tick(Answer(listed("a+"), others={"b": None}))
 
     assert tick.findings == []
     assert missing_open(sensor.cursor.mark("crm"), listed("a+")) == []
 
 
 def test_replay() -> None:
-    """If asked for, the newest syncs from before the first look are reported, once."""
+    """With `replay`, the newest syncs from before the first poll are reported, once."""
     sensor = Sensor(ConnectionRules(replay=2))
 
-    assert ids(sensor.look("d~ c+ b+ a+").findings) == ["b", "c"]
-    assert ids(sensor.look("d~ c+ b+ a+").findings) == []
+    assert ids(sensor.tick("d~ c+ b+ a+").findings) == ["b", "c"]
+    assert ids(sensor.tick("d~ c+ b+ a+").findings) == []
 
 
 @given(st.data())
 @settings(max_examples=200)
-def test_each_end_is_reported_once(data: st.DataObject) -> None:
-    """Whatever starts and ends between ticks, each sync that ends after the first look is reported
-    exactly once, and none that ended before."""
+def test_new_syncs__any_starts_and_ends(data: st.DataObject) -> None:
+    """For any starts and ends between ticks, each sync that ends after the first poll is reported
+    exactly once, and no earlier one is."""
     sensor = Sensor()
     newest_first: list[list[str]] = []
     reported: list[str] = []
@@ -190,7 +203,7 @@ def test_each_end_is_reported_once(data: st.DataObject) -> None:
             if each[1] == "~" and data.draw(st.booleans()):
                 each[1] = data.draw(st.sampled_from("+-"))
         text = " ".join("".join(each) for each in newest_first)
-        reported += ids(sensor.look(text).findings)
+        reported += ids(sensor.tick(text).findings)
         if past is None:
             past = {name for name, sign in newest_first if sign != "~"}
     over = [name for name, sign in newest_first if sign != "~" and name not in (past or ())]
@@ -201,26 +214,36 @@ def test_each_end_is_reported_once(data: st.DataObject) -> None:
 # --- what Dagster knows
 
 WILL_BE_REPORTED = RecordedSync(will_be_reported=True)
-LEFT = RecordedSync(will_be_reported=False)
+WILL_NOT_BE_REPORTED = RecordedSync(will_be_reported=False)
 DEFERRED = RecordedSync(deferred=True, deadline=NOW + 60)
 
-KNOWLEDGE: Mapping[str, tuple[str, History, bool, bool]] = {
-    # the sync, what Dagster knows: is it reported, and does it stay open?
-    "started elsewhere": ("b+", History(), True, False),
+HISTORIES: Mapping[str, tuple[str, History, bool, bool]] = {
+    # The sync, what Dagster knows, whether it is reported, and whether it stays open.
+    "started outside of Dagster": ("b+", History(), True, False),
     "reported by a run": ("b+", History(reported=frozenset({"b"})), False, False),
     "a run will report it": ("b+", History(recorded={"b": WILL_BE_REPORTED}), False, True),
-    "a run is about to write it down": ("b+", History(may_have_started=True), False, True),
-    "another one was started by a run": (
+    "a run may not have recorded it yet": ("b+", History(may_have_started=True), False, True),
+    "a run started another sync": (
         "b+",
         History(recorded={"x": WILL_BE_REPORTED}),
         True,
         False,
     ),
-    "its run died and nobody retries": ("b+", History(recorded={"b": LEFT}), True, False),
-    "it failed, and its run with it": ("b-", History(recorded={"b": LEFT}), False, False),
+    "its run failed and is not retried": (
+        "b+",
+        History(recorded={"b": WILL_NOT_BE_REPORTED}),
+        True,
+        False,
+    ),
+    "the sync and its run failed": (
+        "b-",
+        History(recorded={"b": WILL_NOT_BE_REPORTED}),
+        False,
+        False,
+    ),
     "deferred": ("b+", History(recorded={"b": DEFERRED}), True, False),
     "deferred and failed": ("b-", History(recorded={"b": DEFERRED}), True, False),
-    "deferred, and its run may still start others": (
+    "deferred, and a run may have started another sync": (
         "b+",
         History(recorded={"b": DEFERRED}, may_have_started=True),
         True,
@@ -229,15 +252,14 @@ KNOWLEDGE: Mapping[str, tuple[str, History, bool, bool]] = {
 }
 
 
-@pytest.mark.parametrize("case", KNOWLEDGE)
-def test_knowledge(case: str) -> None:
-    """A sync is reported unless a run of Dagster did or will; what a run may do is looked at
-    again."""
-    text, history, is_reported, stays_open = KNOWLEDGE[case]
+@pytest.mark.parametrize("case", HISTORIES)
+def test_history(case: str) -> None:
+    """A sync is reported unless a run reports it. It stays open while a run may report it."""
+    text, history, is_reported, stays_open = HISTORIES[case]
     sensor = Sensor()
-    sensor.look("a+")
+    sensor.tick("a+")
 
-    tick = sensor.look(Answer(listed(f"{text} a+"), history=history))
+    tick = sensor.tick(Answer(listed(f"{text} a+"), history=history))
 
     assert ids(tick.findings) == (["b"] if is_reported else [])
     mark = sensor.cursor.mark("crm")
@@ -245,76 +267,80 @@ def test_knowledge(case: str) -> None:
     assert list(mark.open) == (["b"] if stays_open else [])
 
 
-def test_what_a_run_did_not_report_is_reported_later() -> None:
-    """A sync that was left to a run is reported once the run is over and has not done so."""
+def test_history__run_ended_without_a_report() -> None:
+    """A sync that a run was to report is reported once the run is over and has not reported it."""
     sensor = Sensor()
-    sensor.look("a+")
-    sensor.look(Answer(listed("b+ a+"), history=History(recorded={"b": WILL_BE_REPORTED})))
+    sensor.tick("a+")
+    sensor.tick(Answer(listed("b+ a+"), history=History(recorded={"b": WILL_BE_REPORTED})))
 
-    tick = sensor.look(Answer(listed("b+ a+"), history=History(recorded={"b": LEFT})))
+    tick = sensor.tick(
+        Answer(listed("b+ a+"), history=History(recorded={"b": WILL_NOT_BE_REPORTED}))
+    )
 
     assert ids(tick.findings) == ["b"]
 
 
-def test_deferred_syncs_from_before_the_first_look() -> None:
-    """A deferred sync is reported even if it was over when the sensor first looked; no other is."""
+def test_history__deferred_before_the_first_poll() -> None:
+    """Of the syncs that were over before the first poll, only the deferred ones are reported."""
     sensor = Sensor(ConnectionRules(deferred=True))
 
-    tick = sensor.look(Answer(listed("c+ b+ a+"), history=History(recorded={"b": DEFERRED})))
+    tick = sensor.tick(Answer(listed("c+ b+ a+"), history=History(recorded={"b": DEFERRED})))
 
     assert ids(tick.findings) == ["b"]
 
 
-def test_history_is_read_when_it_is_needed() -> None:
-    """The event log is asked about ends that are new, and about deferred syncs that run."""
-    mark = Mark(handled=Sensor().look("a+").cursor.mark("crm").handled)  # type: ignore[union-attr]
-    nothing, ended, runs = (Answer(listed(text)) for text in ("a+", "b+ a+", "b~ a+"))
-    known = replace(mark, open={"b": int(NOW) + 60})
-    passed = replace(mark, open={"b": int(NOW) - 1})
+def test_needs_history() -> None:
+    """Dagster's records are read for syncs that have ended, and for running syncs of a deferred
+    asset whose deadline is unknown or has passed."""
+    mark = Mark(handled=Sensor().tick("a+").cursor.mark("crm").handled)  # type: ignore[union-attr]
+    nothing, ended, running = (Answer(listed(text)) for text in ("a+", "b+ a+", "b~ a+"))
+    in_time = replace(mark, open={"b": int(NOW) + 60})
+    overdue = replace(mark, open={"b": int(NOW) - 1})
     waiting, deferred = ConnectionRules(), ConnectionRules(deferred=True)
 
     assert not needs_history(waiting, mark, nothing, NOW)
     assert needs_history(waiting, mark, ended, NOW)
-    assert not needs_history(waiting, mark, runs, NOW)
-    assert needs_history(deferred, mark, runs, NOW)
-    assert not needs_history(deferred, known, runs, NOW)
-    assert needs_history(deferred, passed, runs, NOW)
+    assert not needs_history(waiting, mark, running, NOW)
+    assert needs_history(deferred, mark, running, NOW)
+    assert not needs_history(deferred, in_time, running, NOW)
+    assert needs_history(deferred, overdue, running, NOW)
 
 
 # --- deferred syncs
 
 
 def test_overdue() -> None:
-    """A deferred sync whose timeout has passed is told once and stopped until it is over."""
+    """A deferred sync whose timeout has passed is found at each tick until it is over. All findings
+    but the first are repeated ones."""
     sensor = Sensor(ConnectionRules(deferred=True))
     history = History(recorded={"b": DEFERRED})
     running = Answer(listed("b~ a+"), history=history)
-    sensor.look(running)
-    assert sensor.look(running).findings == []
+    sensor.tick(running)
+    assert sensor.tick(running).findings == []
 
     sensor.now = NOW + 61
-    first, second = sensor.look(running).findings, sensor.look(running).findings
-    third = sensor.look(Answer(listed("b- a+"), history=history)).findings
+    first, second = sensor.tick(running).findings, sensor.tick(running).findings
+    third = sensor.tick(Answer(listed("b- a+"), history=history)).findings
 
     assert [(each.overdue, each.is_repeated) for each in first] == [(True, False)]
     assert [(each.overdue, each.is_repeated) for each in second] == [(True, True)]
     assert [(each.overdue, each.sync.status) for each in third] == [(False, "failed")]
 
 
-def test_a_sync_from_elsewhere_is_never_overdue() -> None:
-    """A sync that no step has deferred has no timeout."""
+def test_overdue__started_outside_of_dagster() -> None:
+    """A sync that no step has deferred is never overdue."""
     sensor = Sensor(ConnectionRules(deferred=True), now=NOW * 100)
 
-    sensor.look(Answer(listed("b~ a+"), history=History()))
+    sensor.tick(Answer(listed("b~ a+"), history=History()))
 
-    assert sensor.look(Answer(listed("b~ a+"), history=History())).findings == []
+    assert sensor.tick(Answer(listed("b~ a+"), history=History())).findings == []
 
 
 # --- cursor
 
 
-def test_a_cursor_survives_storage() -> None:
-    """What is written is read again, the syncs that are open included."""
+def test_cursor__round_trip() -> None:
+    """A cursor is read as it was written, with its open syncs. No text is an empty cursor."""
     cursor = Cursor("x", {"k" * 8: Mark(("abcde", "fghij"), 255, {"s1": 0, "s2": -1})})
 
     assert Cursor.from_text(cursor.to_text()) == cursor
@@ -339,14 +365,14 @@ def test_a_cursor_survives_storage() -> None:
         pytest.param("[" * 100_000, id="deep"),
     ],
 )
-def test_a_cursor_that_cannot_be_read(text: str) -> None:
-    """Whatever somebody wrote into the cursor, the message says what to do and what it costs."""
+def test_cursor__unreadable(text: str) -> None:
+    """A cursor that cannot be read is an error that says how to reset it."""
     with pytest.raises(InvalidSettingError, match="Reset it in the Dagster UI"):
         Cursor.from_text(text)
 
 
-def test_a_cursor_is_bounded() -> None:
-    """After a thousand ticks with new syncs the cursor has about 40 characters per connection."""
+def test_cursor__size() -> None:
+    """After 1,000 ticks with new syncs, the cursor has fewer than 45 characters per connection."""
     connections = [f"2hkeBOp0lGJpMPyur0oXUx{n:05}" for n in range(100)]
     rules = dict.fromkeys(connections, ConnectionRules())
     cursor = Cursor()
@@ -357,20 +383,19 @@ def test_a_cursor_is_bounded() -> None:
     assert len(cursor.to_text()) < 100 * 45
 
 
-def test_open_syncs_are_bounded() -> None:
-    """However many syncs of a connection never end, the cursor remembers a few."""
+def test_cursor__open_syncs() -> None:
+    """The cursor holds at most `MAX_OPEN` open syncs of a connection."""
     sensor = Sensor()
 
-    sensor.look(" ".join(f"s{n}~" for n in range(200)))
+    sensor.tick(" ".join(f"s{n}~" for n in range(200)))
 
     mark = sensor.cursor.mark("crm")
     assert mark is not None
     assert list(mark.open) == [f"s{n}" for n in range(MAX_OPEN)]
 
 
-def test_connections_that_are_gone_leave_the_cursor() -> None:
-    """A connection that is watched no longer takes no place; one that was not asked keeps its
-    own."""
+def test_cursor__removed_connection() -> None:
+    """A connection that is no longer watched loses its mark. One that was not polled keeps it."""
     both = {"a": ConnectionRules(), "b": ConnectionRules()}
     cursor = detect(
         Cursor(), {"a": Answer(listed("x+")), "b": Answer(listed("y+"))}, both, now=NOW
@@ -380,7 +405,7 @@ def test_connections_that_are_gone_leave_the_cursor() -> None:
     assert len(detect(cursor, {}, {"a": ConnectionRules()}, now=NOW).cursor.marks) == 1
 
 
-# --- what must be asked
+# --- what must be read
 
 
 @pytest.mark.parametrize(
@@ -388,14 +413,14 @@ def test_connections_that_are_gone_leave_the_cursor() -> None:
     [("", "abc"), ("b", "bca"), ("bb", "cab"), ("z", "abc"), ("a", "abc")],
 )
 def test_in_turn(position: str, order: str) -> None:
-    """A tick begins where the last one left off, also if that connection is gone, and goes
-    round."""
+    """A tick begins at the position of the cursor, even if that connection is gone, and wraps
+    around."""
     assert in_turn("cab", position) == list(order)
 
 
 def test_reaches_back() -> None:
-    """A list is long enough if it holds something that was handled, or nothing was ever seen."""
-    mark = Sensor().look("b+ a+").cursor.mark("crm")
+    """A list is long enough if it holds a handled sync, or if this is the first poll."""
+    mark = Sensor().tick("b+ a+").cursor.mark("crm")
 
     assert reaches_back(None, listed("d+ c+"))
     assert reaches_back(mark, listed("d+ c+ b+"))

@@ -1,5 +1,4 @@
-"""A round asks as many connections as there is time for, and the next one goes on where it
-stopped."""
+"""A poll reads as many connections as there is time for, and the next poll continues there."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,8 @@ from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.errors import NotFoundError, StatusError
 from dagster_rudderstack.sensor.cursor import Cursor
 from dagster_rudderstack.sensor.detect import Answer, ConnectionRules, History, detect
-from dagster_rudderstack.sensor.poll import FIRST_PAGE, MAX_ENDS, Poll, Polled
+from dagster_rudderstack.sensor.limits import FIRST_PAGE, MAX_ENDS
+from dagster_rudderstack.sensor.poll import Poll, Polled
 from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
 
@@ -33,7 +33,7 @@ def client_of(
         yield client
 
 
-def ask(
+def poll(
     server: LocalRudderStack,
     names: list[str],
     cursor: Cursor | None = None,
@@ -55,154 +55,154 @@ def ask(
 
 
 @pytest.fixture(autouse=True)
-def brief_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that hang are not waited for as long as in real life."""
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll whose time is up waits half a second for the requests that are being sent."""
     monkeypatch.setattr("dagster_rudderstack.sensor.poll.STRAGGLERS_SECONDS", 0.5)
 
 
-def asked_about(server: LocalRudderStack) -> list[str]:
+def polled_connections(server: LocalRudderStack) -> list[str]:
     return [r.connection_id or "" for r in server.requests if r.operation == "list_syncs"]
 
 
-def test_all_are_asked(server: LocalRudderStack) -> None:
-    """With enough time each connection is asked once, with one request, and none is left."""
+def test_poll__enough_time(server: LocalRudderStack) -> None:
+    """With enough time, each connection is polled once, with one request."""
     for name in NAMES:
         server.add_connection(name)
 
-    asked = ask(server, NAMES)
+    polled = poll(server, NAMES)
 
-    assert sorted(asked.answers) == NAMES
-    assert asked.position == ""
-    assert sorted(asked_about(server)) == NAMES
+    assert sorted(polled.answers) == NAMES
+    assert polled.position == ""
+    assert sorted(polled_connections(server)) == NAMES
     assert len(server.requests) == len(NAMES)
 
 
-def test_out_of_time(server: LocalRudderStack) -> None:
-    """Rounds that are cut short get through all connections in turn, none twice before all once."""
+def test_poll__out_of_time(server: LocalRudderStack) -> None:
+    """Polls that run out of time read all connections once before they read one again."""
     server.latency_seconds = 0.05
     for name in NAMES:
         server.add_connection(name)
     cursor = Cursor()
     seen: list[str] = []
-    rounds = 0
+    polls = 0
     while len(seen) < len(NAMES):
-        rounds += 1
-        asked = ask(server, NAMES, cursor, seconds=0.2, threads=2)
-        seen += asked.answers
+        polls += 1
+        polled = poll(server, NAMES, cursor, seconds=0.2, threads=2)
+        seen += polled.answers
         cursor = detect(
             cursor,
-            asked.answers,
+            polled.answers,
             dict.fromkeys(NAMES, ConnectionRules()),
             now=0.0,
-            position=asked.position,
+            position=polled.position,
         ).cursor
 
     assert sorted(seen[: len(NAMES)]) == NAMES
-    assert rounds > 1
+    assert polls > 1
 
 
-def test_time_is_kept(server: LocalRudderStack) -> None:
-    """However slow the answers, a round is over soon after its time, and says where to go on."""
+def test_poll__slow_answers(server: LocalRudderStack) -> None:
+    """A poll ends soon after its time is up, even if nothing has answered. The next poll begins
+    after the connections that had their turn."""
     server.latency_seconds = 20
     for name in NAMES:
         server.add_connection(name)
     began = time.monotonic()
 
-    asked = ask(server, NAMES, seconds=0.3, threads=2)
+    polled = poll(server, NAMES, seconds=0.3, threads=2)
 
     assert time.monotonic() - began < 5
-    assert asked.answers == {}
-    assert asked.position == "c02"
+    assert polled.answers == {}
+    assert polled.position == "c02"
 
 
-def test_slow_connections_do_not_starve_the_others(server: LocalRudderStack) -> None:
-    """Connections that never answer have their turn and no more: the next round begins after
-    them."""
+def test_poll__slow_connections(server: LocalRudderStack) -> None:
+    """Connections that do not answer have one turn. The next poll begins after them."""
     for name in NAMES:
         server.add_connection(name)
     for name in ("c00", "c01"):
         server.add_fault(Fault("slow", connection_id=name, seconds=20, times=None))
-    first = ask(server, NAMES, seconds=0.3, threads=2)
+    first = poll(server, NAMES, seconds=0.3, threads=2)
     cursor = Cursor(position=first.position)
 
-    second = ask(server, NAMES, cursor, seconds=3, threads=4)
+    second = poll(server, NAMES, cursor, seconds=3, threads=4)
 
     assert first.position == "c02"
     assert sorted(second.answers) == NAMES[2:]
 
 
-def test_broken_connections_are_told_apart(server: LocalRudderStack) -> None:
-    """The error of each broken connection comes home, beside the answers of the others."""
+def test_poll__missing_connection(server: LocalRudderStack) -> None:
+    """The error of a missing connection is returned together with the answers of the others."""
     for name in NAMES:
         server.add_connection(name)
     server.remove_connection("c07")
 
-    asked = ask(server, NAMES)
+    polled = poll(server, NAMES)
 
-    assert sorted(asked.answers) == [name for name in NAMES if name != "c07"]
-    assert isinstance(asked.errors["c07"], NotFoundError)
-    assert asked.outage is None
+    assert sorted(polled.answers) == [name for name in NAMES if name != "c07"]
+    assert isinstance(polled.errors["c07"], NotFoundError)
+    assert polled.outage is None
 
 
-def test_a_passing_error_costs_one_round(server: LocalRudderStack) -> None:
-    """A request that failed is not repeated in its round, whose time belongs to the others."""
+def test_poll__transient_error(server: LocalRudderStack) -> None:
+    """A poll does not retry a failed request. The next poll reads the connection."""
     server.add_connection("a")
     server.add_connection("b")
     server.add_fault(Fault("status", connection_id="b", status=502))
 
-    first, second = ask(server, ["a", "b"]), ask(server, ["a", "b"])
+    first, second = poll(server, ["a", "b"]), poll(server, ["a", "b"])
 
     assert isinstance(first.errors["b"], StatusError)
     assert list(first.answers) == ["a"]
     assert sorted(second.answers) == ["a", "b"]
 
 
-def test_an_outage_is_noticed_early(server: LocalRudderStack) -> None:
-    """When nothing answers, a round of a thousand connections gives up after a few dozen."""
+def test_poll__outage(server: LocalRudderStack) -> None:
+    """If every request fails, a poll of 1,000 connections gives up after fewer than 150."""
     server.add_fault(Fault("status", status=503, times=None))
     names = [f"c{number:04}" for number in range(1000)]
 
-    asked = ask(server, names)
+    polled = poll(server, names)
 
-    assert asked.outage is not None
+    assert polled.outage is not None
     assert len(server.requests) < 150
 
 
-def test_gone_connections_are_no_outage(server: LocalRudderStack) -> None:
-    """A hundred connections that are gone, at the head of the line, do not hide the one that is."""
+def test_poll__many_missing_connections(server: LocalRudderStack) -> None:
+    """100 missing connections are not an outage: the poll reads the connection after them."""
     server.add_connection("z")
 
-    asked = ask(server, [*(f"c{number:03}" for number in range(100)), "z"])
+    polled = poll(server, [*(f"c{number:03}" for number in range(100)), "z"])
 
-    assert list(asked.answers) == ["z"]
-    assert len(asked.errors) == 100
+    assert list(polled.answers) == ["z"]
+    assert len(polled.errors) == 100
 
 
-def test_broken_connections_that_stand_together(server: LocalRudderStack) -> None:
-    """A hundred connections that fail as in an outage, at the head of the line, do not keep
-    a round from the others, which answer."""
+def test_poll__many_failing_connections(server: LocalRudderStack) -> None:
+    """100 connections that fail as in an outage are not one: the poll reads the connections after
+    them."""
     broken = [f"a{number:03}" for number in range(100)]
-    well = [f"z{number:03}" for number in range(100)]
-    for name in (*broken, *well):
+    working = [f"z{number:03}" for number in range(100)]
+    for name in (*broken, *working):
         server.add_connection(name)
     for name in broken:
         server.add_fault(Fault("status", connection_id=name, status=500, times=None))
 
-    asked = ask(server, [*broken, *well])
+    polled = poll(server, [*broken, *working])
 
-    assert sorted(asked.answers) == well
-    assert sorted(asked.errors) == broken
-    assert asked.outage is None
-    assert asked.position == ""
-    assert len(server.requests) == len(broken) + len(well)
+    assert sorted(polled.answers) == working
+    assert sorted(polled.errors) == broken
+    assert polled.outage is None
+    assert polled.position == ""
+    assert len(server.requests) == len(broken) + len(working)
 
 
-def test_a_pace_that_leaves_some_out(server: LocalRudderStack) -> None:
-    """Connections whose turn would come after the end of a round keep it for the next one."""
+def test_poll__low_request_rate(server: LocalRudderStack) -> None:
+    """Connections that the request rate leaves no time for keep their turn for the next poll."""
     for name in NAMES:
         server.add_connection(name)
     with client_of(server, max_requests_per_second=5) as client:
-        asked = Poll(
+        polled = Poll(
             client,
             dict.fromkeys(NAMES, ConnectionRules()),
             Cursor(),
@@ -212,15 +212,14 @@ def test_a_pace_that_leaves_some_out(server: LocalRudderStack) -> None:
             now=0.0,
         ).run()
 
-    assert 4 <= len(asked.answers) <= 6
-    # Threads that wait for a turn do not get it in the order in which they came.
-    assert asked.position == next(name for name in NAMES if name not in asked.answers)
-    assert (asked.pause_seconds, asked.errors) == (0, {})
+    assert 4 <= len(polled.answers) <= 6
+    # Waiting threads do not get their turns in the order in which they polled for them.
+    assert polled.position == next(name for name in NAMES if name not in polled.answers)
+    assert (polled.pause_seconds, polled.errors) == (0, {})
 
 
-def test_older_pages_are_read_only_if_needed(server: LocalRudderStack, clock: ManualClock) -> None:
-    """One small page is read as long as it reaches back to what is known, and more when it does
-    not."""
+def test_poll__older_pages(server: LocalRudderStack, clock: ManualClock) -> None:
+    """Older pages are read only if the first page holds no handled sync."""
     server.add_connection("crm", script=SyncScript(duration_seconds=1))
 
     def sync(count: int) -> None:
@@ -230,8 +229,8 @@ def test_older_pages_are_read_only_if_needed(server: LocalRudderStack, clock: Ma
 
     def tick(cursor: Cursor) -> tuple[Cursor, int, int]:
         server.clear_requests()
-        asked = ask(server, ["crm"], cursor)
-        tick = detect(cursor, asked.answers, {"crm": ConnectionRules()}, now=0.0)
+        polled = poll(server, ["crm"], cursor)
+        tick = detect(cursor, polled.answers, {"crm": ConnectionRules()}, now=0.0)
         return tick.cursor, len(tick.findings), len(server.requests)
 
     sync(150)
@@ -241,21 +240,21 @@ def test_older_pages_are_read_only_if_needed(server: LocalRudderStack, clock: Ma
     sync(120)
     cursor, third, third_requests = tick(cursor)
 
-    # At the first look, another one asks for what runs below the page.
+    # The second request of the first poll is for running syncs below the page.
     assert (first, first_requests) == (0, 2)
     assert (second, second_requests) == (FIRST_PAGE - 1, 1)
     assert (third, third_requests) == (120, 4)
 
 
-def test_ends_are_bounded(server: LocalRudderStack, clock: ManualClock) -> None:
-    """After a long pause one round does not bring home more than Dagster can store in time."""
+def test_poll__many_finished_syncs(server: LocalRudderStack, clock: ManualClock) -> None:
+    """After a long pause, each poll ends after about `MAX_ENDS` finished syncs."""
     names = [f"c{number:03}" for number in range(60)]
     cursor = Cursor()
     for name in names:
         server.add_connection(name)
-    asked = ask(server, names)
+    polled = poll(server, names)
     rules = dict.fromkeys(names, ConnectionRules())
-    cursor = detect(cursor, asked.answers, rules, now=0.0).cursor
+    cursor = detect(cursor, polled.answers, rules, now=0.0).cursor
     for name in names:
         for _ in range(20):
             server.start_sync(name)
@@ -263,11 +262,11 @@ def test_ends_are_bounded(server: LocalRudderStack, clock: ManualClock) -> None:
 
     found = []
     for _ in range(10):
-        asked = ask(server, names, cursor, threads=1)
-        tick = detect(cursor, asked.answers, rules, now=0.0, position=asked.position)
+        polled = poll(server, names, cursor, threads=1)
+        tick = detect(cursor, polled.answers, rules, now=0.0, position=polled.position)
         cursor = tick.cursor
         found.append(len(tick.findings))
-        if not asked.position:
+        if not polled.position:
             break
 
     assert sum(found) == 60 * 20

@@ -1,22 +1,28 @@
-"""A sensor that ticks when a test says so, and whose events are stored as the daemon stores
-them."""
+"""A sensor that ticks when a test calls it, and stores its events as the daemon does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 
-from dagster_rudderstack import MetadataKey, RudderStackResource, build_rudderstack_polling_sensor
+from dagster_rudderstack import (
+    MetadataKey,
+    RudderStackResource,
+    build_rudderstack_polling_sensor,
+    build_rudderstack_sync_asset,
+)
 from dagster_rudderstack.sensor.events import Event
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 
 MINUTE = SyncScript(duration_seconds=60, rows_total=10)
 FAILING = SyncScript(duration_seconds=60, status="failed", error="no such table")
 
+CRM = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+
 
 @dataclass
 class World:
-    """Assets, their sensor and what has come of its ticks."""
+    """Assets, their sensor, and what the daemon remembers of its ticks."""
 
     instance: dg.DagsterInstance
     rudderstack: RudderStackResource
@@ -26,7 +32,7 @@ class World:
     run_keys: set[str | None] = field(default_factory=set)
 
     def tick(self) -> dg.SensorResult:
-        """Evaluate the sensor, and store what it says."""
+        """Evaluate the sensor. Store its events and its cursor."""
         with dg.build_sensor_context(
             self.instance, cursor=self.cursor, resources={"rudderstack": self.rudderstack}
         ) as context:
@@ -49,7 +55,7 @@ class World:
         )
 
     def launch(self, result: dg.SensorResult) -> list[dg.ExecuteInProcessResult]:
-        """Launch the runs that a tick asks for, each run key once."""
+        """Launch the runs that a tick requests, one for each run key."""
         runs = []
         for request in result.run_requests or ():
             if request.run_key in self.run_keys:
@@ -74,8 +80,8 @@ def world(
     return World(instance, rudderstack, assets, sensor)
 
 
-def told(result: dg.SensorResult) -> list[tuple[str, str]]:
-    """Return what a tick says, as kind and asset of each event."""
+def reported(result: dg.SensorResult) -> list[tuple[str, str]]:
+    """Return the kind and the asset of each event that a tick reports."""
     return [(_kind(event), event.asset_key.to_user_string()) for event in result.asset_events]
 
 
@@ -91,7 +97,7 @@ def materializations(result: dg.SensorResult) -> list[dg.AssetMaterialization]:
 
 
 def sync_ids(instance: dg.DagsterInstance, key: str) -> list[object]:
-    """Return the syncs that are on record as materializations of an asset, oldest first."""
+    """Return the sync ids of an asset's materializations, oldest first."""
     records = instance.fetch_materializations(dg.AssetKey(key), limit=1000, ascending=True).records
     return [
         record.asset_materialization.metadata[MetadataKey.SYNC_ID].value
@@ -101,6 +107,6 @@ def sync_ids(instance: dg.DagsterInstance, key: str) -> list[object]:
 
 
 def connect(server: LocalRudderStack, *names: str, script: SyncScript = MINUTE) -> None:
-    """Add connections."""
+    """Add connections to the server."""
     for name in names:
         server.add_connection(name, script=script)

@@ -16,8 +16,14 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.step.deferred import FAILED_SYNCS_TAG
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock
-from dagster_rudderstack_tests.sensor.world import FAILING, World, connect, sync_ids, world
-from dagster_rudderstack_tests.sensor.world import told as events_of
+from dagster_rudderstack_tests.sensor.world import (
+    FAILING,
+    World,
+    connect,
+    reported,
+    sync_ids,
+    world,
+)
 from dagster_rudderstack_tests.step.deferred.scene import CRM, with_sensor_of_specs
 from dagster_rudderstack_tests.step.world import failure, failure_metadata
 
@@ -34,7 +40,7 @@ def test_failed_sync__fails_a_run(
     result = scene.tick()
     (run,) = scene.launch(result)
 
-    assert events_of(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert reported(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert [request.asset_check_keys for request in result.run_requests or ()] == [[]]
     (sync,) = server.syncs("crm")
     assert not run.success
@@ -111,7 +117,7 @@ def test_failed_syncs__check(
 
     result = scene.tick()
 
-    assert ("sync_succeeded failed", "contacts") in events_of(result)
+    assert ("sync_succeeded failed", "contacts") in reported(result)
     assert result.run_requests == []
 
 
@@ -183,8 +189,8 @@ def test_failed_sync__run_cannot_be_requested(
     changed = change(scene)
     result = changed.tick()
 
-    assert events_of(result)[0] == ("observed", "contacts")
+    assert reported(result)[0] == ("observed", "contacts")
     assert result.run_requests == []
     assert "No run of contacts is requested" in (log := capfd.readouterr().err)
     assert "give it the definition" in log
-    assert events_of(changed.tick()) == []
+    assert reported(changed.tick()) == []

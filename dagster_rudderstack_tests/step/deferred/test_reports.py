@@ -10,10 +10,10 @@ from dagster_rudderstack_tests.sensor.world import (
     World,
     connect,
     materializations,
+    reported,
     sync_ids,
     world,
 )
-from dagster_rudderstack_tests.sensor.world import told as events_of
 from dagster_rudderstack_tests.step.deferred.scene import config, with_sensor_of_specs
 
 
@@ -27,13 +27,13 @@ def test_step__does_not_wait(scene: World, server: LocalRudderStack, clock: Manu
 
     assert result.success
     assert result.get_asset_materialization_events() == []
-    assert events_of(during_sync) == []
-    assert events_of(after_sync) == [
+    assert reported(during_sync) == []
+    assert reported(after_sync) == [
         ("materialized", "contacts"),
         ("rejected_rows passed", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
-    assert events_of(later) == []
+    assert reported(later) == []
     (materialization,) = materializations(after_sync)
     (sync,) = server.syncs("crm")
     assert materialization.metadata[MetadataKey.SYNC_ID].value == sync.id
@@ -75,7 +75,7 @@ def test_first_tick__newer_syncs(
     scene.tick()
 
     assert sync_ids(instance, "contacts") == owned
-    assert events_of(scene.tick()) == []
+    assert reported(scene.tick()) == []
 
 
 def test_first_tick__long_sync(
@@ -96,7 +96,7 @@ def test_first_tick__long_sync(
         server.start_sync("long")
         clock.advance(60)
 
-    assert events_of(scene.tick()) == []
+    assert reported(scene.tick()) == []
     clock.advance(7200)
     scene.tick()
     assert sync_ids(instance, "long") == [owned]
@@ -132,7 +132,7 @@ def test_sensor_of_specs__deferred_sync(
     clock.advance(60)
     changed = with_sensor_of_specs(scene)
 
-    assert events_of(changed.tick()) == [
+    assert reported(changed.tick()) == [
         ("materialized", "contacts"),
         ("sync_succeeded passed", "contacts"),
     ]
@@ -225,6 +225,6 @@ def test_failed_sync__partition_removed(
 
     result = world(instance, rudderstack, deferred_in(dg.StaticPartitionsDefinition(["b"]))).tick()
 
-    assert events_of(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert reported(result) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     assert result.run_requests == []
     assert "the asset no longer has partition a" in capfd.readouterr().err

@@ -7,8 +7,7 @@ import pytest
 
 from dagster_rudderstack import build_rudderstack_sync_asset
 from dagster_rudderstack.testing import Fault, LocalRudderStack
-from dagster_rudderstack_tests.sensor.world import World, world
-from dagster_rudderstack_tests.sensor.world import told as events_of
+from dagster_rudderstack_tests.sensor.world import World, reported, world
 from dagster_rudderstack_tests.step.deferred.scene import config
 from dagster_rudderstack_tests.step.world import failure, resource_of
 
@@ -34,13 +33,13 @@ def test_timeout(
     server.update_connection("crm", stop_delay_seconds=30)
     late, next_tick = scene.tick(), scene.tick()
 
-    assert events_of(in_time) == []
-    assert events_of(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
+    assert reported(in_time) == []
+    assert reported(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     (event, _) = late.asset_events
     assert "was not over within its timeout: RudderStack was asked to stop it" in (
         event.description or ""
     )
-    assert events_of(next_tick) == []
+    assert reported(next_tick) == []
     assert server.stops("crm")
     server.clock.advance(30)  # type: ignore[attr-defined]
     (run,) = scene.launch(scene.tick())
