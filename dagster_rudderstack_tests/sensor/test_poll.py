@@ -83,12 +83,10 @@ def test_poll__out_of_time(server: LocalRudderStack) -> None:
     for name in NAMES:
         server.add_connection(name)
     cursor = Cursor()
-    seen: list[str] = []
     polls = 0
-    while len(seen) < len(NAMES):
+    while len(server.requests) < len(NAMES):
         polls += 1
         polled = poll(server, NAMES, cursor, seconds=0.2, threads=2)
-        seen += polled.answers
         cursor = detect(
             cursor,
             polled.answers,
@@ -97,7 +95,9 @@ def test_poll__out_of_time(server: LocalRudderStack) -> None:
             position=polled.position,
         ).cursor
 
-    assert sorted(seen[: len(NAMES)]) == NAMES
+    # The requests, not the answers: on a busy machine an answer may come too late for its poll.
+    asked = [request.connection_id or "" for request in server.requests]
+    assert sorted(asked[: len(NAMES)]) == NAMES
     assert polls > 1
 
 
