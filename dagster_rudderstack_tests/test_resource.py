@@ -1,4 +1,4 @@
-"""The resource, in a user's own assets and ops, in tests without a run, and outside Dagster."""
+"""The resource outside Dagster."""
 
 import asyncio
 import gc
@@ -42,14 +42,14 @@ LINK = "https://app.example/{connection_id}/{sync_id}"
 
 @pytest.fixture
 def server(local_rudderstack: LocalRudderStack) -> LocalRudderStack:
-    """A RudderStack with one connection, whose syncs take no time."""
+    """A RudderStack with one connection, whose syncs end at once."""
     local_rudderstack.add_connection("crm", script=SCRIPT)
     return local_rudderstack
 
 
 @pytest.fixture
 def resource(server: LocalRudderStack) -> RudderStackResource:
-    """A resource for it."""
+    """A resource for that RudderStack."""
     return resource_for(server)
 
 
@@ -64,7 +64,7 @@ def resource_for(server: LocalRudderStack, **settings: Any) -> RudderStackResour
 
 
 def test_defaults() -> None:
-    """A default is declared once, beside its reason, and the resource has the same."""
+    """The resource has the defaults of the policies."""
     resource = RudderStackResource(access_token=dg.EnvVar("TOKEN"))
     requests, poll, sync, retry = RequestPolicy(), PollPolicy(), SyncPolicy(), RetryPolicy()
 
@@ -82,8 +82,8 @@ def test_defaults() -> None:
     assert resource.outage_tolerance_seconds == sync.outage_tolerance_seconds
 
 
-def test_policies__have_the_settings(server: LocalRudderStack) -> None:
-    """Every setting of a sync arrives in the policy that its life is led by."""
+def test_sync_policy(server: LocalRudderStack) -> None:
+    """The policy of a sync has all settings of the resource, or the overrides of a call."""
     resource = resource_for(
         server,
         request_max_retries=2,
@@ -120,8 +120,8 @@ def test_policies__have_the_settings(server: LocalRudderStack) -> None:
     assert resource.sync_policy("fail", 60).sync_timeout_seconds == 60
 
 
-def test_client__has_the_settings() -> None:
-    """Every setting of requests arrives in the client."""
+def test_client__settings() -> None:
+    """The client has all settings for requests."""
     resource = RudderStackResource(
         access_token="token-of-the-test",
         region="eu",
@@ -147,14 +147,14 @@ def test_client__has_the_settings() -> None:
     assert settings.extra_headers == {"X-A": "b"}
 
 
-def test_gate_is_shared(server: LocalRudderStack) -> None:
-    """All resources of a process share the gate to one API, so that its limits hold for all."""
+def test_client__shared_throttle(server: LocalRudderStack) -> None:
+    """All resources of a process for one API share one throttle."""
     with resource_for(server) as one, resource_for(server) as other:
         assert one.get_client()._transport._throttle is other.get_client()._transport._throttle
 
 
-def test_settings_are_described() -> None:
-    """Every setting has a description for the UI; the secret ones are marked as such."""
+def test_settings__descriptions() -> None:
+    """Every setting has a description, and the secret ones are marked as secret."""
     fields = RudderStackResource.model_fields
     secret = {
         name
@@ -167,11 +167,11 @@ def test_settings_are_described() -> None:
     assert secret == {"access_token", "proxy_url"}
 
 
-# --- methods, outside Dagster
+# --- methods
 
 
 def test_methods(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """The methods return what the API has, typed."""
+    """The methods return typed syncs and connections."""
     server.set_script("crm", SyncScript(never_ends=True))
     with resource as rudderstack:
         sync_id = rudderstack.start_sync("crm", "full")
@@ -193,7 +193,7 @@ def test_methods(server: LocalRudderStack, resource: RudderStackResource) -> Non
 
 
 def test_list_syncs__filters(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """Times filter the list, whatever zone they are in."""
+    """Times with any UTC offset filter the list."""
     sync_id = server.start_sync("crm")
     now = datetime.now(timezone(timedelta(hours=9)))
     with resource as rudderstack:
@@ -205,7 +205,7 @@ def test_list_syncs__filters(server: LocalRudderStack, resource: RudderStackReso
 
 
 def test_sync_and_poll(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """Outside Dagster, a sync is started, waited for and returned."""
+    """Outside Dagster, it starts a sync, waits for the end and returns the report."""
     with resource as rudderstack:
         report = rudderstack.sync_and_poll(" crm ", "full")
 
@@ -216,7 +216,7 @@ def test_sync_and_poll(server: LocalRudderStack, resource: RudderStackResource) 
 
 
 def test_sync_and_poll__fails(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """Outside Dagster a failure is one of our errors, with the sync."""
+    """Outside Dagster, a failed sync is an error that has the sync."""
     server.set_script("crm", SyncScript(status="failed", error="relation does not exist"))
     with resource as rudderstack, pytest.raises(SyncFailedError, match="does not exist") as caught:
         rudderstack.sync_and_poll("crm")
@@ -226,7 +226,7 @@ def test_sync_and_poll__fails(server: LocalRudderStack, resource: RudderStackRes
 
 
 def test_sync_and_poll__disabled(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """A connection that is paused is not started."""
+    """A disabled connection is an error, and no sync is started."""
     server.update_connection("crm", enabled=False)
     with resource as rudderstack, pytest.raises(ConnectionDisabledError):
         rudderstack.sync_and_poll("crm")
@@ -235,7 +235,7 @@ def test_sync_and_poll__disabled(server: LocalRudderStack, resource: RudderStack
 
 
 def test_poll_sync(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """A sync that somebody else started is waited for, and reported as such."""
+    """It waits for the sync of another client and reports it as attached."""
     server.set_script("crm", SyncScript(duration_seconds=0.2, rows_total=3))
     sync_id = server.start_sync("crm")
     with resource as rudderstack:
@@ -247,8 +247,8 @@ def test_poll_sync(server: LocalRudderStack, resource: RudderStackResource) -> N
     assert server.starts("crm") == []
 
 
-def test_one_connection(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """A whole sync, polls and all, takes one TCP connection, which is closed with the resource."""
+def test_with__one_tcp_connection(server: LocalRudderStack, resource: RudderStackResource) -> None:
+    """Several syncs with all their polls use one TCP connection."""
     server.set_script("crm", SyncScript(duration_seconds=0.1))
     with resource as rudderstack:
         for _ in range(3):
@@ -260,7 +260,7 @@ def test_one_connection(server: LocalRudderStack, resource: RudderStackResource)
 
 
 def test_without_with(server: LocalRudderStack) -> None:
-    """`with` is a courtesy: without it, connections are closed when nothing refers to them."""
+    """Without `with`, connections are closed by `close` or with the last reference."""
     resource = resource_for(server)
     resource.list_connections()
     client = resource.get_client()
@@ -268,17 +268,17 @@ def test_without_with(server: LocalRudderStack) -> None:
 
     resource.close()
     assert client._transport._http.is_closed
-    assert resource.list_connections()  # opens another one
-    left = resource.get_client()._transport._http
+    assert resource.list_connections()  # opens another connection
+    http = resource.get_client()._transport._http
     del client, resource
     gc.collect()
 
-    assert left.is_closed
+    assert http.is_closed
     assert server.tcp_connections == 2
 
 
-def test_with__twice(resource: RudderStackResource) -> None:
-    """A resource can be used in `with` again, and in itself."""
+def test_with__reentrant(resource: RudderStackResource) -> None:
+    """`with` can be nested and repeated."""
     with resource as outer:
         with resource as inner:
             inner.list_connections()
@@ -307,7 +307,7 @@ def test_threads(resource: RudderStackResource) -> None:
 
 
 def test_event_loop(resource: RudderStackResource) -> None:
-    """A notebook has an event loop that runs: that does no harm."""
+    """A sync works in a running event loop, as in a notebook."""
 
     async def cell() -> str:
         with resource as rudderstack:
@@ -318,7 +318,7 @@ def test_event_loop(resource: RudderStackResource) -> None:
 
 @pytest.mark.filterwarnings("ignore:coroutine 'BaseEventLoop.shutdown_asyncgens'")
 def test_event_loop__materialize(resource: RudderStackResource) -> None:
-    """Nor does it harm a materialization; the warning is Dagster's own, for any asset."""
+    """A materialization works in a running event loop. Dagster gives the warning for any asset."""
 
     async def cell() -> bool:
         return dg.materialize([own_asset], resources={"rudderstack": resource}).success
@@ -329,7 +329,7 @@ def test_event_loop__materialize(resource: RudderStackResource) -> None:
 
 @pytest.fixture
 def ctrl_c(server: LocalRudderStack) -> Iterator[Callable[[str], None]]:
-    """Presses Ctrl-C as soon as the server has had a request of this operation."""
+    """Sends SIGINT to this process as soon as the server has a request of an operation."""
     main = threading.main_thread().ident
     assert main is not None
     pressers = []
@@ -348,13 +348,13 @@ def ctrl_c(server: LocalRudderStack) -> Iterator[Callable[[str], None]]:
         presser.join(60)
 
 
-def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What Python shows where nobody has set up a log."""
+def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings and errors, which Python prints even without a logging configuration."""
     return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize(
-    ("stop_on_termination", "stops", "fate"),
+    ("stop_on_termination", "stops", "ending"),
     [
         ("run_canceled", 0, " is left running"),
         ("always", 1, ": RudderStack was asked to stop it"),
@@ -364,12 +364,12 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_interrupt(
     stop_on_termination: str,
     stops: int,
-    fate: str,
+    ending: str,
     server: LocalRudderStack,
     ctrl_c: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Ctrl-C in a notebook ends the wait; the sync is stopped only if that was asked for."""
+    """Ctrl-C ends the wait. The sync is stopped only with `stop_on_termination="always"`."""
     server.set_script("crm", SyncScript(never_ends=True))
     settings = {"stop_on_termination": stop_on_termination, "poll_min_interval_seconds": 0.05}
 
@@ -379,18 +379,18 @@ def test_interrupt(
 
     assert len(server.stops("crm")) == stops
     sync_id = server.syncs("crm")[0].id
-    assert warnings_in(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{fate}."]
+    assert logged_warnings(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{ending}."]
 
 
 @pytest.mark.parametrize(("stop_on_termination", "stops"), [("run_canceled", 0), ("always", 1)])
-def test_interrupt__of_the_start(
+def test_interrupt__during_the_start(
     stop_on_termination: str,
     stops: int,
     server: LocalRudderStack,
     ctrl_c: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An interrupt before the answer to the start came says what may be running."""
+    """An interrupt before the answer to the start logs that a sync may be running, or stops it."""
     server.set_script("crm", SyncScript(never_ends=True))
     server.add_fault(Fault("slow", operation="start", seconds=60, effect=True))
 
@@ -402,19 +402,21 @@ def test_interrupt__of_the_start(
     assert len(server.stops("crm")) == stops
     if stops:
         sync_id = server.syncs("crm")[0].id
-        said = f"Interrupted. Sync {sync_id} of connection crm: RudderStack was asked to stop it."
+        warning = (
+            f"Interrupted. Sync {sync_id} of connection crm: RudderStack was asked to stop it."
+        )
     else:
-        said = (
+        warning = (
             "Interrupted. RudderStack had not answered the start, so a sync of connection crm may "
             "be running. Look in RudderStack's dashboard."
         )
-    assert warnings_in(caplog) == [said]
+    assert logged_warnings(caplog) == [warning]
 
 
 def test_interrupt__before_the_start(
     server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing was started, there is nothing to say."""
+    """An interrupt before the start sends no start and logs no warning."""
     server.add_fault(Fault("slow", operation="get_connection", seconds=60))
 
     ctrl_c("get_connection")
@@ -422,21 +424,21 @@ def test_interrupt__before_the_start(
         rudderstack.sync_and_poll("crm")
 
     assert server.starts() == []
-    assert warnings_in(caplog) == []
+    assert logged_warnings(caplog) == []
 
 
 def test_pickle(resource: RudderStackResource) -> None:
-    """A resource is not pickled: its token would go along."""
+    """A resource cannot be pickled, since the pickle would have its token."""
     with pytest.raises(TypeError, match="cannot pickle"):
         pickle.dumps(resource)
 
 
-# --- in a user's own assets and ops
+# --- in assets and ops of a user
 
 
 @dg.asset
 def own_asset(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
-    """An asset as a user may write one."""
+    """An asset of a user."""
     report = rudderstack.sync_and_poll("crm")
     return dg.MaterializeResult(metadata={"sync": report.id, "rows": report.rows_total})
 
@@ -445,14 +447,14 @@ def own_asset(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
 def own_asset_with_context(
     context: dg.AssetExecutionContext, rudderstack: RudderStackResource
 ) -> dg.MaterializeResult[Any]:
-    """An asset that passes its context on."""
+    """An asset of a user that passes its context."""
     report = rudderstack.sync_and_poll("crm", context=context)
     return dg.MaterializeResult(metadata={"sync": report.id})
 
 
 @dg.op
 def own_op(context: dg.OpExecutionContext, rudderstack: RudderStackResource) -> str:
-    """An op as a user may write one."""
+    """An op of a user."""
     return rudderstack.sync_and_poll("crm", context=context).id
 
 
@@ -465,18 +467,18 @@ def polling_op(rudderstack: RudderStackResource) -> str:
 
 @dg.job
 def own_job() -> None:
-    """A job of such ops."""
+    """A job with the op."""
     own_op()
 
 
 @dg.job
 def polling_job() -> None:
-    """A job of the other one."""
+    """A job with the op that polls."""
     polling_op()
 
 
 def test_materialize(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """The resource works in a user's own asset, without anything being mocked."""
+    """The resource works in an asset of a user."""
     result = dg.materialize([own_asset], resources={"rudderstack": resource})
 
     (event,) = result.get_asset_materialization_events()
@@ -488,7 +490,7 @@ def test_materialize(server: LocalRudderStack, resource: RudderStackResource) ->
 def test_job(
     job: dg.JobDefinition, server: LocalRudderStack, resource: RudderStackResource
 ) -> None:
-    """And in a user's own op."""
+    """The resource works in an op of a user."""
     result = job.execute_in_process(resources={"rudderstack": resource})
 
     assert result.success
@@ -496,10 +498,10 @@ def test_job(
 
 
 @pytest.mark.parametrize("call", [own_asset, own_asset_with_context, own_op, polling_op])
-def test_build_context(
+def test_direct_call(
     call: Callable[..., Any], server: LocalRudderStack, resource: RudderStackResource
 ) -> None:
-    """In a unit test a plain context is enough: no run, no instance, no `with`."""
+    """A direct call of an asset or op needs no run, no instance and no `with`."""
     build = dg.build_op_context if isinstance(call, dg.OpDefinition) else dg.build_asset_context
     takes_context = call in (own_asset_with_context, own_op)
     context = build(resources={"rudderstack": resource})
@@ -510,8 +512,8 @@ def test_build_context(
     assert len(server.starts("crm")) == 2
 
 
-def test_failure__in_a_step(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """In a step a failure is Dagster's, with the reason and the facts."""
+def test_failure(server: LocalRudderStack, resource: RudderStackResource) -> None:
+    """In a step, a failed sync is a `dagster.Failure` with the reason and metadata."""
     server.set_script("crm", SyncScript(status="failed", error="no such table"))
     result = dg.materialize([own_asset], resources={"rudderstack": resource}, raise_on_error=False)
 
@@ -527,10 +529,10 @@ def test_failure__in_a_step(server: LocalRudderStack, resource: RudderStackResou
 @pytest.mark.parametrize(
     "settings", [{"connection_id": "a/b"}, {"sync_type": "all"}, {"timeout_seconds": 0}]
 )
-def test_failure__bad_arguments_in_a_step(
+def test_failure__bad_arguments(
     settings: dict[str, Any], server: LocalRudderStack, resource: RudderStackResource
 ) -> None:
-    """In a step, an argument that cannot be right is a failure that asks for no retry."""
+    """In a step, a wrong argument is a failure that allows no retry."""
     arguments = {"connection_id": "crm", **settings}
 
     @dg.asset
@@ -546,7 +548,7 @@ def test_failure__bad_arguments_in_a_step(
 
 
 def test_failure__poll_sync(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """Waiting for a sync with a bad id is a failure in a step, and an error outside."""
+    """Polling with a wrong id is a failure in a step, and an error outside."""
 
     @dg.asset
     def wrong(rudderstack: RudderStackResource) -> None:
@@ -561,10 +563,10 @@ def test_failure__poll_sync(server: LocalRudderStack, resource: RudderStackResou
     assert server.requests == []
 
 
-def test_failure__with_a_context_but_no_run(
+def test_failure__context_without_a_run(
     server: LocalRudderStack, resource: RudderStackResource
 ) -> None:
-    """Whoever passes a context gets Dagster's failure, also where there is no run."""
+    """With a context, the error is a `dagster.Failure` even if there is no run."""
     server.set_script("crm", SyncScript(status="failed"))
 
     with dg.build_asset_context() as context, pytest.raises(dg.Failure) as caught:
@@ -574,25 +576,25 @@ def test_failure__with_a_context_but_no_run(
     assert isinstance(caught.value.__cause__, SyncFailedError)
 
 
-# --- the warning about a token in code
+# --- the warning for a token in code
 
 
 @pytest.fixture
 def warnings_of(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
-    """The warnings that definitions with a resource of these settings give."""
+    """Loads definitions with a resource of these settings, and returns the warnings."""
 
-    def tell(**settings: Any) -> list[str]:
+    def load(**settings: Any) -> list[str]:
         caplog.clear()
         resource = RudderStackResource(**settings)
         for _ in range(2):
             dg.Definitions(resources={"rudderstack": resource}).get_repository_def()
         return [record.message for record in caplog.records if record.levelname == "WARNING"]
 
-    return tell
+    return load
 
 
-def test_literal_token__warned_of(warnings_of: Callable[..., list[str]]) -> None:
-    """A token that is written in code gets one warning, which does not show it."""
+def test_token_in_code(warnings_of: Callable[..., list[str]]) -> None:
+    """A token in code gives one warning, which does not show the token."""
     (message,) = warnings_of(access_token="literal-token-in-code")
 
     assert "is written in code" in message
@@ -600,20 +602,20 @@ def test_literal_token__warned_of(warnings_of: Callable[..., list[str]]) -> None
     assert "literal-token" not in message
 
 
-def test_literal_token__not_warned_of(
+def test_token_in_code__no_warning(
     warnings_of: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token from a variable gets none, nor does one for a server on this machine."""
+    """There is no warning for an `EnvVar`, or for a server on this machine."""
     monkeypatch.setenv("TOKEN", "token-of-the-environment")
 
     assert warnings_of(access_token=dg.EnvVar("TOKEN")) == []
     assert warnings_of(access_token="made-up-token", api_url="http://localhost:8000") == []
 
 
-def test_env_var__no_warning_at_run_time(
+def test_token_in_code__no_warning_in_a_run(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run, where variables have been read, does not mistake them for literals."""
+    """A run, where the variable has been read, gives no warning."""
     monkeypatch.setenv("TOKEN", "token-of-the-environment")
 
     @dg.asset
@@ -625,16 +627,14 @@ def test_env_var__no_warning_at_run_time(
     assert "written in code" not in caplog.text
 
 
-def test_hints() -> None:
-    """All methods are annotated with types that can be read at run time."""
+def test_type_hints() -> None:
+    """The type hints of the methods can be resolved at run time."""
     for name in ("start_sync", "get_sync", "list_syncs", "stop_sync", "poll_sync", "sync_and_poll"):
         assert "return" in get_type_hints(getattr(RudderStackResource, name)), name
 
 
-def test_environment_is_read_late(
-    server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A resource is made before its variables are set, as while definitions load."""
+def test_env_var__set_later(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is read when the resource is used, not when it is created."""
     monkeypatch.delenv("LATE_TOKEN", raising=False)
     resource = RudderStackResource(access_token=dg.EnvVar("LATE_TOKEN"), api_url=server.url)
     monkeypatch.setitem(os.environ, "LATE_TOKEN", server.access_token)
@@ -644,11 +644,11 @@ def test_environment_is_read_late(
         assert rudderstack.list_connections()
 
 
-# --- what the factories build, called directly in a user's test
+# --- assets and ops of the factories
 
 
-def test_build_context__factories(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """What the factories build can be called with a plain context, and yields what it does."""
+def test_direct_call__factories(server: LocalRudderStack, resource: RudderStackResource) -> None:
+    """A direct call of an asset or op of the factories yields its results."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", sync_type="full")
     op = build_rudderstack_sync_op(connection_id="crm")
     in_asset = dg.build_asset_context(resources={"rudderstack": resource})
