@@ -66,6 +66,7 @@ def test_limits(
         {"max_failed_ratio": float("nan")},
         {"max_failed_ratio": "10 %"},
     ],
+    ids=str,
 )
 def test_limits__refused(limits: dict[str, float]) -> None:
     """The error for a wrong limit names the limit."""
@@ -83,6 +84,7 @@ def test_limits__refused(limits: dict[str, float]) -> None:
             "Accepted: up to 7 rows and up to 50.0 % of the rows sent.",
         ),
     ],
+    ids=["no_limit", "one_limit", "two_limits"],
 )
 def test_description(check: RejectedRowsCheck, accepted: str) -> None:
     """The description of the check names its limits."""

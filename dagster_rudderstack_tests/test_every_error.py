@@ -50,6 +50,12 @@ class Scenario:
     options: dict[str, Any] = field(default_factory=dict)
     is_running: bool = False
 
+    @property
+    def name(self) -> str:
+        """The class of the error, with the status of the answer if there is one."""
+        status = self.fault.status if self.fault and self.fault.kind == "status" else ""
+        return f"{self.error.__name__}{status}"
+
     def prepare(self, server: LocalRudderStack) -> None:
         """Set up the server."""
         server.add_connection("crm", script=self.script, **self.options)
@@ -202,7 +208,7 @@ def was_retried(result: dg.ExecuteInProcessResult) -> bool:
 
 
 @pytest.mark.parametrize("run", [run_asset, run_op])
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.error.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_in_a_run(
     scenario: Scenario, run: Runner, server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
@@ -221,7 +227,7 @@ def test_in_a_run(
     assert [entry for entry in stored if TOKEN in entry] == []
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.error.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_outside_dagster(scenario: Scenario, server: LocalRudderStack) -> None:
     """The error shows no token, not even with its causes and the local variables of its frames."""
     scenario.prepare(server)

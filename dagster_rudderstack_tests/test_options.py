@@ -47,6 +47,7 @@ class OpenConfig(RudderStackSyncConfig):
         (RudderStackSyncConfig, {"colour": "red"}, "There is no setting 'colour'."),
         (RudderStackSyncConfig, {"sync_type": "mirror"}, "'default', 'incremental' or 'full'"),
     ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
 def test_wrong_setting(
     config: type[RudderStackSyncConfig], settings: dict[str, Any], message: str

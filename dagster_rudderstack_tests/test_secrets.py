@@ -66,6 +66,16 @@ def test_repr() -> None:
         {"access_token": TOKEN.encode() + b"\xff"},
         {"connect_timeout_seconds": "soon"},
     ],
+    ids=[
+        "unknown_setting",
+        "unknown_region",
+        "negative_number",
+        "blank_in_token",
+        "bearer_in_token",
+        "list_as_token",
+        "bytes_as_token",
+        "text_as_number",
+    ],
 )
 def test_error__bad_setting(wrong: dict[str, Any]) -> None:
     """The error for a wrong setting has neither the token nor another secret."""
@@ -80,6 +90,7 @@ def test_error__bad_setting(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "answer",
     [http(401, f"bad token {TOKEN}"), http(200, f"hello {TOKEN}"), Cut(), Cut(reset=True)],
+    ids=["401", "no_json", "closed", "reset"],
 )
 def test_error__bad_answer(answer: Any) -> None:
     """The error of a request has no token, neither in its traceback nor pickled."""

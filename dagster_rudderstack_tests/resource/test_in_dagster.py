@@ -84,7 +84,11 @@ def test_job(
     assert [sync.id for sync in server.syncs("crm")] == [result.output_for_node(job.nodes[0].name)]
 
 
-@pytest.mark.parametrize("call", [own_asset, own_asset_with_context, own_op, polling_op])
+@pytest.mark.parametrize(
+    "call",
+    [own_asset, own_asset_with_context, own_op, polling_op],
+    ids=["asset", "asset_with_context", "op", "polling_op"],
+)
 def test_direct_call(
     call: Callable[..., Any], server: LocalRudderStack, resource: RudderStackResource
 ) -> None:
@@ -114,7 +118,9 @@ def test_failure(server: LocalRudderStack, resource: RudderStackResource) -> Non
 
 
 @pytest.mark.parametrize(
-    "settings", [{"connection_id": "a/b"}, {"sync_type": "all"}, {"timeout_seconds": 0}]
+    "settings",
+    [{"connection_id": "a/b"}, {"sync_type": "all"}, {"timeout_seconds": 0}],
+    ids=",".join,
 )
 def test_failure__bad_arguments(
     settings: dict[str, Any], server: LocalRudderStack, resource: RudderStackResource
