@@ -28,26 +28,37 @@ from dagster_rudderstack.settings import (
         (RequestPolicy, "max_concurrent_requests", 0),
         (RequestPolicy, "max_requests_per_second", 0),
         (RequestPolicy, "max_requests_per_second", 1e-300),
-        (RetryPolicy, "max_retries", -1),
-        (RetryPolicy, "max_retries", 1.5),
-        (PollPolicy, "min_interval_seconds", 0),
-        (PollPolicy, "min_interval_seconds", -1.0),
-        (PollPolicy, "max_interval_seconds", float("nan")),
-        (PollPolicy, "max_interval_seconds", 1e300),
-        (PollPolicy, "growth", -0.1),
-        (PollPolicy, "jitter", 1.1),
-        (SyncPolicy, "timeout_seconds", 0),
+        (RetryPolicy, "request_max_retries", -1),
+        (RetryPolicy, "request_max_retries", 1.5),
+        (PollPolicy, "poll_min_interval_seconds", 0),
+        (PollPolicy, "poll_min_interval_seconds", -1.0),
+        (PollPolicy, "poll_max_interval_seconds", float("nan")),
+        (PollPolicy, "poll_max_interval_seconds", 1e300),
+        (PollPolicy, "poll_growth", -0.1),
+        (PollPolicy, "poll_jitter", 1.1),
+        (SyncPolicy, "sync_timeout_seconds", 0),
         (SyncPolicy, "outage_tolerance_seconds", -1),
-        (SyncPolicy, "settling_seconds", -1),
+        (SyncPolicy, "start_settling_seconds", -1),
         (SyncPolicy, "on_running_sync", "queue"),
         (SyncPolicy, "stop_on_termination", "sometimes"),
-        (SyncPolicy, "timeout", 5),
     ],
 )
 def test_policy__refused(policy: type[Policy], setting: str, value: object) -> None:
-    """A number out of range, an unknown choice and an unknown setting are errors."""
-    with pytest.raises(ValidationError, match=setting):
+    """A number out of range and an unknown choice are errors."""
+    with pytest.raises(ValidationError, match=setting) as caught:
         policy(**{setting: value})
+
+    (error,) = caught.value.errors()
+    assert error["type"] != "extra_forbidden"
+
+
+def test_policy__unknown_setting() -> None:
+    """An unknown setting is an error."""
+    with pytest.raises(ValidationError, match="timeout") as caught:
+        SyncPolicy(timeout=5)  # type: ignore[call-arg]
+
+    (error,) = caught.value.errors()
+    assert error["type"] == "extra_forbidden"
 
 
 def test_poll_policy__min_above_max() -> None:
