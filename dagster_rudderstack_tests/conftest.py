@@ -1,7 +1,9 @@
 """Settings and fixtures of all tests."""
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,6 +19,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A failure can be repeated, and a busy machine fails no test.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def sqlite_without_fsync() -> Iterator[None]:
+    """Let SQLAlchemy's connections to SQLite not wait for the disk, which takes most of a run.
+
+    Without the wait, data can be lost only if the machine crashes.
+    """
+    connect = sqlite3.connect
+
+    def connect_without_fsync(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sqlite3.dbapi2.connect", connect_without_fsync)
+        yield
 
 
 @pytest.fixture
