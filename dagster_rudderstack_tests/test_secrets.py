@@ -140,7 +140,9 @@ def test_logs_and_events(
     server.add_fault(Fault("status", operation="get_connection", status=502))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
     resource = RudderStackResource(
-        access_token=dg.EnvVar("TOKEN") if from_env else TOKEN, api_url=server.url
+        access_token=dg.EnvVar("TOKEN") if from_env else TOKEN,
+        api_url=server.url,
+        poll_min_interval_seconds=0.01,
     )
     with dg.DagsterInstance.ephemeral() as instance:
         good = dg.materialize([asset], resources={"rudderstack": resource}, instance=instance)
