@@ -77,7 +77,10 @@ SCENARIOS = [
     Scenario(errors.StatusError, retried=False, fault=answer(400)),
     Scenario(errors.StatusError, retried=False, fault=answer(422, operation="start")),
     Scenario(errors.StatusError, retried=True, fault=answer(503), settings=NO_RETRIES),
-    Scenario(errors.RateLimitedError, retried=True, fault=answer(429), settings=NO_RETRIES),
+    # Without Retry-After, the next request would wait for 1 s.
+    Scenario(
+        errors.RateLimitedError, retried=True, fault=answer(429, retry_after=0), settings=NO_RETRIES
+    ),
     Scenario(
         errors.TransportError, retried=True, fault=Fault("reset", times=None), settings=NO_RETRIES
     ),
