@@ -1,7 +1,9 @@
-"""What holds for all tests."""
+"""Settings and fixtures of all tests."""
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -9,25 +11,43 @@ from hypothesis import settings
 
 from dagster_rudderstack.testing.pytest_plugin import local_rudderstack  # noqa: F401 - a fixture
 
-# A shell starts what it puts into the background with Ctrl-C ignored. Tests that press it, and the
-# processes that they start, want it to work.
+# A shell starts background processes with SIGINT ignored. Some tests send it to this process or to
+# its child processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What fails fails again, and a busy machine is no failure.
+# A failure can be repeated, and a busy machine fails no test.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def sqlite_without_fsync() -> Iterator[None]:
+    """Let SQLAlchemy's connections to SQLite not wait for the disk, which takes most of a run.
+
+    Without the wait, data can be lost only if the machine crashes.
+    """
+    connect = sqlite3.connect
+
+    def connect_without_fsync(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sqlite3.dbapi2.connect", connect_without_fsync)
+        yield
+
+
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance in memory: quick, but for one thread at a time."""
+    """A Dagster instance in memory. It is fast, but only one thread at a time can use it."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
 @pytest.fixture
 def stored_instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance with real (SQLite) storage, which threads may read while a run writes."""
+    """A Dagster instance with SQLite storage, which threads can read while a run writes."""
     with dg.instance_for_test() as instance:
         yield instance

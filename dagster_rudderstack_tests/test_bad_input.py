@@ -1,7 +1,7 @@
-"""The table of bad input: each row says what is given, and what the message says of it.
+"""Bad input and its error messages.
 
-What can be seen to be wrong is refused before a request is sent; the rest is RudderStack's word,
-with a hint at what to do.
+The library refuses what it can check before it sends a request. RudderStack refuses the rest, and
+the error then says what to do.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.testing import LocalRudderStack
 
 NAN = float("nan")
-NO_ID = "is not an id of RudderStack: expected letters, digits"
+NOT_AN_ID = "is not an id of RudderStack: expected letters, digits"
 MAY_BE_ZERO = {"outage_tolerance_seconds", "start_settling_seconds"}
 INTERVALS = [name for name in RudderStackResource.model_fields if name.endswith("_seconds")]
 
@@ -41,68 +41,68 @@ def server(local_rudderstack: LocalRudderStack) -> LocalRudderStack:
 
 @pytest.fixture
 def resource(server: LocalRudderStack) -> RudderStackResource:
-    """A resource for it."""
+    """A resource for that RudderStack."""
     return RudderStackResource(access_token=server.access_token, api_url=server.url)
 
 
-# --- ids: wherever one is given
+# --- ids
 
 BAD_IDS = {
     "empty": ("", "connection_id is empty. Copy it from the RudderStack dashboard"),
     "blank": ("  ", "connection_id is blank. Copy it from the RudderStack dashboard"),
-    "slash": ("crm/stop", f"connection_id 'crm/stop' {NO_ID}"),
-    "question mark": ("crm?x=1", f"connection_id 'crm?x=1' {NO_ID}"),
-    "hash": ("crm#x", f"connection_id 'crm#x' {NO_ID}"),
-    "dots": ("..", f"connection_id '..' {NO_ID}"),
-    "dots within": ("a..b", f"connection_id 'a..b' {NO_ID}"),
-    "escaped slash": ("a%2fb", f"connection_id 'a%2fb' {NO_ID}"),
-    "newline": ("crm\n", rf"connection_id 'crm\n' {NO_ID}"),
-    "newline within": ("a\nb", rf"connection_id 'a\nb' {NO_ID}"),
+    "slash": ("crm/stop", f"connection_id 'crm/stop' {NOT_AN_ID}"),
+    "question mark": ("crm?x=1", f"connection_id 'crm?x=1' {NOT_AN_ID}"),
+    "hash": ("crm#x", f"connection_id 'crm#x' {NOT_AN_ID}"),
+    "dots": ("..", f"connection_id '..' {NOT_AN_ID}"),
+    "dots within": ("a..b", f"connection_id 'a..b' {NOT_AN_ID}"),
+    "escaped slash": ("a%2fb", f"connection_id 'a%2fb' {NOT_AN_ID}"),
+    "newline": ("crm\n", rf"connection_id 'crm\n' {NOT_AN_ID}"),
+    "newline within": ("a\nb", rf"connection_id 'a\nb' {NOT_AN_ID}"),
     "URL": (
         "https://app.rudderstack.com/x",
-        f"connection_id 'https://app.rudderstack.com/x' {NO_ID}",
+        f"connection_id 'https://app.rudderstack.com/x' {NOT_AN_ID}",
     ),
 }
 
 
-def to_start(resource: RudderStackResource, bad: str) -> None:
+def start_sync(resource: RudderStackResource, bad: str) -> None:
     resource.start_sync(bad)
 
 
-def to_stop(resource: RudderStackResource, bad: str) -> None:
+def stop_sync(resource: RudderStackResource, bad: str) -> None:
     resource.stop_sync(bad)
 
 
-def to_get(resource: RudderStackResource, bad: str) -> None:
+def get_sync(resource: RudderStackResource, bad: str) -> None:
     resource.get_sync(bad, "s1")
 
 
-def to_list(resource: RudderStackResource, bad: str) -> None:
+def list_syncs(resource: RudderStackResource, bad: str) -> None:
     resource.list_syncs(bad)
 
 
-def to_connection(resource: RudderStackResource, bad: str) -> None:
+def get_connection(resource: RudderStackResource, bad: str) -> None:
     resource.get_connection(bad)
 
 
-def to_sync(resource: RudderStackResource, bad: str) -> None:
+def sync_and_poll(resource: RudderStackResource, bad: str) -> None:
     resource.sync_and_poll(bad)
 
 
-def to_poll(resource: RudderStackResource, bad: str) -> None:
+def poll_sync(resource: RudderStackResource, bad: str) -> None:
     resource.poll_sync(bad, "s1")
 
 
-def to_asset(_: RudderStackResource, bad: str) -> None:
+def build_asset(_: RudderStackResource, bad: str) -> None:
     build_rudderstack_sync_asset(connection_id=bad)
 
 
-def to_op_factory(_: RudderStackResource, bad: str) -> None:
+def build_op(_: RudderStackResource, bad: str) -> None:
     build_rudderstack_sync_op(connection_id=bad)
 
 
 def run_op(resource: RudderStackResource, **config: Any) -> None:
-    """Run the op with this config, and raise what it fails with."""
+    """Run the op with this config, and raise its failure as an InvalidSettingError."""
 
     @dg.job(resource_defs={"rudderstack": resource})
     def activate() -> None:
@@ -116,37 +116,37 @@ def run_op(resource: RudderStackResource, **config: Any) -> None:
     raise InvalidSettingError(data.description or "")
 
 
-def to_op(resource: RudderStackResource, bad: str) -> None:
+def configure_op(resource: RudderStackResource, bad: str) -> None:
     run_op(resource, connection_id=bad)
 
 
 @pytest.mark.parametrize(
-    "give",
+    "use",
     [
-        to_start,
-        to_stop,
-        to_get,
-        to_list,
-        to_connection,
-        to_sync,
-        to_poll,
-        to_asset,
-        to_op_factory,
-        to_op,
+        start_sync,
+        stop_sync,
+        get_sync,
+        list_syncs,
+        get_connection,
+        sync_and_poll,
+        poll_sync,
+        build_asset,
+        build_op,
+        configure_op,
     ],
 )
-@pytest.mark.parametrize("row", BAD_IDS)
+@pytest.mark.parametrize("case", BAD_IDS)
 def test_connection_id(
-    row: str,
-    give: Callable[[RudderStackResource, str], None],
+    case: str,
+    use: Callable[[RudderStackResource, str], None],
     resource: RudderStackResource,
     server: LocalRudderStack,
 ) -> None:
-    """An id that is none is named on one line, and nothing is sent."""
-    bad, message = BAD_IDS[row]
+    """A wrong connection id is an error on one line that shows the id, and nothing is sent."""
+    bad, message = BAD_IDS[case]
 
     with pytest.raises(InvalidSettingError) as caught:
-        give(resource, bad)
+        use(resource, bad)
     resource.close()
 
     assert message in str(caught.value)
@@ -154,14 +154,14 @@ def test_connection_id(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("row", BAD_IDS)
-def test_sync_id(row: str, resource: RudderStackResource, server: LocalRudderStack) -> None:
-    """The id of a sync is held to the same rules."""
-    bad, message = BAD_IDS[row]
+@pytest.mark.parametrize("case", BAD_IDS)
+def test_sync_id(case: str, resource: RudderStackResource, server: LocalRudderStack) -> None:
+    """The same rules apply to the id of a sync."""
+    bad, message = BAD_IDS[case]
     with resource as rudderstack:
-        for ask in (rudderstack.get_sync, rudderstack.poll_sync):
+        for method in (rudderstack.get_sync, rudderstack.poll_sync):
             with pytest.raises(InvalidSettingError) as caught:
-                ask("crm", bad)
+                method("crm", bad)
             assert message.replace("connection_id", "sync_id") in str(caught.value)
 
     assert server.requests == []
@@ -171,33 +171,32 @@ def test_sync_id(row: str, resource: RudderStackResource, server: LocalRudderSta
 
 
 @pytest.mark.parametrize(
-    "give",
+    "use",
     [
         lambda r: r.start_sync("crm", "mirror"),
         lambda r: r.sync_and_poll("crm", "mirror"),
         lambda _: build_rudderstack_sync_asset(connection_id="crm", sync_type="mirror"),  # type: ignore[arg-type]
         lambda _: build_rudderstack_sync_op(connection_id="crm", sync_type="mirror"),  # type: ignore[arg-type]
     ],
+    ids=["start_sync", "sync_and_poll", "build_asset", "build_op"],
 )
 def test_sync_type(
-    give: Callable[[RudderStackResource], object],
+    use: Callable[[RudderStackResource], object],
     resource: RudderStackResource,
     server: LocalRudderStack,
 ) -> None:
-    """An unknown sync type is named, with those that there are."""
+    """The error for an unknown sync type lists the known ones, and nothing is sent."""
     with pytest.raises(
         InvalidSettingError, match="'mirror' is unknown: expected 'incremental', 'f"
     ):
-        give(resource)
+        use(resource)
     resource.close()
 
     assert server.requests == []
 
 
-def test_sync_type__in_the_launchpad(
-    resource: RudderStackResource, server: LocalRudderStack
-) -> None:
-    """In run config it is refused before the run begins."""
+def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRudderStack) -> None:
+    """An unknown sync type in run config is refused before the run starts."""
     with pytest.raises(dg.DagsterInvalidConfigError, match="mirror"):
         run_op(resource, connection_id="crm", sync_type="mirror")
 
@@ -252,7 +251,7 @@ def test_sync_type__in_the_launchpad(
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_setting(settings: dict[str, Any], message: str) -> None:
-    """A setting that cannot be right, or does not exist, is refused where it is given."""
+    """A wrong value or an unknown setting is refused when the resource is created."""
     with pytest.raises(ValidationError) as caught:
         RudderStackResource(**{"access_token": "token-of-the-test", **settings})
 
@@ -268,26 +267,28 @@ def resource_with(name: str, value: Any) -> RudderStackResource:
 @pytest.mark.parametrize("name", INTERVALS)
 @pytest.mark.parametrize("value", [-1, NAN, float("inf")])
 def test_interval(name: str, value: Any) -> None:
-    """A time that is negative, or no number, is refused by a message that names the setting."""
+    """The error for a time that is negative or not finite names the setting."""
     with pytest.raises(ValidationError, match=name):
         resource_with(name, value)
 
 
 @pytest.mark.parametrize("name", sorted(set(INTERVALS) - MAY_BE_ZERO))
 def test_interval__zero(name: str) -> None:
-    """No time at all is refused as well, unless it means something."""
+    """A time of 0 is refused."""
     with pytest.raises(ValidationError, match=f"{name} 0"):
         resource_with(name, 0)
 
 
 @pytest.mark.parametrize("name", sorted(MAY_BE_ZERO))
-def test_interval__zero_means_something(name: str) -> None:
-    """To bear no outage, or not to wait for a lost sync to show up, is a choice."""
+def test_interval__zero_allowed(name: str) -> None:
+    """0 is allowed where it means: tolerate no outage, or do not wait for a lost sync."""
     assert getattr(resource_with(name, 0), name) == 0
 
 
-def test_setting__of_a_call(resource: RudderStackResource, server: LocalRudderStack) -> None:
-    """What a call overrides is checked like the setting, and named like it."""
+def test_setting__overridden_in_a_call(
+    resource: RudderStackResource, server: LocalRudderStack
+) -> None:
+    """An override in a call is checked like the setting, and the error names the setting."""
     with resource as rudderstack:
         with pytest.raises(InvalidSettingError, match="sync_timeout_seconds -1"):
             rudderstack.sync_and_poll("crm", timeout_seconds=-1)
@@ -297,12 +298,12 @@ def test_setting__of_a_call(resource: RudderStackResource, server: LocalRudderSt
     assert server.requests == []
 
 
-# --- what only RudderStack can know
+# --- refused by RudderStack
 
 
-@pytest.mark.parametrize("outside", [True, False])
+@pytest.mark.parametrize("in_step", [True, False], ids=["in_a_step", "outside"])
 @pytest.mark.parametrize(
-    ("row", "kind", "words"),
+    ("case", "kind", "texts"),
     [
         (
             "unknown connection",
@@ -329,30 +330,30 @@ def test_setting__of_a_call(resource: RudderStackResource, server: LocalRudderSt
     ],
 )
 def test_refused_by_rudderstack(
-    row: str,
+    case: str,
     kind: type[RudderStackError],
-    words: list[str],
-    outside: bool,
+    texts: list[str],
+    in_step: bool,
     server: LocalRudderStack,
 ) -> None:
-    """The first refusal is told at once, in words that say what to do; nothing was started."""
-    if row == "forbidden":
+    """The first refusal is an error that says what to do. No sync is started."""
+    if case == "forbidden":
         server.deny("Not your workspace")
-    token = "some-other-token" if row == "wrong token" else server.access_token
-    connection_id = "nosuch" if row == "unknown connection" else "crm"
+    token = "some-other-token" if case == "wrong token" else server.access_token
+    connection_id = "nosuch" if case == "unknown connection" else "crm"
     resource = RudderStackResource(
-        access_token=token, api_url=server.url, check_connection=row != "forbidden"
+        access_token=token, api_url=server.url, check_connection=case != "forbidden"
     )
 
-    if outside:
+    if in_step:
+        message = failure_of_a_step(resource, connection_id, kind)
+    else:
         with resource as rudderstack, pytest.raises(kind) as caught:
             rudderstack.sync_and_poll(connection_id)
-        said = str(caught.value)
-    else:
-        said = failure_of_a_step(resource, connection_id, kind)
+        message = str(caught.value)
 
-    assert [word for word in words if word not in said] == []
-    assert token not in said
+    assert [text for text in texts if text not in message] == []
+    assert token not in message
     assert server.starts() == []
     assert len(server.requests) == 1
 
@@ -360,7 +361,7 @@ def test_refused_by_rudderstack(
 def failure_of_a_step(
     resource: RudderStackResource, connection_id: str, kind: type[RudderStackError]
 ) -> str:
-    """Sync in a step; what its failure says. It asks for no retry."""
+    """Sync in a step and return the message of the failure, which allows no retry."""
 
     @dg.asset
     def syncing(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
@@ -368,8 +369,8 @@ def failure_of_a_step(
             rudderstack.sync_and_poll(connection_id)
         assert isinstance(caught.value.__cause__, kind)
         assert caught.value.allow_retries is False
-        return dg.MaterializeResult(metadata={"said": caught.value.description or ""})
+        return dg.MaterializeResult(metadata={"message": caught.value.description or ""})
 
     result = dg.materialize([syncing], resources={"rudderstack": resource})
     (event,) = result.get_asset_materialization_events()
-    return str(event.materialization.metadata["said"].value)
+    return str(event.materialization.metadata["message"].value)

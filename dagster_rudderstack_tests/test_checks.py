@@ -1,4 +1,4 @@
-"""The check on rejected rows: its limits, and what it says."""
+"""The check on rejected rows: its limits and its texts."""
 
 import dagster as dg
 import pytest
@@ -51,7 +51,7 @@ KEY = dg.AssetKey("contacts")
 def test_limits(
     limits: RowLimits, failed: int | None, succeeded: int | None, reason: str | None
 ) -> None:
-    """With no limit given, none is accepted. An unknown count exceeds nothing."""
+    """Without a limit, no rejected row is accepted. An unknown count exceeds no limit."""
     assert limits.exceeded(failed, succeeded) == reason
 
 
@@ -66,9 +66,10 @@ def test_limits(
         {"max_failed_ratio": float("nan")},
         {"max_failed_ratio": "10 %"},
     ],
+    ids=str,
 )
 def test_limits__refused(limits: dict[str, float]) -> None:
-    """The error names a limit that cannot be right."""
+    """The error for a wrong limit names the limit."""
     with pytest.raises(InvalidSettingError, match=next(iter(limits))):
         RowLimits(**limits)  # type: ignore[arg-type]
 
@@ -83,6 +84,7 @@ def test_limits__refused(limits: dict[str, float]) -> None:
             "Accepted: up to 7 rows and up to 50.0 % of the rows sent.",
         ),
     ],
+    ids=["no_limit", "one_limit", "two_limits"],
 )
 def test_description(check: RejectedRowsCheck, accepted: str) -> None:
     """The description of the check names its limits."""
@@ -100,7 +102,7 @@ def test_description(check: RejectedRowsCheck, accepted: str) -> None:
     ],
 )
 def test_passed(failed: int | None, succeeded: int, text: str) -> None:
-    """A check that passes says what was counted."""
+    """The description of a passed check has the number of rejected rows."""
     check = RejectedRowsCheck(max_failed_rows=5)
 
     result = check.result_of_counts(KEY, failed=failed, succeeded=succeeded)

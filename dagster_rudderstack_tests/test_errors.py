@@ -66,7 +66,7 @@ def test_pickle(kind: type[RudderStackError]) -> None:
         assert restored.__dict__ == error.__dict__
 
 
-def test_pickle__what_was_set_later() -> None:
+def test_pickle__attribute_set_later() -> None:
     """An attribute that is set later is kept as well."""
     error = SyncTimedOutError("late", connection_id="crm")
     error.stop_requested = True
@@ -79,7 +79,7 @@ def test_retryable() -> None:
     assert {kind.__name__ for kind in CLASSES if kind.retryable} == RETRYABLE
 
 
-def test_tree_is_drawn() -> None:
+def test_tree__drawing() -> None:
     """The drawing in the module's docstring has every class under its parent."""
     lines = re.findall(r"^([│ ]*(?:[├└]── )?)(\w+Error)", errors.__doc__ or "", re.MULTILINE)
     drawn: dict[str, str | None] = {}
@@ -101,7 +101,7 @@ def test_all() -> None:
     assert sorted(errors.__all__) == sorted(kind.__name__ for kind in CLASSES)
 
 
-def test_status_error__as_a_person_reads_it() -> None:
+def test_status_error__text() -> None:
     """The text of an error is its message only."""
     error = an_error(RateLimitedError)
 

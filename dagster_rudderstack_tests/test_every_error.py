@@ -1,4 +1,4 @@
-"""Every error there is, met in a run, from a server that puts our own token into all it says."""
+"""Every error of the library, in a run and outside, from a server that repeats the access token."""
 
 import inspect
 import json
@@ -21,25 +21,25 @@ from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 
 TOKEN = "rst-0123456789abcdefghij"
-WORDS = f"no: {TOKEN}"
-BODY = json.dumps({"error": WORDS})
-ENDLESS = SyncScript(never_ends=True)
-ONCE = {"request_max_retries": 0}
+TEXT = f"no: {TOKEN}"
+BODY = json.dumps({"error": TEXT})
+NEVER_ENDS = SyncScript(never_ends=True)
+NO_RETRIES = {"request_max_retries": 0}
 RETRY = dg.RetryPolicy(max_retries=1)
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """A way to an error.
+class Scenario:
+    """A cause of an error.
 
     Attributes:
-        error: its class.
-        retried: whether Dagster may retry the step.
-        script: of the syncs.
-        fault: what breaks.
-        settings: of the resource.
-        options: of the connection.
-        is_running: whether somebody else's sync runs.
+        error: The class of the error.
+        retried: Whether Dagster may retry the step.
+        script: The script of the syncs.
+        fault: A fault of the server.
+        settings: Settings of the resource.
+        options: Options of the connection.
+        is_running: Whether the sync of another client runs.
     """
 
     error: type[RudderStackError]
@@ -50,11 +50,17 @@ class Trouble:
     options: dict[str, Any] = field(default_factory=dict)
     is_running: bool = False
 
+    @property
+    def name(self) -> str:
+        """The class of the error, with the status of the answer if there is one."""
+        status = self.fault.status if self.fault and self.fault.kind == "status" else ""
+        return f"{self.error.__name__}{status}"
+
     def prepare(self, server: LocalRudderStack) -> None:
-        """Make the trouble."""
+        """Set up the server."""
         server.add_connection("crm", script=self.script, **self.options)
         if self.is_running:
-            server.start_sync("crm", "dashboard", script=ENDLESS)
+            server.start_sync("crm", "dashboard", script=NEVER_ENDS)
         if self.fault is not None:
             server.add_fault(self.fault)
 
@@ -64,73 +70,78 @@ def answer(status: int, **options: Any) -> Fault:
     return Fault("status", status=status, body=BODY, times=None, **options)
 
 
-TROUBLES = [
-    Trouble(errors.AuthenticationError, retried=False, fault=answer(401)),
-    Trouble(errors.PermissionDeniedError, retried=False, fault=answer(403)),
-    Trouble(errors.NotFoundError, retried=False, fault=answer(404)),
-    Trouble(errors.StatusError, retried=False, fault=answer(400)),
-    Trouble(errors.StatusError, retried=False, fault=answer(422, operation="start")),
-    Trouble(errors.StatusError, retried=True, fault=answer(503), settings=ONCE),
-    Trouble(errors.RateLimitedError, retried=True, fault=answer(429), settings=ONCE),
-    Trouble(errors.TransportError, retried=True, fault=Fault("reset", times=None), settings=ONCE),
-    Trouble(
+SCENARIOS = [
+    Scenario(errors.AuthenticationError, retried=False, fault=answer(401)),
+    Scenario(errors.PermissionDeniedError, retried=False, fault=answer(403)),
+    Scenario(errors.NotFoundError, retried=False, fault=answer(404)),
+    Scenario(errors.StatusError, retried=False, fault=answer(400)),
+    Scenario(errors.StatusError, retried=False, fault=answer(422, operation="start")),
+    Scenario(errors.StatusError, retried=True, fault=answer(503), settings=NO_RETRIES),
+    # Without Retry-After, the next request would wait for 1 s.
+    Scenario(
+        errors.RateLimitedError, retried=True, fault=answer(429, retry_after=0), settings=NO_RETRIES
+    ),
+    Scenario(
+        errors.TransportError, retried=True, fault=Fault("reset", times=None), settings=NO_RETRIES
+    ),
+    Scenario(
         errors.UnexpectedResponseError,
         retried=True,
-        fault=Fault("body", body=WORDS, times=None),
-        settings=ONCE,
+        fault=Fault("body", body=TEXT, times=None),
+        settings=NO_RETRIES,
     ),
-    Trouble(errors.SyncFailedError, retried=True, script=SyncScript(status="failed", error=WORDS)),
-    Trouble(errors.SyncFailedError, retried=True, script=SyncScript(status=WORDS)),
-    Trouble(
-        errors.SyncAbortedError, retried=False, script=SyncScript(status="Aborted", error=WORDS)
+    Scenario(errors.SyncFailedError, retried=True, script=SyncScript(status="failed", error=TEXT)),
+    Scenario(errors.SyncFailedError, retried=True, script=SyncScript(status=TEXT)),
+    Scenario(
+        errors.SyncAbortedError, retried=False, script=SyncScript(status="Aborted", error=TEXT)
     ),
-    Trouble(
+    Scenario(
         errors.SyncTimedOutError,
         retried=True,
-        script=SyncScript(never_ends=True, running_status=WORDS),
+        script=SyncScript(never_ends=True, running_status=TEXT),
         settings={"sync_timeout_seconds": 1},
     ),
-    Trouble(
+    Scenario(
         errors.SyncLostError,
         retried=True,
-        script=ENDLESS,
+        script=NEVER_ENDS,
         fault=answer(500, operation="get_sync"),
         settings={"outage_tolerance_seconds": 0},
     ),
-    Trouble(
+    Scenario(
         errors.SyncAlreadyRunningError,
         retried=True,
         settings={"on_running_sync": "fail"},
         is_running=True,
     ),
-    Trouble(errors.ConnectionDisabledError, retried=False, options={"enabled": False}),
+    Scenario(errors.ConnectionDisabledError, retried=False, options={"enabled": False}),
 ]
 
-NOT_A_FAILURE_OF_A_SYNC = {
+WITHOUT_A_SCENARIO = {
     errors.RudderStackError: "a base class",
     errors.ApiError: "a base class",
     errors.SyncError: "a base class",
-    errors.ConflictError: "means that a sync runs, which is looked for",
-    errors.DiscoveryError: "comes while definitions load",
-    errors.InvalidSettingError: "see test_no_id and the bad input table",
+    errors.ConflictError: "is handled: it means that a sync runs",
+    errors.DiscoveryError: "is raised while definitions load",
+    errors.InvalidSettingError: "see test_bad_id and the bad input table",
     errors.RowsRejectedError: "see test_rejected_rows",
 }
 
 
-def test_table_is_complete() -> None:
-    """No class of the tree is forgotten."""
+def test_scenarios__complete() -> None:
+    """Every error class has a scenario or a reason to have none."""
     tree = {
         thing
         for _, thing in inspect.getmembers(errors, inspect.isclass)
         if issubclass(thing, RudderStackError)
     }
 
-    assert tree == {trouble.error for trouble in TROUBLES} | set(NOT_A_FAILURE_OF_A_SYNC)
+    assert tree == {scenario.error for scenario in SCENARIOS} | set(WITHOUT_A_SCENARIO)
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
-    """A server whose token comes from the environment."""
+    """A server whose token is in an environment variable."""
     monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", TOKEN)
     with LocalRudderStack(TOKEN) as opened:
         yield opened
@@ -139,9 +150,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance with real storage, which takes longer to make than a run to fail."""
-    with dg.instance_for_test() as made:
-        yield made
+    """An instance with real storage. All tests share it, since its creation takes seconds."""
+    with dg.instance_for_test() as instance:
+        yield instance
 
 
 def resource_of(server: LocalRudderStack, settings: dict[str, Any]) -> RudderStackResource:
@@ -171,7 +182,7 @@ def run_asset(
 def run_op(
     instance: dg.DagsterInstance, resource: RudderStackResource, **config: Any
 ) -> dg.ExecuteInProcessResult:
-    """Run the op that is configured by run config, and that reports a materialization."""
+    """Run the op with run config, in which it reports a materialization."""
 
     @dg.job(resource_defs={"rudderstack": resource})
     def activate() -> None:
@@ -186,7 +197,7 @@ def run_op(
 
 
 def classes_of(result: dg.ExecuteInProcessResult) -> list[str | None]:
-    """Return the classes of the exceptions that failed the step, the last one first."""
+    """Return the class names of the step's exception and its causes."""
     (failed,) = (event for event in result.all_events if event.is_step_failure)
     error, names = failed.step_failure_data.error, []
     while error is not None:
@@ -200,39 +211,39 @@ def was_retried(result: dg.ExecuteInProcessResult) -> bool:
 
 
 @pytest.mark.parametrize("run", [run_asset, run_op])
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.error.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_in_a_run(
-    trouble: Trouble, run: Runner, server: LocalRudderStack, instance: dg.DagsterInstance
+    scenario: Scenario, run: Runner, server: LocalRudderStack, instance: dg.DagsterInstance
 ) -> None:
-    """It fails the step, materializes nothing, is retried if that may help, and has no token."""
-    trouble.prepare(server)
+    """The step fails without a materialization, is retried if retryable, and shows no token."""
+    scenario.prepare(server)
 
-    result = run(instance, resource_of(server, trouble.settings))
+    result = run(instance, resource_of(server, scenario.settings))
 
     assert not result.success
-    assert trouble.error.__name__ in classes_of(result)
+    assert scenario.error.__name__ in classes_of(result)
     assert "Failure" in classes_of(result)
-    assert was_retried(result) is trouble.retried
+    assert was_retried(result) is scenario.retried
     assert result.get_asset_materialization_events() == []
     stored = [dg.serialize_value(entry) for entry in instance.all_logs(result.run_id)]
     assert len(stored) > 5
     assert [entry for entry in stored if TOKEN in entry] == []
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.error.__name__)
-def test_outside_dagster(trouble: Trouble, server: LocalRudderStack) -> None:
-    """However the error is printed, with its causes or the variables around it, no token shows."""
-    trouble.prepare(server)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_outside_dagster(scenario: Scenario, server: LocalRudderStack) -> None:
+    """The error shows no token, not even with its causes and the local variables of its frames."""
+    scenario.prepare(server)
 
     with (
-        resource_of(server, trouble.settings) as rudderstack,
-        pytest.raises(trouble.error) as caught,
+        resource_of(server, scenario.settings) as rudderstack,
+        pytest.raises(scenario.error) as caught,
     ):
         rudderstack.sync_and_poll("crm")
 
     error = caught.value
     assert error.__traceback__ is not None
-    # Without the frame of this test, whose variables know the token.
+    # Without the frame of this test, whose variables have the token.
     frames = error.__traceback__.tb_next
     shown = traceback.TracebackException(type(error), error, frames, capture_locals=True)
     printed = "".join(shown.format())
@@ -242,8 +253,8 @@ def test_outside_dagster(trouble: Trouble, server: LocalRudderStack) -> None:
     assert TOKEN.encode() not in pickle.dumps(error)
 
 
-def test_no_id(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """What cannot be an id is not sent, and not tried again."""
+def test_bad_id(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A wrong connection id is not sent, and the step is not retried."""
     result = run_op(instance, resource_of(server, {}), connection_id="../../sources/x/start?")
 
     assert "InvalidSettingError" in classes_of(result)
@@ -252,7 +263,7 @@ def test_no_id(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
 
 
 def test_rejected_rows(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """Too many rejected rows fail the op, for good; what was moved was moved, and is reported."""
+    """Too many rejected rows fail the op without a retry. The delivered rows are materialized."""
     server.add_connection("crm", script=SyncScript(rows_total=10, rows_failed=1))
 
     result = run_op(instance, resource_of(server, {}), max_failed_rows=0)

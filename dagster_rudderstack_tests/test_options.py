@@ -1,4 +1,4 @@
-"""The config of a run: what a person may change, in Python and in the launchpad."""
+"""The run config of assets and ops, in Python and in the launchpad."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ CONFIGS = [RudderStackSyncConfig, RudderStackDeferredSyncConfig, RudderStackSync
 
 
 class OwnConfig(RudderStackSyncConfig):
-    """A config with a setting of its own, as a user may write one."""
+    """A subclass of a user with two more settings."""
 
     tag: str = "none"
     note: str = Field(default="", alias="Note")
 
 
 class OpenConfig(RudderStackSyncConfig):
-    """A config that takes any setting."""
+    """A subclass that accepts any setting."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -47,11 +47,12 @@ class OpenConfig(RudderStackSyncConfig):
         (RudderStackSyncConfig, {"colour": "red"}, "There is no setting 'colour'."),
         (RudderStackSyncConfig, {"sync_type": "mirror"}, "'default', 'incremental' or 'full'"),
     ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
 def test_wrong_setting(
     config: type[RudderStackSyncConfig], settings: dict[str, Any], message: str
 ) -> None:
-    """A setting that does not exist, or cannot be, is refused where it is given."""
+    """An unknown setting or a wrong value is refused when the config is created."""
     with pytest.raises(ValidationError) as caught:
         config(**settings)
 
@@ -60,12 +61,12 @@ def test_wrong_setting(
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_fields(config: type[RudderStackSyncConfig]) -> None:
-    """Dagster makes a field of each setting, and of nothing else."""
+    """The config has one Dagster field for each setting, and no other field."""
     assert set(config.to_fields_dict()) == set(config.model_fields)
 
 
 def test_own_config() -> None:
-    """A subclass may have settings of its own, under a name of its own, or take any."""
+    """A subclass can add settings, use an alias, or accept any setting."""
     own: dict[str, Any] = {"tag": "x", "Note": "y", "sync_type": "full"}
     unknown: dict[str, Any] = {"sync_typ": "full"}
     anything: Any = OpenConfig(**unknown)
@@ -75,7 +76,7 @@ def test_own_config() -> None:
 
 
 def test_required() -> None:
-    """What has no default is asked for."""
+    """A setting without a default is required."""
     with pytest.raises(ValidationError, match="connection_id"):
         RudderStackSyncOpConfig()  # type: ignore[call-arg]
 
@@ -92,7 +93,7 @@ def resource(local_rudderstack: LocalRudderStack) -> RudderStackResource:
 
 
 def test_run__asset(resource: RudderStackResource, local_rudderstack: LocalRudderStack) -> None:
-    """The config of an asset arrives from Python and from the launchpad, which knows the names."""
+    """The config of an asset comes from Python or the launchpad, which refuses an unknown name."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
     resources = {"rudderstack": resource}
     configs: list[Any] = [
@@ -114,7 +115,7 @@ def test_run__asset(resource: RudderStackResource, local_rudderstack: LocalRudde
 
 
 def test_run__op(resource: RudderStackResource, local_rudderstack: LocalRudderStack) -> None:
-    """So does the config of the op."""
+    """The config of an op comes from Python or the launchpad."""
 
     @dg.job(resource_defs={"rudderstack": resource})
     def activate() -> None:

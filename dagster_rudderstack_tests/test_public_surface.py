@@ -1,4 +1,4 @@
-"""What `dagster_rudderstack` promises is there, sorted, described, and nothing else is."""
+"""The public names of `dagster_rudderstack`: they exist, are sorted and have docstrings."""
 
 import importlib
 import inspect
@@ -28,20 +28,20 @@ BEHIND_THE_RESOURCE = {"RudderStackClient"}
 
 
 def modules() -> list[str]:
-    """Our modules, without the local RudderStack, which has a list of names of its own."""
+    """Return the modules of the library, without `testing`, which has public names of its own."""
     found = pkgutil.walk_packages([str(FOLDER)], prefix="dagster_rudderstack.")
     names = [info.name.removeprefix("dagster_rudderstack.") for info in found]
     return [name for name in names if name.partition(".")[0] != "testing"]
 
 
 def test_all__sorted() -> None:
-    """The list of names is sorted, and has each name once."""
+    """The list of names is sorted and has no duplicates."""
     assert sorted(set(EXPORTED)) == EXPORTED
 
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_name(name: str) -> None:
-    """Every name is there, has a docstring of its own, and knows its home."""
+    """Every name exists, is defined in the library, and has a docstring of its own."""
     thing = getattr(dagster_rudderstack, name)
 
     if name == "__version__":
@@ -51,13 +51,13 @@ def test_name(name: str) -> None:
         assert thing.description
         return
     assert thing.__module__.startswith("dagster_rudderstack.")
-    # A class without a docstring would show its base's.
+    # A class without a docstring inherits the one of its base.
     assert thing.__doc__
     assert not inspect.isclass(thing) or thing.__doc__ != thing.__mro__[1].__doc__
 
 
 def own_methods() -> list[Any]:
-    """The public methods and properties of the exported classes that we have written."""
+    """Return the public methods and properties that the exported classes define."""
     found = []
     for name in EXPORTED:
         thing = getattr(dagster_rudderstack, name)
@@ -72,20 +72,20 @@ def own_methods() -> list[Any]:
 
 @pytest.mark.parametrize("method", own_methods())
 def test_method(method: Any) -> None:
-    """Every public method says what it does."""
+    """Every public method has a docstring."""
     assert inspect.getdoc(method)
 
 
 def test_errors() -> None:
-    """All errors are exported: a user can catch each of them."""
+    """All errors are exported, so that a user can catch them."""
     assert set(errors.__all__) <= set(EXPORTED)
 
 
-# Of an installation of sqlglot that has a leftover beside it.
+# An installation of sqlglot can still have its old accelerator, which gives a warning.
 @pytest.mark.filterwarnings("ignore:sqlglotrs is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("module", modules())
 def test_module(module: str) -> None:
-    """A module's own list of names is right; what is called after RudderStack is exported."""
+    """The `__all__` of a module is correct. Names with `RudderStack` in them are public."""
     if module in NEEDS:
         pytest.importorskip(NEEDS[module])
     loaded = importlib.import_module(f"dagster_rudderstack.{module}")
@@ -98,16 +98,16 @@ def test_module(module: str) -> None:
     assert ours <= set(EXPORTED)
 
 
-def test_star_import() -> None:
-    """`from dagster_rudderstack import *` brings all names."""
+def test_import__star() -> None:
+    """`from dagster_rudderstack import *` imports all names."""
     namespace: dict[str, Any] = {}
-    exec("from dagster_rudderstack import *", namespace)  # noqa: S102 - that is the case
+    exec("from dagster_rudderstack import *", namespace)  # noqa: S102 - the statement is the test
 
     assert set(EXPORTED) <= set(namespace)
 
 
-def test_unknown_name() -> None:
-    """A name that is not there is an AttributeError, and an ImportError where one is imported."""
+def test_import__unknown_name() -> None:
+    """An unknown name is an AttributeError, or an ImportError in an import."""
     with pytest.raises(AttributeError, match="no attribute 'build_rudderstack_sink'"):
         _ = dagster_rudderstack.build_rudderstack_sink  # type: ignore[attr-defined]
     with pytest.raises(ImportError, match="build_rudderstack_sink"):
@@ -115,18 +115,18 @@ def test_unknown_name() -> None:
 
 
 def test_registered() -> None:
-    """Dagster knows the library and its version, and that the version is not one of Dagster's."""
+    """The library and its version are in Dagster's registry of libraries."""
     assert DagsterLibraryRegistry.get()["dagster-rudderstack"] == dagster_rudderstack.__version__
 
 
 def test_typed() -> None:
-    """Type checkers may use our annotations."""
+    """The package has the marker file for type checkers."""
     assert (FOLDER / "py.typed").exists()
 
 
-def test_import__quiet_and_without_extras() -> None:
-    """Importing the library warns of nothing, and loads neither an extra nor httpx, which takes
-    longer to import than the library."""
+def test_import__no_warning_and_no_extras() -> None:
+    """Importing the library gives no warning and loads neither an extra nor httpx, whose import
+    takes longer than that of the library."""
     script = (
         "import sys, dagster_rudderstack; from dagster_rudderstack import RudderStackResource;"
         "print(sorted({'duckdb', 'httpx', 'starlette', 'sqlglot', 'pytest'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""The access token of a resource is shown nowhere that a resource is shown."""
+"""The secrets of a resource are in no text, log, event or GraphQL answer."""
 
 import json
 import logging
@@ -33,8 +33,8 @@ OTHERS = {
 }
 
 
-def test_shown() -> None:
-    """However a resource is printed, no secret of it is."""
+def test_repr() -> None:
+    """No text or schema of a resource has a secret."""
     resource = RudderStackResource(access_token=TOKEN, **OTHERS)  # type: ignore[arg-type]
     shown = [
         repr(resource),
@@ -66,9 +66,19 @@ def test_shown() -> None:
         {"access_token": TOKEN.encode() + b"\xff"},
         {"connect_timeout_seconds": "soon"},
     ],
+    ids=[
+        "unknown_setting",
+        "unknown_region",
+        "negative_number",
+        "blank_in_token",
+        "bearer_in_token",
+        "list_as_token",
+        "bytes_as_token",
+        "text_as_number",
+    ],
 )
-def test_errors_of_settings(wrong: dict[str, Any]) -> None:
-    """An error about one setting does not print the others, nor the token itself."""
+def test_error__bad_setting(wrong: dict[str, Any]) -> None:
+    """The error for a wrong setting has neither the token nor another secret."""
     with pytest.raises(ValidationError) as caught:
         RudderStackResource(**{"access_token": TOKEN, **OTHERS, **wrong})
 
@@ -80,9 +90,10 @@ def test_errors_of_settings(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "answer",
     [http(401, f"bad token {TOKEN}"), http(200, f"hello {TOKEN}"), Cut(), Cut(reset=True)],
+    ids=["401", "no_json", "closed", "reset"],
 )
-def test_errors_of_requests(answer: Any) -> None:
-    """An error of a request, printed with its causes or pickled, has no token in it."""
+def test_error__bad_answer(answer: Any) -> None:
+    """The error of a request has no token, neither in its traceback nor pickled."""
     with (
         exchange(answer, access_token=TOKEN) as (_, client),
         pytest.raises(ApiError) as caught,
@@ -94,8 +105,8 @@ def test_errors_of_requests(answer: Any) -> None:
     assert TOKEN.encode() not in pickle.dumps(caught.value)
 
 
-def test_errors_of_requests__on_the_way() -> None:
-    """Nor has an error of a request that did not arrive."""
+def test_error__no_connection() -> None:
+    """The error of a request that could not connect has no token."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with client_of(url, access_token=TOKEN) as client, pytest.raises(ApiError) as caught:
@@ -107,13 +118,13 @@ def test_errors_of_requests__on_the_way() -> None:
 
 @pytest.fixture
 def server() -> Iterator[LocalRudderStack]:
-    """A RudderStack that wants this very token."""
+    """A RudderStack with this access token."""
     with LocalRudderStack(access_token=TOKEN) as opened:
         opened.add_connection("crm", script=SyncScript(rows_total=3))
         yield opened
 
 
-@pytest.mark.parametrize("from_env", [True, False])
+@pytest.mark.parametrize("from_env", [True, False], ids=["env_var", "in_code"])
 def test_logs_and_events(
     from_env: bool,
     server: LocalRudderStack,
@@ -121,7 +132,7 @@ def test_logs_and_events(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither logs, at the lowest level of every logger, nor events of a run hold the token."""
+    """Neither the logs of all loggers, at DEBUG, nor the events of a run have the token."""
     monkeypatch.setenv("TOKEN", TOKEN)
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "dagster", "dagster_rudderstack"):
@@ -129,7 +140,9 @@ def test_logs_and_events(
     server.add_fault(Fault("status", operation="get_connection", status=502))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
     resource = RudderStackResource(
-        access_token=dg.EnvVar("TOKEN") if from_env else TOKEN, api_url=server.url
+        access_token=dg.EnvVar("TOKEN") if from_env else TOKEN,
+        api_url=server.url,
+        poll_min_interval_seconds=0.01,
     )
     with dg.DagsterInstance.ephemeral() as instance:
         good = dg.materialize([asset], resources={"rudderstack": resource}, instance=instance)
@@ -190,7 +203,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def webserver(tmp_path: Path) -> Iterator[str]:
-    """The address of Dagster's webserver, with definitions that hold both kinds of token."""
+    """A webserver of Dagster, whose definitions have a token in a variable and one in code."""
     (tmp_path / "defs.py").write_text(DEFINITIONS)
     (tmp_path / "home").mkdir()
     port = free_port()
@@ -219,25 +232,25 @@ def webserver(tmp_path: Path) -> Iterator[str]:
 
 
 def graphql(url: str, query: str) -> str:
-    """Ask the webserver, as soon as it is up; the answer as it came."""
+    """Send a query to the webserver, which may still be starting, and return the answer as text."""
     body = json.dumps({"query": query}).encode()
     request = urllib.request.Request(  # noqa: S310 - of this machine
         f"{url}/graphql", body, {"Content-Type": "application/json"}
     )
-    give_up_at = time.monotonic() + 60
+    deadline = time.monotonic() + 60
     while True:
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 return str(answer.read().decode())
         except (urllib.error.URLError, ConnectionError):
-            if time.monotonic() > give_up_at:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 
 
 @pytest.mark.processes
 def test_graphql(webserver: str) -> None:
-    """The UI's view of the resources has the variable's name, or a mask; no value of a secret."""
+    """In GraphQL, a secret is the name of its variable or a mask."""
     answer = graphql(webserver, QUERY)
     (repository,) = json.loads(answer)["data"]["repositoriesOrError"]["nodes"]
     values = {

@@ -1,4 +1,4 @@
-"""The words of a server become one short clean line, however they were written."""
+"""The text of a server's answer becomes one short printable line."""
 
 import time
 
@@ -72,7 +72,7 @@ def test_message_of(body: str, message: str) -> None:
     ids=lambda body: body[:12].strip("\x00 ") or "blank",
 )
 def test_message_of__hostile(body: str) -> None:
-    """A body that is made to take time or to break a parser still gives a short line in time."""
+    """A body that attacks the parser gives a short line within 2 s."""
     began = time.process_time()
     line = one_line(message_of(body))
 
@@ -95,11 +95,11 @@ def test_one_line__long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("no", "no."), ("no.", "no."), ("no!", "no!"), ("why?", "why?")]
+    ("text", "result"), [("no", "no."), ("no.", "no."), ("no!", "no!"), ("why?", "why?")]
 )
-def test_sentence(text: str, said: str) -> None:
+def test_sentence(text: str, result: str) -> None:
     """A sentence ends with one punctuation mark."""
-    assert sentence(text) == said
+    assert sentence(text) == result
 
 
 def test_well_formed() -> None:

@@ -1,4 +1,4 @@
-"""One deployment of Dagster for a whole pytest process, and a server that is new for each test."""
+"""Fixtures: one Dagster deployment per pytest process, and a server that each test resets."""
 
 from collections.abc import Iterator
 
@@ -12,20 +12,20 @@ TOKEN = "rst-0123456789abcdefghij"
 
 @pytest.fixture(scope="session")
 def clock() -> ManualClock:
-    """The server's clock: a sync runs until a test moves it on."""
+    """The clock of the server. A sync runs until a test advances it."""
     return ManualClock()
 
 
 @pytest.fixture(scope="session")
 def one_server(clock: ManualClock) -> Iterator[LocalRudderStack]:
-    """The server whose address all processes know."""
+    """The server that all processes use."""
     with LocalRudderStack(TOKEN, clock=clock) as server:
         yield server
 
 
 @pytest.fixture
 def server(one_server: LocalRudderStack) -> Iterator[LocalRudderStack]:
-    """The same server, as new."""
+    """The same server, reset."""
     one_server.reset()
     yield one_server
     assert one_server.errors == []

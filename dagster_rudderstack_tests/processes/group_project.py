@@ -1,4 +1,4 @@
-"""A code location with one step for many connections, for tests that run it in other processes."""
+"""A code location with one step for several connections."""
 
 import os
 
@@ -32,7 +32,7 @@ def main() -> None:
         dg.DagsterInstance.get() as instance,
         dg.execute_job(dg.reconstructable(activation), instance=instance),
     ):
-        os.write(1, b"over\n")
+        os.write(1, b"finished\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Dagster as people run it: an instance on disk, its services, and commands in a shell."""
+"""A Dagster deployment of real processes: an instance on disk, its services, and commands."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ PROJECT = "dagster_rudderstack_tests.processes.project"
 ROOT = Path(__file__).parents[2]
 LOCATION = "tests"
 ASSET_JOB = "__ASSET_JOB"
-"""Dagster's name of the job that has all assets."""
+"""Dagster's name for the job that has all assets."""
 
-PATIENCE_SECONDS = 120.0
-"""For what takes a second or ten: a machine with other things to do shall fail no test."""
+MAX_WAIT_SECONDS = 120.0
+"""Most waits take 1 to 10 s. The limit is higher, so that a busy machine fails no test."""
 
 _T = TypeVar("_T")
 
 
-def wait_for(find: Callable[[], _T | None], what: str, seconds: float = PATIENCE_SECONDS) -> _T:
-    """Return the first answer that is neither None nor False."""
+def wait_for(find: Callable[[], _T | None], what: str, seconds: float = MAX_WAIT_SECONDS) -> _T:
+    """Call a function until it returns something true, and return that."""
     give_up_at = time.monotonic() + seconds
     while not (found := find()):
         if time.monotonic() > give_up_at:
-            raise AssertionError(f"Waited {seconds:.0f} s in vain for {what}")
+            raise AssertionError(f"Timed out after {seconds:.0f} s while waiting for {what}")
         time.sleep(0.05)
     return found
 
@@ -56,7 +56,7 @@ INSTANCE_CONFIG: Mapping[str, Any] = {
 
 @dataclass
 class Home:
-    """A DAGSTER_HOME, and what its processes are told by environment variables."""
+    """A DAGSTER_HOME, and the processes that use it."""
 
     path: Path
     server: LocalRudderStack
@@ -69,7 +69,7 @@ class Home:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the processes of this instance are told."""
+        """The environment variables of the processes."""
         return {
             "DAGSTER_HOME": str(self.path),
             "RUDDERSTACK_ACCESS_TOKEN": self.server.access_token,
@@ -77,7 +77,7 @@ class Home:
         }
 
     def start(self, command: Sequence[str], log: str) -> subprocess.Popen[bytes]:
-        """Start a process in a group of its own; what it prints is kept in a file."""
+        """Start a process in a group of its own, with its output in a file."""
         with (self.path / f"{log}.log").open("ab") as output:
             return subprocess.Popen(
                 command,
@@ -90,7 +90,7 @@ class Home:
             )
 
     def printed(self, log: str) -> str:
-        """Return what a process has printed so far."""
+        """Return the output of a process so far."""
         return (self.path / f"{log}.log").read_text(errors="replace")
 
     # --- runs
@@ -100,33 +100,33 @@ class Home:
         return Run(self.instance, run_id)
 
     def newest_run(self, after: Sequence[Run] = ()) -> Run | None:
-        """Return the newest run, if it is none of these."""
+        """Return the newest run, or None if it is one of these."""
         records = self.instance.get_run_records(limit=1)
         if not records or records[0].dagster_run.run_id in {run.run_id for run in after}:
             return None
         return self.run(records[0].dagster_run.run_id)
 
     def retry_of(self, run: Run) -> Run:
-        """Wait for the run that retries another, and return it."""
+        """Wait for the retry of a run, and return it."""
         filters = dg.RunsFilter(tags={"dagster/parent_run_id": run.run_id})
         found = wait_for(lambda: self.instance.get_runs(filters), f"a retry of {run.run_id}")
         return self.run(found[0].run_id)
 
     def close(self) -> None:
-        """Let go of the databases."""
+        """Close the databases."""
         self.instance.dispose()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, as its page tells of it."""
+    """One run: its status and its log."""
 
     instance: dg.DagsterInstance
     run_id: str
 
     @property
     def status(self) -> str:
-        """The status now."""
+        """The current status."""
         run = self.instance.get_run_by_id(self.run_id)
         assert run is not None
         return run.status.value
@@ -136,78 +136,82 @@ class Run:
         """Whether the run has ended."""
         return self.status in ("SUCCESS", "FAILURE", "CANCELED")
 
-    def ended(self) -> str:
-        """Wait for the end and return the status."""
+    def wait_for_end(self) -> str:
+        """Wait for the end of the run and return its status."""
         wait_for(lambda: self.is_over, f"the end of run {self.run_id}, which is {self.status}")
         return self.status
 
-    def told(self, text: str) -> None:
-        """Wait until a line of the log has this text."""
-        wait_for(lambda: self.says(text) or self.is_over, f"{text!r} in {self.run_id}")
-        assert self.says(text), f"{text!r} is not in the log of\n{self.page}"
+    def wait_for_log(self, text: str) -> None:
+        """Wait until a line of the log contains this text. Fail if the run ends without it."""
+        wait_for(
+            lambda: self.has_logged(text) or self.is_over, f"{text!r} in the log of {self.run_id}"
+        )
+        assert self.has_logged(text), f"{text!r} is not in the log:\n{self.log}"
 
-    def started(self, connection_id: str) -> None:
-        """Wait until the log says that a sync of the connection was started."""
+    def wait_for_sync_start(self, connection_id: str) -> None:
+        """Wait until the log has the start of a sync of the connection."""
         wait_for(
             lambda: self.has_started(connection_id) or self.is_over,
             f"a sync of {connection_id} in {self.run_id}",
         )
-        assert self.has_started(connection_id), f"No sync was started in\n{self.page}"
+        assert self.has_started(connection_id), f"No sync was started:\n{self.log}"
 
     def has_started(self, connection_id: str) -> bool:
-        """Whether the log says that a sync of the connection was started."""
+        """Whether the log has the start of a sync of the connection."""
         end = f"of connection {connection_id}."
-        return any(line.startswith("Started sync") and line.endswith(end) for line in self.lines)
+        return any(
+            line.startswith("Started sync") and line.endswith(end) for line in self.log_lines
+        )
 
-    def exited(self) -> None:
-        """Wait until the process of a launched run has ended."""
-        wait_for(lambda: self.says("Process for run exited"), f"the exit of {self.run_id}")
+    def wait_for_exit(self) -> None:
+        """Wait until the process of a launched run has exited."""
+        wait_for(lambda: self.has_logged("Process for run exited"), f"the exit of {self.run_id}")
 
     def events(self, kind: dg.DagsterEventType | None = None) -> list[dg.EventLogEntry]:
-        """Return the events of the run, of one kind or all."""
+        """Return the events of one type, or all events."""
         return list(self.instance.all_logs(self.run_id, of_type=kind))
 
     @property
-    def lines(self) -> list[str]:
-        """The log of the run."""
+    def log_lines(self) -> list[str]:
+        """The messages in the log of the run."""
         return [entry.message for entry in self.events()]
 
-    def says(self, text: str) -> bool:
-        """Whether a line of the log has this text."""
-        return any(text in line for line in self.lines)
+    def has_logged(self, text: str) -> bool:
+        """Whether a line of the log contains this text."""
+        return any(text in line for line in self.log_lines)
 
     @property
-    def page(self) -> str:
-        """The run as a text, for the message of a failed assertion."""
-        return "\n".join([f"{self.run_id} {self.status}", *self.lines])
+    def log(self) -> str:
+        """Id, status and log of the run, for the message of a failed assertion."""
+        return "\n".join([f"{self.run_id} {self.status}", *self.log_lines])
 
     @property
     def failures(self) -> list[dg.DagsterEvent]:
-        """The steps that failed."""
+        """The failure events of the steps."""
         entries = self.events(dg.DagsterEventType.STEP_FAILURE)
         return [entry.get_dagster_event() for entry in entries]
 
     @property
     def reason(self) -> str:
-        """Why the first step failed, as its page tells."""
+        """The error message of the first step that failed."""
         data = self.failures[0].step_failure_data
         assert data.error is not None
         return data.error.message
 
     @property
-    def step_ended_at(self) -> float:
-        """Epoch seconds of the first failure of a step."""
+    def step_failed_at(self) -> float:
+        """When the first step failed, in epoch seconds."""
         return self.events(dg.DagsterEventType.STEP_FAILURE)[0].timestamp
 
     @property
     def step_starts(self) -> int:
-        """How often a step was started or started again."""
+        """How many times a step was started, retries included."""
         kinds = (dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED)
         return sum(len(self.events(kind)) for kind in kinds)
 
     @property
     def origins(self) -> dict[str, str]:
-        """How each materialized asset's sync came about."""
+        """The origin of the sync of each materialized asset."""
         return {
             materialization.asset_key.to_user_string(): str(
                 materialization.metadata["rudderstack/origin"].value
@@ -217,7 +221,7 @@ class Run:
 
     @property
     def materializations(self) -> list[dg.AssetMaterialization]:
-        """What the run has materialized."""
+        """The materializations of the run."""
         entries = self.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
         found = [entry.asset_materialization for entry in entries]
         return [materialization for materialization in found if materialization is not None]
@@ -227,7 +231,7 @@ class Run:
 
 
 def executor(name: str, **options: Any) -> dict[str, Any]:
-    """Return the run config that chooses an executor: `in_process` or `multiprocess`."""
+    """Return the run config that selects an executor: `in_process` or `multiprocess`."""
     return {"execution": {"config": {name: options}}}
 
 
@@ -235,19 +239,19 @@ def executor(name: str, **options: Any) -> dict[str, Any]:
 
 
 def dagster_command(program: str, *arguments: str) -> list[str]:
-    """Return the command line of one of Dagster's programs, of the Python that runs the tests."""
+    """Return the command line of a Dagster program in the environment of the tests."""
     return [str(Path(sys.executable).with_name(program)), *arguments]
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that `Home.start` started, and all that it has started."""
+    """End a process that `Home.start` started, and its child processes."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(20)
@@ -257,27 +261,27 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def signal_process(number: int, what: signal.Signals) -> None:
-    """Send a signal to one process; none to one that is gone."""
+    """Send a signal to a process, if it still runs."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(number, what)
 
 
 def process_of(server: LocalRudderStack, connection_id: str) -> int:
-    """Wait for a start of a connection and return the process that has sent it."""
+    """Wait for a start of a connection, and return the id of the process that sent it."""
     starts = wait_for(lambda: server.starts(connection_id), f"a start of {connection_id}")
     return int(starts[-1].headers[PROCESS_HEADER])
 
 
 @dataclass
 class Deployment:
-    """A code server, a webserver and, if wanted, a daemon, each a process of its own."""
+    """A code server, a webserver and an optional daemon, each in its own process."""
 
     home: Home
     url: str
     client: httpx.Client
 
     def query(self, document: str, **variables: Any) -> Any:
-        """Ask the webserver's GraphQL and return its data."""
+        """Send a GraphQL query to the webserver and return the data."""
         answer = self.client.post("/graphql", json={"query": document, "variables": variables})
         body = answer.json()
         assert "errors" not in body, json.dumps(body["errors"], indent=1)
@@ -295,11 +299,11 @@ class Deployment:
         params = _execution_params(job, assets, config or executor("in_process"), metadata)
         return self._launched(self.query(_LAUNCH, params=params)["launchRun"])
 
-    def run_again(self, run: Run, *assets: str, job: str = ASSET_JOB) -> Run:
-        """Re-execute a run that did not come from the webserver, and so does not know its code."""
+    def reexecute_job(self, run: Run, *assets: str, job: str = ASSET_JOB) -> Run:
+        """Re-execute a run that a command started. It has no code location, so the job is named."""
         metadata = {"rootRunId": run.run_id, "parentRunId": run.run_id}
         params = _execution_params(job, assets, executor("in_process"), metadata)
-        return self._launched(self.query(_RUN_AGAIN, params=params)["launchRunReexecution"])
+        return self._launched(self.query(_REEXECUTE_JOB, params=params)["launchRunReexecution"])
 
     def reexecute(self, run: Run, strategy: str = "FROM_FAILURE") -> Run:
         """Re-execute a run as the button on its page does."""
@@ -310,21 +314,21 @@ class Deployment:
         assert "run" in answer, json.dumps(answer, indent=1)
         return self.home.run(answer["run"]["runId"])
 
-    def terminate(self, run: Run, *, force: bool = False) -> None:
+    def cancel(self, run: Run, *, force: bool = False) -> None:
         """Cancel a run as the button on its page does."""
         policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
-        answer = self.query(TERMINATE, runId=run.run_id, policy=policy)["terminateRun"]
+        answer = self.query(_CANCEL, runId=run.run_id, policy=policy)["terminateRun"]
         assert answer["__typename"] == "TerminateRunSuccess", answer
 
-    def terminate_in_a_shell(self, run: Run) -> None:
+    def cancel_in_a_shell(self, run: Run) -> None:
         """Cancel a run from the command line."""
         variables = json.dumps({"runId": run.run_id, "policy": "SAFE_TERMINATE"})
         command = dagster_command(
             *("dagster-graphql", "--remote", self.url),
-            *("--text", TERMINATE, "--variables", variables),
+            *("--text", _CANCEL, "--variables", variables),
         )
         process = self.home.start(command, "dagster-graphql")
-        assert process.wait(PATIENCE_SECONDS) == 0
+        assert process.wait(MAX_WAIT_SECONDS) == 0
         assert "TerminateRunSuccess" in self.home.printed("dagster-graphql")
 
 
@@ -355,7 +359,7 @@ mutation ($params: ExecutionParams!) {
   }
 }
 """
-_RUN_AGAIN = """
+_REEXECUTE_JOB = """
 mutation ($params: ExecutionParams!) {
   launchRunReexecution(executionParams: $params) {
     __typename
@@ -374,7 +378,7 @@ mutation ($params: ReexecutionParams!) {
   }
 }
 """
-TERMINATE = """
+_CANCEL = """
 mutation ($runId: String!, $policy: TerminateRunPolicy) {
   terminateRun(runId: $runId, terminatePolicy: $policy) {
     __typename

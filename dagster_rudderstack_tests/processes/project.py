@@ -1,7 +1,7 @@
-"""The code location that the tests run in processes of their own.
+"""The code location of the tests.
 
-Each asset is named after its connection. A running sync is looked at once a minute, so that a wait
-which cannot be interrupted shows as a minute lost.
+Each asset has the name of its connection. By default a sync is polled once a minute, so that a wait
+that cannot be interrupted fails a test by its length.
 """
 
 import os
@@ -20,7 +20,7 @@ POLL_SECONDS = 60.0
 PROCESS_HEADER = "x-process"
 
 PARTITIONS = dg.StaticPartitionsDefinition(["monday", "tuesday"])
-TWICE = dg.RetryPolicy(max_retries=2)
+TWO_RETRIES = dg.RetryPolicy(max_retries=2)
 
 
 def _resource(
@@ -33,7 +33,7 @@ def _resource(
         poll_min_interval_seconds=poll_seconds,
         poll_max_interval_seconds=poll_seconds,
         stop_on_termination=stop_on_termination,
-        # Tells the server which process a request comes from, so that a test can kill it.
+        # Shows which process sent a request, so that a test can kill it.
         extra_headers={PROCESS_HEADER: str(os.getpid())},
     )
 
@@ -43,32 +43,32 @@ def _asset(connection_id: str, **options: Any) -> dg.AssetsDefinition:
 
 
 retrying_op = build_rudderstack_sync_op(
-    connection_id="crm", name="retrying_op", asset_key="reported", retry_policy=TWICE
+    connection_id="crm", name="retrying_op", asset_key="reported", retry_policy=TWO_RETRIES
 )
 
 
 @dg.job
 def sync_job() -> None:
-    """One sync, of the connection that the run config names."""
+    """One sync of the connection in the run config."""
     rudderstack_sync_op()
 
 
 @dg.job
 def retrying_job() -> None:
-    """One sync, with a RetryPolicy."""
+    """One sync with a RetryPolicy."""
     retrying_op()
 
 
 defs = dg.Definitions(
     assets=[
         _asset("crm"),
-        _asset("crm_retry", retry_policy=TWICE),
+        _asset("crm_retry", retry_policy=TWO_RETRIES),
         _asset("crm_never", resource_key="never"),
         _asset("crm_always", resource_key="always"),
         _asset("crm_quick", resource_key="quick"),
         _asset("crm_attach", on_running_sync="attach"),
         _asset("crm_parts", partitions_def=PARTITIONS, resource_key="quick"),
-        _asset("crm_quick_retry", retry_policy=TWICE, resource_key="quick"),
+        _asset("crm_quick_retry", retry_policy=TWO_RETRIES, resource_key="quick"),
         _asset("ads", resource_key="quick"),
         _asset("mail", resource_key="quick"),
     ],

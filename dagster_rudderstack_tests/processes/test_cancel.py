@@ -1,4 +1,4 @@
-"""A person cancels a run while its sync runs: it is stopped, and the run ends as canceled."""
+"""Canceling a run stops its sync, and the run ends as canceled."""
 
 import signal
 import time
@@ -27,17 +27,17 @@ OP_CONFIG = {"ops": {"rudderstack_sync_op": {"config": {"connection_id": "crm"}}
 
 
 def assert_canceled(run: Run) -> None:
-    """The run and its processes are over, and nothing was retried or materialized."""
-    assert run.ended() == "CANCELED", run.page
-    run.exited()
-    assert run.status == "CANCELED", run.page
-    assert run.step_starts == 1, run.page
+    """Wait for the end of the run and its processes. Nothing was retried or materialized."""
+    assert run.wait_for_end() == "CANCELED", run.log
+    run.wait_for_exit()
+    assert run.status == "CANCELED", run.log
+    assert run.step_starts == 1, run.log
     assert run.materializations == []
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is run, and how."""
+    """A run to launch: the executor, and an asset or a job."""
 
     executor: str
     asset: str | None = None
@@ -64,67 +64,67 @@ class Case:
     ids=lambda case: f"{case.executor}-{case.asset or case.job}",
 )
 def test_cancel(dagster: Deployment, server: LocalRudderStack, case: Case) -> None:
-    """Asset or op, with or without a RetryPolicy: one start, one stop, at once, and no retry."""
+    """The sync of an asset or an op is stopped once and at once, and nothing is retried."""
     connection = case.asset or "crm"
     server.add_connection(connection, script=HOUR)
     run = case.launch(dagster)
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
     asked_at = time.time()
-    dagster.terminate(run)
+    dagster.cancel(run)
     assert_canceled(run)
 
     assert len(server.starts()) == 1
     assert len(server.stops()) == 1
     [sync] = server.syncs()
     asked = f"Sync {sync.id} of connection {connection}: RudderStack was asked to stop it"
-    assert run.says(f"Interrupted. {asked}")
+    assert run.has_logged(f"Interrupted. {asked}")
     assert f"The run was canceled. {asked}" in run.reason
-    # A wait that could not be interrupted would take until the next look at the sync.
-    assert run.step_ended_at - asked_at < POLL_SECONDS / 3
+    # A wait that cannot be interrupted would last until the next poll.
+    assert run.step_failed_at - asked_at < POLL_SECONDS / 3
 
 
 def test_cancel__several_connections(dagster: Deployment, server: LocalRudderStack) -> None:
-    """Each sync of the run is stopped, each once."""
+    """Each sync of the run is stopped once."""
     names = ("crm", "ads", "mail")
     for name in names:
         server.add_connection(name, script=HOUR)
     run = dagster.launch(*names, config=executor("multiprocess", max_concurrent=3))
     for name in names:
-        run.started(name)
+        run.wait_for_sync_start(name)
 
-    dagster.terminate(run)
-    assert run.ended() == "CANCELED", run.page
+    dagster.cancel(run)
+    assert run.wait_for_end() == "CANCELED", run.log
 
     assert [len(server.starts(name)) for name in names] == [1, 1, 1]
     assert [len(server.stops(name)) for name in names] == [1, 1, 1]
 
 
 def test_cancel__in_a_shell(dagster: Deployment, server: LocalRudderStack) -> None:
-    """Dagster's command line cancels no run, but its GraphQL command does what the UI does."""
+    """Canceling a run with the `dagster-graphql` command stops its sync, as in the UI."""
     server.add_connection("crm", script=HOUR)
     run = dagster.launch("crm")
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
-    dagster.terminate_in_a_shell(run)
+    dagster.cancel_in_a_shell(run)
     assert_canceled(run)
 
     assert len(server.starts()) == len(server.stops()) == 1
 
 
 def test_cancel__never_stop(dagster: Deployment, server: LocalRudderStack) -> None:
-    """`stop_on_termination="never"` leaves the sync, and says so."""
+    """With `stop_on_termination="never"` the sync is left running, and the log says so."""
     server.add_connection("crm_never", script=HOUR)
     run = dagster.launch("crm_never")
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
-    dagster.terminate(run)
+    dagster.cancel(run)
     assert_canceled(run)
 
     [sync] = server.syncs()
     assert sync.running
     assert server.stops() == []
-    assert run.says(f"Sync {sync.id} of connection crm_never is left running")
+    assert run.has_logged(f"Sync {sync.id} of connection crm_never is left running")
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_cancel__never_stop(dagster: Deployment, server: LocalRudderStack) -> No
 def test_cancel__by_force(
     dagster: Deployment, server: LocalRudderStack, executor_name: str, asset: str
 ) -> None:
-    """A run that is marked as canceled at once still stops its sync when its process ends."""
+    """A run that is forced to CANCELED still stops its sync when its process ends."""
     server.add_connection(asset, script=HOUR)
     run = dagster.launch(asset, config=executor(executor_name))
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
-    dagster.terminate(run, force=True)
+    dagster.cancel(run, force=True)
     assert_canceled(run)
 
     assert len(server.starts()) == 1
@@ -146,107 +146,111 @@ def test_cancel__by_force(
 
 
 def test_cancel__attached(dagster: Deployment, server: LocalRudderStack) -> None:
-    """A sync that somebody else has started is not stopped by who only waits for it."""
+    """A run that waits for the sync of another client does not stop it."""
     server.add_connection("crm_attach", script=HOUR)
-    foreign = server.start_sync("crm_attach", "dashboard")
+    other = server.start_sync("crm_attach", "dashboard")
     run = dagster.launch("crm_attach")
-    run.told(f"Attached to sync {foreign} of connection crm_attach")
+    run.wait_for_log(f"Attached to sync {other} of connection crm_attach")
 
-    dagster.terminate(run)
+    dagster.cancel(run)
     assert_canceled(run)
 
     assert server.stops() == []
-    assert run.says(f"Sync {foreign} of connection crm_attach: it was left running, since another")
+    assert run.has_logged(
+        f"Sync {other} of connection crm_attach: it was left running, since another"
+    )
 
 
-def test_cancel__waiting_for_another(dagster: Deployment, server: LocalRudderStack) -> None:
-    """While we wait for somebody else's sync to end, there is nothing of ours to stop."""
+def test_cancel__while_another_sync_runs(dagster: Deployment, server: LocalRudderStack) -> None:
+    """A run that waits to start its sync has no sync to stop."""
     server.add_connection("crm_retry", script=HOUR)
-    foreign = server.start_sync("crm_retry", "schedule")
+    other = server.start_sync("crm_retry", "schedule")
     run = dagster.launch("crm_retry")
-    run.told(f"Sync {foreign} of connection crm_retry is already running")
+    run.wait_for_log(f"Sync {other} of connection crm_retry is already running")
 
-    dagster.terminate(run)
+    dagster.cancel(run)
     assert_canceled(run)
 
     assert server.starts() == server.stops() == []
-    assert run.says("There was no sync to stop")
+    assert run.has_logged("There was no sync to stop")
 
 
-def test_cancel__while_the_start_is_answered(dagster: Deployment, server: LocalRudderStack) -> None:
-    """A sync whose id we were never told is found and stopped."""
+def test_cancel__before_the_answer_to_the_start(
+    dagster: Deployment, server: LocalRudderStack
+) -> None:
+    """A sync whose id has not arrived yet is found and stopped."""
     server.add_connection("crm", script=HOUR)
     server.add_fault(Fault("slow", operation="start", seconds=50, effect=True))
     run = dagster.launch("crm")
     process_of(server, "crm")
 
-    dagster.terminate(run)
+    dagster.cancel(run)
     assert_canceled(run)
 
     [sync] = server.syncs()
     assert [stop.affected for stop in server.stops()] == [(sync.id,)]
-    assert run.says(f"Sync {sync.id} of connection crm: RudderStack was asked to stop it")
+    assert run.has_logged(f"Sync {sync.id} of connection crm: RudderStack was asked to stop it")
 
 
 def test_cancel__signals_during_the_stop(dagster: Deployment, server: LocalRudderStack) -> None:
-    """Further signals do not cut off the stop, nor make it two."""
+    """Further signals neither interrupt the stop nor repeat it."""
     server.add_connection("crm_retry", script=HOUR)
     server.add_fault(Fault("slow", operation="stop", seconds=3, effect=True))
     run = dagster.launch("crm_retry")
     worker = process_of(server, "crm_retry")
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
-    dagster.terminate(run)
+    dagster.cancel(run)
     wait_for(server.stops, "the stop")
     for what in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         signal_process(worker, what)
-        time.sleep(0.2)  # or the system makes one signal of two
-    dagster.terminate(run, force=True)
+        time.sleep(0.2)  # the system merges equal signals that are pending
+    dagster.cancel(run, force=True)
     assert_canceled(run)
 
     assert len(server.starts()) == 1
     assert len(server.stops()) == 1
-    assert run.says("RudderStack was asked to stop it")
+    assert run.has_logged("RudderStack was asked to stop it")
 
 
-def test_cancel__resumed_in_an_outage(dagster: Deployment, server: LocalRudderStack) -> None:
-    """A retry that has not yet seen the sync of the attempt before stops it all the same."""
+def test_cancel__retry_in_an_outage(dagster: Deployment, server: LocalRudderStack) -> None:
+    """A retry that could not read the sync of the earlier attempt yet stops it."""
     server.add_connection("crm", script=HOUR)
     first = dagster.launch("crm")
     worker = process_of(server, "crm")
-    first.told("Started sync")
+    first.wait_for_log("Started sync")
     signal_process(worker, signal.SIGKILL)
-    assert first.ended() == "FAILURE", first.page
+    assert first.wait_for_end() == "FAILURE", first.log
     server.add_fault(Fault("status", operation="get_sync", until_seconds=600))
     second = dagster.reexecute(first)
-    second.told("Trying again in")
+    second.wait_for_log("Trying again in")
 
     server.clear_faults()
-    dagster.terminate(second)
+    dagster.cancel(second)
     assert_canceled(second)
 
     [sync] = server.syncs()
     assert [stop.affected for stop in server.stops()] == [(sync.id,)]
 
 
-def test_cancel__and_run_again(
+def test_cancel__then_reexecute(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A sync that is being stopped is not taken up: a new one starts when it has ended."""
+    """A re-execution waits for the end of a sync that is being stopped, and starts a new one."""
     server.add_connection("crm_quick", script=HOUR, stop_delay_seconds=60)
     first = dagster.launch("crm_quick")
-    first.told("Started sync")
-    dagster.terminate(first)
+    first.wait_for_log("Started sync")
+    dagster.cancel(first)
     assert_canceled(first)
 
     second = dagster.reexecute(first)
-    second.told("is already running")
+    second.wait_for_log("is already running")
     clock.advance(60)
-    second.told("Started sync")
+    second.wait_for_log("Started sync")
     clock.advance(3600)
-    assert second.ended() == "SUCCESS", second.page
+    assert second.wait_for_end() == "SUCCESS", second.log
 
-    stopped, ours = server.syncs()
+    stopped, started = server.syncs()
     assert stopped.status == "failed"
-    assert ours.started_at >= (stopped.finished_at or 0.0)
+    assert started.started_at >= (stopped.finished_at or 0.0)
     assert second.origins == {"crm_quick": "started"}

@@ -1,4 +1,4 @@
-"""A command in a shell gets a signal while its sync runs."""
+"""A signal to a `dagster` command while its sync runs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.processes.harness import (
     ASSET_JOB,
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     PROJECT,
     Deployment,
     Home,
@@ -32,27 +32,27 @@ HOUR = SyncScript(duration_seconds=3600, rows_total=10)
 
 @dataclass
 class Command:
-    """A command that was started, and the run that it has made."""
+    """A command that was started, and its run."""
 
     process: "subprocess.Popen[bytes]"
     run: Run
 
     def interrupt(self, what: signal.Signals) -> float:
-        """Send a signal, wait for the end of the command and return how many seconds it took.
+        """Send a signal, wait for the end, and return the seconds until the step failed.
 
-        A Ctrl-C reaches all processes of the command, a SIGTERM only the first.
+        Ctrl-C reaches all processes of the command, SIGTERM only the first one.
         """
         sent_at = time.time()
         if what is signal.SIGINT:
             os.killpg(self.process.pid, what)
         else:
             self.process.send_signal(what)
-        assert self.process.wait(PATIENCE_SECONDS) != 0
-        return self.run.step_ended_at - sent_at
+        assert self.process.wait(MAX_WAIT_SECONDS) != 0
+        return self.run.step_failed_at - sent_at
 
 
-def start(home: Home, kind: str, asset: str, config: dict[str, Any]) -> Command:
-    """Start a command, and wait until its sync runs."""
+def start_command(home: Home, kind: str, asset: str, config: dict[str, Any]) -> Command:
+    """Start a command and wait for the start of its sync."""
     before = home.newest_run()
     name = f"{kind}-{asset}"
     if kind == "job":
@@ -66,7 +66,7 @@ def start(home: Home, kind: str, asset: str, config: dict[str, Any]) -> Command:
     process = home.start(command, name)
     try:
         run = wait_for(lambda: home.newest_run([before] if before else []), f"the run of {name}")
-        run.told("Started sync")
+        run.wait_for_log("Started sync")
     except AssertionError as error:
         end_group(process)
         raise AssertionError(f"{error}\n{home.printed(name)}") from None
@@ -75,7 +75,7 @@ def start(home: Home, kind: str, asset: str, config: dict[str, Any]) -> Command:
 
 @pytest.mark.parametrize(
     ("kind", "what", "executor_name"),
-    [  # each two of these meet once
+    [  # each pair of values occurs once
         ("job", signal.SIGTERM, "in_process"),
         ("job", signal.SIGINT, "multiprocess"),
         ("asset", signal.SIGINT, "in_process"),
@@ -91,38 +91,42 @@ def test_interrupt(
     what: signal.Signals,
     executor_name: str,
 ) -> None:
-    """The run fails at once and leaves its sync, which a re-execution then reports."""
+    """The run fails at once, its sync keeps running, and a re-execution reports it."""
     server.add_connection("crm", script=HOUR)
-    command = start(home, kind, "crm", executor(executor_name))
+    command = start_command(home, kind, "crm", executor(executor_name))
 
     took = command.interrupt(what)
-    assert command.run.ended() == "FAILURE", command.run.page
+    assert command.run.wait_for_end() == "FAILURE", command.run.log
 
     assert took < POLL_SECONDS / 3
     [sync] = server.syncs("crm")
     assert sync.running
     assert server.stops() == []
-    assert command.run.says(f"Sync {sync.id} of connection crm is left running")
+    assert command.run.has_logged(f"Sync {sync.id} of connection crm is left running")
     assert command.run.step_starts == 1
     assert command.run.materializations == []
 
     clock.advance(3600)
-    again = dagster.run_again(command.run, "crm", job="crm_job" if kind == "job" else ASSET_JOB)
-    assert again.ended() == "SUCCESS", again.page
+    reexecution = dagster.reexecute_job(
+        command.run, "crm", job="crm_job" if kind == "job" else ASSET_JOB
+    )
+    assert reexecution.wait_for_end() == "SUCCESS", reexecution.log
 
     assert len(server.starts("crm")) == 1
-    assert again.origins == {"crm": "resumed"}
+    assert reexecution.origins == {"crm": "resumed"}
 
 
 def test_interrupt__always_stop(home: Home, server: LocalRudderStack) -> None:
-    """With `stop_on_termination="always"` the sync is stopped."""
+    """With `stop_on_termination="always"` a signal stops the sync."""
     server.add_connection("crm_always", script=HOUR)
-    command = start(home, "asset", "crm_always", executor("in_process"))
+    command = start_command(home, "asset", "crm_always", executor("in_process"))
 
     command.interrupt(signal.SIGTERM)
-    assert command.run.ended() == "FAILURE", command.run.page
+    assert command.run.wait_for_end() == "FAILURE", command.run.log
 
     [sync] = server.syncs("crm_always")
     assert not sync.running
     assert len(server.starts("crm_always")) == len(server.stops("crm_always")) == 1
-    assert command.run.says(f"Sync {sync.id} of connection crm_always: RudderStack was asked to")
+    assert command.run.has_logged(
+        f"Sync {sync.id} of connection crm_always: RudderStack was asked to"
+    )

@@ -1,11 +1,9 @@
-"""The worker of a step with many syncs is killed: the re-execution takes up all of them."""
+"""A re-execution resumes all syncs of a step whose process was killed."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +12,7 @@ import pytest
 from dagster_rudderstack import MetadataKey
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.processes.group_project import NAMES, activation
+from dagster_rudderstack_tests.processes.harness import wait_for
 from dagster_rudderstack_tests.step.world import count, record_kinds
 
 pytestmark = pytest.mark.processes
@@ -21,9 +20,9 @@ pytestmark = pytest.mark.processes
 PROJECT = "dagster_rudderstack_tests.processes.group_project"
 
 
-def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No sync is started twice; those that ended meanwhile are reported, those that run are waited
-    for, and the one that was reported before is reported again for what is downstream."""
+def test_group_killed__reexecution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sync is started twice, and the re-execution reports all of them, also the one that the
+    killed run reported."""
     clock = ManualClock()
     with LocalRudderStack(clock=clock) as server:
         for name in NAMES:
@@ -35,12 +34,12 @@ def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with dg.DagsterInstance.get() as instance:
             _kill_a_run_after_the_first_materialization(server, clock, instance)
             (run,) = instance.get_runs()
-            # What the daemon's monitoring does when a worker has vanished.
+            # The run monitoring of the daemon does this after the loss of a worker.
             instance.report_run_failed(run)
             clock.advance(90)
-            again = dg.ReexecutionOptions(parent_run_id=run.run_id)
+            options = dg.ReexecutionOptions(parent_run_id=run.run_id)
             with dg.execute_job(
-                dg.reconstructable(activation), instance=instance, reexecution_options=again
+                dg.reconstructable(activation), instance=instance, reexecution_options=options
             ) as result:
                 pass
         starts = sorted(request.connection_id or "" for request in server.starts())
@@ -61,16 +60,9 @@ def _kill_a_run_after_the_first_materialization(
 ) -> None:
     with subprocess.Popen([sys.executable, "-m", PROJECT], start_new_session=True) as process:
         try:
-            _wait(lambda: len(server.starts()) == len(NAMES))
+            wait_for(lambda: len(server.starts()) == len(NAMES), "all starts")
             clock.advance(10)
-            _wait(lambda: count(instance, "c0") == 1)
-            _wait(lambda: record_kinds(instance).count("waiting") == len(NAMES))
+            wait_for(lambda: count(instance, "c0") == 1, "the first materialization")
+            wait_for(lambda: record_kinds(instance).count("waiting") == len(NAMES), "all records")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait(condition: Callable[[], bool], seconds: float = 120) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A run is canceled, but the interrupt never arrives."""
+"""A canceled run whose step gets no interrupt."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,8 +12,8 @@ from dagster_rudderstack_tests.processes.harness import Run, wait_for
 pytestmark = pytest.mark.processes
 
 
-def test_canceled_without_an_interrupt(server: LocalRudderStack) -> None:
-    """A waiting step looks at its run now and then, so it ends and stops its sync all the same."""
+def test_cancel__without_an_interrupt(server: LocalRudderStack) -> None:
+    """A step that waits notices that its run was canceled, stops its sync and ends."""
     server.add_connection("crm", script=SyncScript(never_ends=True))
     asset = build_rudderstack_sync_asset(
         connection_id="crm", spec="crm", retry_policy=dg.RetryPolicy(max_retries=1)
@@ -26,7 +26,7 @@ def test_canceled_without_an_interrupt(server: LocalRudderStack) -> None:
         sync_timeout_seconds=60,
     )
 
-    # No signal reaches a step outside the main thread.
+    # A step outside the main thread gets no signal.
     with dg.instance_for_test() as instance, ThreadPoolExecutor() as pool:
         result = pool.submit(
             dg.materialize,
@@ -39,10 +39,10 @@ def test_canceled_without_an_interrupt(server: LocalRudderStack) -> None:
         [run] = instance.get_runs()
         instance.report_run_canceling(run)
         result.result(150)
-        ended = Run(instance, run.run_id)
+        canceled = Run(instance, run.run_id)
 
-        assert ended.status == "CANCELED"
-        assert ended.step_starts == 1
-        assert "The run was canceled." in ended.reason
-        assert "RudderStack was asked to stop it" in ended.reason
+        assert canceled.status == "CANCELED"
+        assert canceled.step_starts == 1
+        assert "The run was canceled." in canceled.reason
+        assert "RudderStack was asked to stop it" in canceled.reason
     assert len(server.starts("crm")) == len(server.stops("crm")) == 1

@@ -1,4 +1,4 @@
-"""The sensor as the real daemon evaluates it: its events are stored, its runs are launched."""
+"""The polling sensor in the real daemon, which stores its events and launches its runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    """An instance with its daemon, and a server whose syncs take a second."""
+    """An instance with a daemon, and a server whose syncs take 1 second."""
     with LocalRudderStack() as server:
         for name in ("elsewhere", "later"):
             server.add_connection(name, script=SyncScript(duration_seconds=1, rows_total=5))
@@ -31,28 +31,28 @@ def home(tmp_path: Path) -> Iterator[Home]:
             made.close()
 
 
-def launch(home: Home) -> None:
-    """Materialize the deferred asset, as a person would."""
+def materialize(home: Home) -> None:
+    """Materialize the deferred asset with the `dagster` command."""
     command = dagster_command("dagster", "asset", "materialize", "-m", PROJECT)
     process = home.start([*command, "--select", "deferred"], "materialize")
     assert process.wait(120) == 0, home.printed("materialize")
 
 
-def test_the_daemon(home: Home) -> None:
-    """A sync from elsewhere and a deferred one are materialized; one that failed fails a run."""
+def test_sensor__in_the_daemon(home: Home) -> None:
+    """Syncs of others and deferred syncs are materialized. A failed deferred sync fails a run."""
     server, instance = home.server, home.instance
     wait_for(lambda: {"elsewhere", "later"} <= {r.connection_id for r in server.requests}, "a tick")
 
     elsewhere = server.start_sync("elsewhere", origin="schedule")
-    launch(home)
+    materialize(home)
     wait_for(lambda: sync_ids(instance, "watched"), "the sync from elsewhere")
     wait_for(lambda: sync_ids(instance, "deferred"), "the deferred sync")
     deferred = server.syncs("later")[0].id
     server.script_next("later", SyncScript(status="failed", error="no such table"))
-    launch(home)
+    materialize(home)
     failed = wait_for(
         lambda: instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])),
-        "the run that tells of the failure",
+        "the run that reports the failure",
     )
 
     assert sync_ids(instance, "watched") == [elsewhere]

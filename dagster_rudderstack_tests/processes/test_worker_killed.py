@@ -1,4 +1,4 @@
-"""A process dies while its sync runs: the next attempt takes it up, and starts no second one."""
+"""After the process of a sync dies, the next attempt resumes the sync and starts no other one."""
 
 import signal
 
@@ -19,17 +19,17 @@ ONE_RETRY = {"dagster/max_retries": "1"}
 
 
 def test_worker_killed(dagster: Deployment, server: LocalRudderStack, clock: ManualClock) -> None:
-    """The daemon's retry waits on for the sync that runs, and reports it."""
+    """The daemon's retry of the run resumes the sync and reports it."""
     server.add_connection("crm_quick", script=HOUR)
     run = dagster.launch("crm_quick", tags=ONE_RETRY)
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
     signal_process(process_of(server, "crm_quick"), signal.SIGKILL)
-    assert run.ended() == "FAILURE", run.page
+    assert run.wait_for_end() == "FAILURE", run.log
     retry = dagster.home.retry_of(run)
-    retry.told("Resumed sync")
+    retry.wait_for_log("Resumed sync")
     clock.advance(3600)
-    assert retry.ended() == "SUCCESS", retry.page
+    assert retry.wait_for_end() == "SUCCESS", retry.log
 
     [sync] = server.syncs()
     assert retry.origins == {"crm_quick": "resumed"}
@@ -42,7 +42,7 @@ def test_worker_killed(dagster: Deployment, server: LocalRudderStack, clock: Man
 def test_worker_killed__during_the_start(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """An op that died before it knew the id of its sync finds it again."""
+    """The retry of an op that died before it had the id of its sync adopts the sync."""
     server.add_connection("ads", script=HOUR)
     server.add_fault(Fault("slow", operation="start", seconds=50, effect=True))
     config = {
@@ -54,31 +54,31 @@ def test_worker_killed__during_the_start(
     run = dagster.launch(job="sync_job", config=config, tags=ONE_RETRY)
 
     signal_process(process_of(server, "ads"), signal.SIGKILL)
-    assert run.ended() == "FAILURE", run.page
+    assert run.wait_for_end() == "FAILURE", run.log
     clock.advance(3600)
     retry = dagster.home.retry_of(run)
-    assert retry.ended() == "SUCCESS", retry.page
+    assert retry.wait_for_end() == "SUCCESS", retry.log
 
     assert len(server.starts()) == 1
     assert retry.origins == {"reported": "adopted"}
-    assert retry.says("An earlier attempt was about to start a sync of connection ads")
+    assert retry.has_logged("An earlier attempt was about to start a sync of connection ads")
 
 
 def test_worker_terminated(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """A worker that is evicted leaves its sync to the daemon's retry."""
+    """The sync of an evicted worker keeps running, and the daemon's retry resumes it."""
     server.add_connection("crm", script=HOUR)
     run = dagster.launch("crm", tags=ONE_RETRY)
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
     signal_process(process_of(server, "crm"), signal.SIGTERM)
-    assert run.ended() == "FAILURE", run.page
+    assert run.wait_for_end() == "FAILURE", run.log
     clock.advance(3600)
     retry = dagster.home.retry_of(run)
-    assert retry.ended() == "SUCCESS", retry.page
+    assert retry.wait_for_end() == "SUCCESS", retry.log
 
-    assert run.says("of connection crm is left running: a retry of this run resumes it")
+    assert run.has_logged("of connection crm is left running: a retry of this run resumes it")
     assert len(server.starts()) == 1
     assert server.stops() == []
     assert retry.origins == {"crm": "resumed"}
@@ -87,15 +87,15 @@ def test_worker_terminated(
 def test_worker_terminated__with_a_retry_policy(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """Dagster makes a step retry of the eviction; it waits on for the same sync."""
+    """An evicted step with a RetryPolicy is retried by Dagster and resumes the same sync."""
     server.add_connection("crm_retry", script=HOUR)
     run = dagster.launch("crm_retry")
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
     signal_process(process_of(server, "crm_retry"), signal.SIGTERM)
-    run.told("is left running")
+    run.wait_for_log("is left running")
     clock.advance(3600)
-    assert run.ended() == "SUCCESS", run.page
+    assert run.wait_for_end() == "SUCCESS", run.log
 
     assert run.step_starts == 2
     assert len(server.starts()) == 1
@@ -106,31 +106,31 @@ def test_worker_terminated__with_a_retry_policy(
 def test_step_killed__with_a_retry_policy(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """The retry of a step whose process was killed takes the sync up, in the same run."""
+    """The retry of a killed step in the same run resumes the sync."""
     server.add_connection("crm_retry", script=HOUR)
     run = dagster.launch("crm_retry", config=executor("multiprocess"))
-    run.told("Started sync")
+    run.wait_for_log("Started sync")
 
     clock.advance(3600)
     signal_process(process_of(server, "crm_retry"), signal.SIGKILL)
-    assert run.ended() == "SUCCESS", run.page
+    assert run.wait_for_end() == "SUCCESS", run.log
 
     assert run.step_starts == 2
     assert len(server.starts()) == 1
     assert run.origins == {"crm_retry": "resumed"}
-    assert run.says("Resumed sync")
+    assert run.has_logged("Resumed sync")
 
 
-def test_step_retry(dagster: Deployment, server: LocalRudderStack) -> None:
-    """A sync that failed is started anew by the step retry: nobody is waiting for the old one."""
+def test_step_retry__failed_sync(dagster: Deployment, server: LocalRudderStack) -> None:
+    """The step retry of a failed sync starts a new sync."""
     server.add_connection("crm_quick_retry", script=SyncScript(rows_total=10))
     failing = SyncScript(status="failed", error="relation does not exist")
     server.script_next("crm_quick_retry", failing)
     run = dagster.launch("crm_quick_retry")
-    assert run.ended() == "SUCCESS", run.page
+    assert run.wait_for_end() == "SUCCESS", run.log
 
-    failed, ours = server.syncs()
-    assert (failed.status, ours.status) == ("failed", "succeeded")
+    failed, retried = server.syncs()
+    assert (failed.status, retried.status) == ("failed", "succeeded")
     assert len(server.starts()) == 2
     assert run.origins == {"crm_quick_retry": "started"}
 
@@ -138,19 +138,19 @@ def test_step_retry(dagster: Deployment, server: LocalRudderStack) -> None:
 def test_step_killed__several_connections(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """The daemon's retry of a run takes up the one sync that was lost, and leaves the others."""
+    """The daemon's retry of a run resumes the lost sync and does not repeat the others."""
     names = ("ads", "mail")
     for name in names:
         server.add_connection(name, script=HOUR)
     run = dagster.launch(*names, config=executor("multiprocess"), tags=ONE_RETRY)
     for name in names:
-        run.started(name)
+        run.wait_for_sync_start(name)
 
     signal_process(process_of(server, "ads"), signal.SIGKILL)
     clock.advance(3600)
-    assert run.ended() == "FAILURE", run.page
+    assert run.wait_for_end() == "FAILURE", run.log
     retry = dagster.home.retry_of(run)
-    assert retry.ended() == "SUCCESS", retry.page
+    assert retry.wait_for_end() == "SUCCESS", retry.log
 
     assert [len(server.starts(name)) for name in names] == [1, 1]
     assert run.origins == {"mail": "started"}
@@ -160,25 +160,25 @@ def test_step_killed__several_connections(
 def test_worker_killed__partitions(
     dagster: Deployment, server: LocalRudderStack, clock: ManualClock
 ) -> None:
-    """Two partitions of one connection: each reports its own sync, also when one is retried."""
+    """Each of two partitions of a connection reports its own sync, also after a retry."""
     server.add_connection("crm_parts", script=HOUR)
     monday = dagster.launch("crm_parts", tags={**ONE_RETRY, "dagster/partition": "monday"})
-    monday.told("Started sync")
+    monday.wait_for_log("Started sync")
     signal_process(process_of(server, "crm_parts"), signal.SIGKILL)
     tuesday = dagster.launch("crm_parts", tags={"dagster/partition": "tuesday"})
-    tuesday.told("is already running")
-    again = dagster.home.retry_of(monday)
-    again.told("Resumed sync")
+    tuesday.wait_for_log("is already running")
+    retry = dagster.home.retry_of(monday)
+    retry.wait_for_log("Resumed sync")
 
     clock.advance(3600)
-    assert again.ended() == "SUCCESS", again.page
-    tuesday.told("Started sync")
+    assert retry.wait_for_end() == "SUCCESS", retry.log
+    tuesday.wait_for_log("Started sync")
     clock.advance(3600)
-    assert tuesday.ended() == "SUCCESS", tuesday.page
+    assert tuesday.wait_for_end() == "SUCCESS", tuesday.log
 
     first, second = server.syncs()
     reported = {
         each.partition: each.metadata["rudderstack/sync_id"].value
-        for each in (*again.materializations, *tuesday.materializations)
+        for each in (*retry.materializations, *tuesday.materializations)
     }
     assert reported == {"monday": first.id, "tuesday": second.id}

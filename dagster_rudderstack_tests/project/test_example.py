@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_own_tests() -> None:
-    """They pass with the example's own pytest settings, and without the plugins of this project."""
+    """The tests of the example pass with its own pytest settings and no other plugins."""
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         check=True,

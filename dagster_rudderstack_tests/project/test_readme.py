@@ -117,7 +117,8 @@ def test_own_asset(server: LocalRudderStack) -> None:
 def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture[str]) -> None:
     """The resource works outside Dagster, and the report has the rows."""
     _, code = readme.blocks_of(readme.section("In your own assets, ops and notebooks"), "python")
-    code = code.replace("(access_token=", f"(api_url={server.url!r}, access_token=")
+    local = f"(api_url={server.url!r}, poll_min_interval_seconds=0.05, access_token="
+    code = code.replace("(access_token=", local)
 
     executed(code)
 
@@ -130,7 +131,7 @@ def test_own_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(test_syncs=readme.block("Test your own project", "python"))
 
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("language", ["python", "yaml", "sh"])

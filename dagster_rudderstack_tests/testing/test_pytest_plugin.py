@@ -1,8 +1,8 @@
 """The fixture `local_rudderstack`, as a user's project enables it."""
 
-import subprocess
-import sys
-from pathlib import Path
+import pytest
+
+pytest_plugins = ["pytester"]
 
 CONFTEST = 'pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]'
 TESTS = """
@@ -21,21 +21,14 @@ def test_it_has_a_bug(local_rudderstack):
 """
 
 
-def test_plugin(tmp_path: Path) -> None:
+def test_plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has its own server, and fails if the server has a bug."""
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "test_users.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    environment = {
-        "PATH": "",
-        "PYTHONPATH": ":".join(sys.path),
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "no_proxy": "*",
-    }
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("no_proxy", "*")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(test_users=TESTS)
 
-    result = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
 
-    assert "3 passed, 1 error" in result.stdout
-    assert "ValueError: a bug" in result.stdout
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines("*ValueError: a bug*")

@@ -1,6 +1,6 @@
-"""What is on disk, in GraphQL's answers and on the page after runs against a hostile server.
+"""What Dagster stores and shows after runs against a hostile server.
 
-Every logger is at its lowest level and goes into the event log; the server repeats our token.
+The server repeats the access token and sends markup. All loggers write to the event log, at DEBUG.
 """
 
 import json
@@ -31,7 +31,7 @@ from dagster_rudderstack_tests.processes.harness import (
 pytestmark = pytest.mark.processes
 
 TOKEN = "rst-0123456789abcdefghij"
-MARK = "hostile-words"
+MARK = "hostile-text"
 LOG_EVERYTHING = {
     "python_logs": {
         "python_log_level": "DEBUG",
@@ -45,29 +45,29 @@ OP_CONFIG = {
 
 
 @dataclass
-class Aftermath:
-    """A deployment after its runs.
+class FinishedRuns:
+    """A deployment whose runs have ended.
 
     Attributes:
-        failed: a run whose sync failed.
-        troubled: a run that came through an outage.
-        refused: a run of an op that was forbidden.
-        elsewhere: the server that markup would load things from.
+        failed: A run whose sync failed.
+        recovered: A run that succeeded after an outage.
+        forbidden: A run of an op that got 403.
+        other_server: The server that the markup refers to.
     """
 
     dagster: Deployment
     failed: Run
-    troubled: Run
-    refused: Run
-    elsewhere: Recorder
+    recovered: Run
+    forbidden: Run
+    other_server: Recorder
 
     @property
     def runs(self) -> list[Run]:
-        """All of them."""
-        return [self.failed, self.troubled, self.refused]
+        """All runs."""
+        return [self.failed, self.recovered, self.forbidden]
 
 
-def nasty_words(url: str) -> str:
+def hostile_text(url: str) -> str:
     """Return text with control characters, a forged line and markup that would load a page."""
     return (
         f"{MARK} \x1b[31mred\x1b[0m \x07\r\n2026-01-01 forged line\n \u202e "
@@ -77,63 +77,63 @@ def nasty_words(url: str) -> str:
     )
 
 
-def prepare(server: LocalRudderStack, words: str) -> None:
-    """Add a connection for each run, and its trouble."""
-    brief = SyncScript(duration_seconds=0.5, rows_total=3, running_status=words)
-    server.add_connection("crm_quick", script=SyncScript(status="failed", error=words))
+def prepare(server: LocalRudderStack, text: str) -> None:
+    """Add a connection for each run, and its faults."""
+    brief = SyncScript(duration_seconds=0.5, rows_total=3, running_status=text)
+    server.add_connection("crm_quick", script=SyncScript(status="failed", error=text))
     server.add_connection("ads", script=brief)
     server.add_connection("ops")
-    outage = Fault("status", status=502, body=words, times=2, connection_id="ads")
-    refusal = json.dumps({"error": words})
+    outage = Fault("status", status=502, body=text, times=2, connection_id="ads")
+    refusal = json.dumps({"error": text})
     server.add_fault(outage)
     server.add_fault(Fault("status", status=403, body=refusal, times=None, connection_id="ops"))
 
 
 @pytest.fixture(scope="module")
-def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
-    """Runs that failed and a run that had trouble, in an instance of their own."""
-    with LocalRudderStack(TOKEN) as server, recorder() as elsewhere:
-        prepare(server, nasty_words(elsewhere.url))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRuns]:
+    """Two failed runs and a run that recovered, in an instance of their own."""
+    with LocalRudderStack(TOKEN) as server, recorder() as other_server:
+        prepare(server, hostile_text(other_server.url))
         path = tmp_path_factory.mktemp("hostile_home")
         home = Home(path, server, {**INSTANCE_CONFIG, **LOG_EVERYTHING})
         with deployment(home, daemon=False) as dagster:
-            failed, troubled = dagster.launch("crm_quick"), dagster.launch("ads")
-            refused = dagster.launch(job="sync_job", config=OP_CONFIG)
-            after = Aftermath(dagster, failed, troubled, refused, elsewhere)
-            for run in after.runs:
-                run.ended()
-                run.exited()
-            yield after
+            failed, recovered = dagster.launch("crm_quick"), dagster.launch("ads")
+            forbidden = dagster.launch(job="sync_job", config=OP_CONFIG)
+            finished = FinishedRuns(dagster, failed, recovered, forbidden, other_server)
+            for run in finished.runs:
+                run.wait_for_end()
+                run.wait_for_exit()
+            yield finished
         home.close()
         assert server.errors == []
 
 
-def test_runs(aftermath: Aftermath) -> None:
-    """The server's words were met in all three runs, and every request is in their logs."""
-    assert [run.status for run in aftermath.runs] == ["FAILURE", "SUCCESS", "FAILURE"]
-    assert all(MARK in run.page for run in aftermath.runs[1:])
-    assert MARK in aftermath.failed.reason
-    assert all(run.says("send_request_headers.started") for run in aftermath.runs)
+def test_runs(finished: FinishedRuns) -> None:
+    """All runs have the text of the server, and their requests in their logs."""
+    assert [run.status for run in finished.runs] == ["FAILURE", "SUCCESS", "FAILURE"]
+    assert all(MARK in run.log for run in finished.runs[1:])
+    assert MARK in finished.failed.reason
+    assert all(run.has_logged("send_request_headers.started") for run in finished.runs)
 
 
-def test_log_lines(aftermath: Aftermath) -> None:
-    """Each message is one printable line, so no line is forged and no screen is painted."""
-    told = [line for run in aftermath.runs for line in run.lines if MARK in line]
+def test_log_lines(finished: FinishedRuns) -> None:
+    """Each message is one printable line, without forged lines and control characters."""
+    lines = [line for run in finished.runs for line in run.log_lines if MARK in line]
 
-    assert told
-    assert [line for line in told if not line.isprintable()] == []
+    assert lines
+    assert [line for line in lines if not line.isprintable()] == []
 
 
-def everything_in(database: Path) -> Iterator[bytes]:
-    """Yield the values of a database, those that Dagster has compressed unpacked."""
+def values_of(database: Path) -> Iterator[bytes]:
+    """Yield all values of a database, decompressed."""
     with closing(sqlite3.connect(database)) as connection:
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (name,) in names:
             for row in connection.execute(f'SELECT * FROM "{name}"'):
-                yield from (_unpacked(value) for value in row)
+                yield from (_decompressed(value) for value in row)
 
 
-def _unpacked(value: object) -> bytes:
+def _decompressed(value: object) -> bytes:
     if not isinstance(value, bytes):
         return str(value).encode()
     try:
@@ -142,11 +142,11 @@ def _unpacked(value: object) -> bytes:
         return value
 
 
-def test_files(aftermath: Aftermath) -> None:
-    """No file has the token: databases, snapshots, compute logs, what the processes print."""
-    files = [path for path in aftermath.dagster.home.path.rglob("*") if path.is_file()]
+def test_files(finished: FinishedRuns) -> None:
+    """No file has the token: no database, snapshot, compute log or output of a process."""
+    files = [path for path in finished.dagster.home.path.rglob("*") if path.is_file()]
     databases = [path for path in files if path.suffix == ".db"]
-    values = [value for path in databases for value in everything_in(path)]
+    values = [value for path in databases for value in values_of(path)]
 
     contents = [path.read_bytes() for path in files]
     for control in (MARK, "send_request_headers", "STEP_FAILURE"):
@@ -178,7 +178,7 @@ query ($snapshotId: String!) { pipelineSnapshotOrError(snapshotId: $snapshotId) 
       ... on CompositeConfigType { fields { name defaultValueAsJson } } } } } } } } }
 """
 EVENTS = """
-fragment Why on PythonError {
+fragment Error on PythonError {
   message stack className
   causes { message stack className }
   errorChain { error { message stack className } }
@@ -189,7 +189,7 @@ query ($runId: ID!) { runOrError(runId: $runId) { ... on Run {
     ... on MessageEvent { message level eventType }
     ... on DisplayableEvent { description metadataEntries { label description
       ... on TextMetadataEntry { text } ... on JsonMetadataEntry { jsonString } } }
-    ... on ExecutionStepFailureEvent { error { ...Why } errorSource
+    ... on ExecutionStepFailureEvent { error { ...Error } errorSource
       failureMetadata { description metadataEntries { label ... on TextMetadataEntry { text } } } }
     ... on LogsCapturedEvent { fileKey } } } } } }
 """
@@ -199,45 +199,45 @@ query ($runId: ID!, $fileKey: String!) { runOrError(runId: $runId) {
 """
 
 
-def ask(aftermath: Aftermath, document: str, **variables: object) -> str:
-    """Return an answer as a text."""
-    return json.dumps(aftermath.dagster.query(document, **variables))
+def ask(finished: FinishedRuns, document: str, **variables: object) -> str:
+    """Return the answer to a GraphQL query as text."""
+    return json.dumps(finished.dagster.query(document, **variables))
 
 
-def test_graphql__resources(aftermath: Aftermath) -> None:
-    """The pages of the resources show the variable's name."""
-    answer = ask(aftermath, RESOURCES, selector=REPOSITORY)
+def test_graphql__resources(finished: FinishedRuns) -> None:
+    """The resource pages show the name of the environment variable, not its value."""
+    answer = ask(finished, RESOURCES, selector=REPOSITORY)
 
     assert '"value": "RUDDERSTACK_ACCESS_TOKEN", "type": "ENV_VAR"' in answer
     assert TOKEN not in answer
 
 
 @pytest.mark.parametrize("job", [ASSET_JOB, "sync_job"])
-def test_graphql__launchpad(aftermath: Aftermath, job: str) -> None:
-    """What the launchpad offers holds no value of a resource's variable."""
-    answer = ask(aftermath, LAUNCHPAD, selector={**REPOSITORY, "pipelineName": job})
+def test_graphql__launchpad(finished: FinishedRuns, job: str) -> None:
+    """The launchpad does not have the token."""
+    answer = ask(finished, LAUNCHPAD, selector={**REPOSITORY, "pipelineName": job})
 
     assert "access_token" in answer
     assert TOKEN not in answer
 
 
-@pytest.mark.parametrize("name", ["failed", "troubled", "refused"])
-def test_graphql__run(aftermath: Aftermath, name: str) -> None:
-    """Nor does a run: its config, snapshot, events, failures and their causes, and output."""
-    run_id = getattr(aftermath, name).run_id
-    answer = aftermath.dagster.query(EVENTS, runId=run_id)
+@pytest.mark.parametrize("name", ["failed", "recovered", "forbidden"])
+def test_graphql__run(finished: FinishedRuns, name: str) -> None:
+    """Config, snapshot, events, failures and output of a run do not have the token."""
+    run_id = getattr(finished, name).run_id
+    answer = finished.dagster.query(EVENTS, runId=run_id)
     run = answer["runOrError"]
-    snapshot = ask(aftermath, SNAPSHOT, snapshotId=run["pipelineSnapshotId"])
+    snapshot = ask(finished, SNAPSHOT, snapshotId=run["pipelineSnapshotId"])
     (file_key,) = [
         event["fileKey"] for event in run["eventConnection"]["events"] if "fileKey" in event
     ]
-    captured = ask(aftermath, CAPTURED, runId=run_id, fileKey=file_key)
+    captured = ask(finished, CAPTURED, runId=run_id, fileKey=file_key)
 
-    told = json.dumps(answer)
-    assert MARK in told
+    shown = json.dumps(answer)
+    assert MARK in shown
     assert MARK in captured
     assert "access_token" in snapshot
-    assert TOKEN not in f"{told} {snapshot} {captured}"
+    assert TOKEN not in f"{shown} {snapshot} {captured}"
 
 
 # --- the page
@@ -246,20 +246,20 @@ CHROMIUM = shutil.which("chromium")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize(("name", "filter"), [("failed", "step:crm_quick"), ("troubled", MARK)])
-def test_page(aftermath: Aftermath, name: str, filter: str, tmp_path: Path) -> None:  # noqa: A002 - as in the URL
-    """A browser shows the words of the server as words: nothing is run or loaded."""
-    run: Run = getattr(aftermath, name)
-    page = browse(f"{aftermath.dagster.url}/runs/{run.run_id}?logs={filter}", tmp_path)
+@pytest.mark.parametrize(("name", "filter"), [("failed", "step:crm_quick"), ("recovered", MARK)])
+def test_page(finished: FinishedRuns, name: str, filter: str, tmp_path: Path) -> None:  # noqa: A002 - as in the URL
+    """A browser shows the markup of the server as text, and loads nothing from it."""
+    run: Run = getattr(finished, name)
+    page = browse(f"{finished.dagster.url}/runs/{run.run_id}?logs={filter}", tmp_path)
 
     assert f"{MARK} [31mred [0m 2026-01-01 forged line" in page
     assert "&lt;script&gt;fetch(" in page
-    assert f"<script>fetch('{aftermath.elsewhere.url}" not in page
-    assert aftermath.elsewhere.seen == []
+    assert f"<script>fetch('{finished.other_server.url}" not in page
+    assert finished.other_server.seen == []
 
 
 def browse(url: str, profile: Path) -> str:
-    """Open a page in a browser, let its scripts run, and return what it has become."""
+    """Open a page in a browser and return the DOM after its scripts have run."""
     assert CHROMIUM is not None
     options = (
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

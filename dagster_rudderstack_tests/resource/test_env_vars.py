@@ -1,4 +1,4 @@
-"""Every setting that Dagster lets an EnvVar fill takes one, and is checked when it is read."""
+"""Settings of the resource from environment variables, which are checked when they are read."""
 
 import asyncio
 from collections.abc import Callable
@@ -40,7 +40,7 @@ BAD = {
 
 
 def takes_env_var(annotation: object) -> bool:
-    """Whether Dagster lets an EnvVar fill a setting of this type."""
+    """Whether Dagster accepts an EnvVar for a setting of this type."""
     return annotation in (str, int, Optional[str], Optional[int])  # noqa: UP045
 
 
@@ -51,13 +51,13 @@ SETTINGS = [
 ]
 
 
-def test_all_settings_are_here() -> None:
-    """A setting that is added is tested here."""
+def test_settings__complete() -> None:
+    """Every setting that can be an EnvVar is tested here."""
     assert set(SETTINGS) == set(GOOD) == set(BAD)
 
 
 def resource_with(name: str) -> RudderStackResource:
-    """Return a resource with one setting from the variable."""
+    """Return a resource with one setting from the environment variable."""
     env = dg.EnvVar.int(VARIABLE) if GOOD[name] == "7" else dg.EnvVar(VARIABLE)
     others: dict[str, Any] = {} if name == "access_token" else {"access_token": "token-in-code"}
     others[name] = env
@@ -65,13 +65,13 @@ def resource_with(name: str) -> RudderStackResource:
 
 
 def outside(resource: RudderStackResource, name: str) -> Any:
-    """Read a setting in a `with` outside Dagster."""
+    """Read a setting in a `with` block outside Dagster."""
     with resource as read:
         return getattr(read, name)
 
 
 def in_event_loop(resource: RudderStackResource, name: str) -> Any:
-    """Read it in a notebook."""
+    """Read a setting in a running event loop, as in a notebook."""
 
     async def cell() -> Any:
         return outside(resource, name)
@@ -80,7 +80,7 @@ def in_event_loop(resource: RudderStackResource, name: str) -> Any:
 
 
 def in_dagster(resource: RudderStackResource, name: str) -> Any:
-    """Read it in a step; the error of a run that does not come that far."""
+    """Read a setting in a step, or raise the error of the run."""
 
     @dg.asset
     def reading(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
@@ -112,7 +112,7 @@ def test_good_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -
 @everywhere
 @every_setting
 def test_bad_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A value that cannot be right is an error that names the setting."""
+    """The error for a wrong value names the setting."""
     monkeypatch.setenv(VARIABLE, BAD[name])
     resource = resource_with(name)
 
@@ -124,7 +124,7 @@ def test_bad_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) ->
 @everywhere
 @every_setting
 def test_empty_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable is not a setting: it neither means a default nor passes."""
+    """An empty variable is an error, not a default."""
     monkeypatch.setenv(VARIABLE, "")
     resource = resource_with(name)
 
@@ -136,7 +136,7 @@ def test_empty_value(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) 
 @everywhere
 @every_setting
 def test_unset(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is not set is named."""
+    """The error for a variable that is not set names the variable."""
     monkeypatch.delenv(VARIABLE, raising=False)
     resource = resource_with(name)
 
@@ -147,7 +147,7 @@ def test_unset(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> Non
 @everywhere
 @pytest.mark.parametrize("name", [name for name in SETTINGS if GOOD[name] == "7"])
 def test_not_a_number(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable without a number in it, where one is due, is named."""
+    """The error for a variable that is not a number names the variable."""
     monkeypatch.setenv(VARIABLE, "seven")
     resource = resource_with(name)
 
@@ -156,7 +156,7 @@ def test_not_a_number(name: str, read: Reading, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_region_and_api_url() -> None:
-    """That both are set is told at once, whatever their variables will hold."""
+    """Setting both is an error before the variables are read."""
     cases: list[dict[str, Any]] = [
         {"region": dg.EnvVar("REGION"), "api_url": "https://host"},
         {"region": "us", "api_url": dg.EnvVar("URL")},
@@ -170,7 +170,7 @@ def test_region_and_api_url() -> None:
 @everywhere
 @pytest.mark.parametrize("value", ["", "  ", "two\nlines"])
 def test_bad_header(value: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A header is named whose variable has nothing to send in it, or what cannot be sent."""
+    """The error for an empty or invalid header value names the header or its variable."""
     monkeypatch.setenv(VARIABLE, value)
     headers = {"X-Fixed": "1", "X-Key": dg.EnvVar(VARIABLE)}
     resource = RudderStackResource(access_token="token-in-code", extra_headers=headers)
@@ -183,10 +183,10 @@ def test_bad_header(value: str, read: Reading, monkeypatch: pytest.MonkeyPatch) 
 @everywhere
 @pytest.mark.parametrize("variable_of", ["api_url", "proxy_url"])
 def test_http_by_proxy(variable_of: str, read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a proxy of another machine would read the token is seen when the variable is read."""
-    way = {"api_url": "http://localhost:8085", "proxy_url": "http://proxy.example:3128"}
-    monkeypatch.setenv(VARIABLE, way[variable_of])
-    settings: dict[str, Any] = {**way, variable_of: dg.EnvVar(VARIABLE)}
+    """A proxy on another machine that could read the token is refused when the variable is read."""
+    urls = {"api_url": "http://localhost:8085", "proxy_url": "http://proxy.example:3128"}
+    monkeypatch.setenv(VARIABLE, urls[variable_of])
+    settings: dict[str, Any] = {**urls, variable_of: dg.EnvVar(VARIABLE)}
     resource = RudderStackResource(access_token="token-in-code", **settings)
 
     with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match="unencrypted"):
@@ -197,7 +197,7 @@ def test_http_by_proxy(variable_of: str, read: Reading, monkeypatch: pytest.Monk
 
 
 class CompanyResource(RudderStackResource):
-    """A resource as a company may have one: the workspace is a matter of its variables."""
+    """A subclass of a user, with environment variables as defaults."""
 
     access_token: str = dg.EnvVar("COMPANY_TOKEN")
     api_url: Optional[str] = dg.EnvVar("COMPANY_URL")  # noqa: UP045
@@ -206,7 +206,7 @@ class CompanyResource(RudderStackResource):
 
 @pytest.fixture
 def company(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables of the company."""
+    """Set the environment variables of the subclass."""
     variables = {
         "COMPANY_TOKEN": "token-of-the-company",
         "COMPANY_URL": "http://localhost:8085",
@@ -219,7 +219,7 @@ def company(monkeypatch: pytest.MonkeyPatch) -> None:
 @everywhere
 @pytest.mark.usefixtures("company")
 def test_default(read: Reading) -> None:
-    """A default of a subclass may be an EnvVar, and counts as given."""
+    """The default of a subclass can be an EnvVar."""
     resource = CompanyResource()
 
     assert read(resource, "access_token") == "token-of-the-company"
@@ -229,8 +229,8 @@ def test_default(read: Reading) -> None:
 
 @everywhere
 @pytest.mark.usefixtures("company")
-def test_default__of_other_settings(read: Reading) -> None:
-    """What is given instead of a default holds."""
+def test_default__overridden(read: Reading) -> None:
+    """An argument overrides the default."""
     resource = CompanyResource(access_token="token-in-code", read_timeout_seconds=8)
 
     assert read(resource, "access_token") == "token-in-code"
@@ -255,15 +255,15 @@ def test_default__bad_value(
     read: Reading,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is checked when it is read."""
+    """The variable of a default is checked when it is read."""
     monkeypatch.delenv(variable) if value is None else monkeypatch.setenv(variable, value)
 
     with pytest.raises((InvalidSettingError, dg.DagsterInvalidConfigError), match=message):
         read(CompanyResource(), "access_token")
 
 
-def test_default__wrong() -> None:
-    """A default that cannot be right is refused, and so is the lack of a token."""
+def test_default__bad_literal() -> None:
+    """A wrong default is refused, and so is None for the token."""
 
     class Wrong(RudderStackResource):
         access_token: str = "token-in-code"
@@ -275,14 +275,14 @@ def test_default__wrong() -> None:
         Wrong(access_token=None, region="us")  # type: ignore[arg-type]
 
 
-def test_default__both_addresses() -> None:
-    """A default counts where settings exclude each other."""
+def test_default__region_and_api_url() -> None:
+    """A default counts when only one of two settings may be set."""
     with pytest.raises(ValueError, match="Both region and api_url"):
         CompanyResource(region="eu")
 
 
-def test_default__stored() -> None:
-    """Dagster stores the names of the variables; nothing says that the token is in code."""
+def test_default__config_schema() -> None:
+    """The config schema does not have the token, and there is no warning about a token in code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMPANY_TOKEN", "token-of-the-company")
         resource = CompanyResource()
@@ -299,7 +299,7 @@ def test_default__stored() -> None:
 def resource(
     local_rudderstack: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> RudderStackResource:
-    """A resource of which everything that can comes from variables."""
+    """A resource with settings from environment variables."""
     local_rudderstack.add_connection("crm")
     monkeypatch.setenv("TOKEN", local_rudderstack.access_token)
     monkeypatch.setenv("URL", local_rudderstack.url)
@@ -319,7 +319,7 @@ def resource(
 def test_use__materialize(
     resource: RudderStackResource, local_rudderstack: LocalRudderStack
 ) -> None:
-    """A sync in Dagster uses the values, also where metadata is built."""
+    """A sync in Dagster uses the values of the variables, also in its metadata."""
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm")
     result = dg.materialize([asset], resources={"rudderstack": resource})
 
@@ -331,11 +331,11 @@ def test_use__materialize(
     assert set(sent) == {"key-of-the-gateway"}
 
 
-@pytest.mark.parametrize("entered", [True, False])
+@pytest.mark.parametrize("entered", [True, False], ids=["with", "without_with"])
 def test_use__outside(
     entered: bool, resource: RudderStackResource, local_rudderstack: LocalRudderStack
 ) -> None:
-    """So it does outside, with `with` and without."""
+    """A sync outside Dagster uses them too, with and without `with`."""
     if entered:
         with resource as rudderstack:
             rudderstack.sync_and_poll("crm")
@@ -349,7 +349,7 @@ def test_use__outside(
 
 
 def test_use__failure(resource: RudderStackResource, local_rudderstack: LocalRudderStack) -> None:
-    """The link of a failure is made of the variable's value where nobody has read it yet."""
+    """The link of a failure uses the value of the variable, also without `with`."""
     local_rudderstack.set_script("crm", SyncScript(status="failed"))
     with dg.build_asset_context() as context:
         with pytest.raises(dg.Failure) as caught:
@@ -363,7 +363,7 @@ def test_use__failure(resource: RudderStackResource, local_rudderstack: LocalRud
 
 
 def test_use__sync_timeout(resource: RudderStackResource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers from variables lead the life of a sync, and are checked there, too."""
+    """The policy of a sync uses the numbers of the variables, and checks them."""
     assert resource.sync_policy(None, None).sync_timeout_seconds == 100
     monkeypatch.setenv("TIMEOUT", "0")
     with pytest.raises(InvalidSettingError, match="sync_timeout_seconds 0"):

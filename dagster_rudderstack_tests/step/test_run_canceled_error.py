@@ -1,17 +1,17 @@
-"""The exception that ends a step whose run a person has canceled."""
+"""The exception that ends a step whose run was canceled."""
 
 import dagster as dg
 
 from dagster_rudderstack.step.interrupts import RunCanceledError
 
 
-def test_names() -> None:
-    """Dagster recognizes an interrupt by its name, on Python 3.13 by the qualified one."""
+def test_run_canceled_error__names() -> None:
+    """It has the names, plain and qualified, by which Dagster recognizes an interrupt."""
     assert RunCanceledError.__name__ == dg.DagsterExecutionInterruptedError.__name__
     assert RunCanceledError.__qualname__ == dg.DagsterExecutionInterruptedError.__qualname__
 
 
-def test_kinds() -> None:
-    """It is an interrupt, and of the one kind of exception that a RetryPolicy lets pass."""
+def test_run_canceled_error__bases() -> None:
+    """It is an interrupt, and a DagsterError, which no RetryPolicy retries."""
     assert issubclass(RunCanceledError, dg.DagsterExecutionInterruptedError)
     assert issubclass(RunCanceledError, dg.DagsterError)

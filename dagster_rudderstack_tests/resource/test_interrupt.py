@@ -1,0 +1,112 @@
+"""Ctrl-C while the resource syncs outside Dagster."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
+from dagster_rudderstack_tests.resource.world import resource_for
+
+
+@pytest.fixture
+def ctrl_c(server: LocalRudderStack) -> Iterator[Callable[[str], None]]:
+    """Sends SIGINT to this process as soon as the server has a request of an operation."""
+    main = threading.main_thread().ident
+    assert main is not None
+    pressers = []
+
+    def press(operation: str) -> None:
+        while not any(request.operation == operation for request in server.requests):
+            time.sleep(0.01)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    def begin(operation: str) -> None:
+        pressers.append(threading.Thread(target=press, args=(operation,), daemon=True))
+        pressers[0].start()
+
+    yield begin
+    for presser in pressers:
+        presser.join(60)
+
+
+def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings and errors, which Python prints even without a logging configuration."""
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("stop_on_termination", "stops", "ending"),
+    [
+        ("run_canceled", 0, " is left running"),
+        ("always", 1, ": RudderStack was asked to stop it"),
+        ("never", 0, " is left running"),
+    ],
+)
+def test_interrupt(
+    stop_on_termination: str,
+    stops: int,
+    ending: str,
+    server: LocalRudderStack,
+    ctrl_c: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ctrl-C ends the wait. The sync is stopped only with `stop_on_termination="always"`."""
+    server.set_script("crm", SyncScript(never_ends=True))
+    settings = {"stop_on_termination": stop_on_termination, "poll_min_interval_seconds": 0.05}
+
+    ctrl_c("get_sync")
+    with resource_for(server, **settings) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.sync_and_poll("crm")
+
+    assert len(server.stops("crm")) == stops
+    sync_id = server.syncs("crm")[0].id
+    assert logged_warnings(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{ending}."]
+
+
+@pytest.mark.parametrize(("stop_on_termination", "stops"), [("run_canceled", 0), ("always", 1)])
+def test_interrupt__during_the_start(
+    stop_on_termination: str,
+    stops: int,
+    server: LocalRudderStack,
+    ctrl_c: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An interrupt before the answer to the start logs that a sync may be running, or stops it."""
+    server.set_script("crm", SyncScript(never_ends=True))
+    server.add_fault(Fault("slow", operation="start", seconds=60, effect=True))
+
+    ctrl_c("start")
+    settings = {"stop_on_termination": stop_on_termination}
+    with resource_for(server, **settings) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.sync_and_poll("crm")
+
+    assert len(server.stops("crm")) == stops
+    if stops:
+        sync_id = server.syncs("crm")[0].id
+        warning = (
+            f"Interrupted. Sync {sync_id} of connection crm: RudderStack was asked to stop it."
+        )
+    else:
+        warning = (
+            "Interrupted. RudderStack had not answered the start, so a sync of connection crm may "
+            "be running. Look in RudderStack's dashboard."
+        )
+    assert logged_warnings(caplog) == [warning]
+
+
+def test_interrupt__before_the_start(
+    server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An interrupt before the start sends no start and logs no warning."""
+    server.add_fault(Fault("slow", operation="get_connection", seconds=60))
+
+    ctrl_c("get_connection")
+    with resource_for(server) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.sync_and_poll("crm")
+
+    assert server.starts() == []
+    assert logged_warnings(caplog) == []
