@@ -16,7 +16,6 @@ from dagster_rudderstack.discovery.translator import (
     RudderStackConnectionProps,
 )
 from dagster_rudderstack.discovery.upstream import (
-    MAX_SHOWN,
     UpstreamAssets,
     UpstreamFinder,
     UpstreamKeys,
@@ -25,7 +24,7 @@ from dagster_rudderstack.discovery.upstream import (
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import shown
 
 __all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "as_selector", "discovery_from"]
 
@@ -168,7 +167,7 @@ def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
     if not isinstance(translator, DagsterRudderStackTranslator | None):
         raise InvalidSettingError(
             "translator takes a DagsterRudderStackTranslator, as DagsterRudderStackTranslator(), "
-            f"not {_shown(translator)}."
+            f"not {shown(translator)}."
         )
     return Discovery(
         translator=translator or DagsterRudderStackTranslator(),
@@ -188,9 +187,5 @@ def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
         return RudderStackConnectionSelector(predicate=selector)
     raise InvalidSettingError(
         "A selector is a RudderStackConnectionSelector or a function of the connection, not "
-        f"{_shown(selector)}."
+        f"{shown(selector)}."
     )
-
-
-def _shown(mistake: object) -> str:
-    return one_line(repr(mistake), MAX_SHOWN)

@@ -10,9 +10,8 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
-from dagster_rudderstack.discovery.upstream import MAX_SHOWN
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import shown
 
 __all__ = ["RudderStackConnectionSelector", "Selector"]
 
@@ -57,7 +56,7 @@ class RudderStackConnectionSelector:
         object.__setattr__(self, "tags", _tags(self.tags))
         if self.predicate is not None and not callable(self.predicate):
             raise InvalidSettingError(
-                f"predicate is {_shown(self.predicate)}: expected a function of the connection."
+                f"predicate is {shown(self.predicate)}: expected a function of the connection."
             )
 
     def select(
@@ -106,7 +105,7 @@ def _texts(given: object, setting: str) -> tuple[str, ...]:
         values = tuple(given)
     if not all(isinstance(value, str) for value in values):
         raise InvalidSettingError(
-            f"{setting} of the selector is {_shown(given)}: expected a list of texts."
+            f"{setting} of the selector is {shown(given)}: expected a list of texts."
         )
     return values
 
@@ -118,14 +117,10 @@ def _tags(given: object) -> Mapping[str, str]:
         isinstance(text, str) for tag in given.items() for text in tag
     ):
         raise InvalidSettingError(
-            f"tags of the selector is {_shown(given)}: expected a mapping of tags to their values, "
+            f"tags of the selector is {shown(given)}: expected a mapping of tags to their values, "
             "both of them texts, as {'tier': 'gold'}; in YAML, true, false and numbers want quotes."
         )
     return given
-
-
-def _shown(mistake: object) -> str:
-    return one_line(repr(mistake), MAX_SHOWN)
 
 
 Selector = RudderStackConnectionSelector | Callable[[RudderStackConnectionProps], bool]

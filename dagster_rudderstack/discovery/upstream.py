@@ -20,7 +20,7 @@ import dagster as dg
 from dagster_rudderstack.api.models import Source
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import shown
 
 __all__ = ["Upstream", "UpstreamAssets", "UpstreamFinder", "UpstreamKeys", "UpstreamTable"]
 
@@ -34,9 +34,6 @@ TABLE_NAME = "dagster/table_name"
 STORAGE_KIND = "dagster/storage_kind"
 COLUMN_SCHEMA = "dagster/column_schema"
 URI = "dagster/uri"
-
-MAX_SHOWN = 100
-"""How many characters of a wrong value its error shows."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +230,7 @@ def _checked(keys: object) -> Mapping[str, CoercibleToKey | None]:
     if not isinstance(keys, Mapping) or not all(isinstance(name, str) for name in keys):
         raise InvalidSettingError(
             "upstream_keys takes a mapping of names of tables to keys, or a function, not "
-            f"{one_line(repr(keys), MAX_SHOWN)}."
+            f"{shown(keys)}."
         )
     return keys
 
@@ -246,7 +243,7 @@ def _key(key: object, of: str) -> dg.AssetKey:
     if isinstance(key, Sequence) and key and all(isinstance(part, str) and part for part in key):
         return dg.AssetKey(key)
     raise InvalidSettingError(
-        f"upstream_keys: {of} is {one_line(repr(key), MAX_SHOWN)}, not the key of an asset: "
+        f"upstream_keys: {of} is {shown(key)}, not the key of an asset: "
         "'customers', 'analytics/customers' or ['analytics', 'customers']."
     )
 
@@ -280,7 +277,7 @@ def _specs(assets: object) -> Iterator[dg.AssetSpec]:
     else:
         raise InvalidSettingError(
             "upstream_assets takes assets, specs, Definitions, and lists of them, not "
-            f"{one_line(repr(assets), MAX_SHOWN)}. Say which asset a table is with upstream_keys: "
+            f"{shown(assets)}. Say which asset a table is with upstream_keys: "
             '{"schema.table": "key"}.'
         )
 
