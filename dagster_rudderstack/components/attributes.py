@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, create_model
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
 from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
-from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.options import AssetOptions, description_of
 from dagster_rudderstack.resource import RudderStackResource

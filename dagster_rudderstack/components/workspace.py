@@ -23,17 +23,14 @@ from dagster_rudderstack.components.scaffold import WorkspaceScaffolder
 from dagster_rudderstack.dagster_internals import TranslationFn, TranslationFnResolver
 from dagster_rudderstack.discovery.discover import DisabledConnections, Discovery, as_selector
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
     IMPATIENT_RETRIES,
     fetch_rudderstack_workspace,
     write_snapshot,
 )
-from dagster_rudderstack.discovery.translator import (
-    DagsterRudderStackTranslator,
-    KeyBy,
-    RudderStackConnectionProps,
-)
+from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError, RudderStackError
 from dagster_rudderstack.options import RESOURCE_KEY
 

@@ -9,18 +9,13 @@ import dagster as dg
 from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.discovery.matching import UpstreamAssets
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
-from dagster_rudderstack.discovery.translator import (
-    DagsterRudderStackTranslator,
-    RudderStackConnectionProps,
-)
-from dagster_rudderstack.discovery.upstream import (
-    UpstreamAssets,
-    UpstreamFinder,
-    UpstreamKeys,
-    tables_of,
-)
+from dagster_rudderstack.discovery.tables import tables_of
+from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
+from dagster_rudderstack.discovery.upstream import UpstreamFinder, UpstreamKeys
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
@@ -64,11 +59,11 @@ class Discovery:
         finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
         assets = self._linked(selected, finder)
         keys = {each.spec.key for each in assets}
-        if finder.finds_among(keys):
+        if finder.knows_any(keys):
             # Only now is it known that some of the upstream assets are connections themselves.
-            finder = finder.beside(keys)
+            finder = finder.without(keys)
             assets = self._linked(selected, finder)
-        finder.tell_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
+        finder.warn_of_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
         _check_keys(assets)
         return assets
 

@@ -10,7 +10,8 @@ import dagster as dg
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.assets import build_rudderstack_sync_asset, build_rudderstack_sync_assets
 from dagster_rudderstack.discovery.discover import DiscoveredAsset
-from dagster_rudderstack.discovery.translator import RudderStackConnectionProps, key_part
+from dagster_rudderstack.discovery.names import key_part
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.options import AssetOptions
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.text import identifier, one_line

@@ -6,10 +6,11 @@ import dagster as dg
 
 from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
+from dagster_rudderstack.discovery.matching import UpstreamAssets
 from dagster_rudderstack.discovery.selector import Selector
 from dagster_rudderstack.discovery.snapshot_file import Refresh, Snapshot, snapshot_from
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
-from dagster_rudderstack.discovery.upstream import UpstreamAssets, UpstreamKeys
+from dagster_rudderstack.discovery.upstream import UpstreamKeys
 from dagster_rudderstack.options import AssetOptions
 from dagster_rudderstack.resource import RudderStackResource
 

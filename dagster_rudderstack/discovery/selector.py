@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.text import shown
 

@@ -9,7 +9,8 @@ import pytest
 from dagster_rudderstack import InvalidSettingError, Upstream, UpstreamTable
 from dagster_rudderstack.api.models import Source
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
-from dagster_rudderstack.discovery.upstream import UpstreamFinder, tables_of
+from dagster_rudderstack.discovery.tables import tables_of
+from dagster_rudderstack.discovery.upstream import UpstreamFinder
 
 LOG = logging.getLogger("test-upstream")
 
@@ -167,8 +168,8 @@ def test_ambiguous_table_is_told(caplog: pytest.LogCaptureFixture) -> None:
     finder = UpstreamFinder(assets, None, LOG)
 
     with caplog.at_level(logging.WARNING):
-        finder.tell_ambiguous([finder.find(table("crm.people"))])
-        finder.tell_ambiguous([finder.find(table("crm.people"))])
+        finder.warn_of_ambiguous([finder.find(table("crm.people"))])
+        finder.warn_of_ambiguous([finder.find(table("crm.people"))])
 
     (told,) = caplog.messages
     assert "'a', 'b'" in told
@@ -233,7 +234,7 @@ def test_user_says_two_things() -> None:
     with pytest.raises(InvalidSettingError) as caught:
         find("crm.people", keys=keys)
 
-    assert "'prod.crm.people' and 'dev.crm.people' fit table crm.people" in caught.value.message
+    assert "'prod.crm.people' and 'dev.crm.people' match table crm.people" in caught.value.message
     assert "{'crm.people': …}" in caught.value.message
     assert find("prod.crm.people", keys=keys) == "prod"
 
