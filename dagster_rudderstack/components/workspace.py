@@ -26,7 +26,7 @@ from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
-    IMPATIENT_RETRIES,
+    MAX_RETRIES_WHILE_LOADING,
     fetch_rudderstack_workspace,
     write_snapshot,
 )
@@ -39,7 +39,7 @@ __all__ = ["RudderStackWorkspaceComponent"]
 _LOG = get_dagster_logger("rudderstack")
 
 _is_loading: ContextVar[bool] = ContextVar("is_loading", default=False)
-"""Whether definitions are loading, which wait for a refresh that the user has not asked for."""
+"""Whether definitions are loading, so that a refresh delays them."""
 
 
 @dg.scaffold_with(WorkspaceScaffolder)
@@ -103,7 +103,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
 
     @property
     def defs_state_config(self) -> DefsStateConfig:
-        """Where the snapshot is kept. Each workspace has its own."""
+        """Where the snapshot is stored. Each workspace has its own key."""
         key = f"{type(self).__name__}[{workspace_name(self.workspace)}]"
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
@@ -111,12 +111,10 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         """Return the asset of a connection. `translation` is applied to the result."""
         return DagsterRudderStackTranslator(self.key_by).get_asset_spec(props)
 
-    # --- state
-
     def write_state_to_path(self, state_path: Path) -> None:
         """Read the workspace and write its snapshot."""
-        patience = IMPATIENT_RETRIES if _is_loading.get() else None
-        snapshot = fetch_rudderstack_workspace(self.workspace, max_retries=patience)
+        max_retries = MAX_RETRIES_WHILE_LOADING if _is_loading.get() else None
+        snapshot = fetch_rudderstack_workspace(self.workspace, max_retries=max_retries)
         write_snapshot(snapshot, state_path)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -139,8 +137,10 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         try:
             definitions = dg.StateBackedComponent.build_defs(unrefreshed, context)
         except DiscoveryError as missing:
-            raise DiscoveryError(f"{missing} It cannot be refreshed now: {error}") from error
-        _LOG.warning(f"{error} The assets are those of the last refresh.")
+            raise DiscoveryError(f"{missing} The refresh failed: {error}") from error
+        _LOG.warning(
+            f"{error} The state was not refreshed. The assets are those of the last refresh."
+        )
         return definitions
 
     def build_defs_from_state(
@@ -158,7 +158,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         )
 
     def _snapshot(self, state_path: Path | None) -> WorkspaceSnapshot:
-        refresh = "Refresh it while RudderStack is in reach: dg utils refresh-defs-state."
+        refresh = "Refresh it when RudderStack can be reached: dg utils refresh-defs-state."
         name = workspace_name(self.workspace)
         if state_path is None:
             raise DiscoveryError(

@@ -1,4 +1,4 @@
-"""Makes the assets of a workspace out of its snapshot."""
+"""Makes the assets of a workspace from its snapshot."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class DiscoveredAsset:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Makes assets of a snapshot. It sends no request."""
+    """Makes assets from snapshots. It sends no requests."""
 
     translator: DagsterRudderStackTranslator
     selector: RudderStackConnectionSelector
@@ -60,7 +60,8 @@ class Discovery:
         assets = self._linked(selected, finder)
         keys = {each.spec.key for each in assets}
         if finder.knows_any(keys):
-            # Only now is it known that some of the upstream assets are connections themselves.
+            # The keys of connections are known only now. Some of the upstream assets are
+            # connections themselves.
             finder = finder.without(keys)
             assets = self._linked(selected, finder)
         finder.warn_of_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
@@ -98,8 +99,8 @@ class Discovery:
         enabled = [props for props in connections if props.enabled]
         if len(enabled) < len(connections):
             self.log.info(
-                f"Left out because they are disabled in RudderStack: "
-                f"{len(connections) - len(enabled)} of {len(connections)} connections."
+                f"{len(connections) - len(enabled)} of {len(connections)} connections are disabled "
+                "in RudderStack and left out."
             )
         return enabled
 
@@ -112,13 +113,13 @@ class Discovery:
             )
         connection = dg.MetadataValue.text(props.id)
         if spec.metadata.get(MetadataKey.CONNECTION_ID) != connection:
-            # Sensors find the asset of a connection by it, so a translator cannot remove it.
+            # Sensors find the asset of a connection by this id, so a translator cannot remove it.
             spec = spec.merge_attributes(metadata={MetadataKey.CONNECTION_ID: connection})
         return DiscoveredAsset(props, spec)
 
 
 def _link(template: str | None, connection_id: str) -> str | None:
-    # An EnvVar is not read while definitions load. A link to a sync is not a link to a connection.
+    # An EnvVar is not read while definitions load, and a sync's page is not the connection's page.
     if template is None or isinstance(template, dg.EnvVar) or "{sync_id}" in template:
         return None
     return template.replace("{connection_id}", connection_id)
@@ -139,13 +140,13 @@ def _check_keys(assets: Iterable[DiscoveredAsset]) -> None:
             raise DiscoveryError(
                 f"Connections {other.name!r} ({other.id}) and {asset.props.name!r} "
                 f"({asset.props.id}) both have the asset key {asset.spec.key.to_user_string()!r}. "
-                "Rename the source or the destination of one of them in RudderStack, make keys of "
-                "their ids (key_by: id), or give one of them another key in get_asset_spec or, in "
-                "YAML, translation."
+                "Rename the source or the destination of one of them in RudderStack, use their ids "
+                "as keys (key_by: id), or change the key of one of them with get_asset_spec or, in "
+                "YAML, with translation."
             )
 
 
-def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
+def discovery_from(  # noqa: PLR0913 - the arguments of both factories
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None,
     selector: Selector | None,
@@ -154,15 +155,15 @@ def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
     upstream_assets: UpstreamAssets,
     upstream_keys: UpstreamKeys | None,
 ) -> Discovery:
-    """Return how a snapshot becomes assets, for the arguments of the factories.
+    """Return a discovery with the arguments of the factories.
 
     Raises:
-        InvalidSettingError: If the translator or the selector is something else.
+        InvalidSettingError: If the translator or the selector has a wrong type.
     """
     if not isinstance(translator, DagsterRudderStackTranslator | None):
         raise InvalidSettingError(
-            "translator takes a DagsterRudderStackTranslator, as DagsterRudderStackTranslator(), "
-            f"not {shown(translator)}."
+            "translator takes an instance of DagsterRudderStackTranslator, such as "
+            f"DagsterRudderStackTranslator(), not {shown(translator)}."
         )
     return Discovery(
         translator=translator or DagsterRudderStackTranslator(),
@@ -181,6 +182,6 @@ def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
     if selector is None or callable(selector):
         return RudderStackConnectionSelector(predicate=selector)
     raise InvalidSettingError(
-        "A selector is a RudderStackConnectionSelector or a function of the connection, not "
+        "selector takes a RudderStackConnectionSelector or a function of the connection, not "
         f"{shown(selector)}."
     )

@@ -30,7 +30,7 @@ from dagster_rudderstack.text import one_line
 __all__ = ["PageReader", "fetch_workspace"]
 
 _SOURCE_CONFIG = ("schema", "table", "sql", "bucketName", "objectPrefix")
-"""What a snapshot keeps of a source's `config`."""
+"""The keys of a source's `config` that a snapshot keeps."""
 
 _Item = TypeVar("_Item", Connection, Source, Destination)
 
@@ -57,7 +57,7 @@ def fetch_workspace(
 
     Args:
         api: The client.
-        retried: Makes a request, again after transient errors.
+        retried: Makes a request, and repeats it after transient errors.
         max_concurrent: Maximum number of requests at once.
         log: Receives the warnings.
 
@@ -99,14 +99,11 @@ def _parsed(
 
 
 def _name_of(item: object) -> str:
-    """Return what the log calls a broken object: its id and its name, and no other value."""
+    """Return the id and the name of a broken object for the log, and no other value."""
     if not isinstance(item, dict):
         return "an object without an id"
     name = f" ({one_line(str(item['name']), 100)})" if item.get("name") else ""
     return f"the object with the id {one_line(str(item.get('id')), 100)!r}{name}"
-
-
-# --- what is kept
 
 
 def _usable(connections: Iterable[Connection], log: logging.Logger) -> list[Connection]:
@@ -127,12 +124,13 @@ def _without_secrets(source: Source) -> Source:
     return source.model_copy(update={"config": config})
 
 
-def _cannot(query: QueryLineage, source: str) -> str:
+def _problem_of(query: QueryLineage, source: str) -> str:
+    """Return why the SQL of a source has no tables, or no columns."""
     if not query.tables:
-        return f"The SQL of source {source} cannot be read"
+        return f"The SQL of source {source} cannot be read: {query.problem}."
     return (
         f"The tables that the SQL of source {source} reads are known, but its columns cannot be "
-        "traced to their columns"
+        f"traced to their columns: {query.problem}."
     )
 
 
@@ -142,13 +140,13 @@ def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, Q
     if with_sql and not can_read_queries():
         log.warning(
             "sqlglot is not installed, so SQL models have no upstream tables: pip install "
-            "'dagster-rudderstack[lineage]', then refresh."
+            "'dagster-rudderstack[lineage]', then refresh the snapshot."
         )
         return {}
     found = {}
     for source_id, (source, sql) in with_sql.items():
         found[source_id] = read_query(sql, source.source_definition_name)
-        if problem := found[source_id].problem:
+        if found[source_id].problem:
             name = f"{one_line(source.name, 100)!r} ({source_id})"
-            log.warning(f"{_cannot(found[source_id], name)}: {problem}.")
+            log.warning(_problem_of(found[source_id], name))
     return found

@@ -35,7 +35,7 @@ _KIND_PREFIXES = {
     "SALESFORCE_": "salesforce",
     "TIKTOK_": "tiktok",
 }
-"""RudderStack abbreviates the types of some destinations, and has several for some tools."""
+"""RudderStack abbreviates the types of some destinations, and has several types for some tools."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RudderStackConnectionProps:
         source: The source. None if the access token may not read it.
         destination: The destination. None if the access token may not read it.
         upstreams: The tables that the source reads, and their assets.
-        query: What the source's SQL model reads. None if it has none, or it was not read.
+        query: What the source's SQL model reads. None if it has none, or if it was not read.
         link: The connection's page in the dashboard. None if unknown.
     """
 
@@ -81,7 +81,7 @@ class RudderStackConnectionProps:
 
     @property
     def name(self) -> str:
-        """`source to destination`, with the object if there is one: connections have no name."""
+        """`source to destination`, with the object if there is one. Connections have no names."""
         into = f" ({self.object})" if self.object else ""
         return f"{self.source_name} to {self.destination_name}{into}"
 
@@ -99,7 +99,7 @@ class RudderStackConnectionProps:
 
     @property
     def destination_kind(self) -> str | None:
-        """The tool, as a kind of Dagster (`hubspot`). None if unknown."""
+        """The destination's tool as a Dagster kind (`hubspot`). None if unknown."""
         return _destination_kind(self.destination.type) if self.destination else None
 
     @property
@@ -116,7 +116,7 @@ class RudderStackConnectionProps:
 
     @cached_property
     def fields(self) -> tuple[DestinationField, ...]:
-        """The fields that the connection fills, each once: identifiers, mappings, constants."""
+        """The fields that the connection fills: identifiers, then mappings, then constants."""
         found: dict[str, DestinationField] = {}
         for field in _fields(self.connection):
             first = found.get(field.name, field)

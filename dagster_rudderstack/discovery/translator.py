@@ -21,7 +21,7 @@ KeyBy = Literal["name", "id"]
 
 
 class DagsterRudderStackTranslator:
-    """Makes the asset of a connection; override `get_asset_spec` to make another.
+    """Makes the asset of a connection. Override `get_asset_spec` to change it.
 
         class Translator(DagsterRudderStackTranslator):
             def get_asset_spec(self, props):
@@ -29,12 +29,12 @@ class DagsterRudderStackTranslator:
                 return spec.replace_attributes(group_name="activation", owners=["team:crm"])
 
     Args:
-        key_by: `name` makes readable keys (`rudderstack/hubspot/contact/customers`),
-            of the names of the destination and the source. Renaming one in RudderStack makes a new
+        key_by: `name` makes readable keys from the names of the destination and the source
+            (`rudderstack/hubspot/contact/customers`). Renaming one in RudderStack makes a new
             asset. `id` makes keys that survive renames (`rudderstack/2hkeBOp0…`).
 
     Raises:
-        InvalidSettingError: If `key_by` is something else.
+        InvalidSettingError: If `key_by` is neither.
     """
 
     def __init__(self, key_by: KeyBy = "name") -> None:
@@ -108,7 +108,7 @@ def _read_from(props: RudderStackConnectionProps) -> str:
 def _schedule_sentence(schedule: Schedule | None) -> str:
     if schedule is None or schedule.type == "manual":
         return ""
-    return f"RudderStack also starts it itself: {_schedule_text(schedule)}."
+    return f"RudderStack also starts it on a schedule: {_schedule_text(schedule)}."
 
 
 def _schedule_text(schedule: Schedule) -> str:

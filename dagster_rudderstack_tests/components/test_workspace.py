@@ -365,8 +365,8 @@ def test_secret_that_would_be_stored(
         component_of(project, {**workspace, **settings})
 
     told = causes(caught.value)
-    assert f"{next(iter(settings))} reads a variable" in told
-    assert "Write {{ env.NAME }} and nothing else" in told
+    assert f"{next(iter(settings))} reads an environment variable" in told
+    assert "Write only {{ env.NAME }}" in told
     assert "s3cr3t" not in told
 
 

@@ -256,10 +256,10 @@ def test_translator_that_returns_nothing(
 MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a class for a translator": (
         {"translator": DagsterRudderStackTranslator},
-        r"as DagsterRudderStackTranslator\(\)",
+        r"such as DagsterRudderStackTranslator\(\)",
     ),
-    "a name for a selector": ({"selector": "HubSpot"}, "A selector is .* not 'HubSpot'"),
-    "a dict for a selector": ({"selector": {"ids": ["a"]}}, "A selector is a RudderStackConn"),
+    "a name for a selector": ({"selector": "HubSpot"}, "selector takes .* not 'HubSpot'"),
+    "a dict for a selector": ({"selector": {"ids": ["a"]}}, "selector takes a RudderStackConn"),
 }
 
 
@@ -513,7 +513,9 @@ def test_snapshot_that_cannot_be_written(
     fill(server)
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(DiscoveryError, match=r"cannot be written: .* refresh_rudderstack_snapshot"):
+    with pytest.raises(
+        DiscoveryError, match=r"could not be written: .* refresh_rudderstack_snapshot"
+    ):
         load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "file" / "rudderstack.json")
 
 
@@ -537,7 +539,7 @@ def test_refresh_always_in_a_place_that_cannot_be_written(
     specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
 
     assert keys_of(specs) == {CONTACTS, AUDIENCE}
-    assert "It cannot be written: [Errno 13] Permission denied" in caplog.text
+    assert "It could not be written: [Errno 13] Permission denied" in caplog.text
 
 
 def test_snapshot_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

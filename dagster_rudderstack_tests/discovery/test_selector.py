@@ -107,12 +107,15 @@ def test_criterion_that_is_nothing(criteria: dict[str, Any]) -> None:
 
 
 MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "a number among ids": ({"ids": [1]}, r"ids of the selector is \[1\]: expected a list of texts"),
-    "a number for names": ({"names": 1}, "names of the selector is 1: expected a list of texts"),
+    "a number among ids": (
+        {"ids": [1]},
+        r"ids of the selector is \[1\]: expected a list of strings",
+    ),
+    "a number for names": ({"names": 1}, "names of the selector is 1: expected a list of strings"),
     "a mapping for sources": ({"sources": {"a": "b"}}, "sources of the selector is {'a': 'b'}"),
     "a text for tags": ({"tags": "x"}, "tags of the selector is 'x': expected a mapping"),
     "a list for tags": ({"tags": ["x"]}, r"tags of the selector is \['x'\]: expected a mapping"),
-    "a bool for a tag": ({"tags": {"a": False}}, "{'a': False}: .* want quotes"),
+    "a bool for a tag": ({"tags": {"a": False}}, "{'a': False}: .* put quotes"),
     "a text for the function": ({"predicate": "x"}, "predicate is 'x': expected a function"),
 }
 

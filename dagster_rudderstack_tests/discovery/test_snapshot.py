@@ -105,7 +105,7 @@ def test_pages_are_read_at_once(server: LocalRudderStack, rudderstack: RudderSta
     """The lists are read at the same time, and so are the pages after each first one."""
     for number in range(400):
         server.add_connection(f"c{number}", f"s{number}", f"d{number}")
-    server.latency_seconds = 0.1
+    server.latency_seconds = 0.3
 
     fetch_rudderstack_workspace(rudderstack)
 

@@ -188,15 +188,15 @@ DESCRIPTIONS = {
     ),
     "interval": (
         props(None, None, schedule={"type": "basic", "everyMinutes": 30}),
-        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: every 30 min.",
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it on a schedule: every 30 min.",
     ),
     "cron": (
         props(None, None, schedule={"type": "cron", "cronExpression": "0 3 * * *"}),
-        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: 0 3 * * * (UTC).",
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it on a schedule: 0 3 * * * (UTC).",
     ),
     "unknown schedule": (
         props(None, None, schedule={"type": "lunar"}),
-        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: lunar.",
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it on a schedule: lunar.",
     ),
     "manual": (
         props(None, None, schedule={"type": "manual"}),
