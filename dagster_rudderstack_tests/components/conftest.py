@@ -12,15 +12,13 @@ import pytest
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster.components.testing import DefsFolderSandbox, create_defs_folder_sandbox
 
+from dagster_rudderstack import RudderStackWorkspaceComponent
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
 
 TOKEN = "RUDDERSTACK_ACCESS_TOKEN"
 WORKSPACE = "dagster_rudderstack.RudderStackWorkspaceComponent"
 CONNECTION = "dagster_rudderstack.RudderStackConnectionComponent"
-
-CONTACTS = "rudderstack/hubspot/contact/customers"
-AUDIENCE = "rudderstack/braze_eu/big_spenders"
 
 DAGSTERS_OWN = (
     "ignore:`parse_obj_as` is deprecated",
@@ -104,6 +102,19 @@ def workspace(server: LocalRudderStack) -> dict[str, Any]:
         "poll_min_interval_seconds": 0.02,
         "poll_max_interval_seconds": 0.02,
     }
+
+
+def assets_of(project: Project, workspace: dict[str, Any], **attributes: Any) -> dg.Definitions:
+    """Return the definitions of a project with one workspace."""
+    project.component("crm", WORKSPACE, {"workspace": workspace, **attributes})
+    return project.load()
+
+
+def component_of(project: Project, workspace: dict[str, Any]) -> RudderStackWorkspaceComponent:
+    """Return the component of a workspace."""
+    project.component("crm", WORKSPACE, {"workspace": workspace})
+    with project.sandbox.build_component_tree() as tree:
+        return tree.load_component("crm", RudderStackWorkspaceComponent)
 
 
 def deps_of(definitions: dg.Definitions) -> dict[str, set[str]]:

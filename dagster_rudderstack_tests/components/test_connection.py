@@ -4,9 +4,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
-from dagster_rudderstack import RudderStackConnectionComponent
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import (
     CONNECTION,
@@ -79,15 +77,3 @@ def test_wrong_id(project: Project, connection_id: str) -> None:
         project.load()
 
     assert "connection_id" in causes(caught.value)
-
-
-def test_scaffold(project: Project) -> None:
-    """The scaffolded YAML has the connection that was named."""
-    path = project.sandbox.scaffold_component(
-        RudderStackConnectionComponent, "crm", scaffold_params={"connection_id": "contacts"}
-    )
-
-    assert yaml.safe_load((path / "defs.yaml").read_text())["attributes"] == {
-        "connection_id": "contacts",
-        "workspace": {"access_token": "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"},
-    }

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.components.conftest import AUDIENCE, CONTACTS, TOKEN, WORKSPACE
-from dagster_rudderstack_tests.discovery.conftest import fill
+from dagster_rudderstack_tests.components.conftest import TOKEN, WORKSPACE
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fill
 
 pytestmark = pytest.mark.processes
 

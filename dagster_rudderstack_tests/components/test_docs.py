@@ -15,13 +15,8 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.components.conftest import (
-    AUDIENCE,
-    CONTACTS,
-    Project,
-    deps_of,
-    spec_of,
-)
+from dagster_rudderstack_tests.components.conftest import Project, deps_of, spec_of
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
