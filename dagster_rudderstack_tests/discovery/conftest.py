@@ -1,4 +1,4 @@
-"""A local RudderStack with a small workspace, its resource, and what tests read of the assets."""
+"""A local RudderStack with a small workspace, its resource, and helpers to read assets."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

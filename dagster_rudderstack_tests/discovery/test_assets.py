@@ -13,8 +13,8 @@ from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.discovery.conftest import CONTACTS, fill, materialize
 
 
-def test_settings_are_handed_on(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """The settings of a sync reach every asset."""
+def test_options(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The options apply to every asset."""
     fill(server)
     assets = build_rudderstack_assets_definitions(
         rudderstack, sync_type="full", rejected_rows_check=None, pool="crm"
@@ -27,10 +27,8 @@ def test_settings_are_handed_on(server: LocalRudderStack, rudderstack: RudderSta
     assert {each.op.pool for each in assets} == {"crm"}
 
 
-def test_columns_are_materialized(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """A materialization tells the columns and their lineage, as the definition does."""
+def test_columns(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A materialization has the same columns and lineage as the definition."""
     fill(server)
     assets = build_rudderstack_assets_definitions(rudderstack)
 
@@ -42,10 +40,8 @@ def test_columns_are_materialized(
             assert event.materialization.metadata[key] == spec.metadata[key]
 
 
-def test_columns_are_materialized_by_the_sensor(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """A sync that somebody else started is reported with the columns of its asset as well."""
+def test_columns__sensor(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The sensor reports a sync that someone else started with the columns of the asset."""
     fill(server)
     assets = build_rudderstack_assets_definitions(rudderstack)
     sensor = build_rudderstack_polling_sensor(assets=assets, replay=1)
@@ -62,13 +58,15 @@ def test_columns_are_materialized_by_the_sensor(
         result = sensor(context)
 
     assert isinstance(result, dg.SensorResult)
-    (told,) = [each for each in result.asset_events if isinstance(each, dg.AssetMaterialization)]
-    assert told.asset_key == dg.AssetKey.from_user_string(CONTACTS)
-    assert {"dagster/column_schema", "dagster/column_lineage"} <= told.metadata.keys()
+    (materialization,) = [
+        each for each in result.asset_events if isinstance(each, dg.AssetMaterialization)
+    ]
+    assert materialization.asset_key == dg.AssetKey.from_user_string(CONTACTS)
+    assert {"dagster/column_schema", "dagster/column_lineage"} <= materialization.metadata.keys()
 
 
 def test_two_workspaces(rudderstack: RudderStackResource, server: LocalRudderStack) -> None:
-    """Two workspaces, of the US and of the EU, live in one code location, and sync their own."""
+    """Two workspaces in one code location sync their own connections."""
     with LocalRudderStack(access_token="eu-token") as eu_server:
         fill(server)
         fill(eu_server)

@@ -18,28 +18,30 @@ Sync = Callable[[], Iterator[Any]]
 
 
 def test_decorator(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A function of one's own runs around the sync, and yields what it likes besides."""
+    """A user's function runs before and after the sync."""
     server.add_connection("crm")
-    told: list[str] = []
+    calls: list[str] = []
 
     @rudderstack_assets(connection_id="crm", spec=dg.AssetSpec("contacts", deps=["customers"]))
     def contacts(
         context: dg.AssetExecutionContext, rudderstack: RudderStackResource, sync: Sync
     ) -> Iterator[Any]:
-        told.append(f"before {context.asset_key.to_user_string()}")
+        calls.append(f"before {context.asset_key.to_user_string()}")
         yield from sync()
-        told.append(f"{len(rudderstack.list_syncs('crm'))} sync")
+        calls.append(f"{len(rudderstack.list_syncs('crm'))} sync")
 
     result = materialize(rudderstack, [contacts])
 
     assert contacts.op.name == "contacts"
-    assert told == ["before contacts", "1 sync"]
+    assert calls == ["before contacts", "1 sync"]
     assert len(result.get_asset_materialization_events()) == 1
     assert len(result.get_asset_check_evaluations()) == 1
 
 
-def test_decorator_of_many(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A function of one's own can stand around the syncs of many connections."""
+def test_decorator__many_connections(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """A user's function runs around the syncs of many connections."""
     server.add_connection("a")
     server.add_connection("b")
 
@@ -57,10 +59,10 @@ def test_decorator_of_many(server: LocalRudderStack, rudderstack: RudderStackRes
     assert len(result.get_asset_materialization_events()) == 2
 
 
-def test_decorator_with_a_body_that_yields_nothing(
+def test_decorator__yields_nothing(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """A function that forgets to yield is told what to yield, before anything is synced."""
+    """If the function yields nothing, the error says what to yield, and no sync starts."""
     server.add_connection("crm")
 
     @rudderstack_assets(connection_id="crm")
@@ -82,9 +84,9 @@ def test_decorator_with_a_body_that_yields_nothing(
         {"connection_id": "a", "connections": {"b": "b"}},
         {"connections": {"a": "a"}, "spec": "a"},
     ],
-    ids=["neither", "both", "a spec for many"],
+    ids=["neither", "both", "spec for many"],
 )
-def test_decorator_without_a_clear_choice(arguments: dict[str, Any]) -> None:
-    """One connection or many: anything else is refused."""
+def test_decorator__unclear_connections(arguments: dict[str, Any]) -> None:
+    """Arguments for one connection and for many cannot be mixed."""
     with pytest.raises(InvalidSettingError, match="either connection_id"):
         rudderstack_assets(**arguments)

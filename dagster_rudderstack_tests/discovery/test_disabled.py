@@ -20,8 +20,8 @@ from dagster_rudderstack_tests.discovery.conftest import (
 )
 
 
-def test_disabled_are_marked(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """Disabled connections come along, marked, if asked for."""
+def test_mark(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """With `mark`, disabled connections are assets with a tag."""
     fill(server)
     specs = load_rudderstack_asset_specs(rudderstack, disabled="mark")
 
@@ -30,10 +30,10 @@ def test_disabled_are_marked(server: LocalRudderStack, rudderstack: RudderStackR
 
 
 @pytest.mark.parametrize("grouping", ["connection", "destination"])
-def test_marked_connection_is_skipped(
+def test_mark__skipped(
     server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any
 ) -> None:
-    """A connection that is marked as disabled is skipped by its step, and fails nothing."""
+    """The step of a disabled connection skips it, and the run succeeds."""
     fill(server)
     assets = build_rudderstack_assets_definitions(rudderstack, disabled="mark", grouping=grouping)
 
@@ -50,10 +50,10 @@ def test_marked_connection_is_skipped(
 
 @pytest.mark.parametrize("grouping", ["connection", "all"])
 @pytest.mark.parametrize("end", ["source", "destination"])
-def test_marked_for_its_source_or_destination_is_skipped(
+def test_mark__disabled_source_or_destination(
     server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any, end: str
 ) -> None:
-    """A connection is not synced while its source or destination is disabled."""
+    """A connection is skipped if its source or its destination is disabled."""
     fill(server)
     server.add_source("off-src", name="Off", enabled=end != "source")
     server.add_destination("off", name="Off", type="HS", enabled=end != "destination")
@@ -68,10 +68,10 @@ def test_marked_for_its_source_or_destination_is_skipped(
 
 
 @pytest.mark.parametrize("grouping", ["connection", "destination", "all"])
-def test_others_fail_beside_a_marked_connection(
+def test_mark__another_disabled_later(
     server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any
 ) -> None:
-    """A connection that is disabled later fails its step, though another one is marked."""
+    """A connection that is disabled after the load fails its step, next to a marked one."""
     fill(server)
     assets = build_rudderstack_assets_definitions(rudderstack, disabled="mark", grouping=grouping)
     server.update_connection("audience", enabled=False)
@@ -81,10 +81,8 @@ def test_others_fail_beside_a_marked_connection(
     assert not result.success
 
 
-def test_marked_connection_that_is_enabled_again(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """A marked connection that has been enabled meanwhile is synced."""
+def test_mark__enabled_later(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A marked connection that was enabled after the load is synced."""
     fill(server)
     assets = build_rudderstack_assets_definitions(rudderstack, disabled="mark", grouping="all")
     server.update_connection("paused", enabled=True)

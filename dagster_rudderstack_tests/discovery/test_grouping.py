@@ -20,7 +20,7 @@ from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fil
 def test_assets_sync(
     server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any
 ) -> None:
-    """In each grouping every asset syncs its own connection, once."""
+    """In each grouping, every asset syncs its own connection once."""
     fill(server)
     assets = build_rudderstack_assets_definitions(rudderstack, grouping=grouping)
 
@@ -53,7 +53,7 @@ STEPS = {
 def test_steps(
     server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Any, names: set[str]
 ) -> None:
-    """Steps are called after what their connections have in common; a marked one has its own."""
+    """A shared step is named after its group. A disabled connection has a step of its own."""
     fill(server)
     assets = build_rudderstack_assets_definitions(
         rudderstack, grouping=grouping, disabled="mark", name="eu"
@@ -62,8 +62,8 @@ def test_steps(
     assert {each.op.name for each in assets} == names
 
 
-def test_step_names_are_unique(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """Steps whose names come out alike are told apart by ids."""
+def test_steps__same_name(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """Steps that would have the same name get ids in their names."""
     for number, source in enumerate(["Customers", "customers!"]):
         server.add_source(f"s{number}", name=source)
         server.add_connection(f"c{number}", f"s{number}", "d")
@@ -72,20 +72,18 @@ def test_step_names_are_unique(server: LocalRudderStack, rudderstack: RudderStac
         def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
             return dg.AssetSpec("a-b" if props.id == "c0" else "a.b")
 
-    one_by_one = build_rudderstack_assets_definitions(rudderstack, Translator())
+    separate = build_rudderstack_assets_definitions(rudderstack, Translator())
     by_source = build_rudderstack_assets_definitions(rudderstack, Translator(), grouping="source")
 
-    assert {each.op.name for each in one_by_one} == {"a_b_c0", "a_b_c1"}
+    assert {each.op.name for each in separate} == {"a_b_c0", "a_b_c1"}
     assert {each.op.name for each in by_source} == {
         "rudderstack_from_customers_s0",
         "rudderstack_from_customers_s1",
     }
 
 
-def test_names_of_any_alphabet_load(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """Names and tables in any alphabet, and with any signs, make definitions that load."""
+def test_names__any_alphabet(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """Definitions load with names and tables in any alphabet."""
     server.add_source("s1", name="顧客 $1", config={"schema": "スキーマ", "table": "my table$"})
     server.add_connection("c1", "s1", "d", object="контакт")
     assets = build_rudderstack_assets_definitions(rudderstack)

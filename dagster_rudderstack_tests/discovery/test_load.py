@@ -54,8 +54,8 @@ def test_selector(
     assert keys_of(load_rudderstack_asset_specs(rudderstack, selector=selector)) == {CONTACTS}
 
 
-def test_wrong_selector(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A selector that names what the workspace does not have stops the load."""
+def test_selector__unknown_name(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A selector with an unknown name raises an error that suggests the nearest name."""
     fill(server)
 
     with pytest.raises(DiscoveryError, match="Did you mean 'hubspot'"):
@@ -65,7 +65,7 @@ def test_wrong_selector(server: LocalRudderStack, rudderstack: RudderStackResour
 
 
 def test_translator(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A translator of the user's own makes the assets; the connection's id stays on them."""
+    """A user's translator makes the assets. They keep the id of the connection."""
     fill(server)
 
     class Translator(DagsterRudderStackTranslator):
@@ -81,10 +81,10 @@ def test_translator(server: LocalRudderStack, rudderstack: RudderStackResource) 
     }
 
 
-def test_translator_that_returns_nothing(
+def test_translator__returns_none(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """A translator that forgets to return is told for which connection."""
+    """The error for a translator that returns None names the connection."""
     fill(server)
 
     class Translator(DagsterRudderStackTranslator):
@@ -95,25 +95,30 @@ def test_translator_that_returns_nothing(
         load_rudderstack_asset_specs(rudderstack, Translator())
 
 
-MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "a class for a translator": (
+WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "class instead of a translator": (
         {"translator": DagsterRudderStackTranslator},
         r"such as DagsterRudderStackTranslator\(\)",
     ),
-    "a name for a selector": ({"selector": "HubSpot"}, "selector takes .* not 'HubSpot'"),
-    "a dict for a selector": ({"selector": {"ids": ["a"]}}, "selector takes a RudderStackConn"),
+    "name instead of a selector": ({"selector": "HubSpot"}, "selector takes .* not 'HubSpot'"),
+    "dict instead of a selector": (
+        {"selector": {"ids": ["a"]}},
+        "selector takes a RudderStackConn",
+    ),
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), MISTAKEN.values(), ids=MISTAKEN.keys())
-def test_mistaken_argument(arguments: dict[str, Any], words: str) -> None:
-    """What is no translator or no selector is refused before anything is asked."""
+@pytest.mark.parametrize(
+    ("arguments", "words"), WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS.keys()
+)
+def test_wrong_argument(arguments: dict[str, Any], words: str) -> None:
+    """A wrong translator or selector is refused before any request."""
     with pytest.raises(InvalidSettingError, match=words):
         load_rudderstack_asset_specs(UNREACHABLE, **arguments)
 
 
-def test_one_key_for_two(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """Two connections with one key stop the load, naming both and the ways to mend it."""
+def test_duplicate_key(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """Two connections with the same key are an error that names both and how to fix it."""
     fill(server)
     server.add_connection("twin", "customers-src", "hubspot", object="Contact")
 
@@ -127,10 +132,10 @@ def test_one_key_for_two(server: LocalRudderStack, rudderstack: RudderStackResou
     assert "key_by: id" in message
 
 
-def test_one_key_for_two_of_which_one_is_selected(
+def test_duplicate_key__not_selected(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """A connection that is not selected may have the key of one that is."""
+    """A connection that is not selected may have the key of a selected one."""
     fill(server)
 
     class Translator(DagsterRudderStackTranslator):
@@ -143,8 +148,10 @@ def test_one_key_for_two_of_which_one_is_selected(
     assert spec.metadata[MetadataKey.CONNECTION_ID].value == "audience"
 
 
-def test_one_key_for_two_by_id(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """Keys by id are never the same."""
+def test_duplicate_key__keys_by_id(
+    server: LocalRudderStack, rudderstack: RudderStackResource
+) -> None:
+    """Keys made of ids are unique."""
     fill(server)
     server.add_connection("twin", "customers-src", "hubspot", object="Contact")
 
@@ -160,10 +167,10 @@ def test_one_key_for_two_by_id(server: LocalRudderStack, rudderstack: RudderStac
         ("https://app.example.com/{connection_id}/{sync_id}", None),
         (dg.EnvVar("RUDDERSTACK_DASHBOARD"), None),
     ],
-    ids=["of a connection", "of a sync", "in a variable"],
+    ids=["link to a connection", "link to a sync", "environment variable"],
 )
 def test_link(server: LocalRudderStack, template: str, link: str | None) -> None:
-    """The asset links to its connection's page, if there is one that can be known."""
+    """The asset links to the page of its connection, if the URL is known while it loads."""
     fill(server)
     snapshot = fetch_rudderstack_workspace(
         RudderStackResource(access_token=server.access_token, api_url=server.url)

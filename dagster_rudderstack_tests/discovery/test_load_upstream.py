@@ -16,7 +16,7 @@ from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, dep
 
 
 def test_upstream_assets(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """The graph leads from the project's own assets to the connections that read their tables."""
+    """A connection depends on the project's assets whose tables it reads."""
     fill(server)
 
     @dg.asset(metadata={"dagster/table_name": "prod.analytics.customers"})
@@ -33,10 +33,10 @@ def test_upstream_assets(server: LocalRudderStack, rudderstack: RudderStackResou
     }
 
 
-def test_connection_is_not_its_own_upstream(
+def test_upstream_assets__dependency_on_a_connection(
     server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A connection that the project depends on is not taken for the table of the same name."""
+    """A connection that an asset depends on is not matched to a table of the same name."""
     server.add_source("s1", name="Customers", definition="mysql", config={"table": "customers"})
     server.add_source("s2", name="Leads", definition="mysql", config={"table": "customers"})
     server.add_destination("d", name="HubSpot", type="HS")
@@ -56,10 +56,10 @@ def test_connection_is_not_its_own_upstream(
     )
 
 
-def test_upstream_assets_from_a_generator(
+def test_upstream_assets__generator(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
-    """Assets that can be listed only once are found as well beside a connection's own key."""
+    """Assets from a generator are found, also if one of them depends on a connection."""
     fill(server)
     assets = [
         dg.AssetSpec("people", metadata={"dagster/table_name": "analytics.customers"}),
@@ -71,10 +71,8 @@ def test_upstream_assets_from_a_generator(
     assert deps_of(specs)[CONTACTS] == {"people"}
 
 
-def test_connection_with_the_name_of_its_table(
-    server: LocalRudderStack, rudderstack: RudderStackResource
-) -> None:
-    """A connection whose key is the name of its own table depends on the table, not on itself."""
+def test_key_of_the_table(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A connection whose key is the name of its table depends on the table, not on itself."""
     fill(server)
 
     class Translator(DagsterRudderStackTranslator):
@@ -90,7 +88,7 @@ def test_connection_with_the_name_of_its_table(
 
 
 def test_upstream_keys(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A mapping says which asset a table is, and leaves one out."""
+    """A mapping names the asset of a table, or leaves the table out."""
     fill(server)
     keys = {"analytics.customers": "dim_customers", "orders_by_customer": None}
 
@@ -99,8 +97,8 @@ def test_upstream_keys(server: LocalRudderStack, rudderstack: RudderStackResourc
     assert deps_of(specs) == {CONTACTS: {"dim_customers"}, AUDIENCE: {"dim_customers"}}
 
 
-def test_selector_by_upstream(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A function of the connection knows the tables upstream, and where columns come from."""
+def test_selector__upstream(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A selector function can read the upstream tables and the origins of columns."""
     fill(server)
 
     def reads_orders(props: RudderStackConnectionProps) -> bool:
@@ -116,10 +114,10 @@ def test_selector_by_upstream(server: LocalRudderStack, rudderstack: RudderStack
     assert keys_of(specs) == {AUDIENCE}
 
 
-def test_ambiguous_table_of_what_is_not_selected(
+def test_ambiguous_table__not_selected(
     server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody is asked which asset a table is that no selected connection reads."""
+    """An ambiguous table causes a warning only if a selected connection reads it."""
     fill(server)
     tables = [
         dg.AssetSpec(key, metadata={"dagster/table_name": f"{key}.analytics.orders_by_customer"})

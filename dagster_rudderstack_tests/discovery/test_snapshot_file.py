@@ -29,24 +29,22 @@ from dagster_rudderstack_tests.discovery.conftest import (
 def test_snapshot_file(
     server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
 ) -> None:
-    """A snapshot that is missing is made; from then on nothing is asked."""
+    """A missing snapshot is written once. After that, no request is sent."""
     fill(server)
     path = tmp_path / "made" / "rudderstack.json"
 
     first = load_rudderstack_asset_specs(rudderstack, snapshot=path)
-    asked = len(server.requests)
+    requests = len(server.requests)
     second = load_rudderstack_asset_specs(rudderstack, snapshot=path)
 
-    assert asked == 3
-    assert len(server.requests) == asked
+    assert requests == 3
+    assert len(server.requests) == requests
     assert second == first
     assert [file.name for file in path.parent.iterdir()] == ["rudderstack.json"]
 
 
-def test_rudderstack_out_of_reach(
-    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
-) -> None:
-    """With RudderStack out of reach, definitions load from the snapshot."""
+def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path) -> None:
+    """During an outage of RudderStack, definitions load from the snapshot."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, path)
@@ -54,8 +52,8 @@ def test_rudderstack_out_of_reach(
     assert keys_of(load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)) == {CONTACTS, AUDIENCE}
 
 
-def test_no_snapshot_and_out_of_reach(tmp_path: Path) -> None:
-    """Without a snapshot, the error says how to make one."""
+def test_outage__missing_snapshot(tmp_path: Path) -> None:
+    """During an outage, the error for a missing snapshot says how to make one."""
     path = tmp_path / "rudderstack.json"
 
     with pytest.raises(DiscoveryError) as caught:
@@ -65,8 +63,8 @@ def test_no_snapshot_and_out_of_reach(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, TransportError)
 
 
-def test_out_of_reach_and_no_snapshot_asked_for() -> None:
-    """Who asks for no snapshot is told, when RudderStack is out of reach, to ask for one."""
+def test_outage__no_snapshot() -> None:
+    """During an outage, the error suggests a snapshot if none is used."""
     with pytest.raises(DiscoveryError, match="snapshot=") as caught:
         load_rudderstack_asset_specs(UNREACHABLE)
 
@@ -81,7 +79,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("status", "words"), REFUSED.items())
 @pytest.mark.parametrize("operation", ["list_connections", "list_sources"])
-def test_list_that_is_refused(
+def test_refused_list(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     caplog: pytest.LogCaptureFixture,
@@ -89,26 +87,26 @@ def test_list_that_is_refused(
     status: int,
     words: str,
 ) -> None:
-    """Where a list is refused, one is told what lists need, and not what syncs need."""
+    """The message for a refused list names the permission for lists, not for syncs."""
     fill(server)
     server.add_fault(Fault("status", operation=operation, status=status, times=None))
 
-    told = ""
+    message = ""
     try:
         load_rudderstack_asset_specs(rudderstack)
     except DiscoveryError as error:
-        told = error.message
+        message = error.message
 
-    told += caplog.text
-    assert words in told
-    assert "Edit and Connect" not in told
-    assert "Check the id" not in told
+    message += caplog.text
+    assert words in message
+    assert "Edit and Connect" not in message
+    assert "Check the id" not in message
 
 
 def test_refresh_always(
     server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
 ) -> None:
-    """`always` makes the snapshot anew each time."""
+    """With `always`, the workspace is read each time."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     load_rudderstack_asset_specs(rudderstack, snapshot=path)
@@ -119,13 +117,13 @@ def test_refresh_always(
     assert keys_of(specs) == {CONTACTS}
 
 
-def test_refresh_always_and_out_of_reach(
+def test_refresh_always__outage(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """`always` falls back on the old snapshot, and says so."""
+    """During an outage, `always` uses the old snapshot and logs a warning."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, path)
@@ -138,10 +136,10 @@ def test_refresh_always_and_out_of_reach(
     assert "is used as it is" in caplog.text
 
 
-def test_failed_refresh_keeps_the_snapshot(
+def test_refresh__fails(
     server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
 ) -> None:
-    """A refresh that fails leaves the old snapshot, and nothing beside it."""
+    """A failed refresh keeps the old snapshot and leaves no other file."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, path)
@@ -157,7 +155,7 @@ def test_failed_refresh_keeps_the_snapshot(
 
 @pytest.mark.parametrize("content", [b"{", b'{"version": 99}', b"\xff\xfe"])
 def test_unreadable_snapshot(tmp_path: Path, content: bytes) -> None:
-    """A snapshot that cannot be read says how to make a new one."""
+    """The error for an unreadable snapshot says how to make a new one."""
     path = tmp_path / "rudderstack.json"
     path.write_bytes(content)
 
@@ -165,8 +163,8 @@ def test_unreadable_snapshot(tmp_path: Path, content: bytes) -> None:
         load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
 
 
-def test_unset_variable_is_named(tmp_path: Path) -> None:
-    """A variable that is not set is named, when the workspace has to be read."""
+def test_unset_variable(tmp_path: Path) -> None:
+    """The error names an unset environment variable if the workspace must be read."""
     rudderstack = RudderStackResource(access_token=dg.EnvVar("NO_SUCH_RUDDERSTACK_TOKEN"))
 
     with pytest.raises(InvalidSettingError, match="NO_SUCH_RUDDERSTACK_TOKEN") as caught:
@@ -175,13 +173,13 @@ def test_unset_variable_is_named(tmp_path: Path) -> None:
     assert "refresh_rudderstack_snapshot(resource, " in caught.value.message
 
 
-def test_refresh_always_and_unset_variable(
+def test_refresh_always__unset_variable(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """`always` falls back on the old snapshot where the token is not set, as in a build."""
+    """`always` uses the old snapshot if the token is not set, for example in a build."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, path)
@@ -193,10 +191,10 @@ def test_refresh_always_and_unset_variable(
     assert "NO_SUCH_RUDDERSTACK_TOKEN" in caplog.text
 
 
-def test_snapshot_that_cannot_be_written(
+def test_write__error(
     server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
 ) -> None:
-    """A place where no snapshot can be written is named, with the way to make one."""
+    """If a snapshot cannot be written, the error names the file and says how to make one."""
     fill(server)
     (tmp_path / "file").write_text("")
 
@@ -206,14 +204,14 @@ def test_snapshot_that_cannot_be_written(
         load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "file" / "rudderstack.json")
 
 
-def test_refresh_always_in_a_place_that_cannot_be_written(
+def test_refresh_always__write_error(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """`always` falls back on the old snapshot where a new one cannot be written."""
+    """`always` uses the old snapshot if a new one cannot be written."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, path)
@@ -229,8 +227,8 @@ def test_refresh_always_in_a_place_that_cannot_be_written(
     assert "It could not be written: [Errno 13] Permission denied" in caplog.text
 
 
-def test_snapshot_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A snapshot that the process may not read is named."""
+def test_read__permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names a snapshot that the process may not read."""
     path = tmp_path / "rudderstack.json"
     path.write_text("{}")
 
@@ -244,7 +242,7 @@ def test_snapshot_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("refresh", ["if_missing", "always"])
-def test_folder_for_a_snapshot(tmp_path: Path, refresh: Any) -> None:
-    """A folder is no snapshot, and stays as it is."""
+def test_folder(tmp_path: Path, refresh: Any) -> None:
+    """A folder instead of a file is refused."""
     with pytest.raises(InvalidSettingError, match="is a folder: expected a file in it"):
         load_rudderstack_asset_specs(UNREACHABLE, snapshot=tmp_path, refresh=refresh)
