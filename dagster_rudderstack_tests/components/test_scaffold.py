@@ -25,15 +25,15 @@ def test_scaffold(project: Project) -> None:
     }
 
 
-def test_scaffold_with_choices(project: Project) -> None:
-    """The region and the variable can be chosen."""
+def test_scaffold__parameters(project: Project) -> None:
+    """The region and the name of the variable are parameters."""
     assert scaffolded(project.sandbox, region="eu", access_token_variable="EU_TOKEN") == {
         "workspace": {"access_token": "{{ env.EU_TOKEN }}", "region": "eu"}
     }
 
 
-def test_scaffold_connection(project: Project) -> None:
-    """The scaffolded YAML has the connection that was named."""
+def test_scaffold__connection(project: Project) -> None:
+    """The scaffolded YAML of a connection has its id."""
     path = project.sandbox.scaffold_component(
         RudderStackConnectionComponent, "crm", scaffold_params={"connection_id": "contacts"}
     )

@@ -1,4 +1,4 @@
-"""Several workspaces in YAML in one project."""
+"""Several workspace components in one project."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fil
 def test_two_workspaces(
     project: Project, workspace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workspaces of the US and of the EU live in one code location, each with its own state."""
+    """Two workspaces in one code location have their own resources and states."""
     with LocalRudderStack(access_token="eu-token") as eu:
         fill(eu)
         eu.remove_connection("audience")
@@ -37,7 +37,7 @@ def test_two_workspaces(
 
 
 def test_two_components_of_one_workspace(project: Project, workspace: dict[str, Any]) -> None:
-    """Two components can share a workspace, each with connections of its own."""
+    """Two components of one workspace can select different connections."""
     for place in ("ads/hubspot", "ads/braze"):
         attributes = {
             "workspace": workspace,
@@ -53,7 +53,7 @@ def test_two_components_of_one_workspace(project: Project, workspace: dict[str, 
 
 
 def test_two_documents_in_one_file(project: Project, workspace: dict[str, Any]) -> None:
-    """Two components in one file have resources of their own."""
+    """Two components in one file have their own resources."""
     documents = [
         {
             "type": WORKSPACE,

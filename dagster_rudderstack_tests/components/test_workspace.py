@@ -17,7 +17,7 @@ from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS
 
 
 def test_assets(project: Project, workspace: dict[str, Any]) -> None:
-    """Each enabled connection is an asset, and the workspace a resource named after the folder."""
+    """Each enabled connection is an asset. The workspace is a resource named after the folder."""
     definitions = assets_of(project, workspace)
 
     assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
@@ -39,7 +39,7 @@ def test_assets_sync(project: Project, workspace: dict[str, Any], server: LocalR
 
 
 def test_translation(project: Project, workspace: dict[str, Any]) -> None:
-    """The translation changes the assets; its templates know the connection."""
+    """The translation changes the assets. Its templates can use the connection."""
     definitions = assets_of(
         project,
         workspace,
@@ -81,12 +81,15 @@ CHOICES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"connection_selector": {"tags": {"rudderstack/destination_type": "braze"}}},
         {AUDIENCE},
     ),
-    "selector of nothing": (
+    "selector with null": (
         {"connection_selector": {"tags": None, "ids": None}},
         {CONTACTS, AUDIENCE},
     ),
     "keys by id": ({"key_by": "id"}, {"rudderstack/contacts", "rudderstack/audience"}),
-    "disabled": ({"disabled": "mark"}, {CONTACTS, AUDIENCE, "rudderstack/braze_eu/customers"}),
+    "disabled connections": (
+        {"disabled": "mark"},
+        {CONTACTS, AUDIENCE, "rudderstack/braze_eu/customers"},
+    ),
 }
 
 
@@ -94,12 +97,12 @@ CHOICES: dict[str, tuple[dict[str, Any], set[str]]] = {
 def test_choices(
     project: Project, workspace: dict[str, Any], attributes: dict[str, Any], keys: set[str]
 ) -> None:
-    """What is selected, how keys are made and what becomes of disabled connections is chosen."""
+    """Attributes choose the connections, the keys, and what happens to disabled connections."""
     assert set(deps_of(assets_of(project, workspace, **attributes))) == keys
 
 
-def test_selector_from_a_function(project: Project, workspace: dict[str, Any]) -> None:
-    """A template can bring a function of the connection."""
+def test_selector__function(project: Project, workspace: dict[str, Any]) -> None:
+    """A template can be a function that selects connections."""
     project.write(
         "crm/template_vars.py",
         "import dagster as dg\n"
@@ -120,7 +123,7 @@ def test_selector_from_a_function(project: Project, workspace: dict[str, Any]) -
 def test_sync_attributes(
     project: Project, workspace: dict[str, Any], server: LocalRudderStack
 ) -> None:
-    """The attributes of syncs reach the steps."""
+    """The attributes of syncs apply to the steps."""
     definitions = assets_of(
         project,
         workspace,
@@ -144,7 +147,7 @@ def test_sync_attributes(
 
 
 def test_retry_policy(project: Project, workspace: dict[str, Any]) -> None:
-    """The delay between retries of a step can grow and vary."""
+    """A retry policy can have a backoff and a jitter."""
     given = {"max_retries": 3, "delay": 30, "backoff": "EXPONENTIAL", "jitter": "PLUS_MINUS"}
     definitions = assets_of(project, workspace, retry_policy=given)
 
@@ -163,15 +166,15 @@ def test_retry_policy(project: Project, workspace: dict[str, Any]) -> None:
     }
 
 
-def test_no_check(project: Project, workspace: dict[str, Any]) -> None:
-    """Null makes no check."""
+def test_rejected_rows_check__null(project: Project, workspace: dict[str, Any]) -> None:
+    """With null, the assets have no check."""
     definitions = assets_of(project, workspace, rejected_rows_check=None)
 
     assert list(definitions.resolve_asset_graph().asset_check_keys) == []
 
 
 def test_polling_sensor(project: Project, workspace: dict[str, Any]) -> None:
-    """The polling sensor comes with the component, set as it is told."""
+    """The component has a polling sensor with the given settings."""
     definitions = assets_of(
         project,
         workspace,
@@ -185,10 +188,10 @@ def test_polling_sensor(project: Project, workspace: dict[str, Any]) -> None:
     assert sensor.required_resource_keys == {"rudderstack_crm"}
 
 
-def test_polling_sensor_of_nothing(
+def test_polling_sensor__no_connections(
     project: Project, workspace: dict[str, Any], server: LocalRudderStack
 ) -> None:
-    """A workspace without connections has no sensor, and loads."""
+    """A workspace without connections loads without a sensor."""
     server.reset()
 
     assert assets_of(project, workspace, polling_sensor=True).sensors in (None, [])

@@ -16,21 +16,19 @@ from dagster_rudderstack_tests.components.conftest import (
 )
 
 
-def test_settings_are_those_of_the_resource() -> None:
-    """YAML knows the settings of the resource, all of them and no others, with their words."""
+def test_settings() -> None:
+    """YAML has exactly the settings of the resource, with their descriptions."""
     schema = RudderStackWorkspaceComponent.model().model_json_schema()
-    shown = schema["$defs"]["RudderStackWorkspaceSettings"]["properties"]
+    properties = schema["$defs"]["RudderStackWorkspaceSettings"]["properties"]
 
     fields = RudderStackResource.model_fields
-    assert {name: each["description"] for name, each in shown.items()} == {
+    assert {name: each["description"] for name, each in properties.items()} == {
         name: field.description for name, field in fields.items()
     }
 
 
-def test_token_stays_a_variable(
-    project: Project, workspace: dict[str, Any], server: LocalRudderStack
-) -> None:
-    """A token from the environment is not read while definitions load, so nobody stores it."""
+def test_variable(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
+    """A token from the environment is not read while definitions load, so it is not stored."""
     component = component_of(project, {**workspace, "read_timeout_seconds": "{{ env.SECONDS }}"})
 
     assert component.workspace.access_token == dg.EnvVar(TOKEN)
@@ -44,10 +42,10 @@ def test_token_stays_a_variable(
     "template",
     ["{{ env('SECRET') }}", '{{ env("SECRET") }}', "{{env.SECRET}}", "{{- env.SECRET -}}"],
 )
-def test_variable_in_any_spelling(
+def test_variable__spellings(
     project: Project, workspace: dict[str, Any], monkeypatch: pytest.MonkeyPatch, template: str
 ) -> None:
-    """However a variable is spelled, its name is kept and not its value, in headers as well."""
+    """Each spelling of a variable keeps its name and not its value, also in headers."""
     monkeypatch.setenv("SECRET", "s3cr3t")
     given = {
         **workspace,
@@ -72,30 +70,30 @@ def test_variable_in_any_spelling(
         {"proxy_url": "http://{{ env.SECRET }}@proxy:8080"},
         {"extra_headers": {"X-Key": "Bearer {{ env.SECRET }}"}},
     ],
-    ids=["filter", "default", "in a text", "in a header"],
+    ids=["filter", "default value", "in a URL", "in a header"],
 )
-def test_secret_that_would_be_stored(
+def test_secret__other_template(
     project: Project,
     workspace: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, Any],
 ) -> None:
-    """A secret that a template would read while definitions load is refused, and not shown."""
+    """A template that would store a secret is refused. The error does not show the secret."""
     monkeypatch.setenv("SECRET", "s3cr3t")
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
         component_of(project, {**workspace, **settings})
 
-    told = causes(caught.value)
-    assert f"{next(iter(settings))} reads an environment variable" in told
-    assert "Write only {{ env.NAME }}" in told
-    assert "s3cr3t" not in told
+    message = causes(caught.value)
+    assert f"{next(iter(settings))} reads an environment variable" in message
+    assert "Write only {{ env.NAME }}" in message
+    assert "s3cr3t" not in message
 
 
-def test_setting_that_no_variable_can_be(
+def test_variable__number(
     project: Project, workspace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A setting of which Dagster takes no variable is read while definitions load."""
+    """A setting that cannot be an EnvVar is read while definitions load."""
     monkeypatch.setenv("GROWTH", "0.5")
     template = "{{ env('GROWTH') | float }}"
 
@@ -104,8 +102,8 @@ def test_setting_that_no_variable_can_be(
     )
 
 
-def test_literal_token_is_not_in_the_key(project: Project, workspace: dict[str, Any]) -> None:
-    """The state of a workspace is kept under a name that tells nothing of its token."""
+def test_literal_token(project: Project, workspace: dict[str, Any]) -> None:
+    """The key of the state does not contain a literal token."""
     key = component_of(
         project, {**workspace, "access_token": "lit3ral-tok3n"}
     ).defs_state_config.key
@@ -115,15 +113,15 @@ def test_literal_token_is_not_in_the_key(project: Project, workspace: dict[str, 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no token": ({"workspace": {}}, "access_token"),
-    "misspelt setting": ({"workspace": {"access_token": "t", "regoin": "eu"}}, "regoin"),
+    "unknown setting": ({"workspace": {"access_token": "t", "regoin": "eu"}}, "regoin"),
     "unknown region": ({"workspace": {"access_token": "t", "region": "mars"}}, "mars"),
-    "misspelt attribute": ({"workspace": {"access_token": "t"}, "grupping": "all"}, "grupping"),
+    "unknown attribute": ({"workspace": {"access_token": "t"}, "grupping": "all"}, "grupping"),
     "unknown grouping": ({"workspace": {"access_token": "t"}, "grouping": "colour"}, "grouping"),
-    "misspelt selector": (
+    "unknown criterion": (
         {"workspace": {"access_token": "t"}, "connection_selector": {"nmaes": ["a"]}},
         "nmaes",
     ),
-    "impossible check": (
+    "wrong limit of the check": (
         {"workspace": {"access_token": "t"}, "rejected_rows_check": {"max_failed_ratio": 7}},
         "max_failed_ratio 7",
     ),
@@ -135,19 +133,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"workspace": {"access_token": "t"}, "retry_policy": {"delay": 1, "jitter": "full"}},
         "jitter 'full' is unknown: expected one of 'FULL', 'PLUS_MINUS'",
     ),
-    "unknown status of the sensor": (
+    "unknown default status of the sensor": (
         {"workspace": {"access_token": "t"}, "polling_sensor": {"default_status": "running"}},
         "default_status 'running' is unknown: expected one of 'RUNNING', 'STOPPED'",
     ),
-    "unknown way to tell of failed syncs": (
+    "unknown failed_syncs": (
         {"workspace": {"access_token": "t"}, "polling_sensor": {"failed_syncs": "mail"}},
         "failed_syncs 'mail' is unknown: expected one of 'run', 'check'",
     ),
-    "impossible interval": (
+    "wrong interval": (
         {"workspace": {"access_token": "t"}, "polling_sensor": {"minimum_interval_seconds": "x"}},
         "minimum_interval_seconds 'x'",
     ),
-    "misspelt setting of the sensor": (
+    "unknown setting of the sensor": (
         {"workspace": {"access_token": "t"}, "polling_sensor": {"nmae": "a"}},
         "nmae",
     ),
@@ -156,24 +154,24 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("attributes", "words"), WRONG.values(), ids=WRONG.keys())
 def test_wrong_attributes(project: Project, attributes: dict[str, Any], words: str) -> None:
-    """An attribute that cannot be right is named, before anything is asked."""
+    """The error names a wrong attribute before any request is sent."""
     project.component("crm", WORKSPACE, attributes)
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
         project.load()
 
     assert words in causes(caught.value)
 
 
-def test_selector_that_means_nothing(project: Project, workspace: dict[str, Any]) -> None:
-    """A selector that names what the workspace does not have says what is nearest."""
+def test_selector__unknown_name(project: Project, workspace: dict[str, Any]) -> None:
+    """The error for an unknown name in the selector suggests the nearest name."""
     project.component(
         "crm",
         WORKSPACE,
         {"workspace": workspace, "connection_selector": {"sources": ["Custmers"]}},
     )
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
         project.load()
 
     assert "Did you mean 'Customers'?" in causes(caught.value)

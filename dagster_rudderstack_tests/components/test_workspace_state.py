@@ -18,7 +18,7 @@ from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, OUT
 
 
 def test_state(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
-    """Outside of development definitions load from the state, without a request."""
+    """Outside of development, definitions load from the state without a request."""
     assets_of(project, workspace)
     server.clear_requests()
     project.in_development(yes=False)
@@ -27,35 +27,36 @@ def test_state(project: Project, workspace: dict[str, Any], server: LocalRudderS
     assert server.requests == []
 
 
-def test_state_without_a_token(
+def test_state__no_token(
     project: Project, workspace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the token is not set, as in a build, definitions load from the state as well."""
+    """Definitions load from the state if the token is not set, for example in a build."""
     assets_of(project, workspace)
     monkeypatch.delenv(TOKEN)
 
     assert set(deps_of(project.load())) == {CONTACTS, AUDIENCE}
 
 
-def test_development_refreshes(
-    project: Project, workspace: dict[str, Any], server: LocalRudderStack
-) -> None:
-    """In development the state is refreshed with each load, unless that is switched off."""
+def test_development(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
+    """In development, each load refreshes the state, unless that is switched off."""
     assets_of(project, workspace)
     server.remove_connection("audience")
-    calm = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
+    no_refresh = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
 
-    assert set(deps_of(assets_of(project, workspace, defs_state=calm))) == {CONTACTS, AUDIENCE}
+    assert set(deps_of(assets_of(project, workspace, defs_state=no_refresh))) == {
+        CONTACTS,
+        AUDIENCE,
+    }
     assert set(deps_of(assets_of(project, workspace))) == {CONTACTS}
 
 
-def test_rudderstack_out_of_reach(
+def test_development__outage(
     project: Project,
     workspace: dict[str, Any],
     server: LocalRudderStack,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With RudderStack out of reach, development goes on with the last state, and says so."""
+    """During an outage, definitions load from the last state with a warning."""
     assets_of(project, workspace)
     server.add_fault(OUTAGE)
 
@@ -70,28 +71,28 @@ def test_rudderstack_out_of_reach(
 def test_no_state(
     project: Project, workspace: dict[str, Any], server: LocalRudderStack, in_development: bool
 ) -> None:
-    """Without a state, and with none to be had, the error says how to refresh."""
+    """The error for a missing state says how to refresh it."""
     server.add_fault(OUTAGE)
     project.in_development(in_development)
     project.component("crm", WORKSPACE, {"workspace": workspace})
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
         project.load()
 
-    told = causes(caught.value)
-    assert "There is no state of the RudderStack workspace" in told
-    assert "dg utils refresh-defs-state" in told
-    assert ("503" in told) == in_development
+    message = causes(caught.value)
+    assert "There is no state of the RudderStack workspace" in message
+    assert "dg utils refresh-defs-state" in message
+    assert ("503" in message) == in_development
 
 
 def test_damaged_state(project: Project, workspace: dict[str, Any]) -> None:
-    """A state that cannot be read says how to refresh it."""
+    """The error for an unreadable state says how to refresh it."""
     assets_of(project, workspace)
     (state,) = project.sandbox.defs_folder_path.rglob("state")
     state.write_text('{"version": 0}')
     project.in_development(yes=False)
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
         project.load()
 
     assert "dg utils refresh-defs-state" in causes(caught.value)

@@ -19,28 +19,28 @@ def orders(): ...
 
 
 UPSTREAM: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
-    "the project": (
+    "default": (
         {},
         {
             CONTACTS: {"dim_customers"},
             AUDIENCE: {"dim_customers", "analytics/orders_by_customer"},
         },
     ),
-    "one place": (
+    "one file": (
         {"upstream_from": ["warehouse/models.py"]},
         {
             CONTACTS: {"dim_customers"},
             AUDIENCE: {"dim_customers", "analytics/orders_by_customer"},
         },
     ),
-    "nowhere": (
+    "empty list": (
         {"upstream_from": []},
         {
             CONTACTS: {"analytics/customers"},
             AUDIENCE: {"analytics/customers", "analytics/orders_by_customer"},
         },
     ),
-    "a mapping": (
+    "upstream_keys": (
         {"upstream_keys": {"analytics.customers": "people", "orders_by_customer": None}},
         {CONTACTS: {"people"}, AUDIENCE: {"people"}},
     ),
@@ -54,17 +54,14 @@ def test_upstream(
     attributes: dict[str, Any],
     deps: dict[str, set[str]],
 ) -> None:
-    """The tables are looked for among the project's other definitions, or where it is said."""
+    """The upstream assets are found in the project's other definitions, or in the named places."""
     project.write("warehouse/models.py", MODELS)
 
     assert deps_of(assets_of(project, workspace, **attributes)) == deps
 
 
-def test_upstream_of_components_that_ask_for_each_other(
-    project: Project, workspace: dict[str, Any]
-) -> None:
-    """A definition that asks for ours while we ask for it gets it, and ours are linked all the
-    same."""
+def test_upstream__mutual_dependency(project: Project, workspace: dict[str, Any]) -> None:
+    """A definition may build the workspace's definitions, which keep their upstream assets."""
     project.write("models.py", MODELS)
     project.write(
         "jobs.py",

@@ -60,7 +60,6 @@ class Pages:
         cursor: str = "page",
     ) -> None:
         self.items = items
-        self.asked: list[tuple[str, int]] = []
         self._size = size
         self._total = total
         self._before_page = before_page
@@ -69,8 +68,6 @@ class Pages:
 
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - see the protocol
         number = int(query.get(self._cursor, "1").lstrip("after"))
-        with self._lock:
-            self.asked.append((listing.path, number))
         self._before_page(listing, number)
         with self._lock:
             start, end = (number - 1) * self._size, number * self._size
