@@ -14,21 +14,16 @@ from dagster_rudderstack.components.attributes import (
     SyncAttributes,
     WorkspaceAttribute,
 )
-from dagster_rudderstack.components.project import (
-    folder_name,
-    upstream_assets_of,
-    workspace_name,
-)
+from dagster_rudderstack.components.project import folder_name, upstream_assets_of, workspace_name
 from dagster_rudderstack.components.scaffold import WorkspaceScaffolder
 from dagster_rudderstack.dagster_internals import TranslationFn, TranslationFnResolver
-from dagster_rudderstack.discovery.discover import DisabledConnections, Discovery, as_selector
+from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
     MAX_RETRIES_WHILE_LOADING,
-    fetch_rudderstack_workspace,
-    write_snapshot,
+    refresh_rudderstack_snapshot,
 )
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError, RudderStackError
@@ -114,8 +109,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
     def write_state_to_path(self, state_path: Path) -> None:
         """Read the workspace and write its snapshot."""
         max_retries = MAX_RETRIES_WHILE_LOADING if _is_loading.get() else None
-        snapshot = fetch_rudderstack_workspace(self.workspace, max_retries=max_retries)
-        write_snapshot(snapshot, state_path)
+        refresh_rudderstack_snapshot(self.workspace, state_path, max_retries=max_retries)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. If the state cannot be refreshed, the last state is used."""
@@ -149,7 +143,15 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         """Return the definitions of a snapshot. No request is sent."""
         snapshot = self._snapshot(state_path)
         key = self.resource_key or f"{RESOURCE_KEY}_{folder_name(context)}"
-        discovered = self._discovery(context).assets(snapshot)
+        discovery = discovery_from(
+            self.workspace,
+            _ComponentTranslator(self),
+            self.connection_selector,
+            disabled=self.disabled,
+            upstream_assets=upstream_assets_of(context, self.upstream_from),
+            upstream_keys=self.upstream_keys,
+        )
+        discovered = discovery.assets(snapshot)
         assets = assets_definitions(discovered, self.grouping, key, **self.sync_settings(key))
         return dg.Definitions(
             assets=assets,
@@ -168,16 +170,6 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
             return WorkspaceSnapshot.loads(state_path.read_text(encoding="utf-8"))
         except DiscoveryError as error:
             raise DiscoveryError(f"{error} {refresh}") from error
-
-    def _discovery(self, context: dg.ComponentLoadContext) -> Discovery:
-        return Discovery(
-            translator=_ComponentTranslator(self),
-            selector=as_selector(self.connection_selector),
-            disabled=self.disabled,
-            upstream_assets=upstream_assets_of(context, self.upstream_from),
-            upstream_keys=self.upstream_keys,
-            link_template=self.workspace.dashboard_url,
-        )
 
 
 class _ComponentTranslator(DagsterRudderStackTranslator):

@@ -21,7 +21,7 @@ from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.text import shown
 
-__all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "as_selector", "discovery_from"]
+__all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "discovery_from"]
 
 DisabledConnections = Literal["leave_out", "mark"]
 
@@ -53,7 +53,7 @@ class Discovery:
 
         Raises:
             DiscoveryError: If two assets have the same key, or the selector names something that
-                the workspace does not have.
+                does not exist in the workspace.
         """
         selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
         finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
@@ -74,7 +74,7 @@ class Discovery:
         """Return the assets of connections, downstream of the tables that they read."""
         linked = (_with_upstreams(props, finder) for props in selected)
         assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
-        # By identity: a connection that is not selected may have the key of one that is.
+        # Compared by identity, since connections that are not selected may have the same key.
         kept = {id(spec) for spec in self.selector.select_tagged([each.spec for each in assets])}
         return [each for each in assets if id(each.spec) in kept]
 
@@ -99,8 +99,8 @@ class Discovery:
         enabled = [props for props in connections if props.enabled]
         if len(enabled) < len(connections):
             self.log.info(
-                f"{len(connections) - len(enabled)} of {len(connections)} connections are disabled "
-                "in RudderStack and left out."
+                "Left out connections that are disabled in RudderStack: "
+                f"{len(connections) - len(enabled)} of {len(connections)}."
             )
         return enabled
 
@@ -167,7 +167,7 @@ def discovery_from(  # noqa: PLR0913 - the arguments of both factories
         )
     return Discovery(
         translator=translator or DagsterRudderStackTranslator(),
-        selector=as_selector(selector),
+        selector=_as_selector(selector),
         disabled=disabled,
         upstream_assets=upstream_assets,
         upstream_keys=upstream_keys,
@@ -175,7 +175,7 @@ def discovery_from(  # noqa: PLR0913 - the arguments of both factories
     )
 
 
-def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
+def _as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
     """Return the selector that the user gave. None selects everything."""
     if isinstance(selector, RudderStackConnectionSelector):
         return selector

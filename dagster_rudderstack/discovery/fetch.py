@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
 
@@ -124,29 +124,28 @@ def _without_secrets(source: Source) -> Source:
     return source.model_copy(update={"config": config})
 
 
-def _problem_of(query: QueryLineage, source: str) -> str:
-    """Return why the SQL of a source has no tables, or no columns."""
-    if not query.tables:
-        return f"The SQL of source {source} cannot be read: {query.problem}."
-    return (
-        f"The tables that the SQL of source {source} reads are known, but its columns cannot be "
-        f"traced to their columns: {query.problem}."
-    )
-
-
-def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, QueryLineage]:
-    queries = {source.id: (source, source.config.get("sql")) for source in sources}
-    with_sql = {key: (each, sql) for key, (each, sql) in queries.items() if isinstance(sql, str)}
+def _read_queries(sources: Iterable[Source], log: logging.Logger) -> dict[str, QueryLineage]:
+    with_sql = [source for source in sources if isinstance(source.config.get("sql"), str)]
     if with_sql and not can_read_queries():
         log.warning(
             "sqlglot is not installed, so SQL models have no upstream tables: pip install "
             "'dagster-rudderstack[lineage]', then refresh the snapshot."
         )
         return {}
-    found = {}
-    for source_id, (source, sql) in with_sql.items():
-        found[source_id] = read_query(sql, source.source_definition_name)
-        if found[source_id].problem:
-            name = f"{one_line(source.name, 100)!r} ({source_id})"
-            log.warning(_problem_of(found[source_id], name))
-    return found
+    queries = {}
+    for source in with_sql:
+        query = read_query(source.config["sql"], source.source_definition_name)
+        queries[source.id] = query
+        if query.problem:
+            log.warning(f"{_consequence(source, query)}: {query.problem}.")
+    return queries
+
+
+def _consequence(source: Source, query: QueryLineage) -> str:
+    name = f"{one_line(source.name, 100)!r} ({source.id})"
+    if not query.tables:
+        return f"The SQL of source {name} cannot be read"
+    return (
+        f"The tables that the SQL of source {name} reads are known, but its columns cannot be "
+        "traced to their columns"
+    )

@@ -55,7 +55,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
 
     Raises:
         DiscoveryError: If two connections have the same asset key, if the selector names something
-            that the workspace does not have, or if the snapshot cannot be read or written.
+            that does not exist in the workspace, or if the snapshot cannot be read or written.
         InvalidSettingError: If an environment variable of the resource is not set and the workspace
             must be read.
     """

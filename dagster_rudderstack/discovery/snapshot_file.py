@@ -21,7 +21,6 @@ __all__ = [
     "fetch_rudderstack_workspace",
     "refresh_rudderstack_snapshot",
     "snapshot_from",
-    "write_snapshot",
 ]
 
 Refresh = Literal["if_missing", "always"]
@@ -80,11 +79,11 @@ def refresh_rudderstack_snapshot(
         OSError: If the file cannot be written.
     """
     snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
-    write_snapshot(snapshot, Path(path))
+    _write(snapshot, Path(path))
     return snapshot
 
 
-def write_snapshot(snapshot: WorkspaceSnapshot, path: Path) -> None:
+def _write(snapshot: WorkspaceSnapshot, path: Path) -> None:
     """Write a snapshot. A reader of the file finds the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{uuid4().hex}")

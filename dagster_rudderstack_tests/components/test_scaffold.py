@@ -6,9 +6,7 @@ import yaml
 from dagster.components.testing import DefsFolderSandbox
 
 from dagster_rudderstack import RudderStackConnectionComponent, RudderStackWorkspaceComponent
-from dagster_rudderstack_tests.components.conftest import (
-    Project,
-)
+from dagster_rudderstack_tests.components.conftest import Project
 
 
 def scaffolded(sandbox: DefsFolderSandbox, **params: Any) -> Any:

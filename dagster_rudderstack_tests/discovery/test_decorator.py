@@ -6,11 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import (
-    InvalidSettingError,
-    RudderStackResource,
-    rudderstack_assets,
-)
+from dagster_rudderstack import InvalidSettingError, RudderStackResource, rudderstack_assets
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import materialize
 

@@ -17,11 +17,7 @@ import duckdb
 import pytest
 
 from dagster_rudderstack_tests.discovery.dbt_program import DBT, needs_dbt
-from dagster_rudderstack_tests.discovery.nodes import (
-    asset_node,
-    column_lineage_of,
-    upstream_of,
-)
+from dagster_rudderstack_tests.discovery.nodes import asset_node, column_lineage_of, upstream_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "dbt_discovery"

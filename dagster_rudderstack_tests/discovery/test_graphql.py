@@ -8,11 +8,7 @@ import pytest
 from dagster_rudderstack import RudderStackResource, refresh_rudderstack_snapshot
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
-from dagster_rudderstack_tests.discovery.nodes import (
-    asset_node,
-    column_lineage_of,
-    upstream_of,
-)
+from dagster_rudderstack_tests.discovery.nodes import asset_node, column_lineage_of, upstream_of
 
 pytestmark = pytest.mark.processes
 

@@ -127,6 +127,15 @@ def test_criterion__wrong_type(criteria: dict[str, Any], words: str) -> None:
         RudderStackConnectionSelector(**criteria)
 
 
+def test_criterion__long_value() -> None:
+    """The error shows a long wrong value on one line and cut to 100 characters."""
+    with pytest.raises(InvalidSettingError) as caught:
+        RudderStackConnectionSelector(ids=[1] * 1_000)  # type: ignore[list-item]
+
+    value = caught.value.message.removeprefix("ids of the selector is ").partition(":")[0]
+    assert value == "[" + "1, " * 32 + "1,…"
+
+
 def test_many_choices() -> None:
     """The error lists a few of many choices if none is similar."""
     many = [props(f"c{number:02}", "S", "D") for number in range(30)]
