@@ -102,7 +102,9 @@ def _resolve_workspace(context: dg.ResolutionContext, given: Any) -> RudderStack
     if isinstance(given, str):
         resource = context.resolve_value(given)
         if not isinstance(resource, RudderStackResource):
-            raise DiscoveryError(f"workspace is {type(resource).__name__}, not a resource.")
+            raise DiscoveryError(
+                f"workspace is {type(resource).__name__}, not a RudderStackResource."
+            )
         return resource
     settings = {
         name: _resource_value(context, name, value) for name, value in _given(given).items()
