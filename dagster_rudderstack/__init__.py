@@ -18,17 +18,16 @@ from dagster_rudderstack.discovery.load import (
     build_rudderstack_assets_definitions,
     load_rudderstack_asset_specs,
 )
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
     fetch_rudderstack_workspace,
     refresh_rudderstack_snapshot,
 )
-from dagster_rudderstack.discovery.translator import (
-    DagsterRudderStackTranslator,
-    RudderStackConnectionProps,
-)
-from dagster_rudderstack.discovery.upstream import Upstream, UpstreamTable
+from dagster_rudderstack.discovery.tables import UpstreamTable
+from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
+from dagster_rudderstack.discovery.upstream import Upstream
 from dagster_rudderstack.errors import (
     ApiError,
     AuthenticationError,

@@ -1,4 +1,4 @@
-"""Makes the words of a server safe for a log line, an error message and a page."""
+"""Makes the words of a server, and of a user, safe for a log line, an error message and a page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 MAX_DETAIL_LENGTH = 500
 """How much of a server's words is shown: enough for an SQL error, and still one line of a log."""
 
+MAX_VALUE_LENGTH = 100
+"""How much of a wrong value an error message shows."""
+
 
 def one_line(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
     """Return one line without control characters, with at most `limit` characters."""
@@ -20,6 +23,11 @@ def one_line(text: str, limit: int = MAX_DETAIL_LENGTH) -> str:
         cut = "".join(char if char.isprintable() else " " for char in cut)
     line = " ".join(cut.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as an error message shows it."""
+    return one_line(repr(value), MAX_VALUE_LENGTH)
 
 
 def identifier(text: str) -> str:

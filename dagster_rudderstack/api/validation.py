@@ -14,12 +14,10 @@ from urllib.parse import quote
 
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import API_URLS, API_VERSION, SYNC_TYPES, SyncType
+from dagster_rudderstack.text import shown
 
 if TYPE_CHECKING:
     import httpx
-
-MAX_SHOWN = 80
-"""How many characters of a wrong value a message shows."""
 
 _ID = re.compile(r"[A-Za-z0-9_~:.\-]{1,255}")
 
@@ -349,9 +347,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def shown(value: object, limit: int = MAX_SHOWN) -> str:
-    """Return a wrong value as a message shows it, cut to a limit."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,1 +1,1 @@
-"""YAML components, which resolve attributes and call the factories."""
+"""The components for YAML. They resolve attributes and call the factories."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, create_model
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
 from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
-from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.options import AssetOptions, description_of
 from dagster_rudderstack.resource import RudderStackResource
@@ -25,7 +25,7 @@ __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "Wo
 def _model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type[BaseModel]:
     """Return the model of an object in YAML, from the type, default and description of each field.
 
-    Any value may be a template instead.
+    A template is accepted instead of any value.
     """
     given: dict[str, Any] = {
         field: (kind | str, Field(default=default, description=description))
@@ -37,7 +37,7 @@ def _model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type
 def _model_of_dataclass(name: str, kind: type[Any], *, without: str = "") -> type[BaseModel]:
     hints = get_type_hints(kind)
     fields = [each for each in dataclasses.fields(kind) if each.init and each.name != without]
-    # The defaults are those of the class: a field that is left out in YAML is not passed to it.
+    # A field that is left out in YAML is not passed to the class, so its defaults apply.
     return _model(name, {each.name: (hints[each.name] | None, None, None) for each in fields})
 
 
@@ -59,14 +59,14 @@ def _given(model: BaseModel) -> dict[str, Any]:
 _ENV = re.compile(
     r"""\{\{-?\s*env(?:\.(?P<name>\w+)|\(\s*(?P<quote>['"])(?P<called>\w+)(?P=quote)\s*\))\s*-?\}\}"""
 )
-"""The two spellings of a variable in a template: `{{ env.X }}` and `{{ env('X') }}`."""
+"""A template that is only a variable: `{{ env.X }}` or `{{ env('X') }}`."""
 _READS_ENV = re.compile(r"\{[{%].*\benv\b", re.DOTALL)
 
 
 def _resource_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
-    """Return a setting of the resource. Where possible, `{{ env.X }}` is read when it is used.
+    """Return a setting of the resource. Where possible, `{{ env.X }}` becomes an EnvVar.
 
-    Dagster stores the arguments of a resource, so a token must stay the name of a variable.
+    Dagster stores the arguments of a resource, and an EnvVar stores only the variable's name.
     """
     field = RudderStackResource.model_fields[name]
     if isinstance(value, Mapping):
@@ -80,7 +80,7 @@ def _resource_value(context: dg.ResolutionContext, name: str, value: Any) -> Any
 
 
 def _variable(value: object) -> str | None:
-    """Return the name of the variable, if a template is one and nothing else."""
+    """Return the name of the variable, if a template is only a variable."""
     found = _ENV.fullmatch(value.strip()) if isinstance(value, str) else None
     return (found["name"] or found["called"]) if found else None
 
@@ -91,9 +91,9 @@ def _text_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
     is_secret = not RudderStackResource.model_fields[name].repr
     if is_secret and isinstance(value, str) and _READS_ENV.search(value):
         raise InvalidSettingError(
-            f"{name} reads a variable in a template that would be filled in while definitions "
-            "load, and Dagster would store the secret. Write {{ env.NAME }} and nothing else, and "
-            "keep the whole value in that variable."
+            f"{name} reads an environment variable in a template with other content. Dagster would "
+            "resolve it while definitions load, and store the secret. Write only {{ env.NAME }}, "
+            "and put the whole value in that variable."
         )
     return context.resolve_value(value)
 
@@ -102,7 +102,9 @@ def _resolve_workspace(context: dg.ResolutionContext, given: Any) -> RudderStack
     if isinstance(given, str):
         resource = context.resolve_value(given)
         if not isinstance(resource, RudderStackResource):
-            raise DiscoveryError(f"workspace is {type(resource).__name__}, not a resource.")
+            raise DiscoveryError(
+                f"workspace is {type(resource).__name__}, not a RudderStackResource."
+            )
         return resource
     settings = {
         name: _resource_value(context, name, value) for name, value in _given(given).items()
@@ -211,13 +213,13 @@ SensorAttribute = Annotated[
     _resolved(
         PollingSensorAttributes,
         _model_of_dataclass("PollingSensorModel", PollingSensorAttributes) | bool | str,
-        "Reports syncs that no step waits for.",
+        "A sensor that reports the syncs that no step waits for.",
     ),
 ]
 
 
 class SyncAttributes(dg.Resolvable, dg.Model):
-    """The attributes that both components have: how their connections are synced."""
+    """The attributes of both components: how their connections are synced."""
 
     sync_type: SyncType | None = Field(default=None, description=description_of("sync_type"))
     on_running_sync: OnRunningSync | None = Field(
@@ -264,7 +266,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
     def sensors(
         self, assets: Sequence[dg.AssetsDefinition], resource_key: str
     ) -> list[dg.SensorDefinition]:
-        """Return the polling sensor, if there is one and it has assets to watch."""
+        """Return the polling sensor, if it is asked for and there are assets."""
         chosen = self.polling_sensor
         if chosen is False or not assets:
             return []

@@ -35,7 +35,7 @@ class RudderStackConnectionComponent(dg.Component, SyncAttributes):
     )
     workspace: WorkspaceAttribute | None = Field(
         default=None,
-        description="The workspace. The default is the resource of the project with the key.",
+        description="The workspace. The default is the project's resource at resource_key.",
     )
     resource_key: str | None = Field(
         default=None,

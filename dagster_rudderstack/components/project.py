@@ -1,4 +1,4 @@
-"""Where a component is in its project, and what else the project defines."""
+"""The place of a component in its project, and the other definitions of the project."""
 
 import hashlib
 import re
@@ -11,14 +11,14 @@ import dagster as dg
 from dagster.components import DefsFolderComponent
 
 from dagster_rudderstack.components.attributes import SyncAttributes
-from dagster_rudderstack.discovery.upstream import UpstreamAssets
+from dagster_rudderstack.discovery.matching import UpstreamAssets
 from dagster_rudderstack.resource import RudderStackResource
 
 __all__ = ["folder_name", "upstream_assets_of", "workspace_name"]
 
 
 def _place(context: dg.ComponentLoadContext) -> Any:
-    """Return where a component is: a path below `defs`, or another place if the UI created it."""
+    """Return the place of a component: a path below `defs`, unless the UI created it."""
     # Dagster 1.12 has only paths.
     return getattr(context, "component_loc", None) or context.component_path
 
@@ -29,7 +29,7 @@ def _file_path(context: dg.ComponentLoadContext) -> Path | None:
 
 
 def folder_name(context: dg.ComponentLoadContext) -> str:
-    """Return the component's place below `defs` as a part of a name, unique to the component."""
+    """Return a part of a name that is unique to the component: its place below `defs`."""
     path = _file_path(context)
     words: list[str] = []
     if path is not None and path.is_relative_to(context.defs_module_path):
@@ -41,7 +41,7 @@ def folder_name(context: dg.ComponentLoadContext) -> str:
 
 
 def workspace_name(resource: RudderStackResource) -> str:
-    """Return a name that distinguishes the workspace, without its token and without a request."""
+    """Return a name that identifies the workspace. It does not reveal the token."""
     address = resource.api_url if resource.api_url is not None else resource.region
     return f"{_text(address) or 'us'}/{_token_name(resource.access_token)}"
 
@@ -57,7 +57,7 @@ def _token_name(token: str) -> str:
 
 
 _linking: ContextVar[frozenset[Path | None]] = ContextVar("linking", default=frozenset())
-"""The components that are looking for their upstream assets."""
+"""The components whose upstream assets are being loaded."""
 
 
 def upstream_assets_of(
@@ -66,7 +66,7 @@ def upstream_assets_of(
     """Return the definitions of the other components of the project."""
     here = _file_path(context)
     if here in _linking.get():
-        # Another component asks for our definitions while we ask for its definitions.
+        # This component's definitions are needed to load its own upstream assets.
         return []
     token = _linking.set(_linking.get() | {here})
     try:

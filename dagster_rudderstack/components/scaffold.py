@@ -1,4 +1,4 @@
-"""What `dg scaffold defs` writes for a component."""
+"""The YAML that `dg scaffold defs` writes for a component."""
 
 from typing import Literal
 

@@ -14,26 +14,18 @@ from dagster_rudderstack.components.attributes import (
     SyncAttributes,
     WorkspaceAttribute,
 )
-from dagster_rudderstack.components.project import (
-    folder_name,
-    upstream_assets_of,
-    workspace_name,
-)
+from dagster_rudderstack.components.project import folder_name, upstream_assets_of, workspace_name
 from dagster_rudderstack.components.scaffold import WorkspaceScaffolder
 from dagster_rudderstack.dagster_internals import TranslationFn, TranslationFnResolver
-from dagster_rudderstack.discovery.discover import DisabledConnections, Discovery, as_selector
+from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
-    IMPATIENT_RETRIES,
-    fetch_rudderstack_workspace,
-    write_snapshot,
+    MAX_RETRIES_WHILE_LOADING,
+    refresh_rudderstack_snapshot,
 )
-from dagster_rudderstack.discovery.translator import (
-    DagsterRudderStackTranslator,
-    KeyBy,
-    RudderStackConnectionProps,
-)
+from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError, RudderStackError
 from dagster_rudderstack.options import RESOURCE_KEY
 
@@ -42,7 +34,7 @@ __all__ = ["RudderStackWorkspaceComponent"]
 _LOG = get_dagster_logger("rudderstack")
 
 _is_loading: ContextVar[bool] = ContextVar("is_loading", default=False)
-"""Whether definitions are loading, which wait for a refresh that the user has not asked for."""
+"""Whether definitions are loading, so that a refresh delays them."""
 
 
 @dg.scaffold_with(WorkspaceScaffolder)
@@ -106,7 +98,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
 
     @property
     def defs_state_config(self) -> DefsStateConfig:
-        """Where the snapshot is kept. Each workspace has its own."""
+        """Where the snapshot is stored. Each workspace has its own key."""
         key = f"{type(self).__name__}[{workspace_name(self.workspace)}]"
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
@@ -114,13 +106,10 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         """Return the asset of a connection. `translation` is applied to the result."""
         return DagsterRudderStackTranslator(self.key_by).get_asset_spec(props)
 
-    # --- state
-
     def write_state_to_path(self, state_path: Path) -> None:
         """Read the workspace and write its snapshot."""
-        patience = IMPATIENT_RETRIES if _is_loading.get() else None
-        snapshot = fetch_rudderstack_workspace(self.workspace, max_retries=patience)
-        write_snapshot(snapshot, state_path)
+        max_retries = MAX_RETRIES_WHILE_LOADING if _is_loading.get() else None
+        refresh_rudderstack_snapshot(self.workspace, state_path, max_retries=max_retries)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. If the state cannot be refreshed, the last state is used."""
@@ -142,8 +131,10 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         try:
             definitions = dg.StateBackedComponent.build_defs(unrefreshed, context)
         except DiscoveryError as missing:
-            raise DiscoveryError(f"{missing} It cannot be refreshed now: {error}") from error
-        _LOG.warning(f"{error} The assets are those of the last refresh.")
+            raise DiscoveryError(f"{missing} The refresh failed: {error}") from error
+        _LOG.warning(
+            f"{error} The state was not refreshed. The assets are those of the last refresh."
+        )
         return definitions
 
     def build_defs_from_state(
@@ -152,7 +143,15 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         """Return the definitions of a snapshot. No request is sent."""
         snapshot = self._snapshot(state_path)
         key = self.resource_key or f"{RESOURCE_KEY}_{folder_name(context)}"
-        discovered = self._discovery(context).assets(snapshot)
+        discovery = discovery_from(
+            self.workspace,
+            _ComponentTranslator(self),
+            self.connection_selector,
+            disabled=self.disabled,
+            upstream_assets=upstream_assets_of(context, self.upstream_from),
+            upstream_keys=self.upstream_keys,
+        )
+        discovered = discovery.assets(snapshot)
         assets = assets_definitions(discovered, self.grouping, key, **self.sync_settings(key))
         return dg.Definitions(
             assets=assets,
@@ -161,7 +160,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         )
 
     def _snapshot(self, state_path: Path | None) -> WorkspaceSnapshot:
-        refresh = "Refresh it while RudderStack is in reach: dg utils refresh-defs-state."
+        refresh = "Refresh it when RudderStack can be reached: dg utils refresh-defs-state."
         name = workspace_name(self.workspace)
         if state_path is None:
             raise DiscoveryError(
@@ -171,16 +170,6 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
             return WorkspaceSnapshot.loads(state_path.read_text(encoding="utf-8"))
         except DiscoveryError as error:
             raise DiscoveryError(f"{error} {refresh}") from error
-
-    def _discovery(self, context: dg.ComponentLoadContext) -> Discovery:
-        return Discovery(
-            translator=_ComponentTranslator(self),
-            selector=as_selector(self.connection_selector),
-            disabled=self.disabled,
-            upstream_assets=upstream_assets_of(context, self.upstream_from),
-            upstream_keys=self.upstream_keys,
-            link_template=self.workspace.dashboard_url,
-        )
 
 
 class _ComponentTranslator(DagsterRudderStackTranslator):

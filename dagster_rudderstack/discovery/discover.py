@@ -1,4 +1,4 @@
-"""Makes the assets of a workspace out of its snapshot."""
+"""Makes the assets of a workspace from its snapshot."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -9,25 +9,19 @@ import dagster as dg
 from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.discovery.matching import UpstreamAssets
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
-from dagster_rudderstack.discovery.translator import (
-    DagsterRudderStackTranslator,
-    RudderStackConnectionProps,
-)
-from dagster_rudderstack.discovery.upstream import (
-    MAX_SHOWN,
-    UpstreamAssets,
-    UpstreamFinder,
-    UpstreamKeys,
-    tables_of,
-)
+from dagster_rudderstack.discovery.tables import tables_of
+from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
+from dagster_rudderstack.discovery.upstream import UpstreamFinder, UpstreamKeys
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import shown
 
-__all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "as_selector", "discovery_from"]
+__all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "discovery_from"]
 
 DisabledConnections = Literal["leave_out", "mark"]
 
@@ -44,7 +38,7 @@ class DiscoveredAsset:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Makes assets of a snapshot. It sends no request."""
+    """Makes assets from snapshots. It sends no requests."""
 
     translator: DagsterRudderStackTranslator
     selector: RudderStackConnectionSelector
@@ -59,17 +53,18 @@ class Discovery:
 
         Raises:
             DiscoveryError: If two assets have the same key, or the selector names something that
-                the workspace does not have.
+                does not exist in the workspace.
         """
         selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
         finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
         assets = self._linked(selected, finder)
         keys = {each.spec.key for each in assets}
-        if finder.finds_among(keys):
-            # Only now is it known that some of the upstream assets are connections themselves.
-            finder = finder.beside(keys)
+        if finder.knows_any(keys):
+            # The keys of connections are known only now. Some of the upstream assets are
+            # connections themselves.
+            finder = finder.without(keys)
             assets = self._linked(selected, finder)
-        finder.tell_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
+        finder.warn_of_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
         _check_keys(assets)
         return assets
 
@@ -79,7 +74,7 @@ class Discovery:
         """Return the assets of connections, downstream of the tables that they read."""
         linked = (_with_upstreams(props, finder) for props in selected)
         assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
-        # By identity: a connection that is not selected may have the key of one that is.
+        # Compared by identity, since connections that are not selected may have the same key.
         kept = {id(spec) for spec in self.selector.select_tagged([each.spec for each in assets])}
         return [each for each in assets if id(each.spec) in kept]
 
@@ -104,8 +99,8 @@ class Discovery:
         enabled = [props for props in connections if props.enabled]
         if len(enabled) < len(connections):
             self.log.info(
-                f"Left out because they are disabled in RudderStack: "
-                f"{len(connections) - len(enabled)} of {len(connections)} connections."
+                "Left out connections that are disabled in RudderStack: "
+                f"{len(connections) - len(enabled)} of {len(connections)}."
             )
         return enabled
 
@@ -118,13 +113,13 @@ class Discovery:
             )
         connection = dg.MetadataValue.text(props.id)
         if spec.metadata.get(MetadataKey.CONNECTION_ID) != connection:
-            # Sensors find the asset of a connection by it, so a translator cannot remove it.
+            # Sensors find the asset of a connection by this id, so a translator cannot remove it.
             spec = spec.merge_attributes(metadata={MetadataKey.CONNECTION_ID: connection})
         return DiscoveredAsset(props, spec)
 
 
 def _link(template: str | None, connection_id: str) -> str | None:
-    # An EnvVar is not read while definitions load. A link to a sync is not a link to a connection.
+    # An EnvVar is not read while definitions load, and a sync's page is not the connection's page.
     if template is None or isinstance(template, dg.EnvVar) or "{sync_id}" in template:
         return None
     return template.replace("{connection_id}", connection_id)
@@ -145,13 +140,13 @@ def _check_keys(assets: Iterable[DiscoveredAsset]) -> None:
             raise DiscoveryError(
                 f"Connections {other.name!r} ({other.id}) and {asset.props.name!r} "
                 f"({asset.props.id}) both have the asset key {asset.spec.key.to_user_string()!r}. "
-                "Rename the source or the destination of one of them in RudderStack, make keys of "
-                "their ids (key_by: id), or give one of them another key in get_asset_spec or, in "
-                "YAML, translation."
+                "Rename the source or the destination of one of them in RudderStack, use their ids "
+                "as keys (key_by: id), or change the key of one of them with get_asset_spec or, in "
+                "YAML, with translation."
             )
 
 
-def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
+def discovery_from(  # noqa: PLR0913 - the arguments of both factories
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None,
     selector: Selector | None,
@@ -160,19 +155,19 @@ def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
     upstream_assets: UpstreamAssets,
     upstream_keys: UpstreamKeys | None,
 ) -> Discovery:
-    """Return how a snapshot becomes assets, for the arguments of the factories.
+    """Return a discovery with the arguments of the factories.
 
     Raises:
-        InvalidSettingError: If the translator or the selector is something else.
+        InvalidSettingError: If the translator or the selector has a wrong type.
     """
     if not isinstance(translator, DagsterRudderStackTranslator | None):
         raise InvalidSettingError(
-            "translator takes a DagsterRudderStackTranslator, as DagsterRudderStackTranslator(), "
-            f"not {_shown(translator)}."
+            "translator takes an instance of DagsterRudderStackTranslator, such as "
+            f"DagsterRudderStackTranslator(), not {shown(translator)}."
         )
     return Discovery(
         translator=translator or DagsterRudderStackTranslator(),
-        selector=as_selector(selector),
+        selector=_as_selector(selector),
         disabled=disabled,
         upstream_assets=upstream_assets,
         upstream_keys=upstream_keys,
@@ -180,17 +175,13 @@ def discovery_from(  # noqa: PLR0913 - what both factories let a person choose
     )
 
 
-def as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
+def _as_selector(selector: Selector | None) -> RudderStackConnectionSelector:
     """Return the selector that the user gave. None selects everything."""
     if isinstance(selector, RudderStackConnectionSelector):
         return selector
     if selector is None or callable(selector):
         return RudderStackConnectionSelector(predicate=selector)
     raise InvalidSettingError(
-        "A selector is a RudderStackConnectionSelector or a function of the connection, not "
-        f"{_shown(selector)}."
+        "selector takes a RudderStackConnectionSelector or a function of the connection, not "
+        f"{shown(selector)}."
     )
-
-
-def _shown(mistake: object) -> str:
-    return one_line(repr(mistake), MAX_SHOWN)

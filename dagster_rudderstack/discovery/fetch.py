@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
 
@@ -30,7 +30,7 @@ from dagster_rudderstack.text import one_line
 __all__ = ["PageReader", "fetch_workspace"]
 
 _SOURCE_CONFIG = ("schema", "table", "sql", "bucketName", "objectPrefix")
-"""What a snapshot keeps of a source's `config`."""
+"""The keys of a source's `config` that a snapshot keeps."""
 
 _Item = TypeVar("_Item", Connection, Source, Destination)
 
@@ -57,7 +57,7 @@ def fetch_workspace(
 
     Args:
         api: The client.
-        retried: Makes a request, again after transient errors.
+        retried: Makes a request, and repeats it after transient errors.
         max_concurrent: Maximum number of requests at once.
         log: Receives the warnings.
 
@@ -99,14 +99,11 @@ def _parsed(
 
 
 def _name_of(item: object) -> str:
-    """Return what the log calls a broken object: its id and its name, and no other value."""
+    """Return the id and the name of a broken object for the log, and no other value."""
     if not isinstance(item, dict):
         return "an object without an id"
     name = f" ({one_line(str(item['name']), 100)})" if item.get("name") else ""
     return f"the object with the id {one_line(str(item.get('id')), 100)!r}{name}"
-
-
-# --- what is kept
 
 
 def _usable(connections: Iterable[Connection], log: logging.Logger) -> list[Connection]:
@@ -127,28 +124,28 @@ def _without_secrets(source: Source) -> Source:
     return source.model_copy(update={"config": config})
 
 
-def _cannot(query: QueryLineage, source: str) -> str:
-    if not query.tables:
-        return f"The SQL of source {source} cannot be read"
-    return (
-        f"The tables that the SQL of source {source} reads are known, but its columns cannot be "
-        "traced to their columns"
-    )
-
-
-def _read_queries(sources: Sequence[Source], log: logging.Logger) -> dict[str, QueryLineage]:
-    queries = {source.id: (source, source.config.get("sql")) for source in sources}
-    with_sql = {key: (each, sql) for key, (each, sql) in queries.items() if isinstance(sql, str)}
+def _read_queries(sources: Iterable[Source], log: logging.Logger) -> dict[str, QueryLineage]:
+    with_sql = [source for source in sources if isinstance(source.config.get("sql"), str)]
     if with_sql and not can_read_queries():
         log.warning(
             "sqlglot is not installed, so SQL models have no upstream tables: pip install "
-            "'dagster-rudderstack[lineage]', then refresh."
+            "'dagster-rudderstack[lineage]', then refresh the snapshot."
         )
         return {}
-    found = {}
-    for source_id, (source, sql) in with_sql.items():
-        found[source_id] = read_query(sql, source.source_definition_name)
-        if problem := found[source_id].problem:
-            name = f"{one_line(source.name, 100)!r} ({source_id})"
-            log.warning(f"{_cannot(found[source_id], name)}: {problem}.")
-    return found
+    queries = {}
+    for source in with_sql:
+        query = read_query(source.config["sql"], source.source_definition_name)
+        queries[source.id] = query
+        if query.problem:
+            log.warning(f"{_consequence(source, query)}: {query.problem}.")
+    return queries
+
+
+def _consequence(source: Source, query: QueryLineage) -> str:
+    name = f"{one_line(source.name, 100)!r} ({source.id})"
+    if not query.tables:
+        return f"The SQL of source {name} cannot be read"
+    return (
+        f"The tables that the SQL of source {name} reads are known, but its columns cannot be "
+        "traced to their columns"
+    )

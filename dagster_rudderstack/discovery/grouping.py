@@ -1,4 +1,4 @@
-"""Which connections share a step, and the names of the steps."""
+"""Groups connections into steps, and names the steps."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,8 @@ import dagster as dg
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.assets import build_rudderstack_sync_asset, build_rudderstack_sync_assets
 from dagster_rudderstack.discovery.discover import DiscoveredAsset
-from dagster_rudderstack.discovery.translator import RudderStackConnectionProps, key_part
+from dagster_rudderstack.discovery.names import key_part
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.options import AssetOptions
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.text import identifier, one_line
@@ -29,36 +30,41 @@ def assets_definitions(
     name: str,
     **options: "Unpack[AssetOptions]",
 ) -> list[dg.AssetsDefinition]:
-    """Return the definitions of assets, in the steps of a grouping."""
+    """Return the definitions of assets, with one step for each group of connections.
+
+    Args:
+        assets: The assets.
+        grouping: Which connections share a step.
+        name: The beginning of the name of a step that several connections share.
+        options: How the connections are synced.
+
+    Raises:
+        InvalidSettingError: If the grouping is unknown, or an option cannot be right.
+    """
     checked_choice(grouping, Grouping, "grouping")
     if grouping == "connection":
-        return _one_by_one(assets, options)
-    groups: dict[str, list[DiscoveredAsset]] = defaultdict(list)
+        return _separate_steps(assets, options)
+    groups: dict[tuple[str, str], list[DiscoveredAsset]] = defaultdict(list)
     for asset in assets:
         if asset.props.enabled:
-            groups[_GROUP_IDS[grouping](asset.props)].append(asset)
-    names = _step_names(
-        {key: f"{name}_{_GROUP_NAMES[grouping](group[0].props)}" for key, group in groups.items()}
-    )
-    together = [_together(group, names[key], options) for key, group in groups.items()]
-    # Not in a group, where `on_disabled` would hold for all connections.
+            groups[_group_of(asset.props, grouping)].append(asset)
+    names = _step_names({group_id: f"{name}_{suffix}" for group_id, suffix in groups})
+    shared = [_shared_step(group, names[key], options) for (key, _), group in groups.items()]
+    # The option `on_disabled` holds for all connections of a step, so these have their own steps.
     marked = [asset for asset in assets if not asset.props.enabled]
-    return [*together, *_one_by_one(marked, options)]
+    return [*shared, *_separate_steps(marked, options)]
 
 
-_GROUP_IDS: Mapping[str, Callable[[RudderStackConnectionProps], str]] = {
-    "source": lambda props: props.connection.source_id,
-    "destination": lambda props: props.connection.destination_id,
-    "all": lambda _: "",
-}
-_GROUP_NAMES: Mapping[str, Callable[[RudderStackConnectionProps], str]] = {
-    "source": lambda props: f"from_{key_part(props.source_name)}",
-    "destination": lambda props: f"to_{key_part(props.destination_name)}",
-    "all": lambda _: "syncs",
-}
+def _group_of(props: RudderStackConnectionProps, grouping: Grouping) -> tuple[str, str]:
+    """Return the id of a connection's group, and the end of the name of its step."""
+    if grouping == "source":
+        return props.connection.source_id, f"from_{key_part(props.source_name)}"
+    if grouping == "destination":
+        return props.connection.destination_id, f"to_{key_part(props.destination_name)}"
+    return "", "syncs"
 
 
-def _one_by_one(
+def _separate_steps(
     assets: Sequence[DiscoveredAsset], options: AssetOptions
 ) -> list[dg.AssetsDefinition]:
     names = _step_names({each.props.id: each.spec.key.to_python_identifier() for each in assets})
@@ -67,13 +73,13 @@ def _one_by_one(
             connection_id=each.props.id,
             spec=each.spec,
             op_name=names[each.props.id],
-            **_for(each.props, options),
+            **_options_for(each.props, options),
         )
         for each in assets
     ]
 
 
-def _together(
+def _shared_step(
     assets: Sequence[DiscoveredAsset], name: str, options: AssetOptions
 ) -> dg.AssetsDefinition:
     return build_rudderstack_sync_assets(
@@ -81,17 +87,18 @@ def _together(
     )
 
 
-def _for(props: RudderStackConnectionProps, options: AssetOptions) -> AssetOptions:
-    """Return the options of a connection's step. It skips a connection marked as disabled."""
+def _options_for(props: RudderStackConnectionProps, options: AssetOptions) -> AssetOptions:
+    """Return the options of a connection's step. The step skips a disabled connection."""
     if props.enabled:
         return options
     skipping: AssetOptions = {**options, "on_disabled": "skip"}
-    # A step reads only the connection, so the snapshot decides about its source and destination.
-    ends = [end for end in (props.source, props.destination) if end and not end.enabled]
-    if not ends:
-        return skipping
-    which = "source" if ends[0] is props.source else "destination"
-    return {**skipping, "execute": partial(_skip, f"Its {which} {one_line(ends[0].name)!r}")}
+    # A step reads only the connection. If the source or the destination was disabled in the
+    # snapshot, the step does not sync the connection.
+    for kind, end in (("source", props.source), ("destination", props.destination)):
+        if end is not None and not end.enabled:
+            execute = partial(_skip, f"The {kind} {one_line(end.name)!r} of the connection")
+            return {**skipping, "execute": execute}
+    return skipping
 
 
 def _skip(
@@ -100,19 +107,19 @@ def _skip(
     _rudderstack: RudderStackResource,
     _sync: Callable[[], Iterator[Any]],
 ) -> Iterable[Any]:
-    """Do nothing: the body of a step whose source or destination is disabled."""
+    """Sync nothing: the body of a step whose source or destination is disabled."""
     context.log.info(
-        f"Skipped. {what} was disabled in RudderStack when the snapshot of "
-        "the workspace was made. If it is enabled now, refresh the snapshot."
+        f"Skipped the sync. {what} was disabled when the snapshot of the workspace was made. If it "
+        "is enabled now, refresh the snapshot."
     )
     return ()
 
 
 def _step_names(names: Mapping[str, str]) -> dict[str, str]:
-    """Return names that Dagster accepts for steps, each once, by id."""
+    """Return unique names that Dagster accepts for steps, by id."""
     clean = {key: identifier(name) for key, name in names.items()}
-    taken = Counter(clean.values())
+    counts = Counter(clean.values())
     return {
-        key: name if taken[name] == 1 else f"{name}_{identifier(key)}"
+        key: name if counts[name] == 1 else f"{name}_{identifier(key)}"
         for key, name in clean.items()
     }

@@ -6,10 +6,11 @@ import dagster as dg
 
 from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
+from dagster_rudderstack.discovery.matching import UpstreamAssets
 from dagster_rudderstack.discovery.selector import Selector
 from dagster_rudderstack.discovery.snapshot_file import Refresh, Snapshot, snapshot_from
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
-from dagster_rudderstack.discovery.upstream import UpstreamAssets, UpstreamKeys
+from dagster_rudderstack.discovery.upstream import UpstreamKeys
 from dagster_rudderstack.options import AssetOptions
 from dagster_rudderstack.resource import RudderStackResource
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["build_rudderstack_assets_definitions", "load_rudderstack_asset_specs"]
 
 
-def load_rudderstack_asset_specs(  # noqa: PLR0913 - what a person may choose
+def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None = None,
     selector: Selector | None = None,
@@ -40,21 +41,21 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - what a person may choose
 
     Args:
         resource: The resource of the workspace.
-        translator: Makes the assets. None takes `DagsterRudderStackTranslator()`.
+        translator: Makes the assets. The default is `DagsterRudderStackTranslator()`.
         selector: The connections: a selector, or a function of the connection. None selects all.
-        snapshot: The file of the workspace's snapshot, or the snapshot itself. With a file no
-            request is sent unless it is missing: ship it with your code. None reads the workspace
-            each time the definitions load, in each process of each run.
-        refresh: `always` writes the file each time, and uses the old one if that fails, for
-            example while RudderStack is out of reach. It is for development.
+        snapshot: The file of the workspace's snapshot, or the snapshot itself. Ship the file with
+            your code: requests are sent only if it is missing. None reads the workspace each time
+            the definitions load, in each process of each run.
+        refresh: `if_missing`, or `always` to write the file each time. If that fails, for example
+            during an outage of RudderStack, the old file is used. It is for development.
         disabled: What to do with connections that are disabled in RudderStack, or whose source or
             destination is: `leave_out`, or `mark` with the tag `rudderstack/enabled: "false"`.
-        upstream_assets: The assets among which the tables are looked for.
-        upstream_keys: Says which asset a table is, see `UpstreamKeys`. It precedes all other rules.
+        upstream_assets: The assets that the tables are matched to.
+        upstream_keys: The assets of tables, see `UpstreamKeys`. It takes precedence over the rules.
 
     Raises:
         DiscoveryError: If two connections have the same asset key, if the selector names something
-            that the workspace does not have, or if the snapshot cannot be read or written.
+            that does not exist in the workspace, or if the snapshot cannot be read or written.
         InvalidSettingError: If an environment variable of the resource is not set and the workspace
             must be read.
     """
@@ -69,7 +70,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - what a person may choose
     return [each.spec for each in discovery.assets(snapshot_from(resource, snapshot, refresh))]
 
 
-def build_rudderstack_assets_definitions(  # noqa: PLR0913 - what a person may choose
+def build_rudderstack_assets_definitions(  # noqa: PLR0913 - each argument is an option
     resource: RudderStackResource,
     translator: DagsterRudderStackTranslator | None = None,
     selector: Selector | None = None,
@@ -92,8 +93,8 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - what a person may c
         snapshot: See `load_rudderstack_asset_specs`.
         refresh: See `load_rudderstack_asset_specs`.
         disabled: See `load_rudderstack_asset_specs`. A marked connection has a step of its own,
-            which skips it. If only its source or its destination is disabled, the step skips it
-            until the snapshot is refreshed.
+            which skips it. If only its source or its destination is disabled, it is skipped until
+            the snapshot is refreshed.
         upstream_assets: See `load_rudderstack_asset_specs`.
         upstream_keys: See `load_rudderstack_asset_specs`.
         grouping: Which connections share a step and its process: none (`connection`, the default,

@@ -1,4 +1,4 @@
-"""Which connections of a workspace are wanted."""
+"""Selects connections of a workspace."""
 
 import difflib
 import re
@@ -9,15 +9,14 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack.discovery.translator import RudderStackConnectionProps
-from dagster_rudderstack.discovery.upstream import MAX_SHOWN
+from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import shown
 
 __all__ = ["RudderStackConnectionSelector", "Selector"]
 
 MAX_CHOICES = 10
-"""How many choices an error lists where none is near."""
+"""How many choices an error lists if it has none to suggest."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ class RudderStackConnectionSelector:
         sources: Names or ids of sources.
         destinations: Names or ids of destinations.
         tags: Tags of the assets, with their values, after translation.
-        predicate: A function of the connection, which has its upstream tables.
+        predicate: A function of the connection and its upstream tables.
 
     Raises:
-        InvalidSettingError: If a value is not a text, or the predicate is not a function.
+        InvalidSettingError: If a value is not a string, or the predicate is not a function.
         DiscoveryError: When it is applied, if a value does not exist in the workspace. The message
             suggests the nearest one.
     """
@@ -57,7 +56,7 @@ class RudderStackConnectionSelector:
         object.__setattr__(self, "tags", _tags(self.tags))
         if self.predicate is not None and not callable(self.predicate):
             raise InvalidSettingError(
-                f"predicate is {_shown(self.predicate)}: expected a function of the connection."
+                f"predicate is {shown(self.predicate)}: expected a function of the connection."
             )
 
     def select(
@@ -75,14 +74,14 @@ class RudderStackConnectionSelector:
         for criterion in _CRITERIA:
             values = getattr(self, criterion.setting)
             if values:
-                wanted = criterion.wanted(values, everything)
-                selected = [props for props in selected if wanted & criterion.words_of(props)]
+                words = criterion.matching_words(values, everything)
+                selected = [props for props in selected if words & criterion.words_of(props)]
         return selected
 
     def select_by_predicate(
         self, connections: Iterable[RudderStackConnectionProps]
     ) -> list[RudderStackConnectionProps]:
-        """Return those that the predicate accepts; all, if there is none."""
+        """Return the connections that the predicate accepts. All if there is no predicate."""
         return [props for props in connections if self.predicate is None or self.predicate(props)]
 
     def select_tagged(self, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
@@ -96,7 +95,7 @@ class RudderStackConnectionSelector:
 
 
 def _texts(given: object, setting: str) -> tuple[str, ...]:
-    """Return the values of a criterion; none for nothing."""
+    """Return the values of a criterion. Empty for None."""
     if given is None:
         return ()
     if isinstance(given, str):
@@ -106,7 +105,7 @@ def _texts(given: object, setting: str) -> tuple[str, ...]:
         values = tuple(given)
     if not all(isinstance(value, str) for value in values):
         raise InvalidSettingError(
-            f"{setting} of the selector is {_shown(given)}: expected a list of texts."
+            f"{setting} of the selector is {shown(given)}: expected a list of strings."
         )
     return values
 
@@ -118,18 +117,14 @@ def _tags(given: object) -> Mapping[str, str]:
         isinstance(text, str) for tag in given.items() for text in tag
     ):
         raise InvalidSettingError(
-            f"tags of the selector is {_shown(given)}: expected a mapping of tags to their values, "
-            "both of them texts, as {'tier': 'gold'}; in YAML, true, false and numbers want quotes."
+            f"tags of the selector is {shown(given)}: expected a mapping of strings to strings, "
+            "such as {'tier': 'gold'}. In YAML, put quotes around true, false and numbers."
         )
     return given
 
 
-def _shown(mistake: object) -> str:
-    return one_line(repr(mistake), MAX_SHOWN)
-
-
 Selector = RudderStackConnectionSelector | Callable[[RudderStackConnectionProps], bool]
-"""A selector, or only its predicate."""
+"""A selector, or just its predicate."""
 
 
 @dataclass(frozen=True)
@@ -142,18 +137,18 @@ class _Criterion:
     def words_of(self, props: RudderStackConnectionProps) -> set[str]:
         return set(map(self.fold, self.words(props)))
 
-    def wanted(
+    def matching_words(
         self, values: Iterable[str], connections: Sequence[RudderStackConnectionProps]
     ) -> set[str]:
-        """Return the words, as `words_of` has them, that the values stand for."""
+        """Return the words of the connections, as in `words_of`, that match a value."""
         spelling = {self.fold(word): word for props in connections for word in self.words(props)}
-        wanted = set()
+        matching = set()
         for value in values:
             found = _matching(self.fold(value), spelling.keys())
             if not found:
                 _check_known(value, set(spelling.values()), self.what)
-            wanted |= found
-        return wanted
+            matching |= found
+        return matching
 
 
 def _folded(word: str) -> str:
@@ -183,13 +178,13 @@ def _matching(value: str, words: Collection[str]) -> set[str]:
         return {value}
     if not re.search(r"[*?]", value):
         return set()
-    # A bracket is a letter in a name, not a set of letters.
+    # A bracket is part of a name, not a set of characters.
     pattern = value.replace("[", "[[]")
     return {word for word in words if fnmatchcase(word, pattern)}
 
 
 def _check_known(value: str, known: set[str], what: str) -> None:
-    """Raise if a value is not known, naming what is nearest to it."""
+    """Raise an error that suggests the nearest known value, if a value is not known."""
     if value in known:
         return
     folded = {_folded(word): word for word in sorted(known)}

@@ -1,6 +1,6 @@
-"""What a workspace holds: its connections, sources and destinations, to load definitions from.
+"""The snapshot of a workspace: its connections, sources and destinations.
 
-A snapshot holds no credentials. It has the part of a source's `config` that names its rows, the
+A snapshot holds no credentials. It keeps the part of a source's `config` that names its rows, the
 field that a constant fills, and nothing of a destination's `config`.
 """
 
@@ -20,14 +20,14 @@ from dagster_rudderstack.errors import DiscoveryError
 __all__ = ["WorkspaceSnapshot", "constant_field"]
 
 SNAPSHOT_VERSION = 1
-"""Grows when the shape of a snapshot changes so that an older library cannot read it."""
+"""Increased when a snapshot changes so that an older release cannot read it."""
 
 
 class WorkspaceSnapshot(BaseModel):
     """A workspace at one moment. Definitions load from it without a request.
 
     Attributes:
-        version: Version of the shape of the snapshot.
+        version: Version of the format.
         fetched_at: When it was read from RudderStack.
         connections: In no particular order.
         sources: The sources that the access token may read.
@@ -63,7 +63,7 @@ class WorkspaceSnapshot(BaseModel):
         if version != SNAPSHOT_VERSION:
             raise DiscoveryError(
                 f"The snapshot of the RudderStack workspace has version {version!r}, "
-                f"this release of dagster-rudderstack reads version {SNAPSHOT_VERSION}."
+                f"but this release of dagster-rudderstack reads version {SNAPSHOT_VERSION}."
             )
         try:
             return cls.model_validate(document)

@@ -15,13 +15,12 @@ from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sync.retry import call_with_retries
 
 __all__ = [
-    "IMPATIENT_RETRIES",
+    "MAX_RETRIES_WHILE_LOADING",
     "Refresh",
     "Snapshot",
     "fetch_rudderstack_workspace",
     "refresh_rudderstack_snapshot",
     "snapshot_from",
-    "write_snapshot",
 ]
 
 Refresh = Literal["if_missing", "always"]
@@ -29,8 +28,8 @@ Snapshot = WorkspaceSnapshot | str | os.PathLike[str]
 
 _LOG = get_dagster_logger("rudderstack")
 
-IMPATIENT_RETRIES = 1
-"""How often a request is retried while definitions load and an older snapshot exists."""
+MAX_RETRIES_WHILE_LOADING = 1
+"""How often a request is retried while definitions load, if an older snapshot exists."""
 
 
 def fetch_rudderstack_workspace(
@@ -40,8 +39,8 @@ def fetch_rudderstack_workspace(
 
     Args:
         resource: The resource of the workspace.
-        max_retries: How often a request is retried after passing errors. None takes the resource's
-            setting.
+        max_retries: How often a request is retried after transient errors. The default is the
+            resource's setting.
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, or an environment variable of the
@@ -71,8 +70,8 @@ def refresh_rudderstack_snapshot(
     Args:
         resource: The resource of the workspace.
         path: The file.
-        max_retries: How often a request is retried after passing errors. None takes the resource's
-            setting.
+        max_retries: How often a request is retried after transient errors. The default is the
+            resource's setting.
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, or an environment variable of the
@@ -80,11 +79,11 @@ def refresh_rudderstack_snapshot(
         OSError: If the file cannot be written.
     """
     snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
-    write_snapshot(snapshot, Path(path))
+    _write(snapshot, Path(path))
     return snapshot
 
 
-def write_snapshot(snapshot: WorkspaceSnapshot, path: Path) -> None:
+def _write(snapshot: WorkspaceSnapshot, path: Path) -> None:
     """Write a snapshot. A reader of the file finds the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
@@ -121,29 +120,29 @@ def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
     try:
         return fetch_rudderstack_workspace(resource)
     except RudderStackError as error:
-        raise _kind(error)(
-            f"The RudderStack workspace cannot be read now. {error} Name a file with snapshot=: "
-            "once it exists, definitions load from it without RudderStack."
+        raise _error_type(error)(
+            f"The RudderStack workspace could not be read. {error} Pass a file as snapshot=. Once "
+            "it exists, definitions load from it without requests to RudderStack."
         ) from error
 
 
 def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
-        patience = IMPATIENT_RETRIES if path.exists() else None
-        return refresh_rudderstack_snapshot(resource, path, max_retries=patience)
+        max_retries = MAX_RETRIES_WHILE_LOADING if path.exists() else None
+        return refresh_rudderstack_snapshot(resource, path, max_retries=max_retries)
     except (RudderStackError, OSError) as error:
-        why = f"It cannot be written: {error}." if isinstance(error, OSError) else str(error)
+        why = f"It could not be written: {error}." if isinstance(error, OSError) else str(error)
         if not path.exists():
-            raise _kind(error)(
-                f"There is no snapshot of the RudderStack workspace at {path}, and none can be "
-                f"made now. {why} {_how_to_refresh(path)}"
+            raise _error_type(error)(
+                f"There is no snapshot of the RudderStack workspace at {path}, and it could not be "
+                f"made. {why} {_how_to_refresh(path)}"
             ) from error
-        _LOG.warning(f"{why} The snapshot at {path} is used as it is.")
+        _LOG.warning(f"{why} The snapshot at {path} was not refreshed, and is used as it is.")
         return _read(path)
 
 
-def _kind(error: Exception) -> type[RudderStackError]:
-    """Return the kind of error to raise: an error of a setting stays one."""
+def _error_type(error: Exception) -> type[RudderStackError]:
+    """Return the type of the error to raise: an error in a setting keeps its type."""
     return InvalidSettingError if isinstance(error, InvalidSettingError) else DiscoveryError
 
 
@@ -153,13 +152,13 @@ def _read(path: Path) -> WorkspaceSnapshot:
     except OSError as error:
         raise DiscoveryError(f"{path} cannot be read: {error}. {_how_to_refresh(path)}") from error
     except UnicodeDecodeError:
-        raise DiscoveryError(f"{path} is no snapshot. {_how_to_refresh(path)}") from None
+        raise DiscoveryError(f"{path} is not a snapshot. {_how_to_refresh(path)}") from None
     except DiscoveryError as error:
         raise DiscoveryError(f"{error} {_how_to_refresh(path)}") from error
 
 
 def _how_to_refresh(path: Path) -> str:
     return (
-        "Make a new one while RudderStack is in reach: "
+        "Make a new one when RudderStack can be reached: "
         f"refresh_rudderstack_snapshot(resource, {str(path)!r})."
     )

@@ -1,4 +1,4 @@
-"""A project of `dg` in a folder of its own, and a RudderStack for it."""
+"""A `dg` project in a temporary folder, and a local RudderStack."""
 
 import json
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ import pytest
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster.components.testing import DefsFolderSandbox, create_defs_folder_sandbox
 
+from dagster_rudderstack import RudderStackWorkspaceComponent
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
 
@@ -19,55 +20,52 @@ TOKEN = "RUDDERSTACK_ACCESS_TOKEN"
 WORKSPACE = "dagster_rudderstack.RudderStackWorkspaceComponent"
 CONNECTION = "dagster_rudderstack.RudderStackConnectionComponent"
 
-CONTACTS = "rudderstack/hubspot/contact/customers"
-AUDIENCE = "rudderstack/braze_eu/big_spenders"
-
-DAGSTERS_OWN = (
+DAGSTER_WARNINGS = (
     "ignore:`parse_obj_as` is deprecated",
     "ignore:Function `ComponentLoadContext.* is deprecated",  # 1.12
     "ignore:.* is currently in (beta|preview), and may have breaking changes",
 )
-"""What Dagster warns of whenever it loads a project of `dg`: parts of its own."""
+"""The warnings of Dagster about its own code when it loads a `dg` project."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of this folder pass over Dagster's own warnings."""
+    """Ignore Dagster's warnings about its own code in the tests of this folder."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            for warning in DAGSTERS_OWN:
+            for warning in DAGSTER_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @dataclass
 class Project:
-    """A project of `dg`: its folder `defs`, and whether its commands are those of development."""
+    """A `dg` project: its `defs` folder, and whether it runs in development."""
 
     sandbox: DefsFolderSandbox
     environment: pytest.MonkeyPatch
 
-    def write(self, place: str, content: str) -> None:  # noqa: D102 - its name says it
+    def write(self, place: str, content: str) -> None:  # noqa: D102 - see the name
         path = self.sandbox.defs_folder_path / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 
     def component(self, place: str, kind: str, attributes: object, **more: object) -> None:
-        """Write a component's YAML, which JSON is as well."""
+        """Write the YAML of a component. JSON is YAML too."""
         document = {"type": kind, "attributes": attributes, **more}
         self.write(f"{place}/defs.yaml", json.dumps(document))
 
     def in_development(self, yes: bool = True) -> None:
-        """`dg dev` and most other commands of `dg` set this; state is refreshed only then."""
+        """Set whether `dg` runs in development. Only then does it refresh the state."""
         if yes:
             self.environment.setenv("DAGSTER_IS_DEV_CLI", "1")
         else:
             self.environment.delenv("DAGSTER_IS_DEV_CLI", raising=False)
 
-    def definitions(self) -> AbstractContextManager[dg.Definitions]:  # noqa: D102 - its name says it
+    def definitions(self) -> AbstractContextManager[dg.Definitions]:  # noqa: D102 - see the name
         return self.sandbox.build_all_defs()
 
     def load(self) -> dg.Definitions:
-        """Return the definitions, loaded anew."""
+        """Load the definitions and return them."""
         with self.definitions() as definitions:
             dg.Definitions.validate_loadable(definitions)
             return definitions
@@ -75,8 +73,8 @@ class Project:
 
 @pytest.fixture
 def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """An empty project, in development, in a process that has loaded nothing yet."""
-    # A job that another test has loaded as its worker would do leaves its own word here.
+    """An empty project in development."""
+    # Another test may have left its load context in this process.
     monkeypatch.setattr(DefinitionsLoadContext, "_instance", None)
     with create_defs_folder_sandbox() as sandbox:
         project = Project(sandbox, monkeypatch)
@@ -86,7 +84,7 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
-    """A small workspace, whose token is in the environment."""
+    """A local RudderStack with a small workspace. The token is in the environment."""
     with LocalRudderStack() as server:
         fill(server)
         monkeypatch.setenv(TOKEN, server.access_token)
@@ -106,8 +104,21 @@ def workspace(server: LocalRudderStack) -> dict[str, Any]:
     }
 
 
+def assets_of(project: Project, workspace: dict[str, Any], **attributes: Any) -> dg.Definitions:
+    """Return the definitions of a project with one workspace."""
+    project.component("crm", WORKSPACE, {"workspace": workspace, **attributes})
+    return project.load()
+
+
+def component_of(project: Project, workspace: dict[str, Any]) -> RudderStackWorkspaceComponent:
+    """Return the component of a workspace."""
+    project.component("crm", WORKSPACE, {"workspace": workspace})
+    with project.sandbox.build_component_tree() as tree:
+        return tree.load_component("crm", RudderStackWorkspaceComponent)
+
+
 def deps_of(definitions: dg.Definitions) -> dict[str, set[str]]:
-    """Return the assets of RudderStack with what they depend on."""
+    """Return the keys of RudderStack's assets, with the keys that each depends on."""
     return {
         spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
         for spec in definitions.resolve_all_asset_specs()
@@ -122,9 +133,9 @@ def spec_of(definitions: dg.Definitions, key: str) -> dg.AssetSpec:
 
 
 def causes(error: BaseException) -> str:
-    """Return an error and what has caused it, as `dg` shows them."""
-    told = []
+    """Return the messages of an error and its causes, as `dg` shows them."""
+    messages = []
     while error is not None:
-        told.append(str(error))
+        messages.append(str(error))
         error = error.__cause__  # type: ignore[assignment]
-    return "\n".join(told)
+    return "\n".join(messages)

@@ -1,12 +1,10 @@
-"""One connection in YAML."""
+"""The component of one connection."""
 
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
-from dagster_rudderstack import RudderStackConnectionComponent
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import (
     CONNECTION,
@@ -18,7 +16,7 @@ from dagster_rudderstack_tests.components.conftest import (
 
 
 def test_asset(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
-    """The asset is as YAML says, and loads without a request."""
+    """The asset has the attributes in YAML, and loads without a request."""
     asset = {"key": "crm/contacts", "deps": ["customers"], "owners": ["team:crm"]}
     attributes = {"connection_id": "contacts", "workspace": workspace, "asset": asset}
     project.component("crm", CONNECTION, attributes)
@@ -32,7 +30,7 @@ def test_asset(project: Project, workspace: dict[str, Any], server: LocalRudderS
 
 
 def test_sync(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
-    """Materializing the asset syncs its connection, as its attributes say."""
+    """Materializing the asset syncs its connection with the options in YAML."""
     project.component(
         "crm",
         CONNECTION,
@@ -51,7 +49,7 @@ def test_sync(project: Project, workspace: dict[str, Any], server: LocalRudderSt
 
 
 def test_resource_of_the_project(project: Project, server: LocalRudderStack) -> None:
-    """Without a workspace of its own the component takes the project's resource."""
+    """Without a workspace, the component uses the project's resource."""
     project.component("crm", CONNECTION, {"connection_id": "contacts", "polling_sensor": True})
     project.write(
         "resources.py",
@@ -72,22 +70,10 @@ def test_resource_of_the_project(project: Project, server: LocalRudderStack) -> 
 
 @pytest.mark.parametrize("connection_id", ["", "a/b", "../x"])
 def test_wrong_id(project: Project, connection_id: str) -> None:
-    """An id that cannot be one is named, while definitions load."""
+    """A wrong id is an error when definitions load."""
     project.component("crm", CONNECTION, {"connection_id": connection_id})
 
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's error around ours
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
         project.load()
 
     assert "connection_id" in causes(caught.value)
-
-
-def test_scaffold(project: Project) -> None:
-    """The scaffolded YAML has the connection that was named."""
-    path = project.sandbox.scaffold_component(
-        RudderStackConnectionComponent, "crm", scaffold_params={"connection_id": "contacts"}
-    )
-
-    assert yaml.safe_load((path / "defs.yaml").read_text())["attributes"] == {
-        "connection_id": "contacts",
-        "workspace": {"access_token": "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"},
-    }

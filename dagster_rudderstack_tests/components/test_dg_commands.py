@@ -1,4 +1,4 @@
-"""The commands of `dg`, in a project that `create-dagster` makes on the fly."""
+"""The commands of `dg`, in a project that `create-dagster` makes."""
 
 import json
 import os
@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.components.conftest import AUDIENCE, CONTACTS, TOKEN, WORKSPACE
-from dagster_rudderstack_tests.discovery.conftest import fill
+from dagster_rudderstack_tests.components.conftest import TOKEN, WORKSPACE
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fill
 
 pytestmark = pytest.mark.processes
 
@@ -26,7 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "components.md"
 
 @dataclass
 class DgProject:
-    """A project of `dg` in a folder, and the environment of its commands."""
+    """A `dg` project, and the environment of its commands."""
 
     folder: Path
     environment: dict[str, str]
@@ -46,7 +46,7 @@ class DgProject:
         return done.stdout if succeeds else done.stdout + done.stderr
 
     def assets(self) -> dict[str, Any]:
-        """Return what `dg list defs` tells of the assets of RudderStack, by key."""
+        """Return RudderStack's assets in the output of `dg list defs`, by key."""
         listed = json.loads(self.dg("list", "defs", "--json"))["assets"]
         return {each["asset_key"]: each for each in listed if "rudderstack" in each["kinds"]}
 
@@ -66,7 +66,7 @@ def server() -> Iterator[LocalRudderStack]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, server: LocalRudderStack) -> DgProject:
-    """A new project with a scaffolded workspace, whose address is the local RudderStack's."""
+    """A new project with a scaffolded workspace that uses the local RudderStack."""
     root, home = tmp_path_factory.mktemp("projects"), tmp_path_factory.mktemp("home")
     (home / "dagster.yaml").touch()
     environment = {
@@ -96,10 +96,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, server: LocalRudderStack) 
 
 def test_components_are_listed(project: DgProject) -> None:
     """`dg list components` finds the components of the package."""
-    told = project.dg("list", "components", "--json")
+    listed = project.dg("list", "components", "--json")
 
-    assert "dagster_rudderstack.RudderStackConnectionComponent" in told
-    assert "dagster_rudderstack.RudderStackWorkspaceComponent" in told
+    assert "dagster_rudderstack.RudderStackConnectionComponent" in listed
+    assert "dagster_rudderstack.RudderStackWorkspaceComponent" in listed
 
 
 def test_scaffold(project: DgProject) -> None:
@@ -116,19 +116,19 @@ def test_check(project: DgProject) -> None:
     project.dg("check", "defs")
 
 
-def test_check_yaml_names_a_mistake(project: DgProject) -> None:
+def test_check__unknown_attribute(project: DgProject) -> None:
     """`dg check yaml` names an attribute that does not exist."""
-    right = project.yaml_file.read_text()
-    project.yaml_file.write_text(f"{right}  grupping: all\n")
+    original = project.yaml_file.read_text()
+    project.yaml_file.write_text(f"{original}  grupping: all\n")
 
     try:
         assert "grupping" in project.dg("check", "yaml", succeeds=False)
     finally:
-        project.yaml_file.write_text(right)
+        project.yaml_file.write_text(original)
 
 
 def test_list_defs(project: DgProject) -> None:
-    """`dg list defs` lists an asset for each connection, with its tables and its kinds."""
+    """`dg list defs` lists an asset for each connection, with its dependencies and kinds."""
     assets = project.assets()
 
     assert set(assets) == {CONTACTS, AUDIENCE}
@@ -146,8 +146,8 @@ def test_launch(project: DgProject, server: LocalRudderStack) -> None:
     assert len(server.starts()) == 1
 
 
-def test_launch_as_the_page_says(project: DgProject, server: LocalRudderStack) -> None:
-    """The command on the page on components syncs all connections."""
+def test_launch__documented_command(project: DgProject, server: LocalRudderStack) -> None:
+    """The command in `docs/components.md` syncs all connections."""
     (command,) = re.findall(r"^dg (launch .+)$", PAGE.read_text(), re.MULTILINE)
     server.clear_requests()
 
@@ -156,22 +156,22 @@ def test_launch_as_the_page_says(project: DgProject, server: LocalRudderStack) -
     assert len(server.starts("contacts")) == len(server.starts("audience")) == 1
 
 
-def test_refresh_that_fails(project: DgProject) -> None:
-    """`dg utils refresh-defs-state` fails if the workspace cannot be read, and says why."""
+def test_refresh__fails(project: DgProject) -> None:
+    """If the workspace cannot be read, `dg utils refresh-defs-state` fails with the reason."""
     refused = replace(project, environment={**project.environment, TOKEN: "wrong"})
 
-    told = refused.dg("utils", "refresh-defs-state", succeeds=False)
+    output = refused.dg("utils", "refresh-defs-state", succeeds=False)
 
-    assert "The access token was not accepted" in told
+    assert "The access token was not accepted" in output
 
 
 def test_refresh(project: DgProject, server: LocalRudderStack) -> None:
-    """`dg utils refresh-defs-state` brings the state up to date; loading then asks nothing."""
+    """`dg utils refresh-defs-state` refreshes the state. Loading then sends no request."""
     server.add_connection("new", "spenders-src", "hubspot")
-    calm = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
-    right = project.yaml_file.read_text()
-    document = yaml.safe_load(right)
-    document["attributes"]["defs_state"] = calm
+    no_refresh = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
+    original = project.yaml_file.read_text()
+    document = yaml.safe_load(original)
+    document["attributes"]["defs_state"] = no_refresh
     project.yaml_file.write_text(yaml.safe_dump(document))
 
     try:
@@ -179,7 +179,7 @@ def test_refresh(project: DgProject, server: LocalRudderStack) -> None:
         server.clear_requests()
         assets = project.assets()
     finally:
-        project.yaml_file.write_text(right)
+        project.yaml_file.write_text(original)
         server.remove_connection("new")
 
     assert set(assets) == {CONTACTS, AUDIENCE, "rudderstack/hubspot/big_spenders"}

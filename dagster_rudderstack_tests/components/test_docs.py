@@ -1,4 +1,4 @@
-"""The pages on discovery and components: their code runs, and their YAML loads."""
+"""The code and the YAML in `docs/discovery.md` and `docs/components.md` work."""
 
 import re
 from pathlib import Path
@@ -15,25 +15,20 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.components.conftest import (
-    AUDIENCE,
-    CONTACTS,
-    Project,
-    deps_of,
-    spec_of,
-)
+from dagster_rudderstack_tests.components.conftest import Project, deps_of, spec_of
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """Return the blocks of a language on a page."""
+    """Return the code blocks in a language on a page."""
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 
 @pytest.fixture
 def folder(server: LocalRudderStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with snapshots of the workspace, to stand in."""
+    """The current folder, with snapshots of the workspace."""
     rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)
     for name in ("rudderstack.json", "rudderstack_eu.json"):
         refresh_rudderstack_snapshot(rudderstack, tmp_path / name)
@@ -44,14 +39,14 @@ def folder(server: LocalRudderStack, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_discovery_page(
     folder: Path, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All Python of the page on discovery runs, in order; what it defines is what it says."""
+    """The Python blocks of the page run in order and define the described assets."""
     names: dict[str, Any] = {"__file__": str(folder / "definitions.py"), "__name__": "page"}
     for block in blocks("discovery.md", "python"):
         if "refresh_rudderstack_snapshot(" in block:
             names["rudderstack"] = RudderStackResource(
                 access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"), api_url=server.url
             )
-        exec(compile(block, "docs/discovery.md", "exec"), names)  # noqa: S102 - it is our own
+        exec(compile(block, "docs/discovery.md", "exec"), names)  # noqa: S102 - our own code
 
     definitions = names["defs"]
     assert deps_of(definitions)[CONTACTS] == {"customers"}
@@ -94,10 +89,8 @@ def test_connection_in_yaml(project: Project, server: LocalRudderStack) -> None:
     assert server.requests == []
 
 
-def test_component_of_ones_own(
-    project: Project, server: LocalRudderStack, workspace: dict[str, Any]
-) -> None:
-    """The subclass of the page makes the specs, and runs around the syncs."""
+def test_subclass(project: Project, server: LocalRudderStack, workspace: dict[str, Any]) -> None:
+    """The subclass on the page changes the specs, and runs code around the syncs."""
     (code,) = blocks("components.md", "python")
     project.write("../components.py", code)
     kind = f"{project.sandbox.project_name}.components.CrmWorkspace"
@@ -115,13 +108,13 @@ def test_component_of_ones_own(
     assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
 
 
-def test_attributes_are_all_told() -> None:
-    """The table of attributes has each attribute of a workspace, and no other."""
+def test_attributes() -> None:
+    """The table of attributes lists exactly the attributes of a workspace."""
     table = (DOCS / "components.md").read_text().partition("| Attribute |")[2].partition("\n\n")[0]
-    told = {
+    listed = {
         name
         for line in table.splitlines()
         for name in re.findall(r"`(\w+)`", line.split("|")[1] if line.startswith("| `") else "")
     }
 
-    assert told == set(RudderStackWorkspaceComponent.model_fields)
+    assert listed == set(RudderStackWorkspaceComponent.model_fields)

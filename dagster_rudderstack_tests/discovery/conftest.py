@@ -1,11 +1,24 @@
-"""A local RudderStack with a small workspace, and its resource."""
+"""A local RudderStack with a small workspace, its resource, and helpers to read assets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import dagster as dg
 import pytest
 
 from dagster_rudderstack import RudderStackResource
-from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack.testing import Fault, LocalRudderStack
+
+CONTACTS = "rudderstack/hubspot/contact/customers"
+AUDIENCE = "rudderstack/braze_eu/big_spenders"
+PAUSED = "rudderstack/braze_eu/customers"
+
+OUTAGE = Fault("status", operation="list_connections", status=503, times=None)
+
+UNREACHABLE = RudderStackResource(
+    access_token="token", api_url="http://127.0.0.1:9", request_max_retries=0
+)
+"""A RudderStack that cannot be reached: nothing listens on this port."""
 
 
 @pytest.fixture
@@ -18,7 +31,7 @@ def server() -> Iterator[LocalRudderStack]:
 
 @pytest.fixture
 def rudderstack(server: LocalRudderStack) -> RudderStackResource:
-    """The resource of the local RudderStack, without patience."""
+    """The resource of the local RudderStack. It polls often and retries nothing."""
     return RudderStackResource(
         access_token=server.access_token,
         api_url=server.url,
@@ -66,3 +79,24 @@ def fill(server: LocalRudderStack) -> None:
         schedule={"type": "basic", "everyMinutes": 30},
     )
     server.add_connection("paused", "customers-src", "braze", enabled=False)
+
+
+def keys_of(assets: Iterable[dg.AssetSpec | dg.AssetsDefinition]) -> set[str]:
+    """Return the keys of assets."""
+    specs = [spec for each in assets for spec in getattr(each, "specs", [each])]
+    return {spec.key.to_user_string() for spec in specs}
+
+
+def deps_of(specs: Iterable[dg.AssetSpec]) -> dict[str, set[str]]:
+    """Return the keys that each asset depends on."""
+    return {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for spec in specs
+    }
+
+
+def materialize(
+    rudderstack: RudderStackResource, assets: list[dg.AssetsDefinition], **settings: Any
+) -> dg.ExecuteInProcessResult:
+    """Materialize assets in this process."""
+    return dg.materialize(assets, resources={"rudderstack": rudderstack}, **settings)

@@ -1,4 +1,4 @@
-"""Where dbt is. It wants other versions of what our tools want, so `make` installs it apart."""
+"""Finds dbt. It needs other versions of our dependencies, so `make` installs it separately."""
 
 import sys
 from pathlib import Path

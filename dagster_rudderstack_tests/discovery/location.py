@@ -1,4 +1,4 @@
-"""A code location that a test loads with Dagster's own tools: DuckDB models and a workspace."""
+"""A code location that a test loads with Dagster's tools: two assets and a workspace."""
 
 import os
 
@@ -18,7 +18,7 @@ def customers() -> None:
 
 @dg.asset(metadata={"dagster/table_name": "shop.analytics.orders_by_customer"}, deps=[customers])
 def order_totals() -> None:
-    """What each customer has bought."""
+    """The sum of the orders of each customer."""
 
 
 definitions = dg.Definitions(

@@ -1,4 +1,4 @@
-"""What Dagster's GraphQL, and so its pages, tell of an asset."""
+"""Reads assets with Dagster's GraphQL, as its pages do."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ query($key: AssetKeyInput!) {
 def asset_node(
     location: Sequence[str], environment: Mapping[str, str], key: str, cwd: Path | None = None
 ) -> Any:
-    """Return what GraphQL tells of an asset of a code location."""
+    """Return the node of an asset of a code location."""
     answer = Path(environment["DAGSTER_HOME"], "answer.json")
     command = [
         str(Path(sys.executable).with_name("dagster-graphql")),
@@ -50,7 +50,7 @@ def upstream_of(node: Any) -> set[str]:
 
 
 def column_lineage_of(node: Any) -> dict[str, list[tuple[str, str]]]:
-    """Return the columns of an asset, with the assets and columns that they are made of."""
+    """Return the columns of an asset, with the upstream assets and columns of each."""
     (lineage,) = [entry["lineage"] for entry in node["metadataEntries"] if "lineage" in entry]
     return {
         each["columnName"]: [

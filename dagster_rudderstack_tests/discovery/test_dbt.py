@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.processes,
     needs_dbt,
     pytest.mark.filterwarnings(
-        # dagster-dbt's own.
+        # A warning of dagster-dbt.
         "ignore:AssetExecutionContext.op is deprecated:DeprecationWarning"
     ),
 ]
@@ -36,7 +36,7 @@ PROJECT = Path(__file__).parents[2] / "examples" / "dbt_discovery" / "shop"
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The DuckDB file that dbt builds; dbt calls its database `shop`, after the file."""
+    """The DuckDB file that dbt builds. dbt names the database `shop` after the file."""
     path = tmp_path_factory.mktemp("warehouse") / "shop.duckdb"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WAREHOUSE_PATH", str(path))
@@ -65,7 +65,7 @@ def models(project: Any) -> dg.AssetsDefinition:
 
 @pytest.fixture
 def connected(server: LocalRudderStack, warehouse: Path, tmp_path: Path) -> LocalRudderStack:
-    """A RudderStack that reads one model as a table, and two by SQL; the first moves real rows."""
+    """A RudderStack that reads one model as a table, which syncs real rows, and two by SQL."""
     server.add_source(
         "value",
         name="Customer value",
@@ -136,8 +136,7 @@ def test_run(
     rudderstack: RudderStackResource,
     tmp_path: Path,
 ) -> None:
-    """One run builds the models and syncs their rows; those that the destination takes are
-    there."""
+    """One run builds the models and syncs their rows to the destination."""
     syncs = build_rudderstack_assets_definitions(rudderstack, upstream_assets=[models])
     dbt = dagster_dbt.DbtCliResource(project_dir=project, dbt_executable=str(DBT))
 

@@ -1,4 +1,4 @@
-"""The example with dbt: what its README says is run, and what it promises is looked for."""
+"""The dbt example: the commands of its README work and have the described result."""
 
 import os
 import re
@@ -17,11 +17,7 @@ import duckdb
 import pytest
 
 from dagster_rudderstack_tests.discovery.dbt_program import DBT, needs_dbt
-from dagster_rudderstack_tests.discovery.nodes import (
-    asset_node,
-    column_lineage_of,
-    upstream_of,
-)
+from dagster_rudderstack_tests.discovery.nodes import asset_node, column_lineage_of, upstream_of
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "dbt_discovery"
@@ -35,19 +31,19 @@ pytestmark = [pytest.mark.processes, needs_dbt]
 
 @dataclass(frozen=True)
 class Example:
-    """A copy of the example in which the commands of its README have been run."""
+    """A copy of the example after the commands of its README were run."""
 
     folder: Path
     environment: Mapping[str, str]
 
     def asset_node(self, key: str) -> Any:
-        """Return what GraphQL tells of an asset. The local RudderStack has ended by now."""
+        """Return the GraphQL node of an asset. The local RudderStack is no longer running."""
         location = ("--module-name", "dbt_discovery.definitions")
         return asset_node(location, self.environment, key, cwd=self.folder)
 
 
 def commands() -> str:
-    """Return the commands that build the models and sync them; they follow the installation."""
+    """Return the commands after the installation, which build the models and sync them."""
     _, run = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
     return str(run)
 
@@ -60,7 +56,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
-    """The example, synced, with its local RudderStack at a port of its own."""
+    """The example after its syncs. Its local RudderStack had a free port."""
     assert DBT is not None
     folder = tmp_path_factory.mktemp("examples") / "dbt_discovery"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("target", "*.duckdb", ".local*"))
@@ -75,11 +71,11 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
     port = free_port()
-    # A person is slower than the local RudderStack is to start.
+    # A user takes longer to type than the local RudderStack takes to start.
     wait = f"until (: < /dev/tcp/127.0.0.1/{port}) 2> /dev/null; do sleep 0.1; done"
     script = commands().replace("8085", str(port)).replace(" &\n", f" &\n{wait}\n")
     done = subprocess.run(
-        ["bash", "-euc", f"trap 'kill $!' EXIT\n{script}"],  # noqa: S607 - as its reader's is
+        ["bash", "-euc", f"trap 'kill $!' EXIT\n{script}"],  # noqa: S607 - as in the README
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -88,13 +84,13 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    # What the README exports; the token is not needed any more.
+    # The README exports this variable. The token is no longer needed.
     warehouse = {"WAREHOUSE_PATH": str(folder / "shop.duckdb")}
     return Example(folder, {**environment, **warehouse})
 
 
 def test_readme(example: Example) -> None:
-    """Its commands build the models, and sync the rows that the destination takes."""
+    """The commands of the README build the models and sync the rows."""
     with duckdb.connect(str(example.folder / "shop.duckdb"), read_only=True) as warehouse:
         models = len(warehouse.table("main_marts.customer_value"))
     with closing(sqlite3.connect(example.folder / "hubspot.sqlite")) as destination:
@@ -105,7 +101,7 @@ def test_readme(example: Example) -> None:
 
 
 def test_table(example: Example) -> None:
-    """A connection that reads a table is downstream of its dbt model, and so are its columns."""
+    """A connection that reads a table depends on its dbt model, and its columns on the model's."""
     node = example.asset_node(CONTACTS)
 
     assert upstream_of(node) == {"marts/customer_value"}
@@ -117,7 +113,7 @@ def test_table(example: Example) -> None:
 
 
 def test_sql_model(example: Example) -> None:
-    """A connection that reads by SQL is downstream of the dbt models that its SQL names."""
+    """A connection with a SQL model depends on the dbt models that the SQL names."""
     node = example.asset_node(BUYERS)
 
     assert upstream_of(node) == {"customers", "orders"}

@@ -1,4 +1,4 @@
-"""What Dagster's GraphQL, and so its pages, tell of discovered assets."""
+"""Dagster's GraphQL, and so its pages, show the lineage of discovered assets."""
 
 import os
 from pathlib import Path
@@ -8,11 +8,7 @@ import pytest
 from dagster_rudderstack import RudderStackResource, refresh_rudderstack_snapshot
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
-from dagster_rudderstack_tests.discovery.nodes import (
-    asset_node,
-    column_lineage_of,
-    upstream_of,
-)
+from dagster_rudderstack_tests.discovery.nodes import asset_node, column_lineage_of, upstream_of
 
 pytestmark = pytest.mark.processes
 
@@ -23,7 +19,7 @@ LOCATION = ("--python-file", str(Path(__file__).with_name("location.py")))
 def environment(
     server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
 ) -> dict[str, str]:
-    """What the code location reads; its RudderStack is out of reach, and its token is not set."""
+    """The environment of the code location. RudderStack is unreachable, the token is not set."""
     fill(server)
     snapshot = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, snapshot)
@@ -32,7 +28,7 @@ def environment(
 
 
 def test_column_lineage(environment: dict[str, str]) -> None:
-    """GraphQL tells from which columns of which models the fields of a destination are made."""
+    """GraphQL has the upstream columns of the fields of a destination."""
     node = asset_node(LOCATION, environment, "rudderstack/braze_eu/big_spenders")
 
     assert column_lineage_of(node) == {
@@ -43,7 +39,7 @@ def test_column_lineage(environment: dict[str, str]) -> None:
 
 
 def test_graph(environment: dict[str, str]) -> None:
-    """GraphQL tells the models upstream, the kinds and the fields of the destination."""
+    """GraphQL has the upstream assets, the kinds and the fields of the destination."""
     node = asset_node(LOCATION, environment, "rudderstack/hubspot/contact/customers")
 
     assert upstream_of(node) == {"analytics/customers"}

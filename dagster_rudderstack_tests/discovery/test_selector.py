@@ -1,4 +1,4 @@
-"""Which connections a selector selects, and what it says about names that are wrong."""
+"""Which connections a selector selects, and its errors for wrong values."""
 
 import re
 from typing import Any
@@ -32,23 +32,23 @@ CONNECTIONS = [
 ]
 
 SELECTED: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing said": ({}, "c1 c2 c3"),
+    "no criterion": ({}, "c1 c2 c3"),
     "id": ({"ids": ["c2"]}, "c2"),
     "ids": ({"ids": ["c3", "c1"]}, "c1 c3"),
     "name": ({"names": ["Customers to HubSpot"]}, "c1"),
     "name in another case": ({"names": ["customers TO  hubspot"]}, "c1"),
     "source": ({"sources": ["Customers"]}, "c1 c2"),
-    "source's id": ({"sources": ["s-Customers"]}, "c1 c2"),
+    "id of a source": ({"sources": ["s-Customers"]}, "c1 c2"),
     "destination": ({"destinations": ["HubSpot"]}, "c1 c3"),
     "destinations": ({"destinations": ["HubSpot", "Braze [EU]"]}, "c1 c2 c3"),
     "destination without a list": ({"destinations": "HubSpot"}, "c1 c3"),
     "wildcard": ({"destinations": ["hub*"]}, "c1 c3"),
-    "wildcard beside a bracket": ({"destinations": ["Braze [e?]"]}, "c2"),
+    "wildcard and bracket": ({"destinations": ["Braze [e?]"]}, "c2"),
     "both source and destination": (
         {"sources": ["Customers"], "destinations": ["HubSpot"]},
         "c1",
     ),
-    "none has both": ({"ids": ["c2"], "destinations": ["HubSpot"]}, ""),
+    "no connection meets both": ({"ids": ["c2"], "destinations": ["HubSpot"]}, ""),
     "function": ({"predicate": lambda each: each.id > "c1"}, "c2 c3"),
     "function and name": (
         {"predicate": lambda each: each.id > "c1", "sources": ["Customers"]},
@@ -59,13 +59,13 @@ SELECTED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("criteria", "ids"), SELECTED.values(), ids=SELECTED.keys())
 def test_selected(criteria: dict[str, Any], ids: str) -> None:
-    """Connections are selected that meet every criterion given."""
+    """A connection is selected if it meets every criterion."""
     selected = RudderStackConnectionSelector(**criteria).select(CONNECTIONS)
 
     assert " ".join(each.id for each in selected) == ids
 
 
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
+UNKNOWN: dict[str, tuple[dict[str, Any], str]] = {
     "id": ({"ids": ["c12"]}, "No connection has the id 'c12'. Did you mean 'c"),
     "id in another case": ({"ids": ["C1"]}, "No connection has the id 'C1'. Did you mean 'c1'?"),
     "name": (
@@ -85,47 +85,59 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("criteria", "words"), WRONG.values(), ids=WRONG.keys())
-def test_wrong_name(criteria: dict[str, Any], words: str) -> None:
-    """A value that no connection has is an error that names the nearest one."""
+@pytest.mark.parametrize(("criteria", "words"), UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_unknown_value(criteria: dict[str, Any], words: str) -> None:
+    """A value that no connection has is an error that suggests the nearest value."""
     with pytest.raises(DiscoveryError, match=re.escape(words)):
         RudderStackConnectionSelector(**criteria).select(CONNECTIONS)
 
 
-NOTHING: dict[str, dict[str, Any]] = {
+NONE: dict[str, dict[str, Any]] = {
     name: {name: None} for name in ("ids", "names", "sources", "destinations", "tags", "predicate")
 }
 
 
-@pytest.mark.parametrize("criteria", NOTHING.values(), ids=NOTHING.keys())
-def test_criterion_that_is_nothing(criteria: dict[str, Any]) -> None:
-    """None, as YAML's null, is no criterion."""
+@pytest.mark.parametrize("criteria", NONE.values(), ids=NONE.keys())
+def test_criterion__none(criteria: dict[str, Any]) -> None:
+    """A criterion that is None, such as null in YAML, is ignored."""
     selector = RudderStackConnectionSelector(**criteria)
 
     assert selector.select(CONNECTIONS) == CONNECTIONS
     assert selector.select_tagged(SPECS) == SPECS
 
 
-MISTAKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "a number among ids": ({"ids": [1]}, r"ids of the selector is \[1\]: expected a list of texts"),
-    "a number for names": ({"names": 1}, "names of the selector is 1: expected a list of texts"),
-    "a mapping for sources": ({"sources": {"a": "b"}}, "sources of the selector is {'a': 'b'}"),
-    "a text for tags": ({"tags": "x"}, "tags of the selector is 'x': expected a mapping"),
-    "a list for tags": ({"tags": ["x"]}, r"tags of the selector is \['x'\]: expected a mapping"),
-    "a bool for a tag": ({"tags": {"a": False}}, "{'a': False}: .* want quotes"),
-    "a text for the function": ({"predicate": "x"}, "predicate is 'x': expected a function"),
+WRONG_TYPES: dict[str, tuple[dict[str, Any], str]] = {
+    "number in ids": (
+        {"ids": [1]},
+        r"ids of the selector is \[1\]: expected a list of strings",
+    ),
+    "number for names": ({"names": 1}, "names of the selector is 1: expected a list of strings"),
+    "mapping for sources": ({"sources": {"a": "b"}}, "sources of the selector is {'a': 'b'}"),
+    "string for tags": ({"tags": "x"}, "tags of the selector is 'x': expected a mapping"),
+    "list for tags": ({"tags": ["x"]}, r"tags of the selector is \['x'\]: expected a mapping"),
+    "bool for a tag": ({"tags": {"a": False}}, "{'a': False}: .* put quotes"),
+    "string for the predicate": ({"predicate": "x"}, "predicate is 'x': expected a function"),
 }
 
 
-@pytest.mark.parametrize(("criteria", "words"), MISTAKEN.values(), ids=MISTAKEN.keys())
-def test_mistaken_criterion(criteria: dict[str, Any], words: str) -> None:
-    """A criterion of a wrong type is refused when the selector is made, with its name."""
+@pytest.mark.parametrize(("criteria", "words"), WRONG_TYPES.values(), ids=WRONG_TYPES.keys())
+def test_criterion__wrong_type(criteria: dict[str, Any], words: str) -> None:
+    """A selector with a criterion of a wrong type cannot be made. The error names the criterion."""
     with pytest.raises(InvalidSettingError, match=words):
         RudderStackConnectionSelector(**criteria)
 
 
+def test_criterion__long_value() -> None:
+    """The error shows a long wrong value on one line and cut to 100 characters."""
+    with pytest.raises(InvalidSettingError) as caught:
+        RudderStackConnectionSelector(ids=[1] * 1_000)  # type: ignore[list-item]
+
+    value = caught.value.message.removeprefix("ids of the selector is ").partition(":")[0]
+    assert value == "[" + "1, " * 32 + "1,…"
+
+
 def test_many_choices() -> None:
-    """Of many choices, none of them near, a few are listed."""
+    """The error lists a few of many choices if none is similar."""
     many = [props(f"c{number:02}", "S", "D") for number in range(30)]
 
     with pytest.raises(DiscoveryError, match=r"'c09' and 20 more\.$"):
@@ -133,7 +145,7 @@ def test_many_choices() -> None:
 
 
 def test_empty_workspace() -> None:
-    """In an empty workspace a name is wrong for a reason of its own."""
+    """The error for an empty workspace says that it has no connections."""
     with pytest.raises(DiscoveryError, match="The workspace has no connections"):
         RudderStackConnectionSelector(ids=["c1"]).select([])
 
@@ -151,13 +163,13 @@ SPECS = [
     ids=["none", "one", "both"],
 )
 def test_tags(tags: dict[str, str], keys: str) -> None:
-    """Assets are selected that have all the tags."""
+    """An asset is selected if it has all the tags."""
     selected = RudderStackConnectionSelector(tags=tags).select_tagged(SPECS)
 
     assert " ".join(spec.key.to_user_string() for spec in selected) == keys
 
 
-def test_wrong_tag() -> None:
-    """A tag that no asset has is an error that names the nearest one."""
+def test_tags__unknown() -> None:
+    """A tag that no asset has is an error that suggests the nearest tag."""
     with pytest.raises(DiscoveryError, match=r"has the tag 'team=cmr'\. Did you mean 'team=crm'\?"):
         RudderStackConnectionSelector(tags={"team": "cmr"}).select_tagged(SPECS)

@@ -60,7 +60,6 @@ class Pages:
         cursor: str = "page",
     ) -> None:
         self.items = items
-        self.asked: list[tuple[str, int]] = []
         self._size = size
         self._total = total
         self._before_page = before_page
@@ -69,8 +68,6 @@ class Pages:
 
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - see the protocol
         number = int(query.get(self._cursor, "1").lstrip("after"))
-        with self._lock:
-            self.asked.append((listing.path, number))
         self._before_page(listing, number)
         with self._lock:
             start, end = (number - 1) * self._size, number * self._size
@@ -86,9 +83,6 @@ def read(pages: Pages) -> WorkspaceSnapshot:
     return fetch_workspace(pages, log=LOG)
 
 
-# --- all of it
-
-
 def test_everything(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """A snapshot has every connection, source and destination of all pages."""
     for number in range(250):
@@ -101,11 +95,11 @@ def test_everything(server: LocalRudderStack, rudderstack: RudderStackResource) 
     assert {each.id for each in snapshot.destinations} == {f"d{number:03}" for number in range(250)}
 
 
-def test_pages_are_read_at_once(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """The lists are read at the same time, and so are the pages after each first one."""
+def test_pages__concurrent(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The lists, and the pages after the first page of each list, are read concurrently."""
     for number in range(400):
         server.add_connection(f"c{number}", f"s{number}", f"d{number}")
-    server.latency_seconds = 0.1
+    server.latency_seconds = 0.3
 
     fetch_rudderstack_workspace(rudderstack)
 
@@ -124,11 +118,11 @@ def test_pages_are_read_at_once(server: LocalRudderStack, rudderstack: RudderSta
         "5",
         "one too few",
         "one too many",
-        "far too many",
-        "beyond belief",
+        "60 too many",
+        "a million",
     ],
 )
-def test_no_page_is_missed(total: int | None) -> None:
+def test_pages__any_total(total: int | None) -> None:
     """Every page is read for any total on the first page."""
     pages = Pages(numbered(35), total=total)
 
@@ -137,15 +131,15 @@ def test_no_page_is_missed(total: int | None) -> None:
     assert len(snapshot.connections) == len(snapshot.sources) == len(snapshot.destinations) == 35
 
 
-def test_pages_without_numbers() -> None:
-    """Pages that are found by a cursor are followed one by one."""
+def test_pages__cursor() -> None:
+    """Pages with a cursor are read one after another."""
     pages = Pages(numbered(35), total=35, cursor="after")
 
     assert len(read(pages).connections) == 35
 
 
-def test_page_that_is_not_there() -> None:
-    """If the total is too large, the pages are followed one by one."""
+def test_pages__missing_page() -> None:
+    """If the total is too large, the pages are read one after another."""
 
     def refuse(_: Listing[Any], number: int) -> None:
         if number > 4:
@@ -154,8 +148,8 @@ def test_page_that_is_not_there() -> None:
     assert len(read(Pages(numbered(35), total=95, before_page=refuse)).connections) == 35
 
 
-def test_item_deleted_meanwhile() -> None:
-    """An item that is deleted between two reads moves the others up, and none is missed."""
+def test_pages__deleted_item() -> None:
+    """If an item is deleted between two reads, no other item is missed."""
     first_page_read = threading.Event()
 
     def delete(listing: Listing[Any], number: int) -> None:
@@ -170,15 +164,15 @@ def test_item_deleted_meanwhile() -> None:
     assert found >= {f"i{number}" for number in range(1, 35)}
 
 
-def test_page_that_repeats(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A list whose next page is always the same one ends."""
+def test_pages__repeated_page(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """Reading ends if the next page is always the same page."""
     fill(server)
     server.add_fault(Fault("paging", operation="list_connections", times=None))
 
     assert len(fetch_rudderstack_workspace(rudderstack).connections) == 3
 
 
-def test_item_on_two_pages() -> None:
+def test_pages__item_on_two_pages() -> None:
     """An item on two pages is kept once."""
     items = numbered(20)
     items.insert(10, items[9])
@@ -186,12 +180,9 @@ def test_item_on_two_pages() -> None:
     assert len(read(Pages(items)).connections) == 20
 
 
-def test_empty_workspace(rudderstack: RudderStackResource) -> None:
-    """A workspace without anything has an empty snapshot."""
+def test_empty(rudderstack: RudderStackResource) -> None:
+    """The snapshot of an empty workspace is empty."""
     assert fetch_rudderstack_workspace(rudderstack).connections == ()
-
-
-# --- broken objects, missing permissions, outages
 
 
 def test_broken_object(
@@ -218,7 +209,7 @@ def test_broken_object(
 
 
 @pytest.mark.parametrize("wrong_id", ["", "a/b", "../x", "a b"])
-def test_id_that_is_none(wrong_id: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_id(wrong_id: str, caplog: pytest.LogCaptureFixture) -> None:
     """A connection whose id could change a URL is skipped with a warning."""
     items = numbered(3)
     items[1]["id"] = wrong_id
@@ -231,7 +222,7 @@ def test_id_that_is_none(wrong_id: str, caplog: pytest.LogCaptureFixture) -> Non
 
 
 @pytest.mark.parametrize("item", [None, 3, "text", [], {}])
-def test_item_that_is_no_object(item: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_item__not_an_object(item: object, caplog: pytest.LogCaptureFixture) -> None:
     """An item of a list that is not an object is skipped."""
     items = numbered(3)
     items[1] = item  # type: ignore[call-overload]
@@ -248,7 +239,7 @@ def test_item_that_is_no_object(item: object, caplog: pytest.LogCaptureFixture) 
     ids=["sources", "destinations"],
 )
 @pytest.mark.parametrize("status", [403, 404])
-def test_list_that_may_not_be_read(
+def test_list__not_permitted(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     caplog: pytest.LogCaptureFixture,
@@ -270,7 +261,7 @@ def test_list_that_may_not_be_read(
     assert listing.path in caplog.messages[0]
 
 
-def test_connections_that_may_not_be_read(
+def test_connections__not_permitted(
     server: LocalRudderStack, rudderstack: RudderStackResource
 ) -> None:
     """If the connections cannot be read, the error is raised."""
@@ -281,7 +272,7 @@ def test_connections_that_may_not_be_read(
 
 
 def test_wrong_token(server: LocalRudderStack) -> None:
-    """A token that is not accepted is an error, not a workspace without names."""
+    """A wrong token is an error, not a workspace without names."""
     rudderstack = RudderStackResource(access_token="wrong-token", api_url=server.url)
 
     with pytest.raises(AuthenticationError):
@@ -290,7 +281,7 @@ def test_wrong_token(server: LocalRudderStack) -> None:
 
 @pytest.mark.parametrize("operation", ["list_connections", "list_sources", "list_destinations"])
 def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource, operation: str) -> None:
-    """An outage of any list is an error: assets must not change their names because of it."""
+    """An outage of any list is an error, since assets must not change their names."""
     fill(server)
     server.add_fault(Fault("status", operation=operation, status=503, times=None))
 
@@ -298,7 +289,7 @@ def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource, oper
         fetch_rudderstack_workspace(rudderstack)
 
 
-def test_passing_outage(server: LocalRudderStack) -> None:
+def test_outage__transient(server: LocalRudderStack) -> None:
     """A transient error is retried."""
     fill(server)
     server.add_fault(Fault("status", operation="list_sources", status=429, retry_after=0))
@@ -307,8 +298,8 @@ def test_passing_outage(server: LocalRudderStack) -> None:
     assert len(fetch_rudderstack_workspace(rudderstack).sources) == 2
 
 
-def test_error_ends_the_waits_of_others() -> None:
-    """Once one list has failed, the retries of the others end, however long they wait."""
+def test_error__ends_other_retries() -> None:
+    """If one list fails, the retries of the other lists end at once."""
     waiting, ended = threading.Event(), threading.Event()
 
     def retried(call: Callable[[], Page], wait: Callable[[float], object]) -> Page:
@@ -332,9 +323,6 @@ def test_error_ends_the_waits_of_others() -> None:
     assert ended.wait(5)
 
 
-# --- what a snapshot holds
-
-
 def test_no_secrets(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """A snapshot holds no credential: no destination's config, no constant's value."""
     fill(server)
@@ -348,7 +336,7 @@ def test_no_secrets(server: LocalRudderStack, rudderstack: RudderStackResource) 
 
 
 def test_round_trip(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
-    """A snapshot is read as it was written."""
+    """A snapshot that is written and read is equal."""
     fill(server)
     snapshot = fetch_rudderstack_workspace(rudderstack)
 
@@ -356,7 +344,7 @@ def test_round_trip(server: LocalRudderStack, rudderstack: RudderStackResource) 
     assert set(snapshot.queries) == {"spenders-src"}
 
 
-def test_queries_without_sqlglot(
+def test_queries__no_sqlglot(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     caplog: pytest.LogCaptureFixture,
@@ -364,7 +352,7 @@ def test_queries_without_sqlglot(
 ) -> None:
     """Without sqlglot, one warning says how to get the tables of SQL models."""
     fill(server)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005 - it is called so
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005 - the name of the argument
 
     with caplog.at_level(logging.WARNING):
         snapshot = fetch_rudderstack_workspace(rudderstack)
@@ -375,43 +363,45 @@ def test_queries_without_sqlglot(
     ] == [True]
 
 
-def test_query_that_cannot_be_read(
+def test_queries__unreadable(
     server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A SQL model that cannot be read is named in a warning."""
-    server.add_source("odd", name="Odd one", source_type="model", config={"sql": "select from ("})
-    server.add_connection("c", "odd", "d")
+    """A warning names a SQL model that cannot be read."""
+    server.add_source(
+        "broken", name="Broken model", source_type="model", config={"sql": "select from ("}
+    )
+    server.add_connection("c", "broken", "d")
 
     with caplog.at_level(logging.WARNING):
         fetch_rudderstack_workspace(rudderstack)
 
-    assert "'Odd one' (odd)" in caplog.text
+    assert "'Broken model' (broken)" in caplog.text
 
 
-def test_query_whose_columns_cannot_be_followed(
+def test_queries__unknown_columns(
     server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If only the columns of a SQL model are unknown, the warning says so."""
     sql = "with t (a) as (select * from crm.people) select a from t"
-    server.add_source("odd", name="Odd one", source_type="model", config={"sql": sql})
-    server.add_connection("c", "odd", "d")
+    server.add_source("broken", name="Broken model", source_type="model", config={"sql": sql})
+    server.add_connection("c", "broken", "d")
 
     with caplog.at_level(logging.WARNING):
         snapshot = fetch_rudderstack_workspace(rudderstack)
 
-    assert [str(table) for table in snapshot.queries["odd"].tables] == ["crm.people"]
+    assert [str(table) for table in snapshot.queries["broken"].tables] == ["crm.people"]
     (message,) = [message for message in caplog.messages if "SQL" in message]
     assert message == (
-        "The tables that the SQL of source 'Odd one' (odd) reads are known, but its columns cannot "
-        "be traced to their columns: t gives other names to the columns of *."
+        "The tables that the SQL of source 'Broken model' (broken) reads are known, but its "
+        "columns cannot be traced to their columns: t gives other names to the columns of *."
     )
 
 
 DAMAGED = {
-    "no JSON": "{",
-    "no object": "[]",
+    "not JSON": "{",
+    "not an object": "[]",
     "no version": "{}",
-    "a list for a connection": json.dumps(
+    "list instead of a connection": json.dumps(
         {"version": 1, "fetched_at": "2026-01-01T00:00:00Z", "connections": [[]]}
     ),
 }

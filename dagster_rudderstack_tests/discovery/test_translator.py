@@ -1,4 +1,4 @@
-"""What the translator makes of a connection."""
+"""The asset that the translator makes for a connection."""
 
 from typing import Any
 
@@ -67,8 +67,6 @@ def spec_of(given: RudderStackConnectionProps, **settings: Any) -> dg.AssetSpec:
     return DagsterRudderStackTranslator(**settings).get_asset_spec(given)
 
 
-# --- keys and names
-
 KEYS = {
     "names": (props(), ["rudderstack", "hubspot", "customers"]),
     "object": (props(object="Contact"), ["rudderstack", "hubspot", "contact", "customers"]),
@@ -80,7 +78,7 @@ KEYS = {
         props(source(name="Café"), destination(name="Übersicht")),
         ["rudderstack", "ubersicht", "cafe"],
     ),
-    "letters of the world": (
+    "other alphabets": (
         props(source(name="Клиенты EU"), destination(name="顧客")),
         ["rudderstack", "d1", "eu_s1"],
     ),
@@ -88,7 +86,7 @@ KEYS = {
         props(source(name="—"), destination(name="!?")),
         ["rudderstack", "d1", "s1"],
     ),
-    "ends that may not be read": (props(None, None), ["rudderstack", "d1", "s1"]),
+    "unknown source and destination": (props(None, None), ["rudderstack", "d1", "s1"]),
 }
 
 
@@ -98,28 +96,26 @@ def test_key(given: RudderStackConnectionProps, key: list[str]) -> None:
     assert spec_of(given).key == dg.AssetKey(key)
 
 
-def test_key_by_id() -> None:
-    """A key by id stays, whatever is renamed."""
+def test_key__by_id() -> None:
+    """A key by id does not change if the source or the destination is renamed."""
     renamed = props(source(name="Clients"), destination(name="Hub"))
 
     assert spec_of(props(), key_by="id").key == dg.AssetKey(["rudderstack", "c1"])
     assert spec_of(renamed, key_by="id").key == spec_of(props(), key_by="id").key
 
 
-def test_key_by_nonsense() -> None:
-    """Another way to make keys is refused."""
+def test_key_by__unknown() -> None:
+    """An unknown `key_by` is refused."""
     with pytest.raises(InvalidSettingError, match="key_by"):
         DagsterRudderStackTranslator(key_by="colour")  # type: ignore[arg-type]
 
 
 def test_name() -> None:
-    """A connection is called after its ends and its object."""
+    """The name of a connection has its source, its destination and its object."""
     assert props().name == "Customers to HubSpot"
     assert props(object="Contact").name == "Customers to HubSpot (Contact)"
     assert props(None, None).name == "s1 to d1"
 
-
-# --- kinds, tags, group, words
 
 KINDS = {
     "HS": "hubspot",
@@ -140,13 +136,13 @@ def test_kinds(kind: str, name: str) -> None:
     assert spec_of(props(destination=destination(type=kind))).kinds == {"rudderstack", name}
 
 
-def test_kind_without_a_word() -> None:
-    """A type without a letter is no kind."""
+def test_kinds__no_letters() -> None:
+    """A destination type without a letter adds no kind."""
     assert spec_of(props(destination=destination(type="?"))).kinds == {"rudderstack"}
 
 
 def test_tags_and_group() -> None:
-    """An asset is found by tags of its ends, in one group."""
+    """An asset has tags for its source and its destination, and a group."""
     spec = spec_of(props(source(name="Big spenders")))
 
     assert spec.group_name == "rudderstack"
@@ -166,7 +162,7 @@ def test_tags_and_group() -> None:
     ids=["connection", "source", "destination"],
 )
 def test_disabled(disabled: RudderStackConnectionProps) -> None:
-    """A connection is disabled if it is, or one of its ends."""
+    """A connection is marked if it, its source or its destination is disabled."""
     spec = spec_of(disabled)
 
     assert not disabled.enabled
@@ -188,15 +184,15 @@ DESCRIPTIONS = {
     ),
     "interval": (
         props(None, None, schedule={"type": "basic", "everyMinutes": 30}),
-        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: every 30 min.",
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it on a schedule: every 30 min.",
     ),
     "cron": (
         props(None, None, schedule={"type": "cron", "cronExpression": "0 3 * * *"}),
-        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: 0 3 * * * (UTC).",
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it on a schedule: 0 3 * * * (UTC).",
     ),
     "unknown schedule": (
         props(None, None, schedule={"type": "lunar"}),
-        "Reverse ETL sync of s1 to d1. RudderStack also starts it itself: lunar.",
+        "Reverse ETL sync of s1 to d1. RudderStack also starts it on a schedule: lunar.",
     ),
     "manual": (
         props(None, None, schedule={"type": "manual"}),
@@ -207,12 +203,12 @@ DESCRIPTIONS = {
 
 @pytest.mark.parametrize(("given", "words"), DESCRIPTIONS.values(), ids=DESCRIPTIONS.keys())
 def test_description(given: RudderStackConnectionProps, words: str) -> None:
-    """A description says what is read, where it is written, and who starts it besides."""
+    """The description has the source, the destination and the schedule."""
     assert spec_of(given).description == words
 
 
-def test_hostile_names() -> None:
-    """Names with line breaks, control characters and markup stay one line of text."""
+def test_names__control_characters() -> None:
+    """Names with line breaks, control characters and markup become one line of text."""
     hostile = props(source(name="a\n\x1b[31m<script>"), destination(name="b\x00" * 500))
     spec = spec_of(hostile)
 
@@ -223,7 +219,7 @@ def test_hostile_names() -> None:
 
 
 def test_metadata() -> None:
-    """The facts of a connection are metadata; those that are unknown are left out."""
+    """The properties of a connection are metadata. Unknown ones are left out."""
     given = props(
         upstreams=(upstream(),),
         object="Contact",
@@ -255,9 +251,6 @@ def test_metadata() -> None:
     assert MetadataKey.OBJECT not in spec_of(props()).metadata
 
 
-# --- columns
-
-
 def schema_of(given: RudderStackConnectionProps) -> dict[str, tuple[str, list[str]]]:
     """Return the type and the constraints of each column."""
     schema = spec_of(given).metadata["dagster/column_schema"].value
@@ -284,7 +277,7 @@ FIELDS: dict[str, Any] = {
 
 
 def test_column_schema() -> None:
-    """The columns of the asset are the fields of the destination, with the types of upstream."""
+    """The columns are the fields of the destination, with the types of the upstream columns."""
     assert schema_of(props(upstreams=(upstream(),), **FIELDS)) == {
         "email": ("text", ["identifier"]),
         "firstname": ("unknown", []),
@@ -292,16 +285,16 @@ def test_column_schema() -> None:
     }
 
 
-def test_column_lineage_of_table() -> None:
-    """A field comes from the column of the table, as the table's asset spells it."""
+def test_column_lineage__table() -> None:
+    """The upstream column of a field is a column of the table, as its asset spells it."""
     assert lineage_of(props(upstreams=(upstream(),), **FIELDS)) == {
         "email": [("warehouse/customers", "email")],
         "firstname": [("warehouse/customers", "FIRST_NAME")],
     }
 
 
-def test_column_lineage_of_query() -> None:
-    """A field comes from the columns of which the SQL model makes it."""
+def test_column_lineage__query() -> None:
+    """The upstream columns of a field are those from which the SQL model makes it."""
     given = props(
         upstreams=(upstream(), upstream(dg.AssetSpec("orders"), name="orders")),
         sql="select lower(c.email) as email, o.total as first_name from analytics.customers c "
@@ -313,18 +306,19 @@ def test_column_lineage_of_query() -> None:
         "email": [("warehouse/customers", "email")],
         "firstname": [("orders", "total")],
     }
-    assert schema_of(given)["email"] == ("unknown", ["identifier"])  # computed: of another type
+    # A computed column may have another type.
+    assert schema_of(given)["email"] == ("unknown", ["identifier"])
 
 
-def test_column_that_passes_through_a_query() -> None:
-    """A column that a SQL model passes on as it is keeps its type."""
+def test_column_schema__unchanged_column() -> None:
+    """A column that a SQL model does not change keeps its type."""
     given = props(upstreams=(upstream(),), sql="select * from analytics.customers", **FIELDS)
 
     assert schema_of(given)["email"] == ("text", ["identifier"])
 
 
-def test_field_filled_twice() -> None:
-    """A field that is an identifier and mapped as well is one column, of all that fills it."""
+def test_column_schema__field_filled_twice() -> None:
+    """A field that is an identifier and mapped is one column, with the lineage of both."""
     fields = {
         "identifiers": [{"from": "email", "to": "email"}],
         "mappings": [{"from": "mail", "to": "email"}, {"from": "email", "to": "email"}],
@@ -337,8 +331,8 @@ def test_field_filled_twice() -> None:
     }
 
 
-def test_no_fields() -> None:
-    """A connection that names no fields has no schema: it may send all columns."""
+def test_column_schema__no_fields() -> None:
+    """A connection without fields has no column schema, since it may send all columns."""
     assert "dagster/column_schema" not in spec_of(props(upstreams=(upstream(),))).metadata
 
 
@@ -347,8 +341,8 @@ def test_no_fields() -> None:
     [(), (upstream(None),), (upstream(), upstream())],
     ids=["no table", "left out", "two tables without a query"],
 )
-def test_no_lineage(upstreams: tuple[Upstream, ...]) -> None:
-    """Without one table that is an asset there is a schema, and no lineage."""
+def test_column_lineage__unknown(upstreams: tuple[Upstream, ...]) -> None:
+    """If the upstream table is unknown, there is a schema but no lineage."""
     given = props(upstreams=upstreams, **FIELDS)
 
     assert set(schema_of(given)) == {"email", "firstname", "origin"}
@@ -356,13 +350,13 @@ def test_no_lineage(upstreams: tuple[Upstream, ...]) -> None:
 
 
 @pytest.mark.parametrize("constant", [{}, {"value": "x"}, {"key": 3}, {"key": ""}])
-def test_constant_without_a_field(constant: dict[str, object]) -> None:
-    """A constant that does not say which field it fills is left out."""
+def test_fields__constant_without_a_name(constant: dict[str, object]) -> None:
+    """A constant without the name of a field is left out."""
     assert props(constants=[constant]).fields == ()
 
 
 def test_deps() -> None:
-    """An asset depends on the assets of its tables, each once, and not on those left out."""
+    """An asset depends once on each asset of its tables, except those left out."""
     given = props(upstreams=(upstream(), upstream(), upstream(None), upstream(dg.AssetSpec("b"))))
 
     assert [dep.asset_key.to_user_string() for dep in spec_of(given).deps] == [

@@ -1,4 +1,4 @@
-"""Which asset a table is: a table of cases, and what the user says instead."""
+"""The asset of a table, by the rules and by the user's choice."""
 
 import logging
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ import pytest
 from dagster_rudderstack import InvalidSettingError, Upstream, UpstreamTable
 from dagster_rudderstack.api.models import Source
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
-from dagster_rudderstack.discovery.upstream import UpstreamFinder, tables_of
+from dagster_rudderstack.discovery.tables import tables_of
+from dagster_rudderstack.discovery.upstream import UpstreamFinder
 
 LOG = logging.getLogger("test-upstream")
 
 
 def table(name: str, warehouse: str | None = "snowflake") -> UpstreamTable:
-    """Return the table that a source calls so."""
+    """Return a table with this name."""
     *schema, last = name.split(".")
     catalog = schema[0] if len(schema) > 1 else None
     return UpstreamTable(
@@ -24,7 +25,7 @@ def table(name: str, warehouse: str | None = "snowflake") -> UpstreamTable:
 
 
 def asset(key: str, table_name: str | None = None, kind: str | None = None) -> dg.AssetSpec:
-    """Return an asset that tells its table and storage, or does not."""
+    """Return an asset, with the name of its table and its storage if given."""
     metadata = {"dagster/table_name": table_name, "dagster/storage_kind": kind}
     return dg.AssetSpec(
         dg.AssetKey.from_user_string(key),
@@ -33,93 +34,93 @@ def asset(key: str, table_name: str | None = None, kind: str | None = None) -> d
 
 
 def find(name: str | UpstreamTable, *assets: object, keys: object = None) -> str | None:
-    """Return the key of the asset that a table is."""
+    """Return the key of the asset of a table."""
     finder = UpstreamFinder(assets, keys, LOG)  # type: ignore[arg-type]
     key = finder.find(table(name) if isinstance(name, str) else name).key
     return key.to_user_string() if key else None
 
 
 MATCHES = {
-    "by its full name": ("db.crm.people", [asset("a", "db.crm.people")], "a"),
-    "by schema and name": ("crm.people", [asset("a", "db.crm.people")], "a"),
-    "in any case": ("CRM.People", [asset("a", "DB.crm.PEOPLE")], "a"),
-    "quoted": ("crm.people", [asset("a", '"db"."crm"."people"')], "a"),
-    "not in another schema": ("crm.people", [asset("a", "db.raw.people")], "crm/people"),
-    "not in another database": ("x.crm.people", [asset("a", "db.crm.people")], "x/crm/people"),
-    "the better of two": (
+    "full name": ("db.crm.people", [asset("a", "db.crm.people")], "a"),
+    "schema and name": ("crm.people", [asset("a", "db.crm.people")], "a"),
+    "another case": ("CRM.People", [asset("a", "DB.crm.PEOPLE")], "a"),
+    "quotes": ("crm.people", [asset("a", '"db"."crm"."people"')], "a"),
+    "another schema": ("crm.people", [asset("a", "db.raw.people")], "crm/people"),
+    "another database": ("x.crm.people", [asset("a", "db.crm.people")], "x/crm/people"),
+    "the better of two matches": (
         "db.crm.people",
         [asset("a", "crm.people"), asset("b", "db.crm.people")],
         "b",
     ),
-    "none of two equal ones": (
+    "two equal matches": (
         "crm.people",
         [asset("a", "db1.crm.people"), asset("b", "db2.crm.people")],
         "crm/people",
     ),
-    "the one in the warehouse's own storage": (
+    "two equal matches, one in the warehouse's storage": (
         "crm.people",
         [asset("a", "db1.crm.people", "duckdb"), asset("b", "db2.crm.people", "snowflake")],
         "b",
     ),
-    "by a key of schema and name": ("crm.people", [asset("crm/people")], "crm/people"),
-    "by a key with a prefix": ("crm.people", [asset("dbt/crm/people")], "dbt/crm/people"),
-    "by a key that is its name": ("crm.people", [asset("people")], "people"),
-    "not by a key that is its name behind a prefix": (
+    "key of schema and name": ("crm.people", [asset("crm/people")], "crm/people"),
+    "key with a prefix": ("crm.people", [asset("dbt/crm/people")], "dbt/crm/people"),
+    "key of the name": ("crm.people", [asset("people")], "people"),
+    "key of the name with a prefix": (
         "crm.people",
         [asset("dbt/people")],
         "crm/people",
     ),
-    "without a schema, by a key with a prefix": ("people", [asset("dbt/people")], "dbt/people"),
-    "not by a key of another schema": ("crm.people", [asset("raw/people")], "crm/people"),
-    "the better of two keys": (
+    "no schema, key with a prefix": ("people", [asset("dbt/people")], "dbt/people"),
+    "key of another schema": ("crm.people", [asset("raw/people")], "crm/people"),
+    "the longer of two keys": (
         "crm.people",
         [asset("people"), asset("x/crm/people")],
         "x/crm/people",
     ),
-    "the exact one of two": (
+    "the exact key of two": (
         "crm.people",
         [asset("x/crm/people"), asset("crm/people")],
         "crm/people",
     ),
-    "by the table that an asset tells, not by its key": (
+    "metadata of another table, key of the table": (
         "crm.people",
         [asset("crm/people", "raw.people")],
         "snowflake/crm/people",
     ),
-    "by a table before any key": (
+    "metadata before keys": (
         "crm.people",
         [asset("crm/people"), asset("a", "db.crm.people")],
         "a",
     ),
-    "by its name alone": ("people", [asset("a", "db.crm.people")], "a"),
-    "of no asset": ("crm.people", [], "crm/people"),
-    "of no asset, with odd letters": ("crm.my people$", [], "crm/my_people_"),
-    "of no asset, in another alphabet": ("crm.顧客", [], "crm/40b3e4"),
-    "of no asset, in lower case": ("PROD.Crm.People", [], "prod/crm/people"),
+    "name without a schema": ("people", [asset("a", "db.crm.people")], "a"),
+    "no asset": ("crm.people", [], "crm/people"),
+    "no asset, special characters": ("crm.my people$", [], "crm/my_people_"),
+    "no asset, another alphabet": ("crm.顧客", [], "crm/40b3e4"),
+    "no asset, upper case": ("PROD.Crm.People", [], "prod/crm/people"),
 }
 
 
 @pytest.mark.parametrize(("name", "assets", "key"), MATCHES.values(), ids=MATCHES.keys())
 def test_match(name: str, assets: Sequence[dg.AssetSpec], key: str) -> None:
-    """A table is the asset that matches it best, or one of its own outside of Dagster."""
+    """The asset of a table is the one that matches best, or an external asset."""
     assert find(name, *assets) == key
 
 
-def test_storage_in_any_case() -> None:
-    """The warehouse's own storage is told from others without regard to case."""
+def test_match__storage_in_another_case() -> None:
+    """The storage kind is compared with the warehouse without regard to case."""
     assets = [asset("a", "db1.crm.people", "duckdb"), asset("b", "db2.crm.people", "snowflake")]
 
     assert find(table("crm.people", "Snowflake"), *assets) == "b"
 
 
-def test_no_storage_is_nobodys() -> None:
-    """Of a source that names no warehouse, an asset that names no storage is no better match."""
+def test_match__no_storage() -> None:
+    """For a source without a warehouse, an asset without a storage kind is not a better match."""
     assets = [asset("a", "db1.crm.people", "snowflake"), asset("b", "db2.crm.people")]
 
     assert find(table("crm.people", None), *assets) == "crm/people"
 
 
-def test_every_kind_of_definition_is_searched() -> None:
+def test_assets__all_types() -> None:
     """Definitions, specs, source assets, lists of them and whole `Definitions` are searched."""
 
     @dg.asset(key=["crm", "a"])
@@ -135,8 +136,8 @@ def test_every_kind_of_definition_is_searched() -> None:
         assert finder.find(table(f"crm.{name}")).spec is not None, name
 
 
-def test_one_definition_without_a_list() -> None:
-    """A definition, a spec or `Definitions` may stand without a list."""
+def test_assets__without_a_list() -> None:
+    """A definition, a spec or `Definitions` can be given without a list."""
 
     @dg.asset(key=["crm", "people"])
     def defined() -> None: ...
@@ -146,100 +147,106 @@ def test_one_definition_without_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "mistake", ["people", dg.AssetKey("people"), None], ids=["name", "key", "nothing"]
+    "wrong", ["people", dg.AssetKey("people"), None], ids=["name", "key", "None"]
 )
-def test_what_is_no_asset(mistake: object) -> None:
-    """What is no asset is refused, with the way to name an asset by its key."""
+def test_assets__wrong_type(wrong: object) -> None:
+    """The error for something that is not an asset suggests upstream_keys."""
     with pytest.raises(InvalidSettingError, match=r"upstream_assets .*upstream_keys"):
-        find("crm.people", asset("crm/people"), mistake)
+        find("crm.people", asset("crm/people"), wrong)
 
 
-def test_tables_that_assets_depend_on_are_searched() -> None:
-    """A source of another tool, known only as a dependency, is found as well."""
+def test_assets__dependencies() -> None:
+    """An asset that is only a dependency of another asset is found."""
     dep = dg.AssetDep(["shop", "raw_people"], metadata={"dagster/table_name": "db.raw.people"})
 
     assert find("raw.people", dg.AssetSpec("staged", deps=[dep])) == "shop/raw_people"
 
 
-def test_ambiguous_table_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """A table that may be one of several assets is told once, with the way to say which it is."""
+def test_ambiguous_table(caplog: pytest.LogCaptureFixture) -> None:
+    """A table that matches several assets causes one warning, which says how to choose one."""
     assets = [asset("a", "db1.crm.people"), asset("b", "db2.crm.people")]
     finder = UpstreamFinder(assets, None, LOG)
 
     with caplog.at_level(logging.WARNING):
-        finder.tell_ambiguous([finder.find(table("crm.people"))])
-        finder.tell_ambiguous([finder.find(table("crm.people"))])
+        finder.warn_of_ambiguous([finder.find(table("crm.people"))])
+        finder.warn_of_ambiguous([finder.find(table("crm.people"))])
 
-    (told,) = caplog.messages
-    assert "'a', 'b'" in told
-    assert "upstream_keys: {'crm.people': …}" in told
+    (warning,) = caplog.messages
+    assert "'a', 'b'" in warning
+    assert "upstream_keys: {'crm.people': …}" in warning
 
 
-def test_connections_are_no_tables() -> None:
-    """A key of the connections themselves is never a table, nor the key of one that is no asset."""
+def test_connections() -> None:
+    """A table is neither matched to a connection nor given the key of a connection."""
     report = dg.AssetSpec("report", deps=[["crm", "people"]])
 
-    def find_beside(*downstream: str) -> dg.AssetKey | None:
-        keys = {dg.AssetKey.from_user_string(key) for key in downstream}
+    def find_without(*connections: str) -> dg.AssetKey | None:
+        keys = {dg.AssetKey.from_user_string(key) for key in connections}
         return UpstreamFinder([report], None, LOG, keys).find(table("people")).key
 
-    assert find_beside() == dg.AssetKey(["crm", "people"])
-    assert find_beside("crm/people") == dg.AssetKey(["people"])
-    assert find_beside("crm/people", "people") == dg.AssetKey(["snowflake", "people"])
+    assert find_without() == dg.AssetKey(["crm", "people"])
+    assert find_without("crm/people") == dg.AssetKey(["people"])
+    assert find_without("crm/people", "people") == dg.AssetKey(["snowflake", "people"])
 
 
-SAID = {
-    "which asset": ({"crm.people": "shop/people"}, "shop/people"),
-    "in another case": ({"CRM.People": ["shop", "people"]}, "shop/people"),
-    "by its name alone": ({"people": dg.AssetKey("people")}, "people"),
-    "that it is left out": ({"crm.people": None}, None),
-    "more exactly": ({"people": "no", "crm.people": "yes", "x.crm.people": "no"}, "yes"),
-    "the same twice": ({"x.crm.people": "yes", "y.crm.people": "yes"}, "yes"),
-    "of another table": ({"raw.people": "no"}, "a"),
-    "of the asset by a function": (lambda _table, _candidates: "shop/people", "shop/people"),
-    "nothing, by a function": (lambda _table, _candidates: None, "a"),
-    "by a function of the candidates": (lambda _table, candidates: candidates[0], "a"),
+CHOICES = {
+    "key": ({"crm.people": "shop/people"}, "shop/people"),
+    "name in another case": ({"CRM.People": ["shop", "people"]}, "shop/people"),
+    "name without a schema": ({"people": dg.AssetKey("people")}, "people"),
+    "table left out": ({"crm.people": None}, None),
+    "the best of several names": (
+        {"people": "no", "crm.people": "yes", "x.crm.people": "no"},
+        "yes",
+    ),
+    "two names with the same key": ({"x.crm.people": "yes", "y.crm.people": "yes"}, "yes"),
+    "another table": ({"raw.people": "no"}, "a"),
+    "function": (lambda _table, _candidates: "shop/people", "shop/people"),
+    "function that returns None": (lambda _table, _candidates: None, "a"),
+    "function of the candidates": (lambda _table, candidates: candidates[0], "a"),
 }
 
 
-@pytest.mark.parametrize(("keys", "key"), SAID.values(), ids=SAID.keys())
-def test_user_says(keys: object, key: str | None) -> None:
-    """What the user says of a table goes before all rules."""
+@pytest.mark.parametrize(("keys", "key"), CHOICES.values(), ids=CHOICES.keys())
+def test_keys(keys: object, key: str | None) -> None:
+    """The user's choice takes precedence over the rules."""
     assert find("crm.people", asset("a", "db.crm.people"), keys=keys) == key
 
 
-MISTAKEN: dict[str, tuple[object, str]] = {
-    "a list": (["crm.people"], "upstream_keys takes a mapping .*, not \\['crm.people'\\]"),
-    "a name": ("crm.people", "upstream_keys takes a mapping .*, not 'crm.people'"),
-    "a number for a table": ({1: "people"}, "upstream_keys takes a mapping"),
-    "a number for a key": ({"crm.people": 5}, "upstream_keys: 'crm.people' is 5, not the key"),
-    "no key": ({"crm.people": ""}, "upstream_keys: 'crm.people' is '', not the key"),
-    "a key without parts": ({"crm.people": []}, "upstream_keys: 'crm.people' is \\[\\], not"),
-    "a function of numbers": (lambda *_: 5, "what it returned for table crm.people is 5, not"),
+WRONG_KEYS: dict[str, tuple[object, str]] = {
+    "list": (["crm.people"], "upstream_keys takes a mapping .*, not \\['crm.people'\\]"),
+    "name": ("crm.people", "upstream_keys takes a mapping .*, not 'crm.people'"),
+    "number for a table": ({1: "people"}, "upstream_keys takes a mapping"),
+    "number for a key": ({"crm.people": 5}, "upstream_keys: 'crm.people' is 5, not the key"),
+    "empty key": ({"crm.people": ""}, "upstream_keys: 'crm.people' is '', not the key"),
+    "key without parts": ({"crm.people": []}, "upstream_keys: 'crm.people' is \\[\\], not"),
+    "function that returns a number": (
+        lambda *_: 5,
+        "what it returned for table crm.people is 5, not",
+    ),
 }
 
 
-@pytest.mark.parametrize(("keys", "words"), MISTAKEN.values(), ids=MISTAKEN.keys())
-def test_user_says_what_is_no_key(keys: object, words: str) -> None:
-    """What is no mapping, no function and no key is refused, with the table."""
+@pytest.mark.parametrize(("keys", "words"), WRONG_KEYS.values(), ids=WRONG_KEYS.keys())
+def test_keys__wrong_type(keys: object, words: str) -> None:
+    """A wrong mapping or key is refused. The error for a key names the table."""
     with pytest.raises(InvalidSettingError, match=words):
         find("crm.people", keys=keys)
 
 
-def test_user_says_two_things() -> None:
-    """Of two names that fit a table equally well none wins: the user is asked."""
+def test_keys__equal_matches() -> None:
+    """Two names that match a table equally well but have different keys are an error."""
     keys = {"prod.crm.people": "prod", "dev.crm.people": "dev"}
 
     with pytest.raises(InvalidSettingError) as caught:
         find("crm.people", keys=keys)
 
-    assert "'prod.crm.people' and 'dev.crm.people' fit table crm.people" in caught.value.message
+    assert "'prod.crm.people' and 'dev.crm.people' match table crm.people" in caught.value.message
     assert "{'crm.people': …}" in caught.value.message
     assert find("prod.crm.people", keys=keys) == "prod"
 
 
-def test_user_says_more_of_a_longer_name() -> None:
-    """What is said of a table's own name goes before what is said of longer ones."""
+def test_keys__exact_name() -> None:
+    """The table's own name takes precedence over longer names."""
     assert find("people", keys={"people": "exact", "raw.people": "raw"}) == "exact"
 
 
@@ -270,8 +277,8 @@ def test_tables_of_source(config: dict[str, object], name: str) -> None:
 
 
 @pytest.mark.parametrize("config", [{}, {"table": ""}, {"table": 3}, {"schema": "crm"}])
-def test_source_that_names_nothing(config: dict[str, object]) -> None:
-    """A source that names no table, as an audience, has none."""
+def test_tables_of_source__none(config: dict[str, object]) -> None:
+    """A source without the name of a table, such as an audience, has no tables."""
     assert tables_of(source(**config), None) == ()
 
 
@@ -282,12 +289,12 @@ def test_tables_of_query() -> None:
     assert [str(each) for each in tables_of(source(), query)] == ["crm.people"]
 
 
-def test_files_by_uri() -> None:
-    """Files are matched by the address that an asset tells, and else by its key."""
+def test_match__files() -> None:
+    """Files are matched by the `dagster/uri` of an asset, or else by its key."""
     (files,) = tables_of(source(bucketName="lake", objectPrefix="crm/people"), None)
-    told = dg.AssetSpec("exports", metadata={"dagster/uri": "s3://lake/crm/people/"})
+    by_uri = dg.AssetSpec("exports", metadata={"dagster/uri": "s3://lake/crm/people/"})
 
-    assert find(files, told) == "exports"
+    assert find(files, by_uri) == "exports"
     assert find(files, asset("lake/crm/people")) == "lake/crm/people"
     assert find(files) == "lake/crm/people"
 
@@ -296,15 +303,15 @@ def column_of(spec: dg.AssetSpec, name: str) -> dg.TableColumn:
     return Upstream(table("crm.people"), spec.key, spec).column(name)
 
 
-def test_column_as_the_asset_tells_it() -> None:
-    """A column has the spelling and the type of the asset's own schema."""
+def test_column() -> None:
+    """A column has the spelling and the type in the asset's column schema."""
     schema = dg.TableSchema(columns=[dg.TableColumn("Email", "varchar")])
-    told = dg.AssetSpec("a", metadata={"dagster/column_schema": schema})
+    spec = dg.AssetSpec("a", metadata={"dagster/column_schema": schema})
 
-    assert column_of(told, "EMAIL") == dg.TableColumn("Email", "varchar")
-    assert column_of(told, "PHONE") == dg.TableColumn("PHONE", "unknown")
+    assert column_of(spec, "EMAIL") == dg.TableColumn("Email", "varchar")
+    assert column_of(spec, "PHONE") == dg.TableColumn("PHONE", "unknown")
 
 
-def test_column_of_dbt() -> None:
-    """dagster-dbt writes names of columns in lower case, so lineage leads there in lower case."""
+def test_column__dbt() -> None:
+    """A column of a dbt model is in lower case, as dagster-dbt writes it."""
     assert column_of(dg.AssetSpec("a", kinds={"dbt"}), "EMAIL").name == "email"

@@ -1,7 +1,7 @@
-"""Follows the columns of a query to those of its tables; needs sqlglot, which is an extra.
+"""Traces the columns of a query to the columns of its tables.
 
-Before, sqlglot has resolved the table of each column where it could, see `query`. A column that
-cannot be known without the schema of the warehouse is None here. It is never guessed.
+sqlglot has already resolved the table of each column where it could, see `query`. The origins of a
+column are None if they cannot be known without the schema of the warehouse. They are never guessed.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def table_name(source: object) -> TableName | None:
 def hide_uncertain(query: exp.Query, dialect: str | None) -> None:
     """Replace each column without a table that may be something else by a placeholder.
 
-    In a subquery it may be a column of the query around it; elsewhere, another output. Depending on
-    its release, sqlglot guesses, or rejects the whole query. The finder resolves the placeholders.
+    In a subquery it may be a column of the outer query, elsewhere another output. Depending on its
+    release, sqlglot guesses or rejects the whole query. `ColumnFinder` resolves the placeholders.
     """
     for scope in traverse_scope(query):
         if scope.can_be_correlated:
@@ -73,7 +73,8 @@ def _alias_references(select: exp.Select) -> Iterator[exp.Column]:
     for output in select.selects:
         columns = [] if output.is_star else list(_all(output, exp.Column))
         yield from (each for each in columns if each.name.lower() in before)
-        # An output that reads a column of its own name proves that the column exists, and it wins.
+        # An output that reads a column of its own name proves that the column exists. The column
+        # takes precedence.
         if output.alias_or_name.lower() not in {each.name.lower() for each in columns}:
             before.add(output.alias_or_name.lower())
 
@@ -88,9 +89,9 @@ def _hide(columns: Iterable[exp.Column]) -> None:
 
 
 class Places:
-    """Finds the tables and columns of a query as they are written.
+    """Finds the tables and columns of a query as they are spelled in it.
 
-    Qualifying changes the case of unquoted names as the warehouse does.
+    Qualifying a query changes the case of unquoted names as the warehouse does.
     """
 
     def __init__(self, query: exp.Query, tables: tuple[TableName, ...]) -> None:
@@ -98,7 +99,7 @@ class Places:
         self._spelling = {each.name.lower(): each.name for each in query.find_all(exp.Column)}
 
     def of(self, source: object) -> int | None:
-        """Return the place of a table. None for anything else."""
+        """Return the index of a table. None for anything else."""
         table = table_name(source)
         return None if table is None else self._places.get(table.folded)
 
@@ -109,7 +110,7 @@ class Places:
 
 @dataclass(frozen=True)
 class _Select:
-    """What a SELECT puts out: see `named_outputs` and `stars_of`."""
+    """The outputs of a SELECT, see `named_outputs` and `stars_of`."""
 
     named: Mapping[str, exp.Expr | None]
     stars: list[Star]
@@ -141,14 +142,14 @@ class ColumnFinder:
         """Return the origins of one output of a query or a part of it. None means unknown."""
         key = (id(scope), name)
         if key not in self._found:
-            # In a recursion, a column may be made of itself, which adds no origin.
+            # A recursive query may make a column from itself, which adds no origin.
             self._found[key] = NONE
             self._found[key] = self._find(scope, name)
         return self._found[key]
 
     def _star(self, scope: Scope) -> int | None:
         sources = [each.source for each in stars_of(unwrapped(scope))]
-        # The columns of a subquery that lists them are known one by one.
+        # A subquery that lists its columns needs no star.
         sources = [each for each in sources if STAR in layout_of_source(each)]
         if len(sources) != 1:
             return None
@@ -173,7 +174,7 @@ class ColumnFinder:
         return None if expression is None else self._read_by(scope, expression)
 
     def _of_union(self, scope: Scope, name: str) -> Origins | None:
-        """Return the origins of the same place in each branch of a union."""
+        """Return the origins of the column at the same position in each branch of a union."""
         branches = branches_of(scope)
         names = names_in_place([layout_of(each) for each in branches], name)
         if names is None or scope.expression.args.get("by_name"):
@@ -183,7 +184,7 @@ class ColumnFinder:
         )
 
     def _of_function(self, scope: Scope, name: str) -> Origins | None:
-        """Return what a row-making function reads, or the column of a lateral subquery."""
+        """Return what a table function reads, or the origins of a column of a lateral subquery."""
         if isinstance(scope.expression, exp.Lateral) and scope.subquery_scopes:
             renamed = scope.expression.alias_column_names
             return None if renamed else self._of(scope.subquery_scopes[0], name)
@@ -245,7 +246,7 @@ class ColumnFinder:
         return frozenset({ColumnOrigin(table=place, column=self._places.spelled(name))})
 
     def _whole(self, scope: Scope) -> Scope:
-        """Return the whole of a recursion, for which sqlglot has a copy of its first branch."""
+        """Return the whole recursive query. sqlglot refers to it by a copy of its first branch."""
         known = self._scopes.get(id(scope.expression), scope)
         return scope if known is scope else self._scopes.get(id(scope.expression.parent), known)
 
@@ -257,7 +258,7 @@ class ColumnFinder:
 
 
 def _together(parts: Iterable[Origins | None]) -> Origins | None:
-    """Return all origins. None if those of one part are unknown, since a half would mislead."""
+    """Return the origins of all parts. None if those of one part are unknown."""
     found: set[ColumnOrigin] = set()
     for part in parts:
         if part is None:

@@ -12,7 +12,7 @@ class _Frozen(BaseModel):
 
 
 class TableName(_Frozen):
-    """A table as a source names it. `catalog` and `schema_name` are None if it names none."""
+    """The name of a table in a source. `catalog` and `schema_name` are None if it has none."""
 
     name: str
     schema_name: str | None = None
@@ -29,12 +29,12 @@ class TableName(_Frozen):
 
     @property
     def folded(self) -> tuple[str, ...]:
-        """`parts` in lower case, which distinguish two tables of one query."""
+        """`parts` in lower case, which identify a table in a query."""
         return tuple(part.lower() for part in self.parts)
 
 
 class ColumnOrigin(_Frozen):
-    """A column of a table. `table` is the place of the table in `QueryLineage.tables`."""
+    """A column of a table. `table` is the index of the table in `QueryLineage.tables`."""
 
     table: int
     column: str
@@ -45,12 +45,12 @@ class QueryLineage(_Frozen):
 
     Attributes:
         tables: The tables, each once, in the order in which the query names them.
-        columns: The origins of each output column, by its name in lower case. A column that cannot
-            be known without the warehouse's schema is left out. One without an origin is empty.
-            Beside `star`, an unknown column that does not pass through is also empty.
+        columns: The origins of each output column, by its name in lower case. Empty for a column
+            without an origin. A column that cannot be known without the warehouse's schema is
+            left out or, if `star` is set, empty.
         star: The table whose columns pass through by `select *`. None if there is none, or several.
         problem: Why the query could not be read or, if it has `tables`, why its columns could not
-            be followed. None if they could.
+            be traced. None without a problem.
     """
 
     tables: tuple[TableName, ...] = ()

@@ -1,4 +1,4 @@
-"""What a SELECT puts out: the names of its columns, and what its `*` stands for."""
+"""The outputs of a SELECT: the names of its columns, and what its `*` stands for."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def layout_of(scope: Scope) -> list[str]:
 
 
 def layout_of_source(source: exp.Table | Scope | None) -> list[str]:
-    """Return the layout of a subquery. That of a table is unknown."""
+    """Return the layout of a subquery. The layout of a table is unknown."""
     return layout_of(source) if isinstance(source, Scope) else [STAR]
 
 
 def names_in_place(layouts: list[list[str]], name: str) -> list[str] | None:
-    """Return the names that the branches of a union have for an output of the first branch.
+    """Return what each branch of a union calls an output of the first branch.
 
-    Behind a `*` the place is unknown. Then all branches must be laid out alike.
+    After a `*` the position is unknown, so all branches must have the same layout.
     """
     if all(layout == layouts[0] for layout in layouts):
         return [name] * len(layouts)
@@ -92,7 +92,7 @@ def names_in_place(layouts: list[list[str]], name: str) -> list[str] | None:
 
 
 def output_names(scope: Scope) -> Iterator[str]:
-    """Yield the names of the outputs, also behind `*`, and those that `*` removes."""
+    """Yield the names of the outputs, those behind `*`, and those that `*` removes."""
     scope = unwrapped(scope)
     if isinstance(scope.expression, exp.SetOperation):
         yield from output_names(branches_of(scope)[0])
@@ -106,7 +106,7 @@ def output_names(scope: Scope) -> Iterator[str]:
 
 
 def named_outputs(scope: Scope) -> Mapping[str, exp.Expr | None]:
-    """Return the outputs of a SELECT that have a name. None for a name that occurs twice."""
+    """Return the named outputs of a SELECT. None for a name that occurs twice."""
     outputs = list(_outputs(scope))
     twice = Counter(name for name, _ in outputs)
     return {name: None if twice[name] > 1 else output for name, output in outputs}
@@ -138,7 +138,7 @@ def stars_of(scope: Scope) -> list[Star]:
 
 
 def _star_of(output: exp.Expr) -> exp.Expr:
-    """Return the `*` of `*` or `table.*`, which carries what it leaves out and renames."""
+    """Return the `*` of `*` or `table.*`. It holds what is left out and renamed."""
     return output.find(exp.Star) or output
 
 
@@ -187,7 +187,7 @@ def changed_sources(scope: Scope) -> frozenset[str]:
 
 
 def source_named(scope: Scope | None, name: str) -> exp.Table | Scope | None:
-    """Return the table or subquery of a name. A subquery may use names of the query around it."""
+    """Return the table or subquery of a name. A subquery may use names of the outer query."""
     while scope is not None and name not in scope.sources:
         scope = scope.parent if scope.can_be_correlated else None
     return None if scope is None else scope.sources[name]
@@ -196,8 +196,8 @@ def source_named(scope: Scope | None, name: str) -> exp.Table | Scope | None:
 def only_source(scope: Scope) -> exp.Table | Scope | None:
     """Return the table or subquery that a column without a table must belong to.
 
-    None if there are several. In a subquery it may belong to the query around it; in a function
-    that makes rows, to what FROM names before.
+    None if there are several. In a subquery it may also belong to the outer query, in a table
+    function to the sources before it in FROM.
     """
     if isinstance(scope.expression, exp.UDTF):
         around = scope.parent.can_be_correlated if scope.parent else True

@@ -25,11 +25,12 @@ from dagster_rudderstack.text import one_line
 __all__ = ["lineage_of"]
 
 MAX_QUERY_LENGTH = 50_000
-"""A longer query was generated. The time to read one grows with the square of its length."""
+"""A longer query is not read, since the time to read one grows with the square of its length. Such
+queries are generated, not written by people."""
 
 MAX_NESTING = 100
-"""Deeper nesting was generated too. Far beyond it, a compiled sqlglot crashes the process and does
-not raise a RecursionError."""
+"""A query with deeper nesting is not read. Far beyond this limit, a compiled sqlglot crashes the
+process and does not raise a RecursionError."""
 
 DIALECTS: Mapping[str, str] = {
     "bigquery": "bigquery",
@@ -41,7 +42,7 @@ DIALECTS: Mapping[str, str] = {
     "snowflake": "snowflake",
     "trino": "trino",
 }
-"""sqlglot's dialect by kind of warehouse. Others are read in sqlglot's own dialect."""
+"""sqlglot's dialect for each kind of warehouse. Others are read in sqlglot's own dialect."""
 
 
 def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
@@ -54,11 +55,11 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
     try:
         query = _parsed(sql, dialect)
         tables = _tables(query)
-    except Exception as error:  # noqa: BLE001 - one odd query must not stop the discovery
+    except Exception as error:  # noqa: BLE001 - one query must not stop the discovery
         return QueryLineage(problem=_reason(error))
     try:
         columns, star = _columns(query, dialect, tables)
-    except Exception as error:  # noqa: BLE001 - as above, and the tables are known
+    except Exception as error:  # noqa: BLE001 - as above
         return QueryLineage(tables=tables, problem=_reason(error))
     return QueryLineage(tables=tables, columns=columns, star=star)
 
@@ -74,7 +75,7 @@ def _nesting(sql: str) -> int:
 
 
 def _reason(error: Exception) -> str:
-    # The description is enough: the rest of sqlglot's message marks the place for a terminal.
+    # The rest of sqlglot's message repeats the query, with escape codes for a terminal.
     details = getattr(error, "errors", None)
     if isinstance(details, list) and details and details[0].get("description"):
         first = details[0]
@@ -102,7 +103,8 @@ def _tables(query: exp.Query) -> tuple[TableName, ...]:
         subqueries = {name.lower() for name in scope.cte_sources}
         for source in scope.sources.values():
             table = table_name(source)
-            # sqlglot mistakes a WITH for a table behind a pivot, or if its name has another case.
+            # sqlglot takes a common table expression for a table if it is behind a pivot, or if
+            # its name is written in another case.
             if table is not None and (len(table.parts) > 1 or table.name.lower() not in subqueries):
                 found.setdefault(table.folded, table)
     return tuple(found.values())
@@ -119,7 +121,7 @@ _CONDITIONS = (
     "distribute",
     "on",
 )
-"""The parts of a query, and of a join, that choose and order rows; `using` also makes columns."""
+"""The parts of a query and of a join that select and order rows. `using` also makes columns."""
 
 
 def _columns(
@@ -151,16 +153,16 @@ def _columns(
         if origins is not None and spellings[name.lower()] == 1:
             columns[name.lower()] = _sorted(origins)
         elif star is not None:
-            # Or it would be taken for one that passes through.
+            # Otherwise it would be taken for a column that passes through.
             columns[name.lower()] = ()
     return columns, star
 
 
 def _drop_conditions(query: exp.Query) -> None:
-    """Drop what chooses and orders rows, of which no output column is made.
+    """Drop what selects and orders rows. No output column is made from it.
 
-    Without the warehouse's schema, these columns are the ones that sqlglot most often cannot
-    resolve, and one of them is enough to make it reject the whole query.
+    Without the warehouse's schema, sqlglot often cannot resolve the columns in these parts, and
+    rejects the whole query if it cannot resolve one.
     """
     for part in list(query.find_all(exp.Select, exp.SetOperation, exp.Join)):
         for clause in _CONDITIONS:
@@ -169,7 +171,7 @@ def _drop_conditions(query: exp.Query) -> None:
 
 
 def _refuse_renamed_stars(query: exp.Query) -> None:
-    """Refuse `t (a, b) as (select * ...)`: sqlglot drops the names, which would pass for others."""
+    """Refuse `t (a, b) as (select * ...)`: sqlglot drops the names of the columns."""
     for alias in query.find_all(exp.TableAlias):
         named = alias.parent.this if alias.columns and alias.parent else None
         if isinstance(named, exp.Query) and named.is_star:

@@ -19,7 +19,7 @@ def can_read_queries() -> bool:
 
 
 def read_query(sql: str, warehouse: str | None) -> QueryLineage:
-    """Return what a query reads. It never fails, see `QueryLineage.problem`.
+    """Return what a query reads. If it cannot be read, see `QueryLineage.problem`.
 
     Args:
         sql: One SELECT, as RudderStack's SQL models are.

@@ -1,4 +1,4 @@
-"""Everything that lies in `defs`."""
+"""The definitions in `defs`."""
 
 from pathlib import Path
 

@@ -1,0 +1,100 @@
+"""What the assets of a workspace sync and report."""
+
+import dagster as dg
+
+from dagster_rudderstack import (
+    DagsterRudderStackTranslator,
+    RudderStackConnectionProps,
+    RudderStackResource,
+    build_rudderstack_assets_definitions,
+    build_rudderstack_polling_sensor,
+)
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from dagster_rudderstack_tests.discovery.conftest import CONTACTS, fill, materialize
+
+
+def test_options(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The options apply to every asset."""
+    fill(server)
+    assets = build_rudderstack_assets_definitions(
+        rudderstack, sync_type="full", rejected_rows_check=None, pool="crm"
+    )
+
+    materialize(rudderstack, assets)
+
+    assert [request.body for request in server.starts()] == [{"syncType": "full"}] * 2
+    assert [list(each.check_specs) for each in assets] == [[], []]
+    assert {each.op.pool for each in assets} == {"crm"}
+
+
+def test_columns(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A materialization has the same columns and lineage as the definition."""
+    fill(server)
+    assets = build_rudderstack_assets_definitions(rudderstack)
+
+    result = materialize(rudderstack, assets)
+
+    for event in result.get_asset_materialization_events():
+        spec = next(each for asset in assets for each in asset.specs if each.key == event.asset_key)
+        for key in ("dagster/column_schema", "dagster/column_lineage"):
+            assert event.materialization.metadata[key] == spec.metadata[key]
+
+
+def test_columns__sensor(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The sensor reports a sync that someone else started with the columns of the asset."""
+    fill(server)
+    assets = build_rudderstack_assets_definitions(rudderstack)
+    sensor = build_rudderstack_polling_sensor(assets=assets, replay=1)
+    server.start_sync("contacts", script=SyncScript())
+
+    with dg.instance_for_test() as instance:
+        context = dg.build_sensor_context(
+            instance=instance,
+            resources={"rudderstack": rudderstack},
+            definitions=dg.Definitions(
+                assets=assets, sensors=[sensor], resources={"rudderstack": rudderstack}
+            ),
+        )
+        result = sensor(context)
+
+    assert isinstance(result, dg.SensorResult)
+    (materialization,) = [
+        each for each in result.asset_events if isinstance(each, dg.AssetMaterialization)
+    ]
+    assert materialization.asset_key == dg.AssetKey.from_user_string(CONTACTS)
+    assert {"dagster/column_schema", "dagster/column_lineage"} <= materialization.metadata.keys()
+
+
+def test_two_workspaces(rudderstack: RudderStackResource, server: LocalRudderStack) -> None:
+    """Two workspaces in one code location sync their own connections."""
+    with LocalRudderStack(access_token="eu-token") as eu_server:
+        fill(server)
+        fill(eu_server)
+        eu = RudderStackResource(access_token="eu-token", api_url=eu_server.url)
+
+        class EuTranslator(DagsterRudderStackTranslator):
+            def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
+                spec = super().get_asset_spec(props)
+                return spec.replace_attributes(key=spec.key.with_prefix("eu"))
+
+        assets = [
+            *build_rudderstack_assets_definitions(rudderstack, grouping="all"),
+            *build_rudderstack_assets_definitions(
+                eu, EuTranslator(), grouping="all", name="rudderstack_eu", resource_key="eu"
+            ),
+        ]
+        definitions = dg.Definitions(
+            assets=assets, resources={"rudderstack": rudderstack, "eu": eu}
+        )
+        dg.Definitions.validate_loadable(definitions)
+        eu_assets = dg.AssetSelection.assets(*(spec.key for spec in assets[1].specs))
+        with dg.instance_for_test() as instance:
+            job = definitions.resolve_implicit_global_asset_job_def()
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=list(eu_assets.resolve(definitions.resolve_asset_graph())),
+            )
+
+        assert result.success
+        assert len(eu_server.starts()) == 2
+        assert server.starts() == []

@@ -1,0 +1,248 @@
+"""The file of a snapshot: when it is written, refreshed and read."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import (
+    DiscoveryError,
+    InvalidSettingError,
+    RudderStackResource,
+    TransportError,
+    load_rudderstack_asset_specs,
+    refresh_rudderstack_snapshot,
+)
+from dagster_rudderstack.testing import Fault, LocalRudderStack
+from dagster_rudderstack_tests.discovery.conftest import (
+    AUDIENCE,
+    CONTACTS,
+    OUTAGE,
+    UNREACHABLE,
+    fill,
+    keys_of,
+)
+
+
+def test_snapshot_file(
+    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
+) -> None:
+    """A missing snapshot is written once. After that, no request is sent."""
+    fill(server)
+    path = tmp_path / "made" / "rudderstack.json"
+
+    first = load_rudderstack_asset_specs(rudderstack, snapshot=path)
+    requests = len(server.requests)
+    second = load_rudderstack_asset_specs(rudderstack, snapshot=path)
+
+    assert requests == 3
+    assert len(server.requests) == requests
+    assert second == first
+    assert [file.name for file in path.parent.iterdir()] == ["rudderstack.json"]
+
+
+def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path) -> None:
+    """During an outage of RudderStack, definitions load from the snapshot."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+
+    assert keys_of(load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)) == {CONTACTS, AUDIENCE}
+
+
+def test_outage__missing_snapshot(tmp_path: Path) -> None:
+    """During an outage, the error for a missing snapshot says how to make one."""
+    path = tmp_path / "rudderstack.json"
+
+    with pytest.raises(DiscoveryError) as caught:
+        load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
+
+    assert f"refresh_rudderstack_snapshot(resource, {str(path)!r})" in caught.value.message
+    assert isinstance(caught.value.__cause__, TransportError)
+
+
+def test_outage__no_snapshot() -> None:
+    """During an outage, the error suggests a snapshot if none is used."""
+    with pytest.raises(DiscoveryError, match="snapshot=") as caught:
+        load_rudderstack_asset_specs(UNREACHABLE)
+
+    assert isinstance(caught.value.__cause__, TransportError)
+
+
+REFUSED = {
+    403: "needs permission to view the Reverse ETL connections",
+    404: "Check api_url, or the region",
+}
+
+
+@pytest.mark.parametrize(("status", "words"), REFUSED.items())
+@pytest.mark.parametrize("operation", ["list_connections", "list_sources"])
+def test_refused_list(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    caplog: pytest.LogCaptureFixture,
+    operation: Any,
+    status: int,
+    words: str,
+) -> None:
+    """The message for a refused list names the permission for lists, not for syncs."""
+    fill(server)
+    server.add_fault(Fault("status", operation=operation, status=status, times=None))
+
+    message = ""
+    try:
+        load_rudderstack_asset_specs(rudderstack)
+    except DiscoveryError as error:
+        message = error.message
+
+    message += caplog.text
+    assert words in message
+    assert "Edit and Connect" not in message
+    assert "Check the id" not in message
+
+
+def test_refresh_always(
+    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
+) -> None:
+    """With `always`, the workspace is read each time."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    load_rudderstack_asset_specs(rudderstack, snapshot=path)
+    server.remove_connection("audience")
+
+    specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS}
+
+
+def test_refresh_always__outage(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """During an outage, `always` uses the old snapshot and logs a warning."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    server.add_fault(OUTAGE)
+
+    with caplog.at_level(logging.WARNING):
+        specs = load_rudderstack_asset_specs(UNREACHABLE, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert "is used as it is" in caplog.text
+
+
+def test_refresh__fails(
+    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
+) -> None:
+    """A failed refresh keeps the old snapshot and leaves no other file."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    before = path.read_bytes()
+    server.add_fault(OUTAGE)
+
+    with pytest.raises(Exception, match="503"):
+        refresh_rudderstack_snapshot(rudderstack, path)
+
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"version": 99}', b"\xff\xfe"])
+def test_unreadable_snapshot(tmp_path: Path, content: bytes) -> None:
+    """The error for an unreadable snapshot says how to make a new one."""
+    path = tmp_path / "rudderstack.json"
+    path.write_bytes(content)
+
+    with pytest.raises(DiscoveryError, match="refresh_rudderstack_snapshot"):
+        load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
+
+
+def test_unset_variable(tmp_path: Path) -> None:
+    """The error names an unset environment variable if the workspace must be read."""
+    rudderstack = RudderStackResource(access_token=dg.EnvVar("NO_SUCH_RUDDERSTACK_TOKEN"))
+
+    with pytest.raises(InvalidSettingError, match="NO_SUCH_RUDDERSTACK_TOKEN") as caught:
+        load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "rudderstack.json")
+
+    assert "refresh_rudderstack_snapshot(resource, " in caught.value.message
+
+
+def test_refresh_always__unset_variable(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`always` uses the old snapshot if the token is not set, for example in a build."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    unset = RudderStackResource(access_token=dg.EnvVar("NO_SUCH_RUDDERSTACK_TOKEN"))
+
+    specs = load_rudderstack_asset_specs(unset, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert "NO_SUCH_RUDDERSTACK_TOKEN" in caplog.text
+
+
+def test_write__error(
+    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
+) -> None:
+    """If a snapshot cannot be written, the error names the file and says how to make one."""
+    fill(server)
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(
+        DiscoveryError, match=r"could not be written: .* refresh_rudderstack_snapshot"
+    ):
+        load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "file" / "rudderstack.json")
+
+
+def test_refresh_always__write_error(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`always` uses the old snapshot if a new one cannot be written."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert "It could not be written: [Errno 13] Permission denied" in caplog.text
+
+
+def test_read__permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names a snapshot that the process may not read."""
+    path = tmp_path / "rudderstack.json"
+    path.write_text("{}")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+    with pytest.raises(DiscoveryError, match=r"rudderstack.json cannot be read: \[Errno 13\]"):
+        load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
+
+
+@pytest.mark.parametrize("refresh", ["if_missing", "always"])
+def test_folder(tmp_path: Path, refresh: Any) -> None:
+    """A folder instead of a file is refused."""
+    with pytest.raises(InvalidSettingError, match="is a folder: expected a file in it"):
+        load_rudderstack_asset_specs(UNREACHABLE, snapshot=tmp_path, refresh=refresh)
