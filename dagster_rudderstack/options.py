@@ -138,7 +138,7 @@ def sync_options(given: Mapping[str, Any]) -> SyncOptions:
     """Return the options of a sync, checked, with the defaults of those that are left out.
 
     Raises:
-        InvalidSettingError: For an unknown option, and for a value that cannot be right.
+        InvalidSettingError: For an unknown option, and for an invalid value.
     """
     known = SyncOptions.__annotations__.keys()
     check_names(given, known)
@@ -151,7 +151,7 @@ def asset_options(given: Mapping[str, Any]) -> AssetOptions:
     """Return the options of an asset step, checked, with the defaults of those left out.
 
     Raises:
-        InvalidSettingError: For an unknown option, and for a value that cannot be right.
+        InvalidSettingError: For an unknown option, and for an invalid value.
     """
     _check_not_of_spec(given)
     check_names(given, _DEFAULTS)
@@ -169,7 +169,7 @@ _SPEC_FIELDS = {*inspect.signature(dg.AssetSpec).parameters, "asset_key"} - {"kw
 
 
 def _check_not_of_spec(given: Iterable[str]) -> None:
-    """Raise for what describes an asset. Dagster's own decorators take it as an argument."""
+    """Raise for a field of the asset's spec. Dagster's own decorators accept it as an argument."""
     for name in given:
         if name in _SPEC_FIELDS and name not in _DEFAULTS:
             field = "key" if name == "asset_key" else name

@@ -23,7 +23,7 @@ MAX_PAGE_SIZE = 100
 """The API's own limit for `pageSize` and `per_page`."""
 
 MAX_RETRY_AFTER_SECONDS = 120.0
-"""The longest `Retry-After` that is obeyed. A gateway's mistake must not stop us for a day."""
+"""The longest `Retry-After` that is respected. A gateway's mistake must not pause us for a day."""
 
 DAY = 24 * 3600
 """The longest single wait: operating systems refuse longer ones."""
@@ -94,10 +94,10 @@ class RetryPolicy(Policy):
 
         Args:
             attempt: How many tries have failed in a row, from 1.
-            retry_after_seconds: What the server asked for. It is obeyed up to
+            retry_after_seconds: The wait that the server asked for. It is respected up to
                 MAX_RETRY_AFTER_SECONDS.
             jitter: 0.0 to 1.0. It shortens the wait by up to a quarter, so that many clients do not
-                come back at once.
+                retry at the same time.
         """
         doublings = min(attempt - 1, 30)
         ours = min(self.first_delay_seconds * 2**doublings, self.max_delay_seconds)
@@ -109,14 +109,14 @@ class RetryPolicy(Policy):
 class PollPolicy(Policy):
     """How long to wait between two polls of a running sync.
 
-    The wait is a fraction of the time that the sync has taken. The end of a quick sync is noticed
-    at once, and a long one takes few requests: about 190 in the first hour.
+    The wait is a fraction of the time since the sync started. So the end of a short sync is noticed
+    at once, and a long sync needs few requests: about 190 in the first hour.
     """
 
     poll_min_interval_seconds: float = Field(
         default=1.0, gt=0, le=DAY, description="Shortest wait between two polls of a running sync."
     )
-    # An end is noticed within half a minute, including the request that reports it.
+    # The library notices the end of a sync within half a minute, including the request for it.
     poll_max_interval_seconds: float = Field(
         default=29.0, gt=0, le=DAY, description="Longest wait between two polls of a running sync."
     )
