@@ -44,7 +44,7 @@ RESOURCE_KEY = "rudderstack"
 Execute = Callable[
     [dg.AssetExecutionContext, RudderStackResource, Callable[[], Iterator[Any]]], Iterable[Any]
 ]
-"""A body of the user's own: a function of Dagster's context, the resource, and `sync`."""
+"""The user's own code of a step: a function of Dagster's context, the resource, and `sync`."""
 
 
 class SyncOptions(TypedDict, total=False):
@@ -57,9 +57,9 @@ class SyncOptions(TypedDict, total=False):
     ]
     on_running_sync: Annotated[
         OnRunningSync | None,
-        "What to do when a sync of the connection is already running: 'wait' for its end and then "
-        "start a new one, 'attach' to it and report it, or 'fail'. None takes the resource's "
-        "choice. A run can override it.",
+        "What to do when a sync of the connection is already running: 'wait' until it ends and "
+        "then start a new one, 'attach' to it and report it, or 'fail'. None uses the resource's "
+        "setting. A run can override it.",
     ]
     on_disabled: Annotated[
         OnDisabled,
@@ -68,8 +68,8 @@ class SyncOptions(TypedDict, total=False):
     ]
     timeout_seconds: Annotated[
         int | None,
-        "Seconds that a sync may take, waiting for another one included. None takes the resource's "
-        "sync_timeout_seconds.",
+        "A sync that takes longer than this many seconds fails its step. The wait for another "
+        "running sync counts. None uses the resource's sync_timeout_seconds.",
     ]
     resource_key: Annotated[str, "Key under which the definitions have the RudderStackResource."]
     retry_policy: Annotated[
@@ -83,7 +83,7 @@ class AssetOptions(SyncOptions, total=False):
     """How the connections of an asset step are synced. Each option may be left out."""
 
     rejected_rows_check: Annotated[
-        RejectedRowsCheck | None, "The check on rejected rows. None makes no check."
+        RejectedRowsCheck | None, "The check on rejected rows. With None, there is no check."
     ]
     wait: Annotated[
         bool,
@@ -92,16 +92,16 @@ class AssetOptions(SyncOptions, total=False):
     ]
     execute: Annotated[
         Execute | None,
-        "A function that replaces the body of the step. It gets Dagster's context, the resource, "
-        "and `sync`, which does the syncs and yields their events. It yields those events, and may "
-        "yield more. It is not called for a check alone.",
+        "A function that replaces the code of the step. It gets Dagster's context, the resource, "
+        "and `sync`, which runs the syncs and yields their events. The function must yield those "
+        "events, and may yield more. It is not called if only a check is selected.",
     ]
     required_resource_keys: Annotated[
-        AbstractSet[str], "Further resources, which `execute` takes from its context."
+        AbstractSet[str], "Keys of further resources that `execute` uses."
     ]
     partitions_def: Annotated[
         dg.PartitionsDefinition[str] | None,
-        "Partitions of the assets. None takes those of the specs.",
+        "Partitions of the assets. None uses those of the specs.",
     ]
     backfill_policy: Annotated[
         dg.BackfillPolicy | None, "How a backfill groups partitions into runs."
@@ -138,7 +138,7 @@ def sync_options(given: Mapping[str, Any]) -> SyncOptions:
     """Return the options of a sync, checked, with the defaults of those that are left out.
 
     Raises:
-        InvalidSettingError: For an unknown option, and for a value that cannot be right.
+        InvalidSettingError: For an unknown option, and for an invalid value.
     """
     known = SyncOptions.__annotations__.keys()
     check_names(given, known)
@@ -151,7 +151,7 @@ def asset_options(given: Mapping[str, Any]) -> AssetOptions:
     """Return the options of an asset step, checked, with the defaults of those left out.
 
     Raises:
-        InvalidSettingError: For an unknown option, and for a value that cannot be right.
+        InvalidSettingError: For an unknown option, and for an invalid value.
     """
     _check_not_of_spec(given)
     check_names(given, _DEFAULTS)
@@ -169,7 +169,7 @@ _SPEC_FIELDS = {*inspect.signature(dg.AssetSpec).parameters, "asset_key"} - {"kw
 
 
 def _check_not_of_spec(given: Iterable[str]) -> None:
-    """Raise for what describes an asset. Dagster's own decorators take it as an argument."""
+    """Raise for a field of the asset's spec. Dagster's own decorators accept it as an argument."""
     for name in given:
         if name in _SPEC_FIELDS and name not in _DEFAULTS:
             field = "key" if name == "asset_key" else name
@@ -197,11 +197,11 @@ class RudderStackSyncConfig(dg.Config):
 
     sync_type: Literal["default", "incremental", "full"] = Field(
         default="default",
-        description=f"{description_of('sync_type')} 'default' takes the definition's.",
+        description=f"{description_of('sync_type')} 'default' uses the definition's setting.",
     )
     on_running_sync: Literal["default", "wait", "attach", "fail"] = Field(
         default="default",
-        description=f"{description_of('on_running_sync')} 'default' takes the definition's.",
+        description=f"{description_of('on_running_sync')} 'default' uses the definition's setting.",
     )
 
     @model_validator(mode="before")
@@ -234,16 +234,16 @@ class RudderStackSyncOpConfig(RudderStackSyncConfig):
     )
     asset_key: Optional[list[str]] = Field(  # noqa: UP045 - Dagster's config takes Optional
         default=None,
-        description="Asset to report a materialization of. Without it the op reports none.",
+        description="Asset that the op materializes. None: the op materializes no asset.",
     )
     max_failed_rows: Optional[int] = Field(  # noqa: UP045
         default=None,
-        description="Rejected rows above which the op fails. Without it there is no limit.",
+        description="The op fails if more rows are rejected. None sets no limit.",
     )
     max_failed_ratio: Optional[float] = Field(  # noqa: UP045
         default=None,
         description=(
-            "Share of rejected rows, 0.0 to 1.0, above which the op fails. Without it there is no "
+            "The op fails if a larger share of the rows sent is rejected, 0.0 to 1.0. None sets no "
             "limit."
         ),
     )

@@ -188,13 +188,13 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
     )
     region: Optional[str] = Field(  # noqa: UP045 - Dagster's config takes Optional, not unions
         default=None,
-        description="Region of the workspace: 'us' (default) or 'eu'. Not with api_url.",
+        description="Region of the workspace: 'us' (default) or 'eu'. Not together with api_url.",
     )
     api_url: Optional[str] = Field(  # noqa: UP045
         default=None,
         description=(
-            "Address of the API instead of a region's, for a proxy or a test server: "
-            "https://host[/prefix]. Plain http is accepted for this machine only."
+            "Address of the API, for a gateway or a test server: https://host[/prefix]. Use it "
+            "instead of region. Plain http is accepted only for localhost."
         ),
     )
     connect_timeout_seconds: int = _setting(RequestPolicy, "connect_timeout_seconds")
@@ -206,13 +206,13 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
     )
     ca_bundle: Optional[str] = Field(  # noqa: UP045
         default=None,
-        description="File or folder of CA certificates to trust instead of the usual ones.",
+        description="File or folder of CA certificates to trust instead of the default ones.",
     )
     proxy_url: Optional[str] = Field(  # noqa: UP045
         default=None,
         repr=False,
         json_schema_extra={"dagster__is_secret": True},
-        description="Proxy for the API. Without it, HTTPS_PROXY and the like are obeyed.",
+        description="Proxy for the API. None uses HTTPS_PROXY and similar variables.",
     )
     extra_headers: dict[str, str] = Field(
         default={},
@@ -233,9 +233,9 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
     dashboard_url: Optional[str] = Field(  # noqa: UP045
         default=None,
         description=(
-            "Address of a sync's page in RudderStack's dashboard, with {connection_id} and "
-            "{sync_id} in their places. It is shown as a link. There is no default, since "
-            "RudderStack documents no such address."
+            "Address of a sync's page in RudderStack's dashboard, shown as a link. The library "
+            "replaces {connection_id} and {sync_id} in it. There is no default, since RudderStack "
+            "documents no such address."
         ),
     )
 
@@ -268,7 +268,7 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
     def sync_policy(
         self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
     ) -> SyncPolicy:
-        """Return the policy of a sync. None takes the resource's own setting."""
+        """Return the policy of a sync. None uses the resource's setting."""
         known = {name: read_setting(name, setting) for name, setting in settings_of(self).items()}
         if on_running_sync is not None:
             known["on_running_sync"] = on_running_sync

@@ -23,14 +23,14 @@ MAX_PAGE_SIZE = 100
 """The API's own limit for `pageSize` and `per_page`."""
 
 MAX_RETRY_AFTER_SECONDS = 120.0
-"""The longest `Retry-After` that is obeyed. A gateway's mistake must not stop us for a day."""
+"""The longest `Retry-After` that is respected. A gateway's mistake must not pause us for a day."""
 
 DAY = 24 * 3600
 """The longest single wait: operating systems refuse longer ones."""
 
 
 class Policy(BaseModel):
-    """Base of the policies: immutable, and a misspelt setting is an error."""
+    """Base of the policies: immutable, and an unknown setting is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -46,21 +46,19 @@ class RequestPolicy(Policy):
         default=60,
         gt=0,
         le=DAY,
-        description="Seconds without a sign of an answer after which a request has failed.",
+        description="A request fails after this many seconds without data.",
     )
     # RudderStack documents no limit for these endpoints. Sixteen is polite, and enough for
     # thousands of syncs that are polled every few seconds.
     max_concurrent_requests: int = Field(
         default=16,
         ge=1,
-        description="Requests sent at once, for all syncs of one process together.",
+        description="Maximum number of requests at the same time in one process.",
     )
     max_requests_per_second: float | None = Field(
         default=None,
         ge=1 / DAY,
-        description=(
-            "Requests per second, for all syncs of one process together. None sets no limit."
-        ),
+        description="Maximum number of requests per second in one process. None sets no limit.",
     )
 
     def within(self, seconds: float) -> RequestPolicy:
@@ -81,9 +79,9 @@ class RetryPolicy(Policy):
         default=6,
         ge=0,
         description=(
-            "How often a request that is safe to repeat is retried after a passing error, with "
-            "growing waits (6 take about a minute). 0 never retries. A start is never simply "
-            "repeated."
+            "Maximum number of retries after a temporary error. The waits grow: 6 retries take "
+            "about a minute. With 0, there are no retries. A start is sent again only after a "
+            "check that it started no sync."
         ),
     )
     first_delay_seconds: float = Field(default=1.0, gt=0)
@@ -96,10 +94,10 @@ class RetryPolicy(Policy):
 
         Args:
             attempt: How many tries have failed in a row, from 1.
-            retry_after_seconds: What the server asked for. It is obeyed up to
+            retry_after_seconds: The wait that the server asked for. It is respected up to
                 MAX_RETRY_AFTER_SECONDS.
             jitter: 0.0 to 1.0. It shortens the wait by up to a quarter, so that many clients do not
-                come back at once.
+                retry at the same time.
         """
         doublings = min(attempt - 1, 30)
         ours = min(self.first_delay_seconds * 2**doublings, self.max_delay_seconds)
@@ -111,14 +109,14 @@ class RetryPolicy(Policy):
 class PollPolicy(Policy):
     """How long to wait between two polls of a running sync.
 
-    The wait is a fraction of the time that the sync has taken. The end of a quick sync is noticed
-    at once, and a long one takes few requests: about 190 in the first hour.
+    The wait is a fraction of the time since the sync started. So the end of a short sync is noticed
+    at once, and a long sync needs few requests: about 190 in the first hour.
     """
 
     poll_min_interval_seconds: float = Field(
         default=1.0, gt=0, le=DAY, description="Shortest wait between two polls of a running sync."
     )
-    # An end is noticed within half a minute, including the request that reports it.
+    # The library notices the end of a sync within half a minute, including the request for it.
     poll_max_interval_seconds: float = Field(
         default=29.0, gt=0, le=DAY, description="Longest wait between two polls of a running sync."
     )
@@ -127,8 +125,8 @@ class PollPolicy(Policy):
         ge=0,
         le=10,
         description=(
-            "The wait as a fraction of the time that the sync has taken. 0.05 polls after another "
-            "5 %; 0 always waits the shortest interval."
+            "Wait between two polls, as a fraction of the time since the sync started. With 0, the "
+            "wait is always the shortest."
         ),
     )
     poll_jitter: float = Field(
@@ -136,7 +134,7 @@ class PollPolicy(Policy):
         ge=0,
         le=1,
         description=(
-            "Share of each wait that is random, 0 to 1, so that many syncs are not polled at once."
+            "Random share of each wait, 0 to 1, so that many syncs are not polled at the same time."
         ),
     )
 
@@ -170,50 +168,49 @@ class SyncPolicy(Policy):
     on_running_sync: OnRunningSync = Field(
         default="wait",
         description=(
-            "What to do when a sync of the connection is already running: 'wait' for its end and "
+            "What to do when a sync of the connection is already running: 'wait' until it ends and "
             "then start a new one, 'attach' to it and report it, or 'fail'."
         ),
     )
-    # A day: full syncs of large tables take hours, and a worker that waits for ever goes unnoticed.
+    # A day: full syncs of large tables take hours, and a worker that waits forever goes unnoticed.
     sync_timeout_seconds: int = Field(
         default=DAY,
         gt=0,
         description=(
-            "Seconds that a sync may take, waiting for another one included, before the step fails."
+            "A sync that takes longer than this many seconds fails its step. The wait for another "
+            "running sync counts."
         ),
     )
     stop_on_timeout: bool = Field(
         default=True,
-        description="Whether the timeout stops the sync in RudderStack, if our run started it.",
+        description="Whether a timeout also stops the sync, if this run started it.",
     )
-    # RudderStack's longest public incident of 2026 lasted 30 minutes. Running syncs went on.
+    # RudderStack's longest public incident of 2026 lasted 30 minutes. Running syncs continued.
     outage_tolerance_seconds: int = Field(
         default=45 * 60,
         ge=0,
-        description=(
-            "Seconds that RudderStack may be out of reach while a sync runs before the step fails."
-        ),
+        description="Seconds of failing polls that a step tolerates while a sync runs.",
     )
     start_settling_seconds: float = Field(
         default=30,
         ge=0,
         description=(
-            "Seconds that a sync may take to show up after a start whose answer was lost, before "
-            "another start is sent."
+            "If the answer to a start is lost: seconds to look for its sync before another start "
+            "is sent."
         ),
     )
     stop_on_termination: StopOnTermination = Field(
         default="run_canceled",
         description=(
             "When an interrupted step stops its sync: 'run_canceled' if a person canceled the run "
-            "(a sync of an evicted worker is left to the retry), 'always' or 'never'."
+            "(after an eviction, the sync continues and the retry resumes it), 'always' or 'never'."
         ),
     )
     check_connection: bool = Field(
         default=True,
         description=(
-            "Whether to read the connection before a start. A disabled one fails at once. One that "
-            "RudderStack also runs on its own schedule gets a warning."
+            "Whether to read the connection before a start. If it is disabled, the step fails at "
+            "once. If RudderStack also syncs it on a schedule, the log warns."
         ),
     )
     retry: RetryPolicy = RetryPolicy()

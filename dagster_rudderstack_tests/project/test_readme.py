@@ -159,7 +159,7 @@ def test_links() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-# What happens when a sync fails
+# What happens when something goes wrong
 
 Scenario = Callable[[LocalRudderStack], None]
 SCENARIOS: dict[str, Scenario] = {}
@@ -250,7 +250,7 @@ def lost_answer(server: LocalRudderStack) -> None:
     assert len(server.syncs()) == 1
 
 
-@scenario("RudderStack is out of reach while the sync runs")
+@scenario("RudderStack cannot be reached while the sync runs")
 def outage(server: LocalRudderStack) -> None:
     server.add_fault(Fault("status", status=503, operation="get_sync", times=1))
 
@@ -260,7 +260,7 @@ def outage(server: LocalRudderStack) -> None:
     assert RudderStackResource.model_fields["outage_tolerance_seconds"].default == 45 * 60
 
 
-@scenario("A sync of the connection is running already")
+@scenario("A sync of the connection is already running")
 def running_already(server: LocalRudderStack) -> None:
     other = SyncScript(duration_seconds=1.5)
 
@@ -315,7 +315,8 @@ def disabled(server: LocalRudderStack) -> None:
     assert server.starts() == []
 
 
-@scenario("The token is wrong, or may not start syncs")
+@scenario("The token is wrong (401)")
+@scenario("The token lacks a permission (403)")
 def refused(server: LocalRudderStack) -> None:
     retry_policy = dg.RetryPolicy(max_retries=3)
     server.deny("not allowed", operation="start")
@@ -332,7 +333,9 @@ def refused(server: LocalRudderStack) -> None:
         assert not [event for event in result.all_events if event.is_step_up_for_retry]
 
 
-@pytest.mark.parametrize("claim", [row[0] for row in readme.rows("What happens when a sync fails")])
+@pytest.mark.parametrize(
+    "claim", [row[0] for row in readme.rows("What happens when something goes wrong")]
+)
 def test_what_happens(claim: str, server: LocalRudderStack) -> None:
     """Each row of the table is correct."""
     if claim in TESTED_ELSEWHERE:
@@ -402,9 +405,9 @@ def test_token_follows_no_redirect(server: LocalRudderStack) -> None:
         assert elsewhere.requests == []
 
 
-# Moving over
+# Migrating from 1.3.0
 
-MOVING = list(readme.rows("Moving over"))
+MOVING = list(readme.rows("Migrating from 1.3.0"))
 CODE = re.compile(r"`(\w+)(?:\(([^)]*)\))?`")
 
 
