@@ -36,11 +36,11 @@ def asset_specs(
         connection = checked_id(connection_id, "connection_id")
         spec = asset_spec(connection, given, None, options)
         if connection in specs:
-            raise InvalidSettingError(f"connections has connection {connection!r} twice.")
+            raise InvalidSettingError(f"connections contains connection {connection!r} twice.")
         if owners.setdefault(spec.key, connection) != connection:
             raise InvalidSettingError(
-                f"connections has {owners[spec.key]!r} and {connection!r} with the asset key "
-                f"{spec.key.to_user_string()!r}: give each connection a key of its own."
+                f"connections gives {owners[spec.key]!r} and {connection!r} the same asset key "
+                f"{spec.key.to_user_string()!r}: give each connection a different key."
             )
         specs[connection] = spec
     if not specs:

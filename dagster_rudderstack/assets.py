@@ -77,8 +77,8 @@ def build_rudderstack_sync_asset(
     if check_specs and checked["execute"] is None:
         names = ", ".join(repr(each.name) for each in check_specs)
         raise InvalidSettingError(
-            f"check_specs has {names}, whose results the step would not yield. Give `execute`, "
-            "which yields them. A check that needs no sync is an asset check of its own."
+            f"check_specs has {names}, whose results nothing yields. Give `execute`, which yields "
+            "them. Define a check that needs no sync with @dg.asset_check."
         )
     asset = asset_spec(connection, spec, deps, checked)
     body = _Body({connection: asset.key}, {connection: connection_name(asset)}, checked)
@@ -171,7 +171,7 @@ def rudderstack_assets(
     """
     if (connection_id is None) == (connections is None) or (connections and spec is not None):
         raise InvalidSettingError(
-            "rudderstack_assets takes either connection_id, and perhaps spec, or connections."
+            "rudderstack_assets needs either connection_id, with an optional spec, or connections."
         )
 
     def decorate(body: Execute) -> dg.AssetsDefinition:
@@ -281,8 +281,8 @@ class _Body:
             yield event
         if not has_yielded and not had_nothing and not self.may_yield_nothing:
             raise InvalidSettingError(
-                f"The body of step {step!r} ended without a sync: expected it to yield what "
-                "sync() yields (yield from sync())."
+                f"The body of step {step!r} yielded nothing: expected it to yield what sync() "
+                "yields (yield from sync())."
             )
 
     def _sync(

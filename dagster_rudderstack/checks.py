@@ -46,7 +46,9 @@ class RowLimits:
     def __post_init__(self) -> None:
         rows, ratio = self.max_failed_rows, self.max_failed_ratio
         if rows is not None and not (is_whole(rows) and rows >= 0):
-            raise InvalidSettingError(f"max_failed_rows {rows!r}: expected a whole number from 0.")
+            raise InvalidSettingError(
+                f"max_failed_rows {rows!r}: expected a whole number, 0 or more."
+            )
         if ratio is not None and not (isinstance(ratio, (int, float)) and 0 <= ratio <= 1):
             raise InvalidSettingError(f"max_failed_ratio {ratio!r}: expected 0.0 to 1.0.")
 
@@ -121,7 +123,7 @@ class RejectedRowsCheck:
         max_failed_ratio: The largest accepted share of the rows sent, 0.0 to 1.0. None sets no
             limit.
         severity: `WARN` or `ERROR`, or Dagster's `AssetCheckSeverity`.
-        blocking: Whether a failure with the severity `ERROR` fails the step and holds back the
+        blocking: Whether a failure with the severity `ERROR` fails the step and blocks the
             downstream assets.
         name: Name of the check.
 
@@ -147,8 +149,8 @@ class RejectedRowsCheck:
             )
         if self.blocking and self.severity == "WARN":
             raise InvalidSettingError(
-                "blocking True of a rejected-rows check with the severity 'WARN', which holds back "
-                "nothing: expected severity='ERROR'."
+                "A rejected-rows check with blocking=True needs severity='ERROR': a warning blocks "
+                "nothing."
             )
         limits = RowLimits(self.max_failed_rows, self.max_failed_ratio)
         object.__setattr__(self, "_limits", limits)

@@ -11,7 +11,7 @@ RudderStackError
 │   │   ├── NotFoundError        404
 │   │   ├── ConflictError        409: a sync of the connection is already running
 │   │   └── RateLimitedError     429
-│   └── UnexpectedResponseError  2xx, but not the documented shape
+│   └── UnexpectedResponseError  2xx, but not the documented format
 ├── DiscoveryError               the workspace cannot become definitions
 └── SyncError                    about one sync; has the connection and the last `Sync` seen
     ├── SyncFailedError          the sync failed, or ended with an unknown status
@@ -20,7 +20,7 @@ RudderStackError
     ├── SyncLostError            an outage lasted longer than the tolerance
     ├── RowsRejectedError        the destination rejected more rows than the limits accept
     ├── SyncAlreadyRunningError  another sync is running and `on_running_sync` is `fail`
-    └── ConnectionDisabledError  the connection is paused in the dashboard
+    └── ConnectionDisabledError  the connection is disabled in the dashboard
 ```
 
 Every error can be pickled and shows no access token. `retryable` says whether a retry may succeed.
@@ -231,6 +231,6 @@ class SyncAlreadyRunningError(SyncError):
 
 
 class ConnectionDisabledError(SyncError):
-    """The connection is paused in RudderStack's dashboard and does not sync."""
+    """The connection is disabled in RudderStack's dashboard and does not sync."""
 
     retryable = False

@@ -50,13 +50,13 @@ _R = TypeVar("_R", bound="dg.ConfigurableResource[Any]")
 _POLICIES: tuple[type[Policy], ...] = (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy)
 
 RENAMED_SETTINGS = {
-    "rs_cloud_url": "region or api_url",
-    "request_timeout": "connect_timeout_seconds and read_timeout_seconds",
-    "request_retry_delay": "nothing, since the waits grow by themselves",
-    "poll_interval": "poll_min_interval_seconds and poll_max_interval_seconds",
-    "poll_timeout": "sync_timeout_seconds",
+    "rs_cloud_url": "Use region or api_url.",
+    "request_timeout": "Use connect_timeout_seconds and read_timeout_seconds.",
+    "request_retry_delay": "It has no replacement: the library increases the waits.",
+    "poll_interval": "Use poll_min_interval_seconds and poll_max_interval_seconds.",
+    "poll_timeout": "Use sync_timeout_seconds.",
 }
-"""The present names of the settings of RudderStack's own package 1.3.0."""
+"""What to use instead of the settings of RudderStack's own package 1.3.0."""
 
 
 def check_settings(known: dict[str, Any]) -> None:
@@ -68,13 +68,13 @@ def check_settings(known: dict[str, Any]) -> None:
     for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
         if known.get(name) is not None and not known[name].strip():
             raise InvalidSettingError(
-                f"{name} is empty: leave it out, or set the variable that it is read from."
+                f"{name} is empty: leave it out, or set its environment variable."
             )
     for name, value in checked_headers(known["extra_headers"]).items():
         if not value:
             raise InvalidSettingError(
                 f"The value of {name!r} in extra_headers is empty: leave the header out, or set "
-                "the variable that it is read from."
+                "its environment variable."
             )
     if "access_token" in known:
         checked_token(known["access_token"])

@@ -219,7 +219,7 @@ def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRu
         ({"access_token": None}, "access_token is missing"),
         ({"access_token": ""}, "access_token is empty"),
         ({"access_token": "  "}, "access_token is empty"),
-        ({"access_token": "Bearer abc"}, "without a 'Bearer ' in front"),
+        ({"access_token": "Bearer abc"}, "without 'Bearer'"),
         ({"access_token": 7}, "access_token"),
         ({"request_max_retries": -1}, "request_max_retries -1: Input should be greater"),
         ({"request_max_retries": 1.5}, "request_max_retries"),
@@ -236,7 +236,7 @@ def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRu
         ({"proxy_url": "proxy:3128"}, "expected http://host:port"),
         (
             {"api_url": "http://localhost:8085", "proxy_url": "http://proxy:3128"},
-            "proxy_url would be sent the access token unencrypted",
+            "proxy_url would receive the access token unencrypted",
         ),
         ({"extra_headers": {"Authorization": "x"}}, "may not set 'Authorization'"),
         ({"extra_headers": {"X-A": 7}}, "extra_headers"),
@@ -244,8 +244,8 @@ def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRu
         ({"extra_headers": {"X-A": " "}}, "The value of 'X-A' in extra_headers is empty"),
         ({"acces_token": "x"}, "no setting 'acces_token'. Did you mean 'access_token'?"),
         ({"pol_growth": 0.1}, "no setting 'pol_growth'. Did you mean 'poll_growth'?"),
-        ({"rs_cloud_url": "https://x"}, "here it is region or api_url"),
-        ({"poll_interval": 5}, "here it is poll_min_interval_seconds and poll_max_interval_sec"),
+        ({"rs_cloud_url": "https://x"}, "Use region or api_url."),
+        ({"poll_interval": 5}, "Use poll_min_interval_seconds and poll_max_interval_sec"),
         ({"timeout": 5}, "timeout"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -313,7 +313,12 @@ def test_setting__overridden_in_a_call(
         (
             "wrong token",
             AuthenticationError,
-            ["401", "was not accepted by 127.0.0.1", "service access token", "check the region"],
+            [
+                "401",
+                "did not accept the access token",
+                "service access token",
+                "check the region",
+            ],
         ),
         (
             "forbidden",

@@ -59,19 +59,22 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
         return hint
     if status == HTTPStatus.UNAUTHORIZED:
         return (
-            f"The access token was not accepted by {host}. Use a service access token of the "
-            "workspace that owns the connection, and check the region: a token of the US "
-            "region does not work on the EU host, and vice versa."
+            f"{host} did not accept the access token. Use a service access token of the workspace "
+            "that owns the connection, and check the region: a token of the US region does not "
+            "work on the EU host, and vice versa."
         )
     if status == HTTPStatus.FORBIDDEN:
         return (
-            "The access token may not do this. It needs the permissions Edit and Connect on "
-            "the resources of the connection's source and destination."
+            "The access token lacks a permission. It needs Edit and Connect for the source and the "
+            "destination of the connection."
         )
     if status == HTTPStatus.NOT_FOUND:
         return "Check the id, and that the access token belongs to the workspace that owns it."
     if status in _REDIRECTS:
-        return "Redirects are not followed, so that no other host gets the access token."
+        return (
+            "Redirects are not followed, so that no other host gets the access token. Set api_url "
+            "to the final address."
+        )
     return ""
 
 
@@ -79,8 +82,8 @@ def _list_hint(status: int) -> str:
     """Return what to do if a list is refused. It has no id that could be wrong."""
     if status == HTTPStatus.FORBIDDEN:
         return (
-            "The access token may not list them. It needs permission to view the Reverse ETL "
-            "connections, the sources and the destinations of the workspace."
+            "The access token lacks a permission. It needs to view the Reverse ETL connections, "
+            "the sources and the destinations of the workspace."
         )
     if status == HTTPStatus.NOT_FOUND:
         return "There is no such list at this address. Check api_url, or the region."
@@ -92,8 +95,8 @@ def certificate_hint(error: BaseException) -> str:
     if not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
         return ""
     return (
-        " Its certificate is not trusted: if a proxy of your company is in between, set ca_bundle "
-        "to a file with that proxy's CA certificate."
+        " Its certificate is not trusted. If your company uses a proxy, set ca_bundle to a file "
+        "with that proxy's CA certificate."
     )
 
 
@@ -123,9 +126,9 @@ def parsed(item: object, model: type[_Model], method: str, path: str) -> _Model:
 
 
 def unexpected(method: str, path: str, what: str) -> UnexpectedResponseError:
-    """Return the error of an answer that does not have the documented shape."""
+    """Return the error of an answer that does not have the documented format."""
     return UnexpectedResponseError(
-        f"RudderStack's answer to {method} {path} is not of the documented shape: {what}.",
+        f"RudderStack's answer to {method} {path} does not have the documented format: {what}.",
         method=method,
         path=path,
     )

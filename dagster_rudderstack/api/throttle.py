@@ -23,7 +23,7 @@ class NoTurnError(Exception):
     """
 
     def __init__(self, pause_seconds: float) -> None:
-        super().__init__("There was no turn in time.")
+        super().__init__("The request was not sent, because it would have had to wait too long.")
         self.pause_seconds = pause_seconds
 
 
@@ -39,7 +39,7 @@ def waiting_until(give_up_at: float) -> Iterator[None]:
         give_up_at: The latest time for a turn, on the clock of the throttle.
 
     Raises:
-        NoTurnError: By a request that would have to wait longer. It is not sent.
+        NoTurnError: If a request would have to wait longer. It is not sent.
     """
     token = _give_up_at.set(give_up_at)
     try:

@@ -160,7 +160,7 @@ class Transport:
             )
         except httpx.InvalidURL as error:
             # Our own parts of the URL are checked, so the query of `paging.next` is wrong.
-            raise unexpected(method, path, f"its paging makes no URL: {error}") from None
+            raise unexpected(method, path, f"paging.next is not a URL: {error}") from None
         with self._throttle.slot():
             try:
                 response = self._http.send(request, stream=True)
@@ -206,7 +206,7 @@ class Transport:
         reason = self._cleaned(str(error).encode())
         said = f" ({reason})" if reason else ""
         return TransportError(
-            f"RudderStack at {self._host} gave no answer to {method} {path}: {what}{said}."
+            f"RudderStack at {self._host} did not answer {method} {path}: {what}{said}."
             f"{certificate_hint(error)}",
             method=method,
             path=path,

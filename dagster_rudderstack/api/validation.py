@@ -46,8 +46,8 @@ def checked_id(value: object, what: str) -> str:
         )
     if not _ID.fullmatch(stripped) or ".." in stripped or stripped == ".":
         raise InvalidSettingError(
-            f"{what} {shown(value)} is not an id of RudderStack: expected letters, digits, "
-            "'-' and '_' only, without a URL around it."
+            f"{what} {shown(value)} is not an id of RudderStack: expected letters, digits "
+            "and '-', '_', '.', ':' or '~', without a URL around it."
         )
     return stripped
 
@@ -94,7 +94,7 @@ def check_names(
     Args:
         given: The names that were given.
         known: The names of the settings that exist.
-        renamed: The present names of settings of RudderStack's own package.
+        renamed: What to use instead of settings of RudderStack's own package, as a sentence.
 
     Raises:
         InvalidSettingError: If one does not exist. The message names the nearest one.
@@ -102,11 +102,17 @@ def check_names(
     for name in given:
         if name in known:
             continue
-        nearest = difflib.get_close_matches(str(name), known, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        if renamed and name in renamed:
-            hint = f" It was one of RudderStack's own package; here it is {renamed[name]}."
+        hint = _hint_of_name(str(name), known, renamed or {})
         raise InvalidSettingError(f"There is no setting {name!r}.{hint}")
+
+
+def _hint_of_name(name: str, known: Collection[str], renamed: Mapping[str, str]) -> str:
+    if name in renamed:
+        return f" It was a setting of RudderStack's own package. {renamed[name]}"
+    nearest = difflib.get_close_matches(name, [*known, *renamed], n=1)
+    if not nearest:
+        return ""
+    return f" {renamed[nearest[0]]}" if nearest[0] in renamed else f" Did you mean {nearest[0]!r}?"
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -170,7 +176,7 @@ def _checked_url(api_url: str) -> str:
     if "@" in api_url:
         # The value is not shown, since it may hold a password.
         raise InvalidSettingError(
-            "api_url holds an @: leave user name and password out, and use access_token."
+            "api_url contains an @: leave user name and password out, and use access_token."
         )
     expected = "expected https://host[:port][/prefix]"
     try:
@@ -252,7 +258,7 @@ def check_proxy_is_near(base_url: str, proxy_url: str) -> None:
     """
     if _parsed(base_url).scheme == "http" and not is_loopback_url(proxy_url.strip()):
         raise InvalidSettingError(
-            "proxy_url would be sent the access token unencrypted, since api_url is plain http: "
+            "proxy_url would receive the access token unencrypted, since api_url is plain http: "
             "leave proxy_url out, or use https in api_url."
         )
 
@@ -266,14 +272,14 @@ def checked_token(value: object) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise InvalidSettingError(
-            "access_token is empty. Set the environment variable that it is read from to a service "
-            "access token of the RudderStack workspace."
+            "access_token is empty. Set its environment variable to a service access token of the "
+            "RudderStack workspace."
         )
     token = value.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise InvalidSettingError(
-            "access_token holds blanks, line breaks or characters that are not ASCII: copy it "
-            "again, without a 'Bearer ' in front."
+            "access_token contains spaces, line breaks or characters that are not ASCII: copy it "
+            "again, without 'Bearer'."
         )
     return token
 
@@ -306,9 +312,11 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """
     for name, value in headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise InvalidSettingError(f"extra_headers has {name!r}, which is not a header's name.")
+            raise InvalidSettingError(
+                f"extra_headers has {name!r}, which is not a valid header name."
+            )
         if name.lower() in _RESERVED_HEADERS:
-            raise InvalidSettingError(f"extra_headers may not set {name!r}: it is set for you.")
+            raise InvalidSettingError(f"extra_headers may not set {name!r}: the library sets it.")
         if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
             raise InvalidSettingError(
                 f"The value of {name!r} in extra_headers has a line break or is not ASCII text."

@@ -19,8 +19,8 @@ __all__ = ["ANCHORS", "MAX_OPEN", "TIMEOUT_REPORTED", "Cursor", "Mark", "connect
 VERSION = 1
 
 ANCHORS = 3
-"""How many handled syncs are remembered of each connection. One would do if RudderStack never
-listed a sync late."""
+"""How many handled syncs are remembered of each connection. More than one, since RudderStack may
+list a sync late."""
 
 TIMEOUT_REPORTED = -1
 """Stands for the deadline of an open sync whose timeout was reported."""
@@ -116,8 +116,8 @@ class Cursor:
             return cls(str(content["position"]), marks)
         except _UNREADABLE as error:
             raise InvalidSettingError(
-                f"The sensor's cursor cannot be read ({error}). Reset it in the Dagster UI. Syncs "
-                "that have ended until then are not reported, later ones are."
+                f"The sensor's cursor cannot be read ({error}). Reset it in the Dagster UI. The "
+                "sensor will not report syncs that end before the reset."
             ) from None
 
 

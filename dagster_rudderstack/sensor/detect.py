@@ -1,8 +1,8 @@
 """Detects which syncs are new, over or overdue, from the lists that a tick has read.
 
-These are pure functions. RudderStack's clock is not compared with Dagster's: what stands in a list
-above the syncs that were handled is new. RudderStack's times are compared with each other, and only
-if all remembered syncs have disappeared from the list.
+These are pure functions. RudderStack's clock is not compared with Dagster's: a sync listed above
+the handled ones is new. RudderStack's times are compared with each other, and only if all
+remembered syncs have disappeared from the list.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ CLOCK_SLACK = timedelta(hours=1)
 """How far RudderStack's clock and Dagster's may differ."""
 
 RETRY_PATIENCE_SECONDS = 3600.0
-"""How long a retry that Dagster has promised may take to begin. Later, it is not expected."""
+"""How long a retry that Dagster has promised may take to begin. After that, the run is
+treated as not retried."""
 
 UNFINISHED = [
     status
@@ -166,8 +167,8 @@ class EventLog:
 def _merged(before: SyncRecord | None, record: SyncRecord) -> SyncRecord:
     """Return the last record of a sync.
 
-    A deferred sync that our run started stays ours when another run attaches to it. One that a step
-    waits for does not become one that the sensor may stop.
+    A deferred sync remains owned when another run attaches to it. The sensor never stops a sync
+    that a step waits for.
     """
     if before is None or not before.owned or before.is_deferred != record.is_deferred:
         return record

@@ -49,7 +49,8 @@ def events_of(
     if failure is not None:
         observations = _observations(watch, partitions, failure.message, metadata)
         return [*observations, *_succeeded(watch, failure.message, passed=False)]
-    text = f"Sync {finding.sync.id}, {_ORIGIN_TEXTS[_origin(finding)]}."
+    text = _ORIGIN_TEXTS[_origin(finding)].format(sync=f"sync {finding.sync.id}")
+    text = f"{text[0].upper()}{text[1:]}"
     metadata = {**metadata, **watch.columns}
     return [
         *(
@@ -87,7 +88,7 @@ def overdue_events(
     """
     what = outcome.value if outcome else "it was left running"
     text = (
-        f"Sync {finding.sync.id} of connection {watch.request.connection} was not over within its "
+        f"Sync {finding.sync.id} of connection {watch.request.connection} did not end within its "
         f"timeout: {what}."
     )
     metadata = _metadata(finding, link_template)
@@ -109,9 +110,9 @@ def _observations(
 
 
 _ORIGIN_TEXTS = {
-    "observed": "started outside of Dagster",
-    "started": "started by a step that did not wait for it",
-    "attached": "attached to by a step that did not wait for it",
+    "observed": "{sync} was started outside Dagster.",
+    "started": "{sync} was started by a step that did not wait for it.",
+    "attached": "A step attached to {sync} and did not wait for it.",
 }
 
 
@@ -198,10 +199,7 @@ def obstacle_to_run(
 ) -> str | None:
     """Return why the sensor cannot request a run of an asset. None if it can."""
     if not watch.has_runs:
-        return (
-            "the sensor has no definition of it with wait=False; give it the definition in "
-            "`assets`, not the spec"
-        )
+        return "the sensor needs the asset's definition; pass it in `assets` instead of the spec"
     if partition is not None and not _has(watch, partition, instance):
         return f"the asset no longer has partition {partition}"
     return None

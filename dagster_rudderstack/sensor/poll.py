@@ -33,7 +33,7 @@ from dagster_rudderstack.sensor.limits import (
     STRAGGLERS_SECONDS,
 )
 from dagster_rudderstack.settings import MAX_PAGE_SIZE
-from dagster_rudderstack.sync.decisions import is_passing
+from dagster_rudderstack.sync.decisions import is_temporary
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.task import Task
 
@@ -76,7 +76,7 @@ class Polled:
 def is_outage(error: BaseException) -> bool:
     """Whether an error is about RudderStack, or the token, and not about one connection."""
     return isinstance(error, AuthenticationError) or (
-        isinstance(error, ApiError) and is_passing(error)
+        isinstance(error, ApiError) and is_temporary(error)
     )
 
 

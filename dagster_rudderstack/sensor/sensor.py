@@ -119,7 +119,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         description=description
-        or f"Reports syncs of {len(watches)} connections that no step waits for.",
+        or f"Reports the syncs of {_connections(len(watches))} that no step waits for.",
         required_resource_keys={resource_key},
         target=dg.AssetSelection.assets(*with_runs) if with_runs else None,
         tags=tags,
@@ -129,6 +129,10 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         return _evaluate(settings, context)
 
     return polling_sensor
+
+
+def _connections(count: int) -> str:
+    return f"{count} {'connection' if count == 1 else 'connections'}"
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
@@ -190,7 +194,7 @@ def _tick(
     runs = _run_requests(context, detected, settings)
     count = len(detected.findings)
     summary = (
-        f"Polled {len(polled.answers)} of {len(settings.watches)} connections in "
+        f"Polled {len(polled.answers)} of {_connections(len(settings.watches))} in "
         f"{time.monotonic() - began:.1f} s: {count} {'sync' if count == 1 else 'syncs'} to report. "
         f"{problem}"
     ).strip()
@@ -237,11 +241,11 @@ def _problem_of(polled: Polled) -> str:
     """Return why a poll has learned less than it should. Empty if it has not."""
     if polled.pause_seconds:
         return (
-            f"RudderStack asked for no requests for another {polled.pause_seconds:.0f} s. The "
-            "connections that were not polled keep their turn."
+            f"RudderStack asked for a pause of another {polled.pause_seconds:.0f} s. The next tick "
+            "begins with the connections that were not polled."
         )
     if not polled.answers and not polled.errors:
-        return "No connection answered in time."
+        return "RudderStack did not answer for any connection in time."
     return ""
 
 
@@ -265,7 +269,7 @@ def _events(
     if partitions is None:
         partitions = [None]
         context.log.warning(
-            f"Sync {finding.sync.id} was about partitions that {watch.key.to_user_string()} no "
+            f"Sync {finding.sync.id} belongs to partitions that {watch.key.to_user_string()} no "
             "longer has. It is reported without them."
         )
     if finding.overdue:
@@ -327,7 +331,7 @@ def _run_requests(
             requested.append((finding, watch))
         else:
             context.log.warning(
-                f"No run of {watch.key.to_user_string()} is requested that fails because sync "
-                f"{finding.sync.id} has failed: {obstacle}."
+                f"Sync {finding.sync.id} failed, but no failing run of "
+                f"{watch.key.to_user_string()} can be requested: {obstacle}."
             )
     return failure_requests(requested)

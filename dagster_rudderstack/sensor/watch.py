@@ -66,7 +66,7 @@ def watches_of(
         check: The check of assets that have none of their own.
 
     Raises:
-        InvalidSettingError: If there is no connection, or one stands behind two assets.
+        InvalidSettingError: If there is no connection, or two assets belong to one.
     """
     found = [watch for asset in assets for watch in _watches_of_asset(asset, check)]
     found += [
@@ -75,7 +75,7 @@ def watches_of(
     ]
     if not found:
         raise InvalidSettingError(
-            "There is no connection to watch: give assets with rudderstack/connection_id in their "
+            "The sensor has no connection. Pass assets with rudderstack/connection_id in their "
             "metadata, or connections."
         )
     watches: dict[str, Watch] = {}
@@ -83,8 +83,8 @@ def watches_of(
         known = watches.setdefault(watch.connection_id, watch)
         if known.key != watch.key:
             raise InvalidSettingError(
-                f"Connection {watch.connection_id} stands behind {known.key.to_user_string()!r} "
-                f"and {watch.key.to_user_string()!r}: watch one of them, so that a sync is "
+                f"Assets {known.key.to_user_string()!r} and {watch.key.to_user_string()!r} both "
+                f"belong to connection {watch.connection_id}. Pass one of them, so that a sync is "
                 "reported once."
             )
     return watches

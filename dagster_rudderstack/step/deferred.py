@@ -1,7 +1,8 @@
-"""Deferred syncs that failed: the run that fails for them, so that alerts on failed runs fire.
+"""Fails a run for each failed deferred sync, so that alerts on failed runs fire.
 
-The polling sensor reports the failed sync as an observation and requests a run of the asset whose
-tag names the sync. The step of that run starts nothing. It fails with the observation's reason.
+The polling sensor reports the failed sync as an observation and requests a run of the asset. A tag
+of the run names the sync. The step of that run starts nothing and fails with the observation's
+reason.
 """
 
 from __future__ import annotations

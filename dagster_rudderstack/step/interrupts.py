@@ -1,4 +1,4 @@
-"""What an interrupt of a step does to its syncs: stop them, or leave them for the retry.
+"""What an interrupt (SIGTERM, SIGINT) does to the syncs of a step: stop them, or leave them.
 
 A person who cancels a run wants its syncs stopped. An evicted worker is replaced by a retry, which
 resumes them. Both arrive as the same exception, or not at all, so the status of the run decides.
@@ -110,7 +110,7 @@ class Interruption:
         more = len(self.sentences) - MAX_SENTENCES
         shown = self.sentences[:MAX_SENTENCES]
         if more > 0:
-            shown.append(f"The log has {more} more.")
+            shown.append(f"The log lists {more} more {'sync' if more == 1 else 'syncs'}.")
         return RunCanceledError(" ".join(["The run was canceled.", *shown]))
 
     def _handle(self) -> bool:

@@ -59,7 +59,7 @@ class AssetObserver:
             by_interrupt: Whether any interrupt of the step stops it, not only a canceled run.
         """
         cause = "its step was interrupted" if by_interrupt else "the run was canceled"
-        reason = f"{self.attempt.name} was stopped, since {cause}."
+        reason = f"{self.attempt.name} was stopped because {cause}."
         self._write(reason, _stopped(self.attempt.last_seen))
 
     def _write(self, reason: str, seen: Sync | None) -> None:

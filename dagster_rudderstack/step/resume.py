@@ -1,7 +1,7 @@
 """What earlier attempts of a step left behind, read from the logs of their runs.
 
 An earlier attempt is one of the same step: in this run, or in a run that this one retries or
-re-executes. Any other run has nothing to do with it.
+re-executes. Other runs are ignored.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class EarlierAttempts:
     def last_record(self, request: SyncRequest) -> SyncRecord | None:
         """Return the last record of an earlier attempt about what is requested now.
 
-        A sync of another sync type is another sync.
+        Only records with the same sync type count.
         """
         return self._last_records.get((request.connection_id, request.sync_type))
 
@@ -99,8 +99,8 @@ class EarlierAttempts:
             return None
         if self.was_rebuilt(key, record):
             self.step.context.log.info(
-                f"Not resuming the sync of an earlier attempt of connection {request.connection}: "
-                "an asset that it reads was materialized again since."
+                f"The previous sync of connection {request.connection} is not resumed, because an "
+                "upstream asset was materialized after it began."
             )
             return None
         return left

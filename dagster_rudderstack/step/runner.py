@@ -203,7 +203,7 @@ class Runner:
                 self._attempt(sync, self._unfinished(sync))
 
     def _end(self, interrupt: BaseException | None) -> NoReturn:
-        """Stop what is to be stopped, and end the step.
+        """Stop the syncs, if that is configured, and end the step.
 
         Raises:
             RunCanceledError: If a person canceled the run, or if there was no interrupt.
@@ -238,7 +238,7 @@ class Runner:
         return SyncResult(self._sync_of(finished.key), "failed", error=finished.error)
 
     def _keep(self, result: SyncResult) -> None:
-        """Keep a few words for the end, report a failed sync, and forget what cannot be stopped."""
+        """Store the summary row, report a failed sync, and drop an attempt that has ended."""
         self.rows.append(summary_row(result))
         connection_id = result.sync.request.connection_id
         attempt = self._attempts.get(connection_id)

@@ -97,9 +97,9 @@ def failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
 def _others_text(others: int) -> str:
     if others == 0:
         return ""
-    return (
-        " The other 1 is not affected." if others == 1 else f" The other {others} are not affected."
-    )
+    if others == 1:
+        return " The other sync is not affected."
+    return f" The other {others} syncs are not affected."
 
 
 def _failed_table(failed: Sequence[SummaryRow]) -> dg.MetadataValue:
@@ -137,7 +137,7 @@ def summary_text(rows: Sequence[SummaryRow]) -> str:
 def _headline(rows: Sequence[SummaryRow]) -> str:
     counts = Counter("failed" if row.error else row.status for row in rows)
     words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-    return f"{len(rows)} syncs are over: {words}."
+    return f"{len(rows)} syncs have ended: {words}."
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -110,9 +110,9 @@ def waiting_text(request: SyncRequest, sync_id: str, origin: Origin) -> str:
     sync = f"sync {sync_id} of connection {request.connection}"
     return {
         "started": f"Started {sync}{kind}.",
-        "adopted": f"Adopted {sync}{kind}: it began after our start, whose answer was lost.",
+        "adopted": f"Adopted {sync}{kind}: it began after a start whose answer was lost.",
         "attached": f"Attached to {sync}, which another client started.",
-        "resumed": f"Resumed {sync}{kind}, which an earlier attempt waited for.",
+        "resumed": f"Resumed {sync}{kind}, which a previous attempt waited for.",
     }[origin]
 
 
@@ -137,7 +137,7 @@ class PreviousAttempt:
 
 @dataclass(frozen=True)
 class CurrentSync:
-    """The sync that an attempt waits for; `since` is a reading of the attempt's clock."""
+    """The sync that an attempt waits for, and since when, on the attempt's clock."""
 
     sync_id: str
     origin: Origin
@@ -162,7 +162,7 @@ class LostStart:
 
 @dataclass
 class SyncAttempt:
-    """One attempt to sync a connection: what it was given, and how far it is.
+    """One attempt to sync a connection: its inputs and its state.
 
     Args:
         api: The client.
@@ -228,7 +228,7 @@ class SyncAttempt:
         return sent_at + self.policy.start_settling_seconds - self.monotonic()
 
     def begin(self) -> None:
-        """Let the time of the timeout begin."""
+        """Start the timeout."""
         self.deadline = self.monotonic() + self.policy.sync_timeout_seconds
 
     def take_over_previous(self) -> None:

@@ -34,7 +34,7 @@ __all__ = [
     "began_since",
     "duration_text",
     "failure_of",
-    "is_passing",
+    "is_temporary",
     "judge_start",
     "percent_done",
     "running_among",
@@ -83,7 +83,7 @@ def _leaves_open(status: int) -> bool:
     )
 
 
-def is_passing(error: ApiError) -> bool:
+def is_temporary(error: ApiError) -> bool:
     """Whether an error of a safe request may be gone next time without anyone fixing anything."""
     if isinstance(error, (TransportError, UnexpectedResponseError, RateLimitedError)):
         return True
@@ -152,8 +152,8 @@ def failure_of(sync: Sync, request: SyncRequest) -> SyncError | None:
             sync=sync,
         )
     return SyncFailedError(
-        f"{what} ended{took} with the status {sync.status!r}, which is not known to mean success."
-        f"{says} Look at the sync in RudderStack's dashboard before you start it again.",
+        f"{what} ended{took} with the unknown status {sync.status!r}, which does not count as a "
+        f"success.{says} Look at the sync in RudderStack's dashboard before you start it again.",
         connection_id=request.connection_id,
         sync=sync,
     )
@@ -163,8 +163,8 @@ def stopped_by_timeout(sync: Sync, request: SyncRequest) -> SyncTimedOutError:
     """Return the error of a sync that its timeout stopped, though RudderStack says it failed."""
     what, took, says = _phrases(sync, request)
     error = SyncTimedOutError(
-        f"{what} was not over within its timeout and was stopped{took}.{says} Raise the timeout if "
-        "the sync is slow, or look at it in RudderStack's dashboard.",
+        f"{what} did not end within its timeout and was stopped{took}.{says} If the sync is slow, "
+        "increase the timeout. Otherwise look at the sync in RudderStack's dashboard.",
         connection_id=request.connection_id,
         sync=sync,
     )

@@ -38,9 +38,9 @@ def adopt(attempt: SyncAttempt, found: Sequence[Sync]) -> CurrentSync:
     first, *others = found
     current = attempt.wait_on(first.id, "adopted", owned=not others)
     if others:
-        names = ", ".join(each.id for each in others)
+        names = ", ".join(each.id for each in found)
         attempt.log.warning(
-            f"More syncs began after our start ({names}), so {first.id} may be another client's. "
-            "It is waited for and never stopped."
+            f"Several syncs began after the start whose answer was lost: {names}. Waiting for the "
+            f"first, {first.id}. It is never stopped, since it may belong to another client."
         )
     return current

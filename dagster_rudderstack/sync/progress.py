@@ -38,8 +38,8 @@ class Progress:
         elapsed = duration_text(self._logged_at - self._began)
         if is_new_status and sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER):
             self._log.warning(
-                f"Sync {sync.id} has the undocumented status {sync.status!r}. It does not count as "
-                f"a success. ({_rows_text(sync)}{elapsed})"
+                f"Sync {sync.id} has the unknown status {sync.status!r}, which does not count as a "
+                f"success ({_rows_text(sync)}{elapsed})."
             )
             return
         line = f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})"
@@ -58,5 +58,5 @@ def _rows_text(sync: Sync) -> str:
     ]
     percent = percent_done(sync)
     if percent is not None:
-        parts.append(f"{percent:.0f} %")
+        parts.append(f"{percent:.0f} % of the changed rows")
     return "".join(f"{part}, " for part in parts)

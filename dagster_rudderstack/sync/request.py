@@ -1,4 +1,4 @@
-"""What is asked for, and what comes back: a request for a sync, and the report of one."""
+"""The request for a sync, and the report of a successful one."""
 
 from __future__ import annotations
 

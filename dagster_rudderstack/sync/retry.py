@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from dagster_rudderstack.errors import ApiError, StatusError
-from dagster_rudderstack.sync.decisions import duration_text, is_passing
+from dagster_rudderstack.sync.decisions import duration_text, is_temporary
 from dagster_rudderstack.sync.task import Task, drive
 
 if TYPE_CHECKING:
     from dagster_rudderstack.settings import RetryPolicy
     from dagster_rudderstack.sync.attempt import Log
 
-__all__ = ["call_with_retries", "delay_after", "raise_unless_passing", "retry"]
+__all__ = ["call_with_retries", "delay_after", "raise_unless_temporary", "retry"]
 
 _T = TypeVar("_T")
 
@@ -54,7 +54,8 @@ def retry(  # noqa: PLR0913 - the decisions and the clock are handed in
             log.warning(f"{error} Trying again in {duration_text(delay)}.")
         else:
             if failures:
-                log.info(f"RudderStack answers again, after {duration_text(monotonic() - began)}.")
+                lasted = duration_text(monotonic() - began)
+                log.info(f"RudderStack answers again. The errors lasted {lasted}.")
             return answer
         yield from pause(delay)
 
@@ -65,11 +66,11 @@ def delay_after(error: ApiError, failures: int, policy: RetryPolicy, jitter: flo
     return policy.delay_seconds(failures, asked, jitter)
 
 
-def raise_unless_passing(policy: RetryPolicy) -> Callable[[ApiError, int], None]:
-    """Return a check that retries passing errors only, as often as the policy says."""
+def raise_unless_temporary(policy: RetryPolicy) -> Callable[[ApiError, int], None]:
+    """Return a check that retries temporary errors only, as often as the policy says."""
 
     def check(error: ApiError, failures: int) -> None:
-        if not is_passing(error) or failures > policy.request_max_retries:
+        if not is_temporary(error) or failures > policy.request_max_retries:
             raise error
 
     return check
@@ -83,7 +84,7 @@ def call_with_retries(
     sleep: Callable[[float], object] = time.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> _T:
-    """Make one safe request in this thread, and repeat it after passing errors.
+    """Make one safe request in this thread, and repeat it after temporary errors.
 
     Raises:
         ApiError: If the error is final, or comes again after the last retry.
@@ -92,5 +93,5 @@ def call_with_retries(
     def pause(seconds: float) -> Task[None]:
         yield seconds
 
-    check = raise_unless_passing(policy)
+    check = raise_unless_temporary(policy)
     return drive(retry(call, policy, log, check=check, pause=pause, jitter=jitter), sleep)

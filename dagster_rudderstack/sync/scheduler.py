@@ -86,7 +86,7 @@ class Scheduler(Generic[_K, _T]):
 
     @property
     def left(self) -> int:
-        """How many tasks have no result yet that the iteration has returned."""
+        """Number of tasks whose results were not yielded yet."""
         return self._left
 
     def until(self, give_up_at: float) -> Iterator[Finished[_K, _T]]:
@@ -105,7 +105,7 @@ class Scheduler(Generic[_K, _T]):
                 yield finished
 
     def halt(self, seconds: float = 0.0) -> bool:
-        """Let no task go on. Each stays where it is.
+        """Stop all tasks where they are.
 
         Args:
             seconds: How long to wait for the threads that are in the middle of a request.

@@ -1,7 +1,7 @@
 """Starts a sync at most once, or finds the one to wait for.
 
 The start is sent again only if it certainly had no effect. If its answer is lost, a sync that was
-not listed before is adopted. The start is repeated only when none shows up within the settling
+not listed before is adopted. The start is repeated only when none appears within the settling
 time.
 """
 
@@ -60,8 +60,8 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         return None
     if previous.sync_id is None:
         attempt.log.info(
-            f"An earlier attempt was about to start a sync of connection "
-            f"{attempt.request.connection}. Looking for it before another one is started."
+            f"A previous attempt may have started a sync of connection "
+            f"{attempt.request.connection}. Looking for it before starting another one."
         )
         attempt.take_over_previous()
         return None
@@ -71,10 +71,13 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         # A step retry that another sync asked for does not restart what a person stopped.
         raise failure
     if sync is None or failure is not None:
-        state = f"ended with status {sync.status!r}" if sync else "is unknown to RudderStack"
-        attempt.log.info(
-            f"Sync {previous.sync_id} of an earlier attempt {state}. Starting a new one."
+        name = f"sync {previous.sync_id} of a previous attempt"
+        reason = (
+            f"{name} ended with status {sync.status!r}"
+            if sync
+            else f"RudderStack does not know {name}"
         )
+        attempt.log.info(f"{reason[0].upper()}{reason[1:]}. Starting a new one.")
         return None
     return attempt.wait_on(previous.sync_id, "resumed", owned=previous.owned)
 
@@ -123,7 +126,7 @@ def _check_connection(attempt: SyncAttempt) -> Task[None]:
     if not connection.enabled:
         attempt.disabled = ConnectionDisabledError(
             f"Connection {attempt.request.connection} is disabled in RudderStack and does not "
-            "sync. Enable it in the dashboard. (Assets and ops with on_disabled='skip' skip it.)",
+            "sync. Enable it in the dashboard, or set on_disabled='skip'.",
             connection_id=attempt.connection_id,
         )
         if attempt.lost_start is None:
@@ -136,7 +139,10 @@ def _read_connection(attempt: SyncAttempt) -> Connection | None:
     try:
         return attempt.api.get_connection(attempt.connection_id)
     except PermissionDeniedError as error:
-        attempt.log.warning(f"The connection is not checked before its sync. {error}")
+        attempt.log.warning(
+            f"Connection {attempt.request.connection} cannot be checked before its sync, because "
+            f"the token may not read it. The sync starts without the check. {error}"
+        )
         return None
 
 
@@ -144,9 +150,9 @@ def _warn_of_schedule(attempt: SyncAttempt, connection: Connection) -> None:
     schedule = connection.schedule
     if schedule is not None and schedule.type.lower() != "manual":
         attempt.log.warning(
-            f"RudderStack also starts connection {attempt.request.connection} by itself (its "
-            f"schedule is {one_line(schedule.type, 40)!r}). Set the schedule to Manual in the "
-            "dashboard, so that Dagster alone decides when it syncs."
+            f"RudderStack also starts connection {attempt.request.connection} on its own schedule "
+            f"({one_line(schedule.type, 40)!r}). Set the schedule to Manual in the dashboard, so "
+            "that only Dagster starts its syncs."
         )
 
 
@@ -210,10 +216,12 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
 
 def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
     if failed:
-        attempt.log.info(f"Sync {failed[0].id} of an earlier attempt failed. Starting a new one.")
+        attempt.log.info(f"Sync {failed[0].id} of a previous attempt failed. Starting a new one.")
         attempt.lost_start = None
     else:
-        attempt.log.info("No sync has shown up since the lost start.")
+        attempt.log.info(
+            "No sync has appeared since the start whose answer was lost. Sending the start again."
+        )
 
 
 def _announce(attempt: SyncAttempt, known: frozenset[str]) -> None:
@@ -226,16 +234,16 @@ def _announce(attempt: SyncAttempt, known: frozenset[str]) -> None:
 
 
 def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None]:
-    """Another sync runs: attach to it, fail, or wait for its end and return None."""
+    """Another sync runs: attach to it, fail, or wait until it ends and return None."""
     choice = attempt.policy.on_running_sync
     if choice == "fail":
         raise _already_running(attempt, sync)
     if choice == "attach":
         return attempt.wait_on(sync.id, "attached", owned=False)
     attempt.log.info(
-        f"Sync {sync.id} of connection {attempt.request.connection} is already running. It may "
-        "have begun before the upstream tables were rebuilt. Waiting for its end before ours "
-        "starts."
+        f"Sync {sync.id} of connection {attempt.request.connection} is already running. This step "
+        "waits until it ends and then starts a new sync, since the running one may miss rows of "
+        "rebuilt tables."
     )
     yield from wait_for(attempt, sync.id, attempt.monotonic())
     return None
@@ -245,15 +253,15 @@ def _already_running(attempt: SyncAttempt, sync: Sync | None) -> SyncAlreadyRunn
     name = f" ({sync.id})" if sync else ""
     return SyncAlreadyRunningError(
         f"A sync of connection {attempt.request.connection} is already running{name}, and "
-        "on_running_sync is 'fail'. Wait for its end, or choose 'wait' or 'attach'.",
+        "on_running_sync is 'fail'. Start again when it has ended, or set on_running_sync to "
+        "'wait' or 'attach'.",
         connection_id=attempt.connection_id,
         sync=sync,
     )
 
 
 def _send_start(attempt: SyncAttempt) -> str:
-    # Marked as lost before the request, since an interrupt may come during it. The mark is removed
-    # when we have the sync's id, or know that no sync was started.
+    # Lost until the answer arrives, since an interrupt may come during the request.
     before = attempt.lost_start
     attempt.lost_start = LostStart(attempt.monotonic())
     try:
@@ -279,7 +287,7 @@ def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> T
     """RudderStack refused the start because a sync runs: look for it again, or fail."""
     if attempt.policy.on_running_sync == "fail" and attempt.lost_start is None:
         raise _already_running(attempt, None) from error
-    attempt.log.info(f"RudderStack says that a sync is already running. Looking for it. {error}")
+    attempt.log.info(f"Another sync is already running. Looking for it. ({error})")
     # The list may show the other sync a little later than the start does.
     delay = attempt.policy.retry.delay_seconds(conflicts, None, attempt.jitter())
     yield from pause(attempt, delay)
@@ -291,8 +299,8 @@ def _handle_failure(
     """Wait before the next look after a failed start, or raise if another try is of no use."""
     if answer is StartAnswer.LOST:
         attempt.log.warning(
-            f"The answer to the start of connection {attempt.request.connection} was lost, so a "
-            f"sync may have been started or not. Looking for it. {error}"
+            f"The answer to the start of a sync of connection {attempt.request.connection} was "
+            f"lost, so it is unknown whether a sync was started. Looking for it. {error}"
         )
         return
     if answer is StartAnswer.REFUSED:

@@ -1,4 +1,4 @@
-"""Stops our sync, and only ours.
+"""Stops a sync that our run started, and no other.
 
 `POST /stop` acts on a connection and not on a sync, so each try looks first at what runs.
 """
@@ -29,14 +29,14 @@ class StopOutcome(Enum):
     """What a stop achieved, in words for a person."""
 
     REQUESTED = "RudderStack was asked to stop it"
-    OVER = "it was over already"
+    OVER = "it had already ended"
     NOT_OWNED = "it was left running, since another client started it"
     OTHERS_RUNNING = (
-        "it was left running, since a stop would also end other syncs of the connection"
+        "it was left running, since a stop would also stop other syncs of the connection"
     )
-    NOTHING_STARTED = "no sync had been started"
+    NOTHING_STARTED = "no sync was started"
     NOT_SEEN = (
-        "it was being started and has not shown up yet; if it runs later, stop it in RudderStack's "
+        "it was being started and is not listed yet; if it appears later, stop it in RudderStack's "
         "dashboard"
     )
     UNKNOWN = "it could not be stopped, since RudderStack did not answer; look in its dashboard"
@@ -62,7 +62,7 @@ def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Tas
             outcome = StopOutcome.UNKNOWN
             delay = delay_after(error, tries, attempt.policy.retry, attempt.jitter())
             if attempt.monotonic() + min(delay, MAX_DELAY_SECONDS) > give_up_at:
-                attempt.log.warning(f"The sync could not be stopped. {error}")
+                attempt.log.warning(f"{attempt.name} could not be stopped. {error}")
         delay = min(delay, MAX_DELAY_SECONDS)
         may_change = outcome in (StopOutcome.UNKNOWN, StopOutcome.NOT_SEEN)
         if not may_change or attempt.monotonic() + delay > give_up_at:

@@ -10,7 +10,7 @@ from dagster_rudderstack.errors import ApiError, SyncLostError, SyncTimedOutErro
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.sync.progress import Progress
-from dagster_rudderstack.sync.retry import raise_unless_passing, retry
+from dagster_rudderstack.sync.retry import raise_unless_temporary, retry
 from dagster_rudderstack.sync.stop import StopOutcome, stop
 from dagster_rudderstack.sync.task import Task
 
@@ -54,14 +54,14 @@ def ask(attempt: SyncAttempt, call: Callable[[], _T], *, may_be_running: bool) -
         attempt: The attempt that asks.
         call: Makes the request once.
         may_be_running: Whether a sync of ours may be running. Then every error is tolerated for the
-            outage tolerance. Otherwise only passing errors are retried, a few times.
+            outage tolerance. Otherwise only temporary errors are retried, a few times.
     """
     policy = attempt.policy.retry
     return retry(
         call,
         policy,
         attempt.log,
-        check=_outage_check(attempt) if may_be_running else raise_unless_passing(policy),
+        check=_outage_check(attempt) if may_be_running else raise_unless_temporary(policy),
         pause=lambda seconds: pause(attempt, seconds),
         monotonic=attempt.monotonic,
         jitter=attempt.jitter,
@@ -78,7 +78,7 @@ def _outage_check(attempt: SyncAttempt) -> Callable[[ApiError, int], None]:
             return
         resumed = ": a retry of this step resumes it" if attempt.records.is_durable else ""
         raise SyncLostError(
-            f"{attempt.name} may be running, but RudderStack could not be asked for "
+            f"{attempt.name} may be running, but no request about it succeeded for "
             f"{duration_text(lasted)}. It was left running{resumed}. Last error: {error}",
             connection_id=attempt.connection_id,
             sync=attempt.last_seen,
@@ -107,8 +107,8 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
     if owned and attempt.policy.stop_on_timeout:
         outcome = yield from stop(attempt)
     error = SyncTimedOutError(
-        f"{_timeout_text(attempt, outcome)} Raise the timeout if the sync is slow, or look at it "
-        "in RudderStack's dashboard.",
+        f"{_timeout_text(attempt, outcome)} If the sync is slow, increase the timeout. Otherwise "
+        "look at the sync in RudderStack's dashboard.",
         connection_id=attempt.connection_id,
         sync=attempt.last_seen,
     )
@@ -120,9 +120,9 @@ def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
     limit = duration_text(attempt.policy.sync_timeout_seconds)
     if attempt.current is None:
         reason = (
-            f"sync {attempt.last_seen.id} was in the way"
+            f"sync {attempt.last_seen.id} was still running"
             if attempt.last_seen
-            else "RudderStack gave no clear answer"
+            else "RudderStack's answers did not show whether a sync was started"
         )
         result = f" ({outcome.value})" if outcome else ""
         return (
@@ -130,4 +130,4 @@ def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
             f"timeout of {limit}: {reason}{result}."
         )
     result = outcome.value if outcome else "it was left running"
-    return f"{attempt.name} was not over within the timeout of {limit}: {result}."
+    return f"{attempt.name} did not end within the timeout of {limit}: {result}."

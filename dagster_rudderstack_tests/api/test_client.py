@@ -182,9 +182,9 @@ def test_extra_headers() -> None:
         ("HOST", "hush", "may not set 'HOST'"),
         ("transfer-encoding", "chunked", "may not set"),
         ("accept", "hush", "may not set"),
-        ("X Y", "hush", "'X Y', which is not a header's name"),
-        ("X\r\nEvil", "hush", "not a header's name"),
-        ("", "hush", "not a header's name"),
+        ("X Y", "hush", "'X Y', which is not a valid header name"),
+        ("X\r\nEvil", "hush", "not a valid header name"),
+        ("", "hush", "not a valid header name"),
         ("X-A", "hush\r\nEvil: 1", "The value of 'X-A'"),
         ("X-A", "hush\x00", "The value of 'X-A'"),
         ("X-A", "hüsh", "The value of 'X-A'"),
@@ -547,7 +547,7 @@ def test_list__broken_item(item: object) -> None:
     """An item that cannot be read is an error, since a missing sync could be the running one."""
     with (
         exchange(in_json({"syncs": [SYNC, item]})) as (_, client),
-        pytest.raises(UnexpectedResponseError, match="not of the documented shape"),
+        pytest.raises(UnexpectedResponseError, match="not have the documented format"),
     ):
         client.list_syncs("crm")
 

@@ -63,7 +63,7 @@ def error_of(answer: Answer, *, post: bool = False, timeout: float = 10.0) -> Ap
     [
         (400, StatusError, ""),
         (401, AuthenticationError, "check the region"),
-        (403, PermissionDeniedError, "permissions Edit and Connect"),
+        (403, PermissionDeniedError, "needs Edit and Connect for"),
         (404, NotFoundError, "Check the id"),
         (405, StatusError, ""),
         (408, StatusError, ""),

@@ -97,7 +97,7 @@ def test_events__failed_metadata(entries: Entries) -> None:
 def test_events__canceled(entries: Entries) -> None:
     """The observation of a canceled sync says that the run was canceled."""
     assert re.fullmatch(
-        rf"Sync {SYNC} of connection {project.CRM} was stopped, since the run was canceled\.",
+        rf"Sync {SYNC} of connection {project.CRM} was stopped because the run was canceled\.",
         entries["canceled"].description or "",
     )
 

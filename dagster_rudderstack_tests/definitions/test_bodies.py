@@ -167,7 +167,7 @@ def test_custom_body__no_sync(
     assert not result.success
     assert result.get_asset_materialization_events() == []
     (failure,) = (event for event in result.all_events if event.is_step_failure)
-    assert "ended without a sync" in str(failure.step_failure_data.error)
+    assert "yielded nothing" in str(failure.step_failure_data.error)
     assert server.starts("crm") == []
 
 
@@ -302,7 +302,7 @@ def test_bad_input__limit_of_an_op(
     (failure,) = (event for event in result.all_events if event.is_step_failure)
     data = failure.step_failure_data.user_failure_data
     assert data is not None
-    assert data.description == "max_failed_rows -1: expected a whole number from 0."
+    assert data.description == "max_failed_rows -1: expected a whole number, 0 or more."
     assert not any(event.is_step_up_for_retry for event in result.all_events)
     assert server.requests == []
 

@@ -107,14 +107,14 @@ FAILURE_CASES = [
     FailureCase(
         "no_answer",
         True,
-        "gave no answer",
+        "did not answer",
         fault=Fault("reset", times=None),
         settings={"request_max_retries": 0},
     ),
     FailureCase(
         "unreadable_answer",
         True,
-        "not of the documented shape",
+        "not have the documented format",
         fault=Fault("empty", times=None),
         settings={"request_max_retries": 0},
     ),

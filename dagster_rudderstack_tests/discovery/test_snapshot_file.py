@@ -72,7 +72,7 @@ def test_outage__no_snapshot() -> None:
 
 
 REFUSED = {
-    403: "needs permission to view the Reverse ETL connections",
+    403: "needs to view the Reverse ETL connections",
     404: "Check api_url, or the region",
 }
 

@@ -98,8 +98,8 @@ def test_sensor__check_of_the_asset(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "There is no connection to watch"),
-        ({"assets": [dg.AssetSpec("x")]}, "There is no connection to watch"),
+        ({}, "The sensor has no connection"),
+        ({"assets": [dg.AssetSpec("x")]}, "The sensor has no connection"),
         ({"assets": [CRM], "connections": {"crm": "other"}}, "'contacts' and 'other'"),
         ({"connections": {"a/b": "x"}}, "connection_id 'a/b'"),
         ({"assets": [CRM], "replay": -1}, "replay -1"),

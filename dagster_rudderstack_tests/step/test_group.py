@@ -179,7 +179,7 @@ def test_failures__message_and_table(
     assert not result.success
     assert sorted(materialized(result)) == ["a", "b", "c"]
     text = failure(result)
-    assert text.startswith("3 of 6 syncs failed. The other 3 are not affected.\n")
+    assert text.startswith("3 of 6 syncs failed. The other 3 syncs are not affected.\n")
     (sync,) = server.syncs("failing")
     assert f"- failing (connection failing): Sync {sync.id} of connection failing failed" in text
     assert "no such table" in text
@@ -332,7 +332,7 @@ def test_log(
         f"crm: Sync {syncs['crm']}: succeeded (1,230 rows delivered, 4 rows rejected, 100 %"
     )
     table = lines[-1].splitlines()
-    assert table[0] == "2 syncs are over: 1 failed, 1 succeeded."
+    assert table[0] == "2 syncs have ended: 1 failed, 1 succeeded."
     headings = ["asset", "connection", "sync", "status", "delivered", "rejected", "duration"]
     assert table[1].split() == headings
     assert table[2].split()[:4] == ["ads", "ads", syncs["ads"], "failed"]
@@ -389,7 +389,7 @@ def test_execute(
     ("options", "message"),
     [
         ({"connections": {}}, "connections is empty"),
-        ({"connections": {"a": "x", "b": "x"}}, "'a' and 'b' with the asset key 'x'"),
+        ({"connections": {"a": "x", "b": "x"}}, "'a' and 'b' the same asset key 'x'"),
         ({"connections": {"a": "x", " a": "y"}}, "connection 'a' twice"),
         ({"connections": {"a/b": "x"}}, "connection_id 'a/b' is not an id"),
         ({"connections": {"a": "x"}, "sync_type": "partial"}, "sync_type 'partial' is unknown"),

@@ -102,7 +102,7 @@ def test_interrupt__run_canceled(
         (record,) = instance.fetch_observations(dg.AssetKey(name), limit=10).records
         assert record.asset_observation is not None
         text = record.asset_observation.description or ""
-        assert text.endswith(f"of connection {name} was stopped, since the run was canceled.")
+        assert text.endswith(f"of connection {name} was stopped because the run was canceled.")
 
 
 def test_interrupt__worker_evicted(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:

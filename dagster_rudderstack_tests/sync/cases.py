@@ -69,7 +69,7 @@ _LOST_WITHOUT_EFFECT = [
         f"The start is lost before it takes effect: {words}.",
         STARTED_AGAIN,
         connection(GOOD, start_without_effect(kind, **settings)),
-        logged="No sync has shown up",
+        logged="No sync has appeared",
         sent=2,
     )
     for name, words, kind, settings in (
@@ -152,7 +152,7 @@ _FIRST_REQUEST = [
         "The token may sync the connection, but not read it (403).",
         "The sync succeeds. The log warns that the connection was not checked.",
         connection(GOOD, Fault("status", operation="get_connection", status=403)),
-        logged="is not checked before its sync",
+        logged="cannot be checked before its sync",
     ),
     Case(
         "unknown_connection",
@@ -409,7 +409,7 @@ _OTHER_CLIENTS = [
         "At the timeout, the step fails. The error names that sync, which is left running.",
         other_sync_running(SyncScript(never_ends=True)),
         errors.SyncTimedOutError,
-        says="was in the way",
+        says="was still running",
         starts=0,
         policy=ONE_HOUR_TIMEOUT,
     ),
@@ -463,7 +463,7 @@ _OTHER_CLIENTS = [
             parallel_syncs=True,
         ),
         errors.SyncTimedOutError,
-        says="a stop would also end",
+        says="a stop would also stop",
         policy=ONE_HOUR_TIMEOUT,
     ),
 ]

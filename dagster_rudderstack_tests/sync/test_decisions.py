@@ -27,7 +27,7 @@ from dagster_rudderstack.sync.decisions import (
     began_since,
     duration_text,
     failure_of,
-    is_passing,
+    is_temporary,
     judge_start,
     percent_done,
     running_among,
@@ -93,11 +93,11 @@ NOT_FOUND = status_error(404, NotFoundError)
         "422",
     ],
 )
-def test_judge_start_and_is_passing(error: ApiError, answer: StartAnswer, passing: bool) -> None:
+def test_judge_start_and_is_temporary(error: ApiError, answer: StartAnswer, passing: bool) -> None:
     """The type of an error decides whether a sync may have been started, and whether a safe request
     is retried."""
     assert judge_start(error) is answer
-    assert is_passing(error) is passing
+    assert is_temporary(error) is passing
 
 
 def sync(status: str = "running", *, name: str = "s", finished: bool = False) -> Sync:

@@ -191,6 +191,6 @@ def test_failed_sync__run_cannot_be_requested(
 
     assert reported(result)[0] == ("observed", "contacts")
     assert result.run_requests == []
-    assert "No run of contacts is requested" in (log := capfd.readouterr().err)
-    assert "give it the definition" in log
+    assert "but no failing run of contacts can be requested" in (log := capfd.readouterr().err)
+    assert "the sensor needs the asset's definition" in log
     assert reported(changed.tick()) == []

@@ -36,7 +36,7 @@ def test_timeout(
     assert reported(in_time) == []
     assert reported(late) == [("observed", "contacts"), ("sync_succeeded failed", "contacts")]
     (event, _) = late.asset_events
-    assert "was not over within its timeout: RudderStack was asked to stop it" in (
+    assert "did not end within its timeout: RudderStack was asked to stop it" in (
         event.description or ""
     )
     assert reported(next_tick) == []
@@ -59,13 +59,13 @@ def test_timeout__is_the_reason(
     (run,) = scene.launch(result)
 
     (sync,) = server.syncs("crm")
-    reason = f"Sync {sync.id} of connection crm was not over within its timeout and was stopped"
+    reason = f"Sync {sync.id} of connection crm did not end within its timeout and was stopped"
     assert [(event.description or "").startswith(reason) for event in result.asset_events] == [
         True,
         True,
     ]
     assert failure(run).startswith(reason)
-    assert "Raise the timeout" in failure(run)
+    assert "increase the timeout" in failure(run)
     assert "Fix the source" not in failure(run)
 
 
@@ -86,7 +86,7 @@ def test_timeout__stop_fails_at_first(
     assert "it could not be stopped" in (first[0].description or "")
     assert "RudderStack was asked to stop it" in (second[0].description or "")
     assert third == []
-    assert "was not over within its timeout and was stopped" in failure(run)
+    assert "did not end within its timeout and was stopped" in failure(run)
 
 
 def test_timeout__run_attached(
