@@ -4,7 +4,6 @@ The server repeats the access token and sends markup. All loggers write to the e
 """
 
 import json
-import shutil
 import sqlite3
 import subprocess
 import zlib
@@ -17,6 +16,7 @@ import pytest
 
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.api.recorder import Recorder, recorder
+from dagster_rudderstack_tests.browser.chromium import chromium_path
 from dagster_rudderstack_tests.processes.harness import (
     ASSET_JOB,
     INSTANCE_CONFIG,
@@ -242,10 +242,7 @@ def test_graphql__run(finished: FinishedRuns, name: str) -> None:
 
 # --- the page
 
-CHROMIUM = shutil.which("chromium")
 
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize(("name", "filter"), [("failed", "step:crm_quick"), ("recovered", MARK)])
 def test_page(finished: FinishedRuns, name: str, filter: str, tmp_path: Path) -> None:  # noqa: A002 - as in the URL
     """A browser shows the markup of the server as text, and loads nothing from it."""
@@ -260,12 +257,13 @@ def test_page(finished: FinishedRuns, name: str, filter: str, tmp_path: Path) ->
 
 def browse(url: str, profile: Path) -> str:
     """Open a page in a browser and return the DOM after its scripts have run."""
-    assert CHROMIUM is not None
     options = (
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
         *(f"--user-data-dir={profile}", "--window-size=1600,3000"),
         *("--virtual-time-budget=20000", "--dump-dom"),
     )
-    done = subprocess.run([CHROMIUM, *options, url], capture_output=True, timeout=120, check=True)
+    done = subprocess.run(
+        [chromium_path(), *options, url], capture_output=True, timeout=120, check=True
+    )
     return done.stdout.decode()
