@@ -9,7 +9,10 @@ import dagster as dg
 import pytest
 from hypothesis import settings
 
+from dagster_rudderstack import RudderStackResource
+from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack.testing.pytest_plugin import local_rudderstack  # noqa: F401 - a fixture
+from dagster_rudderstack_tests.step.world import resource_of
 
 # A shell starts background processes with SIGINT ignored. Some tests send it to this process or to
 # its child processes.
@@ -37,6 +40,20 @@ def sqlite_without_fsync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sqlite3.dbapi2.connect", connect_without_fsync)
         yield
+
+
+@pytest.fixture
+def server() -> Iterator[LocalRudderStack]:
+    """An empty local RudderStack in real time."""
+    with LocalRudderStack() as server:
+        yield server
+        assert server.errors == []
+
+
+@pytest.fixture
+def rudderstack(server: LocalRudderStack) -> RudderStackResource:
+    """The resource of the local RudderStack. It polls every 50 ms."""
+    return resource_of(server)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from dagster_rudderstack import (
     rudderstack_sync_op,
 )
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.definitions.conftest import resource_of
+from dagster_rudderstack_tests.step.world import resource_of
 
 ROWS = SyncScript(rows_total=100, rows_changed=20, rows_failed=3)
 

@@ -10,7 +10,7 @@ import pytest
 
 from dagster_rudderstack import MetadataKey, build_rudderstack_sync_asset, build_rudderstack_sync_op
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.definitions.conftest import resource_of
+from dagster_rudderstack_tests.step.world import resource_of
 
 
 def test_failure__reason(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:

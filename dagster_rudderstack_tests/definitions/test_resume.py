@@ -14,8 +14,7 @@ from dagster_rudderstack import (
     rudderstack_sync_op,
 )
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.definitions.conftest import resource_of
-from dagster_rudderstack_tests.step.world import record_kinds
+from dagster_rudderstack_tests.step.world import record_kinds, resource_of
 
 BRIEF = SyncScript(duration_seconds=0.3, rows_total=10)
 RETRY = dg.RetryPolicy(max_retries=1)

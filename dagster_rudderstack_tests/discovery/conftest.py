@@ -1,6 +1,6 @@
 """A local RudderStack with a small workspace, its resource, and helpers to read assets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -19,14 +19,6 @@ UNREACHABLE = RudderStackResource(
     access_token="token", api_url="http://127.0.0.1:9", request_max_retries=0
 )
 """A RudderStack that cannot be reached: nothing listens on this port."""
-
-
-@pytest.fixture
-def server() -> Iterator[LocalRudderStack]:
-    """An empty local RudderStack."""
-    with LocalRudderStack() as server:
-        yield server
-        assert server.errors == []
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock
 from dagster_rudderstack_tests.sensor.world import CRM, World, connect, world
-from dagster_rudderstack_tests.step.world import resource_of
 
 
 @pytest.fixture
@@ -23,12 +22,6 @@ def server(clock: ManualClock) -> Iterator[LocalRudderStack]:
     with LocalRudderStack(clock=clock) as server:
         yield server
         assert server.errors == []
-
-
-@pytest.fixture
-def rudderstack(server: LocalRudderStack) -> RudderStackResource:
-    """A resource for the local RudderStack, with a short poll interval."""
-    return resource_of(server)
 
 
 @pytest.fixture
