@@ -28,7 +28,9 @@ VERY_LONG = SyncScript(duration_seconds=2 * HOUR, rows_total=100)
 ONE_HOUR_TIMEOUT = SyncPolicy(sync_timeout_seconds=HOUR)
 
 ADOPTED = "The sync succeeds. The log says that the answer was lost and which sync was adopted."
-TOLERATED = "The sync succeeds. The log warns of the errors and says when they are over."
+TOLERATED = (
+    "The sync succeeds. The log warns about the errors and says when RudderStack answers again."
+)
 STARTED_AGAIN = "The sync succeeds half a minute later. The log says why the start was sent again."
 
 _LOST_WITH_EFFECT = [
@@ -189,8 +191,8 @@ _FIRST_REQUEST = [
     ),
     Case(
         "start_always_fails",
-        "Each start gets 500 and has no effect.",
-        "The step fails when the retries of the start are used up, and may be retried.",
+        "Each start gets 500 and has no effect, and `request_max_retries` is 2.",
+        "The step fails after the last retry of the start, and may be retried.",
         connection(GOOD, start_without_effect("status", status=500, times=None)),
         errors.StatusError,
         says="500",
@@ -214,7 +216,7 @@ _AFTER_THE_START = [
     Case(
         "new_sync_not_found",
         "For its first 20 seconds, the new sync is unknown to RudderStack (404).",
-        "The sync succeeds. The log warns of the 404s.",
+        "The sync succeeds. The log warns about the 404s.",
         connection(SyncScript(duration_seconds=60, hidden_for_seconds=20)),
         logged="answers again",
     ),
@@ -240,7 +242,7 @@ _AFTER_THE_START = [
     ),
     Case(
         "lost_start_and_401",
-        "The answer to the start is lost, and for ten minutes every other request gets 401.",
+        "The answer to the start is lost, and for ten minutes the list of syncs gets 401.",
         ADOPTED,
         connection(
             GOOD,
@@ -312,7 +314,7 @@ _RESULTS = [
     ),
     Case(
         "unknown_terminal_status",
-        "The sync ends with a status that is not documented.",
+        "The sync ends with an unknown status.",
         "The step fails, and the error has the status. Nothing is materialized.",
         connection(SyncScript(duration_seconds=20, status="Completed, with failures")),
         errors.SyncFailedError,
@@ -320,14 +322,14 @@ _RESULTS = [
     ),
     Case(
         "unknown_running_status",
-        "The running sync has a status that is not documented, and then it succeeds.",
-        "The sync succeeds. The log warns once of the status.",
+        "The running sync has an unknown status, and then it succeeds.",
+        "The sync succeeds. The log warns once about the status.",
         connection(SyncScript(duration_seconds=20, running_status="warming up")),
         logged="'warming up'",
     ),
     Case(
         "unknown_running_status__never_ends",
-        "The running sync has a status that is not documented, and it never ends.",
+        "The running sync has an unknown status, and it never ends.",
         "At the timeout, the sync is stopped and the step fails.",
         connection(SyncScript(never_ends=True, running_status="paused")),
         errors.SyncTimedOutError,
@@ -482,7 +484,7 @@ _CONNECTIONS = [
     Case(
         "also_scheduled",
         "RudderStack also syncs the connection on its own schedule.",
-        "The sync succeeds. The log warns once and advises to set the schedule to Manual.",
+        "The sync succeeds. The log warns once and advises setting the schedule to Manual.",
         connection(GOOD, schedule={"type": "basic", "everyMinutes": 30}),
         logged="Set the schedule to Manual",
     ),

@@ -1,5 +1,7 @@
 """Writes the table of failures as a page of the documentation."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dagster_rudderstack_tests.sync.case import Case
@@ -18,11 +20,29 @@ says otherwise. The table is generated from the tests in `dagster_rudderstack_te
 """
 
 
+# The beginning of a row that several cases share.
+_SHARED = re.compile(r"(?P<shared>.*? each poll gets |[^:]*: )(?P<kind>.*)\.")
+
+
 def page() -> str:
-    """Return the page."""
+    """Return the page. Neighboring cases that differ only in the kind of failure are one row."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for case in CASES:
+        match = _SHARED.fullmatch(case.fault)
+        shared, kind = match.group("shared", "kind") if match else (case.fault, "")
+        rows.setdefault((shared, case.sees, _requests_seen(case)), []).append(kind)
     return _HEAD + "".join(
-        f"| {case.fault} | {case.sees} | {_requests_seen(case)} |\n" for case in CASES
+        f"| {_fault_text(shared, kinds)} | {sees} | {requests} |\n"
+        for (shared, sees, requests), kinds in rows.items()
     )
+
+
+def _fault_text(shared: str, kinds: Sequence[str]) -> str:
+    if kinds == [""]:
+        return shared
+    if len(kinds) == 1:
+        return f"{shared}{kinds[0]}."
+    return "<br>".join([shared.rstrip(": ") + ":", *(f"- {kind}" for kind in kinds)])
 
 
 def _requests_seen(case: Case) -> str:
