@@ -8,7 +8,6 @@ import pytest
 
 from dagster_rudderstack import InvalidSettingError, RudderStackResource, rudderstack_assets
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.discovery.conftest import materialize
 
 Sync = Callable[[], Iterator[Any]]
 
@@ -26,7 +25,7 @@ def test_decorator(server: LocalRudderStack, rudderstack: RudderStackResource) -
         yield from sync()
         calls.append(f"{len(rudderstack.list_syncs('crm'))} sync")
 
-    result = materialize(rudderstack, [contacts])
+    result = dg.materialize([contacts], resources={"rudderstack": rudderstack})
 
     assert contacts.op.name == "contacts"
     assert calls == ["before contacts", "1 sync"]
@@ -49,7 +48,7 @@ def test_decorator__many_connections(
             context.log.info(f"{event.asset_key.to_user_string()} is done")
             yield event
 
-    result = materialize(rudderstack, [syncs])
+    result = dg.materialize([syncs], resources={"rudderstack": rudderstack})
 
     assert syncs.op.name == "both"
     assert len(result.get_asset_materialization_events()) == 2
@@ -68,7 +67,7 @@ def test_decorator__yields_nothing(
         return None
 
     with pytest.raises(InvalidSettingError, match=r"yield from sync\(\)"):
-        materialize(rudderstack, [contacts])
+        dg.materialize([contacts], resources={"rudderstack": rudderstack})
 
     assert server.starts() == []
 
