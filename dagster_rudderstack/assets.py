@@ -66,7 +66,7 @@ def build_rudderstack_sync_asset(
             have.
         deps: Upstream assets in addition to those of the spec: the tables that the source reads.
         check_specs: Further checks, whose results `execute` yields.
-        op_name: Name of the step. None makes one from the key.
+        op_name: Name of the step. None creates one from the key.
         options: How the connection is synced, see `AssetOptions`.
 
     Raises:
@@ -162,7 +162,7 @@ def rudderstack_assets(
         connection_id: The connection.
         spec: Its asset. None makes the key `rudderstack/<connection_id>`.
         connections: Many connections instead of one, see `build_rudderstack_sync_assets`.
-        name: Name of the step. None takes the function's name.
+        name: Name of the step. None uses the function's name.
         options: How the connections are synced, see `AssetOptions`. `execute` is the function.
 
     Raises:

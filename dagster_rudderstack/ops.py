@@ -69,7 +69,7 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
 
 @dg.op(
     name="rudderstack_sync_op",
-    description="Sync one connection of RudderStack and wait for its end.",
+    description="Sync one connection of RudderStack and wait until it ends.",
     ins={"start_after": dg.In(dg.Nothing)},
     out=dg.Out(SyncReport, is_required=False, description=_OUT_DESCRIPTION),
     required_resource_keys={RESOURCE_KEY},
@@ -77,7 +77,7 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
 def rudderstack_sync_op(
     context: dg.OpExecutionContext, config: RudderStackSyncOpConfig
 ) -> Iterator[Any]:
-    """Sync the connection that the run config names, and wait for its end.
+    """Sync the connection that the run config names, and wait until it ends.
 
     Needs a `RudderStackResource` under the key `rudderstack`. Connect `start_after` to the ops that
     must run first. The output is a `SyncReport`.
@@ -121,11 +121,11 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
     tags: Mapping[str, Any] | None = None,
     **options: "Unpack[SyncOptions]",
 ) -> dg.OpDefinition:
-    """Build an op that syncs one connection and waits for its end.
+    """Build an op that syncs one connection and waits until it ends.
 
     Args:
         connection_id: The connection, from the RudderStack dashboard.
-        name: Name of the op. None makes one from the connection's id.
+        name: Name of the op. None creates one from the connection's id.
         asset_key: Asset to report a materialization of. None reports none.
         max_failed_rows: Rejected rows above which the op fails. None sets no limit.
         max_failed_ratio: Share of rejected rows, 0.0 to 1.0, above which the op fails. None sets
@@ -143,7 +143,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
 
     @dg.op(
         name=name or f"rudderstack_sync_{identifier(connection)}",
-        description=f"Sync connection {connection} of RudderStack and wait for its end.",
+        description=f"Sync connection {connection} of RudderStack and wait until it ends.",
         ins={"start_after": dg.In(dg.Nothing)},
         out=dg.Out(
             SyncReport,

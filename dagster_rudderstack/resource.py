@@ -233,7 +233,7 @@ class RudderStackResource(ResourceSettings):
         on_running_sync: OnRunningSync | None = None,
         timeout_seconds: int | None = None,
     ) -> SyncReport:
-        """Start a sync, wait for its end and return its report.
+        """Start a sync, wait until it ends and return its report.
 
         In a Dagster step the sync is recorded, so that a retry of the step or of the run resumes it
         instead of starting another. It is stopped when a person cancels the run.
@@ -242,9 +242,9 @@ class RudderStackResource(ResourceSettings):
             connection_id: The connection.
             sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
             context: Context of the asset or op. None finds it, in the step's own thread.
-            on_running_sync: What to do when a sync is already running. None takes the resource's
+            on_running_sync: What to do when a sync is already running. None uses the resource's
                 choice.
-            timeout_seconds: Seconds that the sync may take. None takes the resource's.
+            timeout_seconds: Seconds that the sync may take. None uses the resource's.
 
         Raises:
             dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
@@ -278,7 +278,7 @@ class RudderStackResource(ResourceSettings):
             connection_id: The connection.
             sync_id: The sync.
             context: Context of the asset or op. None finds it, in the step's own thread.
-            timeout_seconds: Seconds that the sync may take. None takes the resource's.
+            timeout_seconds: Seconds that the sync may take. None uses the resource's.
 
         Raises:
             dagster.Failure: In a Dagster step, if the sync did not succeed.
@@ -312,12 +312,12 @@ class RudderStackResource(ResourceSettings):
             context: Context of the asset or op. None finds it, in the step's own thread.
             connection_id: The connection.
             sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
-            observed_key: The asset whose page shows a failed sync. None takes the step's asset, if
+            observed_key: The asset whose page shows a failed sync. None means the step's asset, if
                 it has exactly one.
-            on_running_sync: What to do when a sync is already running. None takes the resource's
+            on_running_sync: What to do when a sync is already running. None uses the resource's
                 choice.
             on_disabled: `skip` returns None for a disabled connection.
-            timeout_seconds: Seconds that the sync may take. None takes the resource's.
+            timeout_seconds: Seconds that the sync may take. None uses the resource's.
 
         Raises:
             dagster.Failure: In a Dagster step.

@@ -53,7 +53,7 @@ class RudderStackClient:
 
     Args:
         settings: How to reach the API.
-        throttle: Limits the requests of this process. None makes one for this client only.
+        throttle: Limits the requests of this process. None creates one for this client only.
         monotonic: Seconds that only grow.
 
     Raises:

@@ -64,7 +64,7 @@ class ClientSettings:
         access_token: Token of the workspace, or a personal one. It is shown nowhere.
         requests: Timeouts and limits.
         ca_bundle: File or folder of certificates to trust. None trusts the usual ones.
-        proxy_url: HTTP or SOCKS proxy. None obeys HTTPS_PROXY and the like.
+        proxy_url: HTTP or SOCKS proxy. None uses HTTPS_PROXY and similar variables.
         extra_headers: Headers sent with each request.
         user_agent: Appended to the library's own name and version.
     """
@@ -83,7 +83,7 @@ class Transport:
 
     Args:
         settings: How to reach the API.
-        throttle: Limits the requests of this process. None makes one for this transport only.
+        throttle: Limits the requests of this process. None creates one for this transport only.
         monotonic: Seconds that only grow.
 
     Raises:

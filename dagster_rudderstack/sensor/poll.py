@@ -67,7 +67,7 @@ class Polled:
 
     @property
     def outage(self) -> BaseException | None:
-        """The error to raise, if RudderStack as a whole was out of reach."""
+        """The error to raise, if RudderStack as a whole could not be reached."""
         if self.answers:
             return None
         return next((error for error in self.errors.values() if is_outage(error)), None)

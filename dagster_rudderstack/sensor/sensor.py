@@ -90,7 +90,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
             assets of this library have. Others among them are left out.
         connections: Further assets: the asset key by connection id.
         rejected_rows_check: The check of assets that have none of their own. Your definitions must
-            have a check of this name on them. None makes no check.
+            have a check of this name on them. None: no check.
         failed_syncs: How a failed deferred sync alerts, besides by its check: `run` requests a run
             of the asset that fails with the reason, so that alerts on failed runs fire; `check`
             requests none.
@@ -101,7 +101,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         tick_seconds: After how many seconds a tick begins no more requests, 1 to 45. The next tick
             continues there.
         default_status: Whether the sensor runs from the beginning.
-        description: Description of the sensor. None makes one.
+        description: Description of the sensor. None creates one.
         tags: Tags of the sensor.
 
     Raises:
@@ -162,8 +162,8 @@ def _evaluate(settings: _Settings, context: dg.SensorEvaluationContext) -> dg.Se
     """Poll the connections, detect what is new, and return the events to store.
 
     Raises:
-        RudderStackError: If RudderStack is out of reach. The tick is then shown as failed, and the
-            next one begins where this one did.
+        RudderStackError: If RudderStack cannot be reached. The tick is then shown as failed, and
+            the next one begins where this one did.
     """
     rudderstack: RudderStackResource = getattr(context.resources, settings.resource_key)
     # The process that evaluates the sensor lives on, so the connections of a tick are closed now.

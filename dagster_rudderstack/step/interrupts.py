@@ -180,8 +180,8 @@ def shielded(work: Callable[[], _T], seconds: float) -> _T | None:
     waiting = [threading.Thread(target=do, daemon=True)]
     give_up_at = time.monotonic() + seconds
     while True:
-        # Interrupts arrive in this thread, which waits; the work goes on in the other one. It waits
-        # for an event, since a `join` that was once interrupted takes the thread for ended.
+        # Interrupts arrive in this thread, which waits. The work continues in the other one. It
+        # waits for an event, since a `join` that was once interrupted takes the thread for ended.
         with contextlib.suppress(*INTERRUPTS):
             if waiting:
                 waiting.pop().start()

@@ -112,7 +112,7 @@ class Runner:
             self.log.info(summary_text(self.rows))
 
     def start(self) -> Iterator[SyncResult]:
-        """Start all syncs without waiting for their ends, and yield what became of each start."""
+        """Start all syncs without waiting until they end, and yield the result of each start."""
         yield from self._drive(self._start_one)
 
     def attach(self, sync_ids: Mapping[str, str], *, owned: bool = False) -> Iterator[SyncResult]:

@@ -223,7 +223,7 @@ class SyncAttempt:
 
     @property
     def settling_seconds_left(self) -> float:
-        """How much longer a sync may take to show up after the lost start; 0 or less: no longer."""
+        """How much longer to look for the sync of the lost start. 0 or less: no longer."""
         sent_at = self.lost_start.sent_at if self.lost_start else self.monotonic()
         return sent_at + self.policy.start_settling_seconds - self.monotonic()
 

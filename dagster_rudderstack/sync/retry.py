@@ -61,7 +61,7 @@ def retry(  # noqa: PLR0913 - the decisions and the clock are handed in
 
 
 def delay_after(error: ApiError, failures: int, policy: RetryPolicy, jitter: float) -> float:
-    """Return the seconds to wait after so many failures in a row; `Retry-After` is obeyed."""
+    """Return the seconds to wait after so many failures in a row; `Retry-After` is respected."""
     asked = error.retry_after_seconds if isinstance(error, StatusError) else None
     return policy.delay_seconds(failures, asked, jitter)
 

@@ -1,4 +1,4 @@
-"""The life of a sync: start or resume it, wait for its end, report it.
+"""The life of a sync: start or resume it, wait until it ends, report it.
 
 Each function is a task: it makes requests and yields the seconds to wait. The decisions are pure
 functions in `decisions`.
@@ -18,7 +18,7 @@ __all__ = ["attach", "start_and_wait", "start_only"]
 
 
 def start_and_wait(attempt: SyncAttempt) -> Task[SyncReport]:
-    """Start or resume a sync, wait for its end and report it.
+    """Start or resume a sync, wait until it ends, and report it.
 
     Raises:
         SyncError: If it did not succeed, or its end is unknown.
@@ -30,7 +30,7 @@ def start_and_wait(attempt: SyncAttempt) -> Task[SyncReport]:
 
 
 def start_only(attempt: SyncAttempt) -> Task[str]:
-    """Start or resume a sync and return its id, without waiting for its end.
+    """Start or resume a sync and return its id, without waiting until it ends.
 
     Raises:
         SyncError: If it cannot be started.

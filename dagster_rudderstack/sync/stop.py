@@ -83,8 +83,8 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
     attempt.last_seen = attempt.get_sync(current.sync_id)
     if attempt.last_seen.is_over:
         return StopOutcome.OVER
-    # An unknown status counts as running here: better one sync too many goes on than another
-    # client's is stopped.
+    # An unknown status counts as running here: it is better that one sync too many continues than
+    # that another client's is stopped.
     if any(sync.id != current.sync_id and not sync.is_over for sync in listed):
         return StopOutcome.OTHERS_RUNNING
     attempt.api.stop_sync(attempt.connection_id)

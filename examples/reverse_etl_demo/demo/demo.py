@@ -185,7 +185,7 @@ def program(name: str) -> str:
 
 
 def launch(home: Home, rudderstack_url: str, arguments: Sequence[str], log_name: str) -> float:
-    """Launch a run of the project, wait for its end, and return its seconds."""
+    """Launch a run of the project, wait until it ends, and return its seconds."""
     log = home.path / log_name
     begin = time.monotonic()
     print(f"\n$ dg launch {shlex.join(arguments)}")
