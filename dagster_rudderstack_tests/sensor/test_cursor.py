@@ -150,6 +150,7 @@ def test_anchors__without_times() -> None:
     assert tick(Answer([over("c", None), over("b")]), before)[1].since == 900
     assert tick(Answer([]), before)[1] == before
     assert tick(Answer([over("c", None)]))[1].since == 0
+    assert tick(Answer([]))[1] == Mark()
 
 
 def test_all_anchors_gone() -> None:
@@ -294,7 +295,7 @@ def test_deadlines__of_a_sync_left_for_later() -> None:
     answer = Answer([over("b")], history=history)
 
     assert tick(answer, Mark(open={"b": 5}))[1].open == {"b": 5}
-    assert tick(answer, Mark(digests("a")))[1].open == {"b": 0}
+    assert tick(answer, Mark(digests("a")))[1] == Mark(digests("a"), open={"b": 0})
 
 
 @pytest.mark.parametrize(

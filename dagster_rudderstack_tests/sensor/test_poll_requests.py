@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import pytest
 
+from dagster_rudderstack.api import throttle
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import NoTurnError
 from dagster_rudderstack.errors import (
@@ -350,6 +352,7 @@ def test_unhandled() -> None:
     answer = Answer([runs("d"), over("c"), over("b"), over("a")], {"o": runs("o"), "g": None})
 
     assert names(unhandled(ConnectionRules(), handled("b"), answer)) == ["c", "d", "o"]
+    assert names(unhandled(ConnectionRules(replay=1), None, answer)) == ["c", "d", "o"]
 
 
 # --- many connections
@@ -401,6 +404,25 @@ def test_out_of_time() -> None:
 
     assert api.requests == []
     assert (result.answers, result.errors, result.position) == ({}, {}, "b")
+
+
+def test_requests_have_the_time_of_the_poll() -> None:
+    """A request waits for its turn as long as the poll has time, and is waited for in a short one
+    too."""
+
+    class Asking(ListedApi):
+        def list_syncs(
+            self, connection_id: str, *, status: str | None = None, per_page: int, limit: int
+        ) -> list[Sync]:
+            give_up_at.append(throttle._give_up_at.get() - time.monotonic())
+            return super().list_syncs(connection_id, status=status, per_page=per_page, limit=limit)
+
+    give_up_at: list[float] = []
+
+    result = polled(Asking(), ["a"], seconds=5)
+
+    assert list(result.answers) == ["a"]
+    assert 0 < give_up_at[0] <= 5
 
 
 def test_a_pause_ends_the_poll() -> None:

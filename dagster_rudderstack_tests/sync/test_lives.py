@@ -7,6 +7,7 @@ import pytest
 from dagster_rudderstack.errors import (
     ApiError,
     ConnectionDisabledError,
+    InvalidSettingError,
     StatusError,
     SyncAbortedError,
     SyncAlreadyRunningError,
@@ -186,7 +187,7 @@ def test_attach__to_an_impossible_id(owned: bool) -> None:
     """An id that cannot be right is refused before any request, by its name."""
     life = script()
 
-    with pytest.raises(ValueError, match="sync_id"):
+    with pytest.raises(ValueError, match=r"^sync_id "):
         life.drive(attach(life.attempt, "../stop", owned=owned))
 
     assert life.api.requests == []
@@ -538,6 +539,15 @@ def test_a_lost_start_that_never_shows_up() -> None:
     assert life.records == [("starting", "old"), ("waiting", "new", "started", True)]
 
 
+def test_the_last_look_for_a_lost_start() -> None:
+    """The last look for the sync of a lost start comes exactly at the end of the settling time."""
+    life = script(policy=every_second(start_settling_seconds=1.5), start=[cut_off(), "new"])
+
+    life.run(start_only)
+
+    assert life.waits == [1, 0.5]
+
+
 def test_lost_starts_are_bounded() -> None:
     """Starts that are lost again and again are given up, and the next attempt starts anew."""
     life = script(
@@ -744,6 +754,19 @@ def test_resume__exactly_at_the_settling_time() -> None:
     assert life.run(start_only) == "ours"
     assert life.waits == [1, 2]
     assert life.records == [("waiting", "ours", "resumed", True)]
+
+
+def test_resume__an_outage_of_the_list() -> None:
+    """While it is open whether a sync of an earlier attempt runs, all errors are tolerated."""
+    life = script(
+        policy=every_second(start_settling_seconds=0),
+        previous=PreviousAttempt(sync_id="ours"),
+        get=[status_error(404)],
+        listed=[status_error(403), [succeeded("ours")]],
+    )
+
+    assert life.run(start_only) == "ours"
+    assert life.waits == [1]
 
 
 # --- while a sync runs
@@ -1069,6 +1092,14 @@ def test_stop__lost_start_that_has_settled() -> None:
     assert life.api.requests == [LIST]
 
 
+def test_stop__lost_start_that_has_almost_settled() -> None:
+    """Within the settling time, a lost start may still have started a sync."""
+    life = script(policy=every_second(start_settling_seconds=0.5))
+    life.attempt.lost_start = LostStart(1000.0)
+
+    assert life.drive(stop(life.attempt, 0)) is StopOutcome.NOT_SEEN
+
+
 def test_stop__lost_start_that_shows_up() -> None:
     """A lost start is looked for with growing waits of at most two seconds, and stopped."""
     life = script(
@@ -1144,3 +1175,20 @@ def test_resume_or_start__returns_the_current_sync() -> None:
     assert (
         current == life.attempt.current == CurrentSync("new", "started", owned=True, since=1000.0)
     )
+
+
+# --- requests
+
+
+def test_request__id() -> None:
+    """An id that cannot be right is refused by its name; blanks around it are left out."""
+    with pytest.raises(InvalidSettingError, match=r"^connection_id "):
+        SyncRequest("../stop")
+
+    assert SyncRequest(" crm ").connection_id == "crm"
+
+
+def test_request__sync_type() -> None:
+    """A sync type that RudderStack does not have is refused."""
+    with pytest.raises(InvalidSettingError, match="sync_type"):
+        SyncRequest("crm", "all")  # type: ignore[arg-type]

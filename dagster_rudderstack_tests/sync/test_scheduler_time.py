@@ -60,6 +60,15 @@ def test_without_threads__gives_up_in_time(clock: Clock) -> None:
     assert scheduler.left == 2
 
 
+def test_without_threads__begins_none(clock: Clock) -> None:
+    """Without threads, none is begun, the one that times the waits included."""
+    before = threading.enumerate()
+    scheduler = without_threads(clock, task(60))
+
+    assert list(scheduler.until(clock.now + 1)) == []
+    assert threading.enumerate() == before
+
+
 def test_left(clock: Clock) -> None:
     """The number of tasks left falls with each result."""
     scheduler = without_threads(clock, task(), task(1))

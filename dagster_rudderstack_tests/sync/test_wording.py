@@ -222,7 +222,7 @@ def test_progress__unknown_and_none_differ() -> None:
     """Progress that becomes known is a change, also if nothing is done yet."""
     watched = Watched()
 
-    assert len(watched.poll(sync("s"), rows(0, 0, 100), sync("s"))) == 3
+    assert len(watched.poll(sync("s"), rows(0, 0, 100), sync("s"), rows(10, 0, 100))) == 4
 
 
 def test_progress__heartbeat() -> None:
