@@ -196,6 +196,23 @@ def test_status_that_cannot_be_read() -> None:
     assert step.context.log.lines[:-1] == [warning] * (STATUS_TRIES - 1)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_status_that_can_never_be_read() -> None:
+    """The status of the run is asked for a few times, and then the log says where to look."""
+    threads: list[threading.Thread] = []
+
+    def canceled() -> bool:
+        threads.append(threading.current_thread())
+        raise OSError("locked")
+
+    step = FakeStep(canceled=canceled)
+    interruption(step, running().attempt).handle()
+    threads[0].join(10)
+
+    assert len(threads) == STATUS_TRIES
+    assert step.context.log.lines[-1].startswith("warning: Interrupted. There was not enough time")
+
+
 def test_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """If there is not enough time to find out, the log says so."""
     given: list[float] = []
@@ -240,7 +257,7 @@ def test_shielded__too_long() -> None:
     began = time.monotonic()
 
     assert shielded(lambda: release.wait(10), seconds=0.1) is None
-    assert 0.1 <= time.monotonic() - began < 5
+    assert 0.1 <= time.monotonic() - began < 0.9
     release.set()
 
 

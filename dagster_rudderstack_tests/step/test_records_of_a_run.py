@@ -399,6 +399,16 @@ def test_unfinished__rebuilt() -> None:
     assert earlier(now).unfinished(REQUEST, dg.AssetKey("another")) is not None
 
 
+def test_unfinished__rebuilt_with_nothing_to_resume() -> None:
+    """Where nothing is left to resume, the log does not say that something was not resumed."""
+    before, now = two_runs(upstream=frozenset({TABLE}))
+    recorder(before).nothing_started()
+    now.instance.materialize("now", TABLE)
+
+    assert earlier(now).unfinished(REQUEST, CRM) is None
+    assert now.context.log.lines == []
+
+
 def test_unfinished__rebuilt_in_the_same_run() -> None:
     """Within one run the tables come first, so a step retry resumes."""
     step = FakeStep(upstream=frozenset({TABLE}))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -32,6 +33,7 @@ from dagster_rudderstack_tests.step.fakes import (
     as_step,
     at_once,
     earlier_run,
+    ids,
     runner,
     written,
 )
@@ -415,6 +417,56 @@ def test_start__failed() -> None:
     assert [event.description for event in step.context.logged_events] == ["Bad."]
 
 
+def test_failure_of_a_request() -> None:
+    """The failure of a step names the connection, also if no sync was started."""
+    job = runner(ScriptedApi(start=[status_error(400, "Bad.")]), FakeStep())
+    list(job.run())
+
+    with pytest.raises(dg.Failure) as failure:
+        job.raise_failures()
+
+    assert failure.value.metadata[MetadataKey.CONNECTION_ID].value == "crm"
+
+
+def test_observation__sync_type() -> None:
+    """An observation has the sync type that was asked for."""
+    step = FakeStep()
+    syncs = [StepSync(SyncRequest("crm", "full"), CRM)]
+
+    list(runner(ScriptedApi(get=[sync("new", "failed")]), step, syncs=syncs).run())
+
+    assert step.context.logged_events[0].metadata[MetadataKey.SYNC_TYPE].value == "full"
+
+
+def test_attempts_that_are_over_are_forgotten() -> None:
+    """An interrupt after the end of a sync, or after a deferred start, finds nothing to stop."""
+    done = runner(ScriptedApi(**GOOD), FakeStep())
+    started = runner(ScriptedApi(), FakeStep(), is_deferred=True)
+    policy = at_once(outage_tolerance_seconds=0)
+    lost = runner(ScriptedApi(get=[status_error(500)]), FakeStep(), policy=policy)
+    list(done.run())
+    list(started.start())
+    list(lost.run())
+
+    assert (done._attempts, started._attempts) == ({}, {})
+    assert list(lost._attempts) == ["crm"]
+
+
+def test_run__reported_by_the_sensor() -> None:
+    """A sync of an earlier run that the sensor has reported is not waited for again."""
+    step = FakeStep(runs=("before", "now"))
+    recorder_of(earlier_run(step)).waiting("ours", "started", owned=True)
+    materialization = dg.AssetMaterialization(CRM, metadata=ids(sync_id="ours"))
+    step.instance.latest = SimpleNamespace(
+        timestamp=time.time(), asset_materialization=materialization
+    )
+    api = ScriptedApi(**GOOD)
+
+    list(runner(api, step).run())
+
+    assert "start" in api.operations
+
+
 @pytest.mark.parametrize("owned", [True, False])
 def test_attach(owned: bool) -> None:
     """A sync that is already started is waited for, and not recorded."""
@@ -548,6 +600,7 @@ def test_canceled_without_an_interrupt() -> None:
     assert observation.description == (
         f"Sync new of connection {NAME} was stopped, since the run was canceled."
     )
+    assert observation.metadata[MetadataKey.SYNC_ID].value == "new"
     assert written(step)[-1].kind is RecordKind.STOP_REQUESTED
 
 
@@ -664,39 +717,112 @@ def _interrupted() -> Iterator[float]:
     yield 0.0
 
 
+class OneRuns(TwoApi):
+    """The sync of `crm` succeeds at once, and that of `ads` runs for ever."""
+
+    def get_sync(self, connection_id: str, sync_id: str) -> Any:
+        """Return a sync."""
+        self.requests.append(("get", connection_id, sync_id))
+        return sync(sync_id, "running" if connection_id == "ads" else "succeeded")
+
+    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> Any:
+        """Return the sync that was started."""
+        started = ("start", connection_id, None) in self.requests
+        super().list_syncs(connection_id, per_page=per_page, limit=limit)
+        return [sync(f"{connection_id}-1")] if started else []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Return whether a condition holds within some seconds."""
+    give_up_at = time.monotonic() + seconds
+    while not condition() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    return condition()
+
+
+def monitors() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "rudderstack-interrupts"]
+
+
 def test_dropped() -> None:
     """A step that Dagster drops while it stores a result stops the syncs that run."""
-
-    class OneRuns(TwoApi):
-        def get_sync(self, connection_id: str, sync_id: str) -> Any:
-            self.requests.append(("get", connection_id, sync_id))
-            return sync(sync_id, "running" if connection_id == "ads" else "succeeded")
-
-        def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> Any:
-            started = ("start", connection_id, None) in self.requests
-            super().list_syncs(connection_id, per_page=per_page, limit=limit)
-            return [sync(f"{connection_id}-1")] if started else []
-
     step, api = FakeStep(), OneRuns()
-    job = runner(api, step, syncs=two(), stop_when="always")
-    results = job.run()
+    results = runner(api, step, syncs=two(), stop_when="always").run()
 
     assert next(results).sync.name == "crm"
     results.close()  # type: ignore[attr-defined]
 
     assert [request for request in api.requests if request[0] == "stop"] == [("stop", "ads")]
-    assert not any(thread.name == "rudderstack-interrupts" for thread in _soon_alive())
+    assert wait_for(lambda: not monitors())
 
 
-def _soon_alive() -> list[threading.Thread]:
-    """Return the threads that are alive after the monitor has had time to end."""
-    give_up_at = time.monotonic() + 5
-    while time.monotonic() < give_up_at:
-        alive = threading.enumerate()
-        if not any(thread.name == "rudderstack-interrupts" for thread in alive):
-            return alive
-        time.sleep(0.05)
-    return threading.enumerate()
+def test_dropped__in_a_run_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that does not come back from a yield while its run ends stops its syncs, once."""
+    monkeypatch.setattr(interrupts, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(interrupts, "SUSPICIOUS_SECONDS", 0.1)
+    step, api = FakeStep(FakeInstance(is_ephemeral=False), ending=lambda: True), OneRuns()
+    results = runner(api, step, syncs=two(), stop_when="always").run()
+
+    assert next(results).sync.name == "crm"
+
+    assert wait_for(lambda: "stop" in api.operations)
+    results.close()  # type: ignore[attr-defined]
+    assert api.operations.count("stop") == 1
+    assert wait_for(lambda: not monitors())
+
+
+@pytest.mark.parametrize(("in_memory", "ending"), [(True, True), (False, False)])
+def test_not_dropped(monkeypatch: pytest.MonkeyPatch, in_memory: bool, ending: bool) -> None:
+    """A yield that takes long is no drop while the run goes on; a storage in memory, which
+    no thread may read, is not asked."""
+    monkeypatch.setattr(interrupts, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(interrupts, "SUSPICIOUS_SECONDS", 0.1)
+    step, api = FakeStep(FakeInstance(in_memory), ending=lambda: ending), OneRuns()
+    results = runner(api, step, syncs=two()).run()
+
+    assert next(results).sync.name == "crm"
+    time.sleep(0.4)
+
+    assert "Interrupted" not in "".join(step.context.log.lines)
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_one_sync_needs_no_monitor() -> None:
+    """After the last result there is nothing left to stop, so nothing is watched."""
+    results = runner(ScriptedApi(**GOOD), FakeStep()).run()
+
+    assert next(results).status == "succeeded"
+
+    assert monitors() == []
+    assert list(results) == []
+
+
+def test_dropped__outside_dagster() -> None:
+    """Outside Dagster, results that nobody asks for any more stop nothing."""
+    api = OneRuns()
+    results = runner(api, syncs=two(), stop_when="always").run()
+
+    assert next(results).sync.name == "crm"
+    results.close()  # type: ignore[attr-defined]
+
+    assert "stop" not in api.operations
+    assert wait_for(lambda: not monitors())
+
+
+@pytest.mark.parametrize("options", [{}, {"owned": False}])
+def test_interrupt__before_an_attached_sync_is_seen(options: dict[str, bool]) -> None:
+    """A sync of another client that was to be attached to is left alone, and named."""
+    step = FakeStep()
+    api = Interrupting(get=[sync("s")], listed=[[sync("s")]])
+
+    with pytest.raises(KeyboardInterrupt):
+        list(runner(api, step, stop_when="always").attach({"crm": "s"}, **options))
+
+    assert "stop" not in api.operations
+    assert step.context.log.lines[-1] == (
+        f"info: Interrupted. Sync s of connection {NAME}: it was left running, since another "
+        "client started it."
+    )
 
 
 def test_lost_start_that_fails() -> None:

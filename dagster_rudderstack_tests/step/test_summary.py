@@ -173,6 +173,13 @@ def test_summary_text__failed_whatever_their_status() -> None:
     assert summary_text([row("a", ERROR, status="lost")]).startswith("1 syncs are over: 1 failed.")
 
 
+def test_summary_text__no_blanks_at_the_end() -> None:
+    """A line without a duration ends with its last cell."""
+    lines = summary_text([row("a", duration=""), row("b")]).split("\n")
+
+    assert lines[2] == "a      a-id        s     succeeded      1,000"
+
+
 def test_summary_text__long() -> None:
     """The table has two hundred rows, and says how many it leaves out."""
     rows = [row(f"n{number:04}") for number in range(MAX_ROWS + 3)]
