@@ -626,6 +626,18 @@ def test_a_start_that_an_earlier_attempt_announced() -> None:
     ]
 
 
+def test_a_start_that_an_earlier_attempt_announced__outage() -> None:
+    """While a sync of a lost start may be running, all errors are tolerated, also in the check."""
+    life = script(
+        previous=PreviousAttempt(),
+        connection=[status_error(401), connection_read()],
+        listed=[status_error(403), [sync("ours")]],
+    )
+
+    assert life.run(start_only) == "ours"
+    assert life.waits == [1, 1]
+
+
 def test_a_start_that_an_earlier_attempt_announced_without_effect() -> None:
     """If no sync shows up within the settling time, one is announced again and started."""
     known = frozenset({"old"})
