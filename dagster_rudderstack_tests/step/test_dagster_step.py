@@ -267,7 +267,9 @@ def ancestry(step: DagsterStep) -> list[str]:
 
 def test_ancestry() -> None:
     """The runs that a run retries come before it, the oldest first."""
-    assert ancestry(step_of(a_run("a"))) == ["a"]
+    only = step_of(a_run("a"))
+    assert ancestry(only) == ["a"]
+    assert cast("Any", only.instance).asked == []
     assert ancestry(step_of(a_run("a"), a_run("b", "a"), a_run("c", "b"))) == ["a", "b", "c"]
 
 

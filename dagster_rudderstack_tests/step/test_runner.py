@@ -26,6 +26,7 @@ from dagster_rudderstack.step.records import RecordKind, RunRecorder
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack_tests.step.fakes import (
     CRM,
     FakeInstance,
@@ -656,6 +657,29 @@ def test_interrupt(stop_when: str, canceled: bool, stops: int) -> None:
     ] * stops
     left = f"info: Interrupted. Sync new of connection {NAME} is left running: a retry of this run"
     assert any(line.startswith(left) for line in step.context.log.lines) is (not stops)
+
+
+def test_interrupt__halts_before_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an interrupt no sync goes on, and only then are syncs stopped."""
+    calls: list[object] = []
+    halt = Scheduler.halt
+
+    def noted_halt(scheduler: Scheduler[Any, Any], seconds: float = 0.0) -> bool:
+        calls.append(seconds)
+        return halt(scheduler, seconds)
+
+    class Stopping(Interrupting):
+        def stop_sync(self, connection_id: str) -> None:
+            super().stop_sync(connection_id)
+            calls.append("stop")
+
+    monkeypatch.setattr(Scheduler, "halt", noted_halt)
+    api = Stopping(get=[sync("new")], listed=[[], [sync("new")]])
+
+    with pytest.raises(KeyboardInterrupt):
+        list(runner(api, FakeStep(), stop_when="always").run())
+
+    assert calls[:2] == [runner_module.HALT_SECONDS, "stop"]
 
 
 @pytest.mark.parametrize(("stop_when", "stops"), [("always", 1), ("run_canceled", 0)])
