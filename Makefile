@@ -22,7 +22,7 @@ help:
 	@echo "make test-processes   run the tests that start real Dagster processes"
 	@echo "make lint             check style and types"
 	@echo "make bench            run the benchmarks against RudderStack's own package"
-	@echo "make mutants          change the code at random places, and see whether the tests notice"
+	@echo "make mutants          change the code in small ways, and list what the tests do not notice"
 	@echo "make clean            remove all files that these commands have created"
 
 demo: .venv/installed

@@ -618,6 +618,18 @@ def test_canceled_before_the_step() -> None:
     assert error.value.__cause__ is None
 
 
+@pytest.mark.parametrize("owned", [True, False])
+def test_canceled_before_an_attach(owned: bool) -> None:
+    """A sync that a canceled run was to wait for is stopped only if the run started it."""
+    step = FakeStep(canceled=lambda: True)
+    api = ScriptedApi(get=[sync("s")], listed=[[sync("s")]])
+
+    with pytest.raises(RunCanceledError):
+        list(runner(api, step).attach({"crm": "s"}, owned=owned))
+
+    assert ("stop" in api.operations) is owned
+
+
 class Interrupting(ScriptedApi):
     """An API in which the interrupt comes."""
 
@@ -813,6 +825,7 @@ def test_not_dropped(monkeypatch: pytest.MonkeyPatch, in_memory: bool, ending: b
 
 def test_one_sync_needs_no_monitor() -> None:
     """After the last result there is nothing left to stop, so nothing is watched."""
+    assert wait_for(lambda: not monitors()), "that of an earlier test does not end"
     results = runner(ScriptedApi(**GOOD), FakeStep()).run()
 
     assert next(results).status == "succeeded"
