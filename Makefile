@@ -10,7 +10,10 @@ PYTEST := --dist loadscope
 # More arguments for pytest: make test ARGS="-k resource"
 ARGS :=
 
-.PHONY: help demo dev test test-processes lint bench clean
+# The folders whose mutants the tests of the same folder must kill.
+MUTATED := sync sensor step
+
+.PHONY: help demo dev test test-processes lint bench mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +23,7 @@ help:
 	@echo "make test-processes   run the tests that start real Dagster processes"
 	@echo "make lint             check style and types"
 	@echo "make bench            run the benchmarks against RudderStack's own package"
+	@echo "make mutants          change the code in small ways, and list what the tests do not notice"
 	@echo "make clean            remove all files that these commands have created"
 
 demo: .venv/installed
@@ -43,8 +47,19 @@ lint: .venv/installed
 bench: .venv/installed .venv-vendor/installed
 	$(PYTHON) -m benchmarks
 
+mutants:
+	rm -rf mutants
+	$(MAKE) --no-print-directory -j 1 $(MUTATED:%=mutants-%)
+	.venv-mutation/bin/mutmut results
+
+# mutmut notes which tests reach which function. Those of the other folders are left out.
+$(MUTATED:%=mutants-%): mutants-%: .venv-mutation/installed
+	rm -f mutants/mutmut-stats.json
+	PYTEST_ADDOPTS="$(foreach other,$(filter-out $*,$(MUTATED)),--deselect dagster_rudderstack_tests/$(other))" \
+		.venv-mutation/bin/mutmut run --max-children 4 'dagster_rudderstack.$*.*'
+
 clean:
-	rm -rf .venv .venv-* .demo dist build
+	rm -rf .venv .venv-* .demo mutants dist build
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -65,4 +80,10 @@ clean:
 .venv-dbt/installed: .ci/make-venv
 	@echo "Installing dbt into .venv-dbt ..."
 	@.ci/make-venv .venv-dbt any 'dbt-core>=1.10,<1.12' dbt-duckdb
+	@touch $@
+
+# mutmut brings a terminal interface and a parser, which nothing else here needs.
+.venv-mutation/installed: pyproject.toml .ci/make-venv
+	@echo "Installing mutmut into .venv-mutation ..."
+	@.ci/make-venv .venv-mutation any -e '.[lineage,testing]' --group mutation
 	@touch $@

@@ -1,0 +1,329 @@
+"""The text of a cursor, and what a tick writes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+import pytest
+
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.sensor.cursor import (
+    ANCHORS,
+    TIMEOUT_REPORTED,
+    Cursor,
+    Mark,
+    connection_key,
+    digest,
+)
+from dagster_rudderstack.sensor.detect import (
+    Answer,
+    ConnectionRules,
+    Detected,
+    Finding,
+    History,
+    RecordedSync,
+    count_ended,
+    detect,
+    needs_history,
+)
+
+NOW = 1_000_000.0
+
+
+def over(name: str, started_at: int | None = 100, status: str = "succeeded") -> Sync:
+    at = datetime.fromtimestamp(started_at or 0, timezone.utc)
+    return Sync(id=name, status=status, started_at=at if started_at else None, finished_at=at)
+
+
+def runs(name: str) -> Sync:
+    return Sync(id=name, status="running")
+
+
+# --- the text
+
+
+def test_text() -> None:
+    """The text has a version, the position and one short text per connection, in a fixed order."""
+    marks = {"b": Mark(("abcde", "fghij"), 255), "a": Mark(open={"s1": 7})}
+
+    assert Cursor("x", marks).to_text() == (
+        '{"version":1,"position":"x","marks":{"a":["0.",{"s1":7}],"b":"ff.abcdefghij"}}'
+    )
+
+
+def test_digest() -> None:
+    """An id is remembered as 5 characters, a connection as 8. Neither may change: a stored cursor
+    would be worth nothing."""
+    assert digest("crm") == connection_key("crm")[:5]
+    assert (digest("crm"), connection_key("crm")) == (DIGEST_OF_CRM[:5], DIGEST_OF_CRM)
+
+
+DIGEST_OF_CRM = "kmHO7wuW"
+"""The first characters of the SHA-256 of `crm` in URL-safe Base64."""
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('{"version":2,"position":"","marks":{}}', "version 2"),
+        ('{"version":1,"position":"","marks":{"k":"abc"}}', "mark 'abc'"),
+        ('{"version":1,"marks":{}}', "'position'"),
+    ],
+)
+def test_unreadable(text: str, cause: str) -> None:
+    """A cursor that cannot be read is an error with the cause, what to do, and what it costs."""
+    with pytest.raises(InvalidSettingError) as error:
+        Cursor.from_text(text)
+
+    assert str(error.value) == (
+        f"The sensor's cursor cannot be read ({cause}). Reset it in the Dagster UI. Syncs that "
+        "have ended until then are not reported, later ones are."
+    )
+    assert error.value.__cause__ is None
+
+
+def test_numbers_as_texts() -> None:
+    """A position and keys are texts, whatever JSON has made of them."""
+    cursor = Cursor.from_text('{"version":1,"position":7,"marks":{"k":["a.abcde",{"s":"3"}]}}')
+
+    assert cursor == Cursor("7", {"k": Mark(("abcde",), 10, {"s": 3})})
+
+
+# --- what a tick writes
+
+
+def tick(
+    answer: Answer,
+    mark: Mark | None = None,
+    rules: ConnectionRules | None = None,
+    **options: object,
+) -> tuple[Detected, Mark]:
+    """Judge an answer about one connection; return the result and the connection's new mark."""
+    marks = {connection_key("crm"): mark} if mark else {}
+    result = detect(
+        Cursor("", marks),
+        {"crm": answer},
+        {"crm": rules or ConnectionRules()},
+        now=NOW,
+        **options,  # type: ignore[arg-type]
+    )
+    written = result.cursor.mark("crm")
+    assert written is not None
+    return result, written
+
+
+def digests(*names: str) -> tuple[str, ...]:
+    return tuple(digest(name) for name in names)
+
+
+def test_position() -> None:
+    """The next tick begins with the connection that it is given, or the first."""
+    assert tick(Answer([]), position="x")[0].cursor.position == "x"
+    assert tick(Answer([]))[0].cursor.position == ""
+
+
+def test_anchors() -> None:
+    """The newest handled syncs are remembered, those that still run are not."""
+    listed = [runs("e"), over("d", 400), over("c", 500), over("b"), over("a")]
+
+    _, mark = tick(Answer(listed))
+
+    assert mark == Mark(digests("d", "c", "b"), 400, {"e": 0})
+    assert len(mark.handled) == ANCHORS
+
+
+def test_anchors__of_before() -> None:
+    """Handled syncs of before are kept below the new ones, and the time does not go back."""
+    before = Mark(digests("b", "a", "z"), 900)
+
+    _, mark = tick(Answer([over("c"), over("b")]), before)
+
+    assert mark == Mark(digests("c", "b", "a"), 900)
+
+
+def test_anchors__without_times() -> None:
+    """A handled sync without a time leaves the time as it was, and an empty list all of it."""
+    before = Mark(digests("b"), 900)
+
+    assert tick(Answer([over("c", None), over("b")]), before)[1].since == 900
+    assert tick(Answer([]), before)[1] == before
+    assert tick(Answer([over("c", None)]))[1].since == 0
+    assert tick(Answer([]))[1] == Mark()
+
+
+def test_all_anchors_gone() -> None:
+    """If all remembered syncs have disappeared, those that began since then are new, and those of
+    which it is unknown."""
+    listed = [over("d", 900), over("c", None), over("b", 899)]
+
+    result, _ = tick(Answer(listed), Mark(digests("gone"), 900))
+
+    assert sorted(finding.sync.id for finding in result.findings) == ["c", "d"]
+
+
+def test_new_syncs_between_handled_ones() -> None:
+    """All unhandled syncs above the oldest handled one are new, and none below it."""
+    listed = [over(name) for name in "edcba"]
+
+    result, _ = tick(Answer(listed), Mark(digests("d", "b")))
+
+    assert sorted(finding.sync.id for finding in result.findings) == ["c", "e"]
+
+
+def test_finding() -> None:
+    """A finding has the connection, the sync, and what a step has recorded about it."""
+    recorded = RecordedSync(deferred=True, deadline=1.0)
+    listed = [over("c", 300), over("b", 200), over("a")]
+    history = History(recorded={"b": recorded})
+
+    result, _ = tick(Answer(listed, history=history), Mark(digests("a")))
+
+    assert result.findings == [
+        Finding("crm", over("b", 200), recorded),
+        Finding("crm", over("c", 300)),
+    ]
+
+
+def test_open_sync_that_ended_in_others() -> None:
+    """An open sync that is not listed any more is reported when it is over."""
+    answer = Answer([over("a")], {"b": over("b"), "c": None})
+
+    result, mark = tick(answer, Mark(digests("a"), open={"b": 5, "c": 5}))
+
+    assert [finding.sync.id for finding in result.findings] == ["b"]
+    assert mark.open == {}
+
+
+def test_open_sync_below_handled_ones() -> None:
+    """An open sync that ends below handled ones is reported once."""
+    listed = [over("c"), over("b"), over("a")]
+
+    result, _ = tick(Answer(listed), Mark(digests("c", "a"), open={"b": 0, "a": 0}))
+
+    assert [finding.sync.id for finding in result.findings] == ["b", "a"]
+
+
+# --- the first poll
+
+
+@pytest.mark.parametrize(
+    ("replay", "deferred", "found"),
+    [
+        (0, False, []),
+        (2, False, ["d", "c"]),
+        (0, True, ["b", "o"]),
+        (2, True, ["d", "c", "b", "o"]),
+    ],
+)
+def test_first_poll(replay: int, deferred: bool, found: list[str]) -> None:
+    """At the first poll, the newest syncs to replay are reported, and all deferred ones."""
+    listed = [runs("e"), over("d"), over("c"), over("b"), over("a")]
+    others = {"o": over("o"), "p": over("p"), "q": runs("q"), "r": None}
+    recorded = dict.fromkeys("ob", RecordedSync(deferred=True))
+    rules = ConnectionRules(deferred=deferred, replay=replay)
+
+    result, mark = tick(Answer(listed, others, History(recorded=recorded)), rules=rules)
+
+    assert [finding.sync.id for finding in result.findings] == found
+    assert mark.open == {"e": 0, "q": 0}
+
+
+def test_first_poll__nothing_is_left_for_later() -> None:
+    """A sync from before the first poll is not left to a run that may have started it."""
+    rules = ConnectionRules(deferred=True)
+    answer = Answer([over("a")], history=History(may_have_started=True))
+
+    result, mark = tick(answer, rules=rules)
+
+    assert (result.findings, mark.open) == ([], {})
+
+
+def test_count_ended() -> None:
+    """Syncs that have ended count as long as they are not handled."""
+    answer = Answer([runs("d"), over("c"), over("b"), over("a")], {"o": over("o"), "p": runs("p")})
+
+    assert count_ended(ConnectionRules(), Mark(digests("a")), answer) == 3
+    assert count_ended(ConnectionRules(), None, answer) == 0
+    assert count_ended(ConnectionRules(replay=1), None, answer) == 1
+
+
+# --- timeouts of deferred syncs
+
+DEFERRED_RULES = ConnectionRules(deferred=True)
+
+
+@pytest.mark.parametrize(
+    ("known", "recorded", "overdue", "written"),
+    [
+        (0, None, False, 0),
+        (0, NOW - 1, True, TIMEOUT_REPORTED),
+        (0, NOW, False, int(NOW)),
+        (0, NOW + 1.9, False, int(NOW) + 1),
+        (int(NOW) + 5, NOW - 1, False, int(NOW) + 5),
+        (int(NOW) - 5, None, True, TIMEOUT_REPORTED),
+        (TIMEOUT_REPORTED, NOW + 5, True, TIMEOUT_REPORTED),
+    ],
+)
+def test_deadlines(known: int, recorded: float | None, overdue: bool, written: int) -> None:
+    """The deadline in the cursor counts before that of the record, and 0 is none."""
+    history = History(recorded={"b": RecordedSync(deferred=True, deadline=recorded)})
+    mark = Mark(open={"b": known})
+
+    result, after = tick(Answer([runs("b")], history=history), mark, DEFERRED_RULES)
+
+    assert [finding.overdue for finding in result.findings] == [True] * overdue
+    assert after.open == {"b": written}
+    if overdue:
+        finding = result.findings[0]
+        assert finding.recorded == history.recorded["b"]
+        assert (finding.connection_id, finding.sync) == ("crm", runs("b"))
+        assert finding.is_repeated is (known == TIMEOUT_REPORTED)
+
+
+def test_deadlines__of_connections_without_deferred_syncs() -> None:
+    """A connection without deferred syncs has no timeouts."""
+    result, after = tick(Answer([runs("b")]), Mark(open={"b": 5}))
+
+    assert (result.findings, after.open) == ([], {"b": 5})
+
+
+def test_deadlines__of_a_sync_left_for_later() -> None:
+    """A sync that a run will report keeps its deadline in the cursor."""
+    history = History(recorded={"b": RecordedSync(will_be_reported=True)})
+    answer = Answer([over("b")], history=history)
+
+    assert tick(answer, Mark(open={"b": 5}))[1].open == {"b": 5}
+    assert tick(answer, Mark(digests("a")))[1] == Mark(digests("a"), open={"b": 0})
+
+
+@pytest.mark.parametrize(
+    ("deferred", "is_open", "expected"),
+    [
+        (True, None, True),
+        (True, {}, True),
+        (True, {"b": int(NOW) - 1}, True),
+        (True, {"b": int(NOW)}, False),
+        (True, {"b": TIMEOUT_REPORTED}, True),
+        (False, {}, False),
+        (False, None, False),
+    ],
+)
+def test_needs_history(deferred: bool, is_open: Mapping[str, int] | None, expected: bool) -> None:
+    """A running sync is looked up only if it may be a deferred one whose timeout is unknown or has
+    passed."""
+    mark = None if is_open is None else Mark(open=is_open)
+    rules = ConnectionRules(deferred=deferred)
+
+    assert needs_history(rules, mark, Answer([runs("b")]), NOW) is expected
+    assert needs_history(rules, mark, Answer([], {"b": runs("b")}), NOW) is expected
+
+
+def test_needs_history__of_one_among_others() -> None:
+    """One running sync with an unknown timeout among others is enough."""
+    mark = Mark(open={"b": int(NOW) + 9})
+
+    assert needs_history(DEFERRED_RULES, mark, Answer([runs("c"), runs("b")]), NOW)
+    assert not needs_history(DEFERRED_RULES, mark, Answer([runs("b")]), NOW)
+    assert not needs_history(DEFERRED_RULES, mark, Answer([]), NOW)

@@ -1,0 +1,348 @@
+"""The step that syncs run in: its name, its partition, its upstream assets and its runs."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack.step.dagster_step import MAX_ANCESTORS, DagsterStep, current_step
+
+Look = Callable[[DagsterStep], object]
+
+
+class Seen:
+    """What a step has seen of itself, while it ran."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.values: list[object] = []
+
+    def add(self, step: DagsterStep | None) -> None:
+        """Look at a step, as long as it runs."""
+        assert step is not None
+        self.values.append(self.look(step))
+
+
+DAYS = dg.DailyPartitionsDefinition("2026-01-01")
+
+
+def look_in_an_asset(
+    look: Look, instance: dg.DagsterInstance, *, with_context: bool = True, **options: Any
+) -> object:
+    """Return what an asset sees of its step."""
+    seen = Seen(look)
+
+    @dg.asset(key=["crm", "contacts"], deps=["customers"], partitions_def=options.get("days"))
+    def contacts(context: dg.AssetExecutionContext) -> None:
+        seen.add(current_step(context if with_context else None))
+
+    tags = options.get("tags")
+    key = options.get("partition_key")
+    assert dg.materialize([contacts], instance=instance, partition_key=key, tags=tags).success
+    return seen.values[0]
+
+
+def test_outside_dagster() -> None:
+    """Outside Dagster there is no step."""
+    assert current_step() is None
+
+
+def test_called_directly() -> None:
+    """An op or asset that a test calls directly has no run."""
+    assert current_step(dg.build_op_context()) is None
+    assert current_step(dg.build_asset_context()) is None
+
+
+@pytest.mark.parametrize("with_context", [True, False])
+def test_asset(instance: dg.DagsterInstance, with_context: bool) -> None:
+    """The step of an asset has its run, its name and its key."""
+    run_id, name, key, partition, in_memory, only = cast(
+        "tuple[Any, ...]",
+        look_in_an_asset(
+            lambda step: (
+                step.run.run_id,
+                step.name,
+                step.key,
+                step.partition,
+                step.is_in_memory,
+                step.only_asset,
+            ),
+            instance,
+            with_context=with_context,
+        ),
+    )
+
+    (run,) = instance.get_runs()
+    assert (run_id, name, key) == (run.run_id, "crm__contacts", "crm__contacts")
+    assert (partition, in_memory) == (None, True)
+    assert only == dg.AssetKey(["crm", "contacts"])
+
+
+def test_partition(instance: dg.DagsterInstance) -> None:
+    """A step of one partition has its key; an event about its asset has it too."""
+    key = dg.AssetKey(["crm", "contacts"])
+
+    seen = look_in_an_asset(
+        lambda step: (
+            step.partition,
+            step.partition_of(key),
+            step.partition_of(dg.AssetKey("unknown")),
+        ),
+        instance,
+        days=DAYS,
+        partition_key="2026-01-05",
+    )
+
+    assert seen == ("2026-01-05",) * 3
+
+
+@pytest.mark.filterwarnings("ignore:.*backfill_policy.*is currently in beta")
+def test_partition_range(instance: dg.DagsterInstance) -> None:
+    """A step of several partitions has the first and the last, and its events have none."""
+    tags = {
+        "dagster/asset_partition_range_start": "2026-01-05",
+        "dagster/asset_partition_range_end": "2026-01-07",
+    }
+    seen: list[object] = []
+
+    @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def contacts(context: dg.AssetExecutionContext) -> None:
+        step = current_step(context)
+        assert step is not None
+        seen.extend([step.partition, step.partition_of(context.asset_key)])
+
+    assert dg.materialize([contacts], instance=instance, tags=tags).success
+    assert seen == ["2026-01-05...2026-01-07", None]
+
+
+def test_partition_of_an_unpartitioned_asset() -> None:
+    """An asset without partitions has none in a partitioned run either."""
+    key, other = dg.AssetKey("a"), dg.AssetKey("b")
+    specs = {
+        key: dg.AssetSpec(key),
+        other: dg.AssetSpec(other, partitions_def=DAYS),
+    }
+    context = SimpleNamespace(
+        has_partition_key=True,
+        partition_key="p",
+        has_assets_def=True,
+        assets_def=SimpleNamespace(specs_by_key=specs),
+    )
+    step = of(context)
+
+    assert step.partition_of(key) is None
+    assert step.partition_of(other) == "p"
+    context.has_assets_def = False
+    assert step.partition_of(key) == "p"
+
+
+def test_op(instance: dg.DagsterInstance) -> None:
+    """The step of an op makes no asset; a mapped one has a name of its own."""
+    seen: list[tuple[str, str, object, object]] = []
+
+    @dg.op(out=dg.DynamicOut(str))
+    def names() -> Any:
+        yield dg.DynamicOutput("a", mapping_key="one")
+
+    @dg.op
+    def sync(context: dg.OpExecutionContext, name: str) -> None:
+        del name
+        step = current_step(context)
+        assert step is not None
+        seen.append((step.name, step.key, step.only_asset, step.upstream_of(None)))
+
+    @dg.op
+    def plain() -> None:
+        step = current_step()
+        assert step is not None
+        seen.append((step.name, step.key, step.only_asset, step.upstream_of(None)))
+
+    @dg.job
+    def everything() -> None:
+        names().map(sync)
+        plain()
+
+    assert everything.execute_in_process(instance=instance).success
+    assert sorted(seen) == [
+        ("plain", "plain", None, frozenset()),
+        ("sync[one]", "sync[one]", None, frozenset()),
+    ]
+
+
+def test_upstream(instance: dg.DagsterInstance) -> None:
+    """The upstream assets are those of one asset, or of all; assets of the step itself are none."""
+    a, b = dg.AssetKey("a"), dg.AssetKey("b")
+    seen: list[object] = []
+
+    @dg.multi_asset(specs=[dg.AssetSpec("a", deps=["x"]), dg.AssetSpec("b", deps=["y", "a"])])
+    def group(context: dg.AssetExecutionContext) -> Any:
+        step = current_step(context)
+        assert step is not None
+        unknown = dg.AssetKey("unknown")
+        seen.extend(step.upstream_of(key) for key in (a, b, None, unknown))
+        seen.append(step.only_asset)
+        yield dg.MaterializeResult(asset_key=a)
+        yield dg.MaterializeResult(asset_key=b)
+
+    assert dg.materialize([group], instance=instance).success
+    x, y = dg.AssetKey("x"), dg.AssetKey("y")
+    assert seen == [{x}, {y}, {x, y}, {x, y}, None]
+
+
+# --- the run
+
+
+class Runs:
+    """An instance that knows some runs."""
+
+    def __init__(self, *runs: Any) -> None:
+        self.runs = {run.run_id: run for run in runs}
+        self.asked: list[str] = []
+
+    def get_run_by_id(self, run_id: str) -> Any:
+        """Return a run."""
+        self.asked.append(run_id)
+        return self.runs.get(run_id)
+
+
+def a_run(run_id: str, parent: str | None = None, **fields: Any) -> Any:
+    facts = {
+        "root_run_id": None,
+        "status": dg.DagsterRunStatus.STARTED,
+        "is_finished": False,
+        "is_failure_or_canceled": True,
+        "is_resume_retry": True,
+        "step_keys_to_execute": None,
+    }
+    return SimpleNamespace(run_id=run_id, parent_run_id=parent, **{**facts, **fields})
+
+
+def of(context: Any, run: Any = None) -> DagsterStep:
+    return DagsterStep(context, run)
+
+
+def step_of(*runs: Any) -> DagsterStep:
+    """Return a step of the last of some runs."""
+    return of(SimpleNamespace(instance=Runs(*runs)), runs[-1])
+
+
+@pytest.mark.parametrize(
+    ("status", "canceled", "ending"),
+    [
+        ("STARTED", False, False),
+        ("CANCELING", True, True),
+        ("CANCELED", True, True),
+        ("FAILURE", False, True),
+        ("SUCCESS", False, True),
+    ],
+)
+def test_status(status: str, canceled: bool, ending: bool) -> None:
+    """Whether a run is canceled, or about to end, is asked anew each time."""
+    old = a_run("r")
+    is_finished = status in ("CANCELED", "FAILURE", "SUCCESS")
+    step = of(
+        SimpleNamespace(
+            instance=Runs(a_run("r", status=dg.DagsterRunStatus[status], is_finished=is_finished))
+        ),
+        old,
+    )
+
+    assert step.is_canceled() is canceled
+    assert step.is_run_ending() is ending
+
+
+def test_status__of_a_run_that_was_deleted() -> None:
+    """A run that was deleted is over, and was not canceled."""
+    step = of(SimpleNamespace(instance=Runs()), a_run("r"))
+
+    assert (step.is_canceled(), step.is_run_ending()) == (False, True)
+    assert step.current_run() is None
+
+
+def ancestry(step: DagsterStep) -> list[str]:
+    return [run.run_id for run in step.ancestry]
+
+
+def test_ancestry() -> None:
+    """The runs that a run retries come before it, the oldest first."""
+    only = step_of(a_run("a"))
+    assert ancestry(only) == ["a"]
+    assert cast("Any", only.instance).asked == []
+    assert ancestry(step_of(a_run("a"), a_run("b", "a"), a_run("c", "b"))) == ["a", "b", "c"]
+
+
+def test_ancestry__circle() -> None:
+    """Runs that name each other as parents do not go round for ever."""
+    assert ancestry(step_of(a_run("a", "b"), a_run("b", "a"))) == ["a", "b"]
+
+
+def test_ancestry__parent_that_was_deleted() -> None:
+    """If a parent was deleted, the root is still an ancestor, and is not counted twice."""
+    root = a_run("root")
+
+    assert ancestry(step_of(root, a_run("c", "gone", root_run_id="root"))) == ["root", "c"]
+    assert ancestry(step_of(root, a_run("c", "root", root_run_id="root"))) == ["root", "c"]
+    assert ancestry(step_of(a_run("c", "gone", root_run_id="gone as well"))) == ["c"]
+
+
+def test_ancestry__long() -> None:
+    """A hundred runs are followed, and the root besides."""
+    runs = [a_run("0")]
+    runs += [a_run(str(number), str(number - 1), root_run_id="0") for number in range(1, 150)]
+
+    found = ancestry(step_of(*runs))
+
+    assert found == ["0", *(str(number) for number in range(150 - MAX_ANCESTORS, 150))]
+
+
+def test_continued() -> None:
+    """A run that resumes a failed one continues it, and what that one continued."""
+    runs = [a_run("a"), a_run("b", "a"), a_run("c", "b")]
+
+    assert step_of(*runs).continued_run_ids == {"a", "b", "c"}
+
+
+def test_continued__of_a_run_that_goes_on() -> None:
+    """The run itself counts, though it has not failed."""
+    runs = [a_run("a"), a_run("b", "a", is_failure_or_canceled=False)]
+
+    assert step_of(*runs).continued_run_ids == {"a", "b"}
+
+
+def test_continued__not_a_run_that_succeeded() -> None:
+    """A run that succeeded is not continued, nor is what came before it."""
+    runs = [a_run("a"), a_run("b", "a", is_failure_or_canceled=False), a_run("c", "b")]
+
+    assert step_of(*runs).continued_run_ids == {"c"}
+
+
+@pytest.mark.parametrize(
+    ("resume", "steps", "expected"),
+    [
+        (False, None, {"b"}),
+        (False, ["s"], {"a", "b"}),
+        (True, None, {"a", "b"}),
+    ],
+)
+def test_continued__only_what_failed(
+    resume: bool, steps: list[str] | None, expected: set[str]
+) -> None:
+    """A run that repeats all of another one continues none."""
+    last = a_run("b", "a", is_resume_retry=resume, step_keys_to_execute=steps)
+
+    assert step_of(a_run("a"), last).continued_run_ids == expected
+
+
+def test_continued__without_a_parent() -> None:
+    """A run without a parent continues itself alone, and asks for no run."""
+    step = step_of(a_run("a"))
+
+    assert step.continued_run_ids == {"a"}
+    assert cast("Any", step.instance).asked == []
+
+
+def test_continued__parent_that_was_deleted() -> None:
+    """A parent that was deleted is not continued."""
+    assert step_of(a_run("b", "gone")).continued_run_ids == {"b"}

@@ -1,0 +1,399 @@
+"""What an interrupt does, and how it is noticed, without a process to interrupt."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack.step import interrupts
+from dagster_rudderstack.step.interrupts import (
+    MAX_SENTENCES,
+    STATUS_TRIES,
+    Interruption,
+    InterruptMonitor,
+    RunCanceledError,
+    StopSettings,
+    shielded,
+)
+from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
+from dagster_rudderstack_tests.step.fakes import FakeStep, as_step
+from dagster_rudderstack_tests.sync.scripted import (
+    Script,
+    ScriptedApi,
+    ScriptedRecorder,
+    script,
+    sync,
+)
+
+NAME = "Sync s of connection CRM contacts (crm)"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes seconds in real life takes less."""
+    monkeypatch.setattr(interrupts, "STATUS_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(interrupts, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(interrupts, "SUSPICIOUS_SECONDS", 0.2)
+
+
+def running(**options: Any) -> Script:
+    """Return an attempt whose sync runs."""
+    life = script(get=[sync("s")], listed=[[sync("s")]], **options)
+    life.attempt.wait_on("s", "started", owned=True)
+    return life
+
+
+def interruption(
+    step: FakeStep,
+    *attempts: SyncAttempt,
+    when: Any = "run_canceled",
+    api: ScriptedApi | None = None,
+    **options: Any,
+) -> Interruption:
+    new_api = api or ScriptedApi(get=[sync("s")], listed=[[sync("s")]])
+    return Interruption(
+        as_step(step), list(attempts), StopSettings(when, lambda: new_api), **options
+    )
+
+
+# --- what is done
+
+
+def test_stopped() -> None:
+    """A canceled run's sync is stopped by a new client, logged and reported."""
+    step, life = FakeStep(canceled=lambda: True), running()
+    new_api = ScriptedApi(get=[sync("s")], listed=[[sync("s")]])
+    stopped: list[SyncAttempt] = []
+
+    end = interruption(step, life.attempt, api=new_api, on_stopped=stopped.append).handle()
+
+    assert end.is_canceled
+    assert new_api.operations == ["list", "get", "stop"]
+    assert life.api.operations == []
+    assert stopped == [life.attempt]
+    assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
+    assert step.context.log.lines == [f"info: Interrupted. {end.sentences[0]}"]
+
+
+def test_stopped__without_a_report() -> None:
+    """A stop need not be reported."""
+    end = interruption(FakeStep(canceled=lambda: True), running().attempt).handle()
+
+    assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
+
+
+def test_over() -> None:
+    """A sync that is over by then was not stopped, and is not reported as stopped."""
+    step = FakeStep(canceled=lambda: True)
+    stopped: list[SyncAttempt] = []
+    new_api = ScriptedApi(get=[sync("s", "succeeded")], listed=[[sync("s", "succeeded")]])
+
+    end = interruption(step, running().attempt, api=new_api, on_stopped=stopped.append).handle()
+
+    assert (stopped, end.sentences) == ([], [f"{NAME}: it was over already."])
+
+
+def test_a_bug_in_a_stop() -> None:
+    """An error that is not RudderStack's is a sentence, and the other syncs are stopped."""
+    step = FakeStep(canceled=lambda: True)
+    new_api = ScriptedApi(get=[RuntimeError("bug")], listed=[[sync("s")]])
+
+    end = interruption(step, running().attempt, api=new_api).handle()
+
+    assert end.sentences == [f"{NAME} could not be stopped: bug"]
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_left_running(is_durable: bool) -> None:
+    """A sync that is left says whether a retry resumes it."""
+    step = FakeStep()
+    life = running(recorder=ScriptedRecorder(is_durable=is_durable))
+
+    end = interruption(step, life.attempt).handle()
+
+    resumed = ": a retry of this run resumes it" if is_durable else ""
+    assert end.sentences == [f"{NAME} is left running{resumed}."]
+    assert not end.is_canceled
+
+
+@pytest.mark.parametrize(
+    ("when", "canceled", "stops"),
+    [
+        ("always", False, True),
+        ("always", True, True),
+        ("run_canceled", True, True),
+        ("run_canceled", False, False),
+        ("never", True, False),
+    ],
+)
+def test_when(when: str, canceled: bool, stops: bool) -> None:
+    """The setting and the status of the run decide whether syncs are stopped."""
+    api = ScriptedApi(get=[sync("s")], listed=[[sync("s")]])
+
+    interruption(
+        FakeStep(canceled=lambda: canceled), running().attempt, when=when, api=api
+    ).handle()
+
+    assert ("stop" in api.operations) is stops
+
+
+def test_nothing_to_stop() -> None:
+    """A step whose syncs are over, or have not begun, says that there was none to stop."""
+    step, over = FakeStep(), running()
+    over.attempt.is_over = True
+
+    end = interruption(step, over.attempt, script().attempt).handle()
+
+    assert end.sentences == ["There was no sync to stop."]
+
+
+def test_what_an_earlier_attempt_left() -> None:
+    """A sync that an earlier attempt left is stopped as well."""
+    life = script(previous=PreviousAttempt("s"))
+
+    end = interruption(FakeStep(canceled=lambda: True), life.attempt).handle()
+
+    assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
+
+
+def test_the_error() -> None:
+    """The error of a canceled run has the first five sentences, and counts the others."""
+    end = interruption(FakeStep())
+    end.sentences = [f"S{number}." for number in range(MAX_SENTENCES)]
+    assert str(end.error) == "The run was canceled. S0. S1. S2. S3. S4."
+
+    end.sentences += ["S5.", "S6."]
+
+    assert str(end.error) == "The run was canceled. S0. S1. S2. S3. S4. The log has 2 more."
+    assert len(end.sentences) == MAX_SENTENCES + 2
+    assert isinstance(end.error, RunCanceledError)
+    assert isinstance(end.error, dg.DagsterExecutionInterruptedError)
+    assert not isinstance(end.error, dg.Failure)
+
+
+def test_status_that_cannot_be_read() -> None:
+    """The status of the run is asked for again while the database does not answer."""
+    asked: list[int] = []
+
+    def canceled() -> bool:
+        asked.append(1)
+        if len(asked) < STATUS_TRIES:
+            raise OSError("locked")
+        return True
+
+    step = FakeStep(canceled=canceled)
+    end = interruption(step, running().attempt).handle()
+
+    assert end.is_canceled
+    assert len(asked) == STATUS_TRIES
+    warning = "warning: The status of the run cannot be read: locked"
+    assert step.context.log.lines[:-1] == [warning] * (STATUS_TRIES - 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_status_that_can_never_be_read() -> None:
+    """The status of the run is asked for a few times, and then the log says where to look."""
+    threads: list[threading.Thread] = []
+
+    def canceled() -> bool:
+        threads.append(threading.current_thread())
+        raise OSError("locked")
+
+    step = FakeStep(canceled=canceled)
+    interruption(step, running().attempt).handle()
+    threads[0].join(10)
+
+    assert len(threads) == STATUS_TRIES
+    assert step.context.log.lines[-1].startswith("warning: Interrupted. There was not enough time")
+
+
+def test_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there is not enough time to find out, the log says so."""
+    given: list[float] = []
+
+    def too_long(work: Callable[[], object], seconds: float) -> None:
+        del work
+        given.append(seconds)
+
+    monkeypatch.setattr(interrupts, "shielded", too_long)
+    step = FakeStep()
+
+    interruption(step, running().attempt).handle()
+
+    assert given == [20.0]
+    assert step.context.log.lines == [
+        (
+            "warning: Interrupted. There was not enough time to find out what happened to every "
+            "sync: look in RudderStack's dashboard."
+        )
+    ]
+
+
+# --- work that is shielded
+
+
+def test_shielded() -> None:
+    """Shielded work runs in another thread, and its result comes back."""
+    threads: list[threading.Thread] = []
+
+    def work() -> str:
+        threads.append(threading.current_thread())
+        return "done"
+
+    assert shielded(work, seconds=5) == "done"
+    assert threads[0] is not threading.current_thread()
+    assert threads[0].daemon
+
+
+def test_shielded__too_long() -> None:
+    """Work that takes too long is left alone."""
+    release = threading.Event()
+    began = time.monotonic()
+
+    assert shielded(lambda: release.wait(10), seconds=0.1) is None
+    assert 0.1 <= time.monotonic() - began < 0.9
+    release.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_shielded__error() -> None:
+    """Work that fails has no result, and is not waited for any longer."""
+    began = time.monotonic()
+    threads: list[threading.Thread] = []
+
+    def work() -> str:
+        threads.append(threading.current_thread())
+        raise OSError("disk full")
+
+    assert shielded(work, seconds=30) is None
+    threads[0].join(10)
+    assert time.monotonic() - began < 10
+
+
+def test_shielded__from_signals() -> None:
+    """A second Ctrl-C does not cut the work off."""
+    begun, release = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        release.wait(10)
+        return "done"
+
+    def interrupt_then_release() -> None:
+        begun.wait(10)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.1)
+        release.set()
+
+    threading.Thread(target=interrupt_then_release, daemon=True).start()
+
+    assert shielded(work, seconds=10) == "done"
+
+
+# --- a step that Dagster drops
+
+
+class Watched:
+    """A monitor, and what it has noticed."""
+
+    def __init__(self, ending: Callable[[], bool] = lambda: False) -> None:
+        self.handled = threading.Event()
+        self.asked: list[int] = []
+
+        def is_ending() -> bool:
+            self.asked.append(1)
+            return ending()
+
+        self.monitor = InterruptMonitor(is_ending, self.handled.set)
+
+
+def test_monitor__not_dropped() -> None:
+    """A step that comes back from a yield is not dropped, however often it yields."""
+    watched = Watched(lambda: True)
+    before = set(threading.enumerate())
+
+    with watched.monitor as monitor:
+        for _ in range(3):
+            with monitor.yielding():
+                pass
+        threads = list(set(threading.enumerate()) - before)
+        time.sleep(0.5)
+
+    assert [thread.name for thread in threads] == ["rudderstack-interrupts"]
+    assert not threads[0].daemon
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+    assert (watched.handled.is_set(), watched.asked) == (False, [])
+
+
+def test_monitor__long_yield_of_a_run_that_goes_on() -> None:
+    """A yield that takes long is no drop while the run goes on."""
+    watched = Watched()
+
+    with watched.monitor as monitor, monitor.yielding():
+        time.sleep(0.6)
+
+    assert watched.asked
+    assert not watched.handled.is_set()
+
+
+def test_monitor__quick_yield() -> None:
+    """The run's status is not asked for before a yield has taken suspiciously long."""
+    watched = Watched(lambda: True)
+
+    with watched.monitor as monitor, monitor.yielding():
+        time.sleep(0.08)
+
+    assert watched.asked == []
+
+
+def test_monitor__run_that_ends() -> None:
+    """A step that does not come back while its run ends is dropped, once."""
+    watched = Watched(lambda: True)
+
+    with watched.monitor as monitor, monitor.yielding():
+        assert watched.handled.wait(5)
+        asked = len(watched.asked)
+        time.sleep(0.1)
+
+    assert len(watched.asked) == asked == 1
+
+
+def test_monitor__errors() -> None:
+    """A database that cannot be read is asked again."""
+    errors = [OSError("locked")]
+
+    def ending() -> bool:
+        if errors:
+            raise errors.pop()
+        return True
+
+    watched = Watched(ending)
+
+    with watched.monitor as monitor, monitor.yielding():
+        assert watched.handled.wait(5)
+
+    assert len(watched.asked) == 2
+
+
+def test_monitor__thread_that_ends() -> None:
+    """A step whose thread has ended in the middle of a yield is dropped."""
+    watched: list[Watched] = []
+
+    def step() -> None:
+        watched.append(Watched())
+        watched[0].monitor.__enter__()
+        watched[0].monitor.yielding().__enter__()
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    thread.join()
+
+    assert watched[0].handled.wait(5)
+    assert watched[0].asked == []

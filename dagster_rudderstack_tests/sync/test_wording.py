@@ -1,0 +1,292 @@
+"""What a person reads about a sync: the words of its errors, and the lines of its progress."""
+
+import pytest
+
+from dagster_rudderstack.api.models import Sync, SyncMetrics
+from dagster_rudderstack.errors import SyncAbortedError, SyncFailedError
+from dagster_rudderstack.settings import RetryPolicy
+from dagster_rudderstack.sync.decisions import (
+    StartAnswer,
+    began_since,
+    duration_text,
+    failure_of,
+    is_passing,
+    judge_start,
+    percent_done,
+    stopped_by_timeout,
+)
+from dagster_rudderstack.sync.progress import HEARTBEAT_SECONDS, Progress
+from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack_tests.sync.scripted import (
+    BEGAN,
+    Clock,
+    ListLog,
+    status_error,
+    succeeded,
+    sync,
+)
+
+REQUEST = SyncRequest("crm", connection_name="CRM contacts")
+NAME = "Sync s of connection CRM contacts (crm)"
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind", "text"),
+    [
+        (
+            sync("s", "failed", error="no table"),
+            SyncFailedError,
+            (
+                f"{NAME} failed after 1 min. RudderStack says: no table. Fix the source or the "
+                "destination, then sync again."
+            ),
+        ),
+        (
+            sync("s", "failed", started_at=None),
+            SyncFailedError,
+            (
+                f"{NAME} failed. RudderStack gives no reason. Fix the source or the destination, "
+                "then sync again."
+            ),
+        ),
+        (
+            sync("s", "aborted", error="By Ada."),
+            SyncAbortedError,
+            (
+                f"{NAME} was stopped after 1 min (status 'aborted'). RudderStack says: By Ada. If "
+                "that was a mistake, sync again."
+            ),
+        ),
+        (
+            sync("s", "odd", finished_at=BEGAN.replace(second=5), error="Hm!"),
+            SyncFailedError,
+            (
+                f"{NAME} ended after 5 s with the status 'odd', which is not known to mean "
+                "success. RudderStack says: Hm! Look at the sync in RudderStack's dashboard before "
+                "you start it again."
+            ),
+        ),
+        (
+            sync("s", "odd", finished_at=BEGAN),
+            SyncFailedError,
+            (
+                f"{NAME} ended with the status 'odd', which is not known to mean success. Look at "
+                "the sync in RudderStack's dashboard before you start it again."
+            ),
+        ),
+    ],
+)
+def test_failure_of(seen: Sync, kind: type[Exception], text: str) -> None:
+    """The error of a sync says which sync, how long it took, the cause and what to do."""
+    failure = failure_of(seen, REQUEST)
+
+    assert failure is not None
+    assert (type(failure), str(failure)) == (kind, text)
+    assert (failure.connection_id, failure.sync) == ("crm", seen)
+
+
+def test_failure_of__success() -> None:
+    """A sync that succeeded has no error."""
+    assert failure_of(succeeded("s"), REQUEST) is None
+
+
+def test_stopped_by_timeout() -> None:
+    """A sync that its timeout stopped is a timeout, whatever RudderStack calls it."""
+    seen = sync("s", "failed", error="stopped")
+
+    error = stopped_by_timeout(seen, REQUEST)
+
+    assert str(error) == (
+        f"{NAME} was not over within its timeout and was stopped after 1 min. RudderStack says: "
+        "stopped. Raise the timeout if the sync is slow, or look at it in RudderStack's dashboard."
+    )
+    assert (error.connection_id, error.sync) == ("crm", seen)
+    assert error.stop_requested is True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (9.94, "9.9 s"),
+        (9.97, "10.0 s"),
+        (10.4, "10 s"),
+        (59.5, "1 min"),
+        (60, "1 min"),
+        (3599, "59 min 59 s"),
+        (3605, "1 h 5 s"),
+        (7261, "2 h 1 min"),
+    ],
+)
+def test_duration_text(seconds: float, text: str) -> None:
+    """A duration has at most two units, and tenths below ten seconds."""
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "passing"),
+    [
+        (299, StartAnswer.REFUSED, False),
+        (300, StartAnswer.LOST, False),
+        (399, StartAnswer.LOST, False),
+        (400, StartAnswer.REFUSED, False),
+        (408, StartAnswer.LOST, True),
+        (499, StartAnswer.REFUSED, False),
+        (500, StartAnswer.LOST, True),
+    ],
+)
+def test_statuses_at_the_limits(status: int, answer: StartAnswer, passing: bool) -> None:
+    """Redirects and server errors leave a start open, from their first status to their last."""
+    assert judge_start(status_error(status)) is answer
+    assert is_passing(status_error(status)) is passing
+
+
+def test_began_since() -> None:
+    """All syncs that are not known began since, oldest first."""
+    listed = [sync("d"), sync("c"), sync("b"), sync("a")]
+
+    assert [each.id for each in began_since(listed, {"b"})] == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("done", "failed", "changed", "percent"),
+    [
+        (1, None, 1, 100.0),
+        (None, 1, 4, 25.0),
+        (None, None, 4, None),
+        (0, 0, 4, 0.0),
+        (4, 0, 0, None),
+        (4, 0, None, None),
+        (3, 3, 4, 100.0),
+    ],
+)
+def test_percent_done(
+    done: int | None, failed: int | None, changed: int | None, percent: float | None
+) -> None:
+    """The percentage counts the rows that are delivered or rejected, as far as they are known."""
+    metrics = SyncMetrics(
+        succeeded={"total": done}, failed={"total": failed}, changed={"total": changed}
+    )
+
+    assert percent_done(sync("s", metrics=metrics)) == percent
+
+
+# --- progress
+
+
+def rows(
+    done: int | None, failed: int | None = None, changed: int | None = None, **fields: object
+) -> Sync:
+    metrics = SyncMetrics(
+        succeeded={"total": done}, failed={"total": failed}, changed={"total": changed}
+    )
+    return sync("s", **{"metrics": metrics, **fields})  # type: ignore[arg-type]
+
+
+class Watched:
+    """A progress with a log and a clock that moves a second with each poll."""
+
+    def __init__(self) -> None:
+        self.clock, self.log = Clock(), ListLog()
+        self.progress = Progress(self.log, self.clock.monotonic)
+
+    def poll(self, *syncs: Sync, seconds: float = 1.0) -> list[str]:
+        """Return the lines that some polls log."""
+        before = len(self.log.lines)
+        for each in syncs:
+            self.clock.sleep(seconds)
+            self.progress.log_change(each)
+        return self.log.lines[before:]
+
+
+def test_progress__rows() -> None:
+    """A line has the rows that are known, in thousands, and the time since the first poll."""
+    assert Watched().poll(rows(1200, 1, 4804)) == [
+        "info: Sync s: running (1,200 rows delivered, 1 row rejected, 25 %, 1 s)"
+    ]
+    assert Watched().poll(rows(1, None, None)) == ["info: Sync s: running (1 row delivered, 1 s)"]
+    assert Watched().poll(rows(None, 0)) == ["info: Sync s: running (0 rows rejected, 1 s)"]
+    assert Watched().poll(sync("s")) == ["info: Sync s: running (1 s)"]
+
+
+def test_progress__each_tenth() -> None:
+    """There is a line for each tenth of the rows, and none for less."""
+    watched = Watched()
+
+    assert len(watched.poll(rows(0, 0, 100), rows(9, 0, 100), rows(10, 0, 100))) == 2
+    assert len(watched.poll(rows(19, 0, 100), rows(20, 0, 100), rows(29, 0, 100))) == 1
+
+
+def test_progress__unknown_and_none_differ() -> None:
+    """Progress that becomes known is a change, also if nothing is done yet."""
+    watched = Watched()
+
+    assert len(watched.poll(sync("s"), rows(0, 0, 100), sync("s"), rows(10, 0, 100))) == 4
+
+
+def test_progress__heartbeat() -> None:
+    """A sync that does not change gets a line every five minutes, counted from the last one."""
+    watched = Watched()
+    watched.poll(sync("s"))
+
+    assert watched.poll(sync("s"), seconds=HEARTBEAT_SECONDS - 1) == []
+    assert watched.poll(sync("s")) == ["info: Sync s: running (5 min 1 s)"]
+    assert watched.poll(sync("s"), seconds=HEARTBEAT_SECONDS - 1) == []
+    assert len(watched.poll(sync("s"))) == 1
+
+
+def test_progress__unknown_status() -> None:
+    """An undocumented status is a warning the first time, and a plain line afterwards."""
+    watched = Watched()
+
+    assert watched.poll(rows(1, 0, 10, status="odd"), rows(2, 0, 10, status="odd")) == [
+        (
+            "warning: Sync s has the undocumented status 'odd'. It does not count as a success. "
+            "(1 row delivered, 0 rows rejected, 10 %, 1 s)"
+        ),
+        "info: Sync s: odd (2 rows delivered, 0 rows rejected, 20 %, 2 s)",
+    ]
+
+
+def test_progress__unknown_status_with_an_end() -> None:
+    """An undocumented status of a sync that is over is the same warning."""
+    lines = Watched().poll(sync("s"), sync("s", "odd", finished_at=BEGAN))
+
+    assert lines[1].startswith("warning: Sync s has the undocumented status 'odd'.")
+
+
+def test_progress__end() -> None:
+    """A sync that does not succeed ends with a warning that has RudderStack's words."""
+    assert Watched().poll(sync("s", "failed", error="no table")) == [
+        "warning: Sync s: failed (1 s). RudderStack says: no table."
+    ]
+    assert Watched().poll(sync("s", "failed")) == ["warning: Sync s: failed (1 s)"]
+    assert Watched().poll(sync("s", "succeeded", error="odd")) == ["info: Sync s: succeeded (1 s)"]
+
+
+# --- safe requests
+
+
+def test_call_with_retries() -> None:
+    """A safe request is repeated with the policy's waits until it is answered, and logged."""
+    clock, log = Clock(), ListLog()
+    answers = iter([status_error(500, "One."), status_error(429, "Two."), "yes"])
+
+    def call() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    policy = RetryPolicy(first_delay_seconds=8, request_max_retries=2)
+    answer = call_with_retries(call, policy, log, sleep=clock.sleep, jitter=lambda: 1.0)
+
+    assert answer == "yes"
+    assert clock.waits == [6, 12]
+    assert log.lines[:2] == [
+        "warning: One. Trying again in 6 s.",
+        "warning: Two. Trying again in 12 s.",
+    ]
+    assert log.lines[2].startswith("info: RudderStack answers again, after ")
+    assert len(log.lines) == 3
