@@ -304,11 +304,9 @@ def _handle_failure(
         )
         return
     if answer is StartAnswer.REFUSED:
-        if attempt.lost_start is None:
-            raise error
-        if attempt.settling_seconds_left <= 0:
+        if attempt.lost_start is not None:
             _withdraw(attempt)
-            raise error
+        raise error
     delay = delay_after(error, failures, attempt.policy.retry, attempt.jitter())
     attempt.log.warning(f"{error} Trying again in {duration_text(delay)}.")
     yield from pause(attempt, delay)
