@@ -332,13 +332,13 @@ class Runner:
 
     def _done_before(self, sync: StepSync) -> SyncResult | None:
         """Return the result that an earlier attempt reported. None if there is work to do."""
-        if self._earlier is None or self.step is None or self.is_returned or sync.key is None:
+        if self._earlier is None or self.is_returned or sync.key is None:
             return None
         found = self._earlier.materialized(sync.request, sync.key)
         if found is None:
             return None
         metadata = dict(found.metadata)
-        if found.run_id == self.step.run.run_id:
+        if found.run_id == self._earlier.step.run.run_id:
             # Dagster judges a step by the checks of its last attempt only.
             return SyncResult(sync, "done before", metadata=metadata, is_reported=True)
         if self._is_blocked(sync.key, metadata):
