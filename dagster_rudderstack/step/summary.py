@@ -85,21 +85,23 @@ def failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
     more = [row.name for row in failed[MAX_REASONS:]]
     if more:
         lines.append(one_line(f"- and {len(more)} more: {', '.join(more)}", 2000))
-    others = total - len(failed)
     return dg.Failure(
-        description=f"{len(failed)} of {total} syncs failed.{_others_text(others)}\n"
-        + "\n".join(lines),
+        description="\n".join([_failed_text(len(failed), total), *lines]),
         metadata={MetadataKey.FAILED_SYNCS: _failed_table(failed)},
         allow_retries=any(row.is_retryable for row in failed),
     )
 
 
-def _others_text(others: int) -> str:
+def _failed_text(failed: int, total: int) -> str:
+    if total == 1:
+        return "The sync failed."
+    text = f"{failed} of {total} syncs failed."
+    others = total - failed
     if others == 0:
-        return ""
+        return text
     if others == 1:
-        return " The other sync is not affected."
-    return f" The other {others} syncs are not affected."
+        return f"{text} The other sync is not affected."
+    return f"{text} The other {others} syncs are not affected."
 
 
 def _failed_table(failed: Sequence[SummaryRow]) -> dg.MetadataValue:
@@ -137,7 +139,8 @@ def summary_text(rows: Sequence[SummaryRow]) -> str:
 def _headline(rows: Sequence[SummaryRow]) -> str:
     counts = Counter("failed" if row.error else row.status for row in rows)
     words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-    return f"{len(rows)} syncs have ended: {words}."
+    ended = "1 sync has ended" if len(rows) == 1 else f"{len(rows)} syncs have ended"
+    return f"{ended}: {words}."
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
