@@ -197,6 +197,7 @@ def test_until() -> None:
 
     keys = [finished.key for finished in scheduler.until(time.monotonic() + 0.2)]
 
+    scheduler.halt()
     assert keys == ["quick"]
 
 
