@@ -78,8 +78,8 @@ def test_unreadable(text: str, cause: str) -> None:
         Cursor.from_text(text)
 
     assert str(error.value) == (
-        f"The sensor's cursor cannot be read ({cause}). Reset it in the Dagster UI. Syncs that "
-        "have ended until then are not reported, later ones are."
+        f"The sensor's cursor cannot be read ({cause}). Reset it in the Dagster UI. The sensor "
+        "will not report syncs that end before the reset."
     )
     assert error.value.__cause__ is None
 

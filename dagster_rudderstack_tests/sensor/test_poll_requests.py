@@ -20,7 +20,7 @@ from dagster_rudderstack.errors import (
     TransportError,
 )
 from dagster_rudderstack.sensor import poll
-from dagster_rudderstack.sensor.cursor import MAX_OPEN, Cursor, Mark, connection_key, digest
+from dagster_rudderstack.sensor.cursor import Cursor, Mark, connection_key, digest
 from dagster_rudderstack.sensor.detect import (
     Answer,
     ConnectionRules,
@@ -30,15 +30,14 @@ from dagster_rudderstack.sensor.detect import (
     missing_open,
     unhandled,
 )
-from dagster_rudderstack.sensor.poll import (
+from dagster_rudderstack.sensor.limits import (
     FIRST_PAGE,
     MAX_CATCH_UP,
     MAX_ENDS,
+    MAX_OPEN,
     OUTAGE_AFTER,
-    Poll,
-    Polled,
-    is_outage,
 )
+from dagster_rudderstack.sensor.poll import Poll, Polled, is_outage
 from dagster_rudderstack.settings import MAX_PAGE_SIZE
 
 NOW = 1_000_000.0

@@ -96,7 +96,7 @@ def test_over() -> None:
 
     end = interruption(step, running().attempt, api=new_api, on_stopped=stopped.append).handle()
 
-    assert (stopped, end.sentences) == ([], [f"{NAME}: it was over already."])
+    assert (stopped, end.sentences) == ([], [f"{NAME}: it had already ended."])
 
 
 def test_a_bug_in_a_stop() -> None:
@@ -170,7 +170,7 @@ def test_the_error() -> None:
 
     end.sentences += ["S5.", "S6."]
 
-    assert str(end.error) == "The run was canceled. S0. S1. S2. S3. S4. The log has 2 more."
+    assert str(end.error) == "The run was canceled. S0. S1. S2. S3. S4. The log lists 2 more syncs."
     assert len(end.sentences) == MAX_SENTENCES + 2
     assert isinstance(end.error, RunCanceledError)
     assert isinstance(end.error, dg.DagsterExecutionInterruptedError)

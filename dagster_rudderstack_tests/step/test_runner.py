@@ -303,8 +303,14 @@ def test_run__a_bug() -> None:
 
     assert (result.status, str(result.error)) == ("failed", "bug")
     assert step.context.logged_events == []
-    with pytest.raises(dg.Failure, match="1 of 1 syncs failed") as failure:
+    with pytest.raises(
+        dg.Failure,
+        match="The sync failed",
+    ) as failure:
         job.raise_failures()
+    assert failure.value.description == (
+        "The sync failed.\n- crm (connection CRM contacts (crm)): RuntimeError: bug"
+    )
     assert failure.value.__cause__ is result.error
 
 
@@ -325,7 +331,7 @@ def test_run__many(in_memory: bool) -> None:
     }
     assert [event.asset_key.path for event in step.context.logged_events] == [["ads"]]
     lines = step.context.log.lines
-    assert lines[-1].startswith("info: 2 syncs are over: 1 failed, 1 succeeded.")
+    assert lines[-1].startswith("info: 2 syncs have ended: 1 failed, 1 succeeded.")
     assert any(line.startswith("info: crm: Sync crm-1: succeeded (") for line in lines)
     assert any(line.startswith("warning: ads: Sync ads-1: failed (") for line in lines)
     with pytest.raises(dg.Failure, match="1 of 2 syncs failed"):
@@ -599,7 +605,7 @@ def test_canceled_without_an_interrupt() -> None:
     assert api.operations.count("stop") == 1
     (observation,) = step.context.logged_events
     assert observation.description == (
-        f"Sync new of connection {NAME} was stopped, since the run was canceled."
+        f"Sync new of connection {NAME} was stopped because the run was canceled."
     )
     assert observation.metadata[MetadataKey.SYNC_ID].value == "new"
     assert written(step)[-1].kind is RecordKind.STOP_REQUESTED
@@ -665,7 +671,7 @@ def test_interrupt(stop_when: str, canceled: bool, stops: int) -> None:
     assert api.operations.count("stop") == stops
     cause = "its step was interrupted" if stop_when == "always" else "the run was canceled"
     assert [event.description for event in step.context.logged_events] == [
-        f"Sync new of connection {NAME} was stopped, since {cause}."
+        f"Sync new of connection {NAME} was stopped because {cause}."
     ] * stops
     left = f"info: Interrupted. Sync new of connection {NAME} is left running: a retry of this run"
     assert any(line.startswith(left) for line in step.context.log.lines) is (not stops)

@@ -93,8 +93,8 @@ def test_reasons() -> None:
     ("total", "others"),
     [
         (2, ""),
-        (3, " The other 1 is not affected."),
-        (1000, " The other 998 are not affected."),
+        (3, " The other sync is not affected."),
+        (1000, " The other 998 syncs are not affected."),
     ],
 )
 def test_failure_of_many(total: int, others: str) -> None:
@@ -125,6 +125,13 @@ def test_failure_of_many(total: int, others: str) -> None:
             "reason": "KeyError: 'x'",
         },
     ]
+
+
+def test_failure_of_many__one_sync() -> None:
+    """The failure of the only sync of a step has no count."""
+    failure = failure_of_many([row("a", ERROR)], 1)
+
+    assert failure.description == "The sync failed.\n- a (connection a-id): No table."
 
 
 def test_failure_of_many__retries() -> None:
@@ -159,7 +166,7 @@ def test_summary_text() -> None:
     ]
 
     assert summary_text(rows).split("\n") == [
-        "4 syncs are over: 1 failed, 1 lost, 2 succeeded.",
+        "4 syncs have ended: 1 failed, 1 lost, 2 succeeded.",
         "asset      connection    sync  status     delivered  rejected  duration",
         "z          z-id          s     failed         1,000               1 min",
         "a          a-id          s     lost           1,000               1 min",
@@ -170,7 +177,7 @@ def test_summary_text() -> None:
 
 def test_summary_text__failed_whatever_their_status() -> None:
     """A sync with an error counts as failed."""
-    assert summary_text([row("a", ERROR, status="lost")]).startswith("1 syncs are over: 1 failed.")
+    assert summary_text([row("a", ERROR, status="lost")]).startswith("1 sync has ended: 1 failed.")
 
 
 def test_summary_text__no_blanks_at_the_end() -> None:

@@ -10,7 +10,7 @@ from dagster_rudderstack.sync.decisions import (
     began_since,
     duration_text,
     failure_of,
-    is_passing,
+    is_temporary,
     judge_start,
     percent_done,
     stopped_by_timeout,
@@ -62,7 +62,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
             sync("s", "odd", finished_at=BEGAN.replace(second=5), error="Hm!"),
             SyncFailedError,
             (
-                f"{NAME} ended after 5 s with the status 'odd', which is not known to mean "
+                f"{NAME} ended after 5 s with the unknown status 'odd', which does not count as a "
                 "success. RudderStack says: Hm! Look at the sync in RudderStack's dashboard before "
                 "you start it again."
             ),
@@ -71,8 +71,8 @@ NAME = "Sync s of connection CRM contacts (crm)"
             sync("s", "odd", finished_at=BEGAN),
             SyncFailedError,
             (
-                f"{NAME} ended with the status 'odd', which is not known to mean success. Look at "
-                "the sync in RudderStack's dashboard before you start it again."
+                f"{NAME} ended with the unknown status 'odd', which does not count as a success. "
+                "Look at the sync in RudderStack's dashboard before you start it again."
             ),
         ),
     ],
@@ -98,8 +98,9 @@ def test_stopped_by_timeout() -> None:
     error = stopped_by_timeout(seen, REQUEST)
 
     assert str(error) == (
-        f"{NAME} was not over within its timeout and was stopped after 1 min. RudderStack says: "
-        "stopped. Raise the timeout if the sync is slow, or look at it in RudderStack's dashboard."
+        f"{NAME} did not end within its timeout and was stopped after 1 min. RudderStack says: "
+        "stopped. If the sync is slow, increase the timeout. Otherwise look at the sync in "
+        "RudderStack's dashboard."
     )
     assert (error.connection_id, error.sync) == ("crm", seen)
     assert error.stop_requested is True
@@ -139,7 +140,7 @@ def test_duration_text(seconds: float, text: str) -> None:
 def test_statuses_at_the_limits(status: int, answer: StartAnswer, passing: bool) -> None:
     """Redirects and server errors leave a start open, from their first status to their last."""
     assert judge_start(status_error(status)) is answer
-    assert is_passing(status_error(status)) is passing
+    assert is_temporary(status_error(status)) is passing
 
 
 def test_began_since() -> None:
@@ -203,7 +204,10 @@ class Watched:
 def test_progress__rows() -> None:
     """A line has the rows that are known, in thousands, and the time since the first poll."""
     assert Watched().poll(rows(1200, 1, 4804)) == [
-        "info: Sync s: running (1,200 rows delivered, 1 row rejected, 25 %, 1 s)"
+        (
+            "info: Sync s: running (1,200 rows delivered, 1 row rejected, 25 % of the changed "
+            "rows, 1 s)"
+        )
     ]
     assert Watched().poll(rows(1, None, None)) == ["info: Sync s: running (1 row delivered, 1 s)"]
     assert Watched().poll(rows(None, 0)) == ["info: Sync s: running (0 rows rejected, 1 s)"]
@@ -242,10 +246,10 @@ def test_progress__unknown_status() -> None:
 
     assert watched.poll(rows(1, 0, 10, status="odd"), rows(2, 0, 10, status="odd")) == [
         (
-            "warning: Sync s has the undocumented status 'odd'. It does not count as a success. "
-            "(1 row delivered, 0 rows rejected, 10 %, 1 s)"
+            "warning: Sync s has the unknown status 'odd', which does not count as a success (1 "
+            "row delivered, 0 rows rejected, 10 % of the changed rows, 1 s)."
         ),
-        "info: Sync s: odd (2 rows delivered, 0 rows rejected, 20 %, 2 s)",
+        ("info: Sync s: odd (2 rows delivered, 0 rows rejected, 20 % of the changed rows, 2 s)"),
     ]
 
 
@@ -253,7 +257,9 @@ def test_progress__unknown_status_with_an_end() -> None:
     """An undocumented status of a sync that is over is the same warning."""
     lines = Watched().poll(sync("s"), sync("s", "odd", finished_at=BEGAN))
 
-    assert lines[1].startswith("warning: Sync s has the undocumented status 'odd'.")
+    assert lines[1] == (
+        "warning: Sync s has the unknown status 'odd', which does not count as a success (2 s)."
+    )
 
 
 def test_progress__end() -> None:
@@ -288,5 +294,5 @@ def test_call_with_retries() -> None:
         "warning: One. Trying again in 6 s.",
         "warning: Two. Trying again in 12 s.",
     ]
-    assert log.lines[2].startswith("info: RudderStack answers again, after ")
+    assert log.lines[2].startswith("info: RudderStack answers again. The errors lasted ")
     assert len(log.lines) == 3

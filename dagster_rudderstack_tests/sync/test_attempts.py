@@ -218,7 +218,7 @@ def test_disabled() -> None:
     assert error.value.connection_id == "crm"
     assert str(error.value) == (
         f"Connection {NAME} is disabled in RudderStack and does not sync. Enable it in the "
-        "dashboard. (Assets and ops with on_disabled='skip' skip it.)"
+        "dashboard, or set on_disabled='skip'."
     )
 
 
@@ -270,9 +270,8 @@ def test_schedule() -> None:
     shown = "every full moon" + "x" * 24 + "…"
     assert life.log.lines == [
         (
-            f"warning: RudderStack also starts connection {NAME} by itself (its schedule is "
-            f"{shown!r}). Set the schedule to Manual in the dashboard, so that Dagster alone "
-            "decides when it syncs."
+            f"warning: RudderStack also starts connection {NAME} on its own schedule ({shown!r}). "
+            "Set the schedule to Manual in the dashboard, so that only Dagster starts its syncs."
         )
     ]
 
@@ -283,7 +282,10 @@ def test_a_connection_that_may_not_be_read() -> None:
 
     assert life.run(start_only) == "new"
     assert life.log.lines == [
-        "warning: The connection is not checked before its sync. No permission."
+        (
+            f"warning: Connection {NAME} cannot be checked before its sync, because the token may "
+            "not read it. The sync starts without the check. No permission."
+        )
     ]
 
 
@@ -323,7 +325,7 @@ def test_answers_again() -> None:
     assert life.log.lines == [
         "warning: One. Trying again in 0.8 s.",
         "warning: Two. Trying again in 1.5 s.",
-        "info: RudderStack answers again, after 2.2 s.",
+        "info: RudderStack answers again. The errors lasted 2.2 s.",
         "info: Sync new: succeeded (3.2 s)",
     ]
 
@@ -353,8 +355,8 @@ def test_another_sync_runs__wait() -> None:
     assert life.waits == [1, 1]
     assert life.records == [("starting", "theirs"), ("waiting", "new", "started", True)]
     assert life.log.lines[0] == (
-        f"info: Sync theirs of connection {NAME} is already running. It may have begun before the "
-        "upstream tables were rebuilt. Waiting for its end before ours starts."
+        f"info: Sync theirs of connection {NAME} is already running. This step waits until it ends "
+        "and then starts a new sync, since the running one may miss rows of rebuilt tables."
     )
 
 
@@ -397,7 +399,7 @@ def test_another_sync_runs__fail() -> None:
     assert error.value.connection_id == "crm"
     assert str(error.value) == (
         f"A sync of connection {NAME} is already running (theirs), and on_running_sync is 'fail'. "
-        "Wait for its end, or choose 'wait' or 'attach'."
+        "Start again when it has ended, or set on_running_sync to 'wait' or 'attach'."
     )
 
 
@@ -423,10 +425,8 @@ def test_conflict__wait() -> None:
     assert life.run(start_only) == "new"
     assert life.api.operations == ["connection", "list", "start", "list", "start", "list", "start"]
     assert life.waits == [0.75, 1.5]
-    assert (
-        life.log.lines
-        == ["info: RudderStack says that a sync is already running. Looking for it. Runs."] * 2
-    )
+    line = "info: Another sync is already running. Looking for it. (Runs.)"
+    assert life.log.lines == [line] * 2
     assert life.records == [
         ("starting",),
         ("nothing started",),
@@ -520,8 +520,8 @@ def test_a_lost_start_that_shows_up() -> None:
     assert life.waits == [0.75]
     assert life.log.lines == [
         (
-            f"warning: The answer to the start of connection {NAME} was lost, so a sync may have "
-            "been started or not. Looking for it. Cut off."
+            f"warning: The answer to the start of a sync of connection {NAME} was lost, so it is "
+            "unknown whether a sync was started. Looking for it. Cut off."
         ),
         "info: Sync ours: succeeded (0 s)",
     ]
@@ -535,7 +535,12 @@ def test_a_lost_start_that_never_shows_up() -> None:
     assert life.run(start_only) == "new"
     assert life.api.operations.count("start") == 2
     assert life.waits == [1, 2, 4, 8, 15]
-    assert life.log.lines[1:] == ["info: No sync has shown up since the lost start."]
+    assert life.log.lines[1:] == [
+        (
+            "info: No sync has appeared since the start whose answer was lost. Sending the start "
+            "again."
+        )
+    ]
     assert life.records == [("starting", "old"), ("waiting", "new", "started", True)]
 
 
@@ -563,7 +568,7 @@ def test_lost_starts_are_bounded() -> None:
 
 
 def test_a_lost_start_and_one_that_is_refused() -> None:
-    """A refusal after a lost start is an error only when the settling time has passed."""
+    """If a start is refused after the settling time of a lost one, the error is raised at once."""
     life = script(
         policy=every_second(start_settling_seconds=0), start=[cut_off(), status_error(403, "No.")]
     )
@@ -588,8 +593,8 @@ def test_syncs_that_began_after_a_lost_start() -> None:
     assert report.id == "a"
     assert life.records[-1] == ("waiting", "a", "adopted", False)
     assert life.log.lines[1] == (
-        "warning: More syncs began after our start (b, c), so a may be another client's. It is "
-        "waited for and never stopped."
+        "warning: Several syncs began after the start whose answer was lost: a, b, c. Waiting for "
+        "the first, a. It is never stopped, since it may belong to another client."
     )
 
 
@@ -620,8 +625,8 @@ def test_a_start_that_an_earlier_attempt_announced() -> None:
     assert life.records == [("waiting", "ours", "adopted", True)]
     assert life.log.lines == [
         (
-            f"info: An earlier attempt was about to start a sync of connection {NAME}. Looking for "
-            "it before another one is started."
+            f"info: A previous attempt may have started a sync of connection {NAME}. Looking for "
+            "it before starting another one."
         )
     ]
 
@@ -655,7 +660,7 @@ def test_a_start_of_an_earlier_attempt_that_failed() -> None:
     assert life.run(start_only) == "new"
     assert life.waits == []
     assert life.log.lines[1:] == [
-        "info: Sync ours of an earlier attempt failed. Starting a new one."
+        "info: Sync ours of a previous attempt failed. Starting a new one."
     ]
     assert life.records == [("starting", "ours"), ("waiting", "new", "started", True)]
 
@@ -708,7 +713,7 @@ def test_resume__a_sync_that_failed() -> None:
 
     assert life.run(start_only) == "new"
     assert life.log.lines == [
-        "info: Sync ours of an earlier attempt ended with status 'failed'. Starting a new one."
+        "info: Sync ours of a previous attempt ended with status 'failed'. Starting a new one."
     ]
 
 
@@ -740,7 +745,7 @@ def test_resume__an_unknown_sync() -> None:
     assert sum(life.waits) >= 30
     assert life.api.operations[-4:] == ["list", "connection", "list", "start"]
     assert life.log.lines[-1] == (
-        "info: Sync ours of an earlier attempt is unknown to RudderStack. Starting a new one."
+        "info: RudderStack does not know sync ours of a previous attempt. Starting a new one."
     )
 
 
@@ -810,7 +815,7 @@ def test_an_outage_that_lasts(is_durable: bool) -> None:
     assert life.waits == [1, 1, 1, 2, 4]
     resumed = ": a retry of this step resumes it" if is_durable else ""
     assert str(error.value) == (
-        f"Sync new of connection {NAME} may be running, but RudderStack could not be asked for "
+        f"Sync new of connection {NAME} may be running, but no request about it succeeded for "
         f"7 s. It was left running{resumed}. Last error: Down."
     )
     assert error.value.connection_id == "crm"
@@ -873,9 +878,9 @@ def test_timeout() -> None:
     assert error.value.stop_requested is True
     assert (error.value.connection_id, error.value.sync) == ("crm", sync("new"))
     assert str(error.value) == (
-        f"Sync new of connection {NAME} was not over within the timeout of 1 min 30 s: RudderStack "
-        "was asked to stop it. Raise the timeout if the sync is slow, or look at it in "
-        "RudderStack's dashboard."
+        f"Sync new of connection {NAME} did not end within the timeout of 1 min 30 s: RudderStack "
+        "was asked to stop it. If the sync is slow, increase the timeout. Otherwise look at the "
+        "sync in RudderStack's dashboard."
     )
 
 
@@ -920,7 +925,7 @@ def test_timeout__behind_another_sync() -> None:
     assert error.value.stop_requested is False
     assert str(error.value).startswith(
         f"No sync of connection {NAME} could be started within the timeout of 9 s: sync theirs was "
-        "in the way. Raise"
+        "still running. If the sync is slow, increase"
     )
 
 
@@ -933,9 +938,10 @@ def test_timeout__while_a_lost_start_is_looked_for() -> None:
 
     assert error.value.stop_requested is False
     assert str(error.value).startswith(
-        f"No sync of connection {NAME} could be started within the timeout of 3 s: RudderStack "
-        "gave no clear answer (it was being started and has not shown up yet; if it runs later, "
-        "stop it in RudderStack's dashboard). Raise"
+        f"No sync of connection {NAME} could be started within the timeout of 3 s: "
+        "RudderStack's answers did not show whether a sync was started (it was being started and "
+        "is not listed yet; if it appears later, stop it in RudderStack's dashboard). If the sync "
+        "is slow, increase"
     )
 
 
@@ -971,10 +977,10 @@ def test_log_recorder() -> None:
     assert log.lines == [
         "info: Started sync s of connection crm (full).",
         (
-            "info: Adopted sync s of connection crm (full): it began after our start, whose answer "
+            "info: Adopted sync s of connection crm (full): it began after a start whose answer "
             "was lost."
         ),
-        "info: Resumed sync s of connection crm (full), which an earlier attempt waited for.",
+        "info: Resumed sync s of connection crm (full), which a previous attempt waited for.",
         "info: Attached to sync s of connection crm, which another client started.",
     ]
 
@@ -1140,7 +1146,9 @@ def test_stop__unanswered() -> None:
 
     assert life.run(stop) is StopOutcome.UNKNOWN
     assert life.waits == [1.5, *[2] * 6]
-    assert life.log.lines == ["warning: The sync could not be stopped. Down."]
+    assert life.log.lines == [
+        f"warning: Sync ours of connection {NAME} could not be stopped. Down."
+    ]
 
 
 def test_stop__answered_late() -> None:
