@@ -1,4 +1,4 @@
-"""The text of a cursor, and what a tick writes into it."""
+"""The text of a cursor, and what a tick stores in it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def runs(name: str) -> Sync:
 # --- the text
 
 
-def test_text() -> None:
+def test_to_text() -> None:
     """The text has a version, the position and one short text per connection, in a fixed order."""
     marks = {"b": Mark(("abcde", "fghij"), 255), "a": Mark(open={"s1": 7})}
 
@@ -54,8 +54,8 @@ def test_text() -> None:
 
 
 def test_digest() -> None:
-    """An id is remembered as 5 characters, a connection as 8. Neither may change: a stored cursor
-    would be worth nothing."""
+    """An id is stored as 5 characters, a connection as 8. Neither may change, since stored cursors
+    have them."""
     assert digest("crm") == connection_key("crm")[:5]
     assert (digest("crm"), connection_key("crm")) == (DIGEST_OF_CRM[:5], DIGEST_OF_CRM)
 
@@ -72,8 +72,9 @@ DIGEST_OF_CRM = "kmHO7wuW"
         ('{"version":1,"marks":{}}', "'position'"),
     ],
 )
-def test_unreadable(text: str, cause: str) -> None:
-    """A cursor that cannot be read is an error with the cause, what to do, and what it costs."""
+def test_from_text__unreadable(text: str, cause: str) -> None:
+    """If a cursor cannot be read, the error says why, what to do, and which syncs will be
+    missed."""
     with pytest.raises(InvalidSettingError) as error:
         Cursor.from_text(text)
 
@@ -84,14 +85,14 @@ def test_unreadable(text: str, cause: str) -> None:
     assert error.value.__cause__ is None
 
 
-def test_numbers_as_texts() -> None:
-    """A position and keys are texts, whatever JSON has made of them."""
+def test_from_text__numbers() -> None:
+    """A position is always read as text, and a deadline as a number."""
     cursor = Cursor.from_text('{"version":1,"position":7,"marks":{"k":["a.abcde",{"s":"3"}]}}')
 
     assert cursor == Cursor("7", {"k": Mark(("abcde",), 10, {"s": 3})})
 
 
-# --- what a tick writes
+# --- what a tick stores
 
 
 def tick(
@@ -100,7 +101,7 @@ def tick(
     rules: ConnectionRules | None = None,
     **options: object,
 ) -> tuple[Detected, Mark]:
-    """Judge an answer about one connection; return the result and the connection's new mark."""
+    """Evaluate an answer about one connection. Return the result and the new mark."""
     marks = {connection_key("crm"): mark} if mark else {}
     result = detect(
         Cursor("", marks),
@@ -119,13 +120,13 @@ def digests(*names: str) -> tuple[str, ...]:
 
 
 def test_position() -> None:
-    """The next tick begins with the connection that it is given, or the first."""
+    """The next tick begins with the given connection, or with the first."""
     assert tick(Answer([]), position="x")[0].cursor.position == "x"
     assert tick(Answer([]))[0].cursor.position == ""
 
 
 def test_anchors() -> None:
-    """The newest handled syncs are remembered, those that still run are not."""
+    """The newest handled syncs are stored. Running ones are not."""
     listed = [runs("e"), over("d", 400), over("c", 500), over("b"), over("a")]
 
     _, mark = tick(Answer(listed))
@@ -134,8 +135,9 @@ def test_anchors() -> None:
     assert len(mark.handled) == ANCHORS
 
 
-def test_anchors__of_before() -> None:
-    """Handled syncs of before are kept below the new ones, and the time does not go back."""
+def test_anchors__earlier_ones() -> None:
+    """Syncs that were handled earlier are kept below the new ones, and the time does not go
+    back."""
     before = Mark(digests("b", "a", "z"), 900)
 
     _, mark = tick(Answer([over("c"), over("b")]), before)
@@ -143,8 +145,9 @@ def test_anchors__of_before() -> None:
     assert mark == Mark(digests("c", "b", "a"), 900)
 
 
-def test_anchors__without_times() -> None:
-    """A handled sync without a time leaves the time as it was, and an empty list all of it."""
+def test_anchors__no_times() -> None:
+    """A handled sync without a time does not change the stored time, and an empty list changes
+    nothing."""
     before = Mark(digests("b"), 900)
 
     assert tick(Answer([over("c", None), over("b")]), before)[1].since == 900
@@ -153,9 +156,8 @@ def test_anchors__without_times() -> None:
     assert tick(Answer([]))[1] == Mark()
 
 
-def test_all_anchors_gone() -> None:
-    """If all remembered syncs have disappeared, those that began since then are new, and those of
-    which it is unknown."""
+def test_anchors__all_gone() -> None:
+    """If no handled sync is listed any more, syncs are new that began later or have no time."""
     listed = [over("d", 900), over("c", None), over("b", 899)]
 
     result, _ = tick(Answer(listed), Mark(digests("gone"), 900))
@@ -163,7 +165,7 @@ def test_all_anchors_gone() -> None:
     assert sorted(finding.sync.id for finding in result.findings) == ["c", "d"]
 
 
-def test_new_syncs_between_handled_ones() -> None:
+def test_new_syncs__between_handled_ones() -> None:
     """All unhandled syncs above the oldest handled one are new, and none below it."""
     listed = [over(name) for name in "edcba"]
 
@@ -173,7 +175,7 @@ def test_new_syncs_between_handled_ones() -> None:
 
 
 def test_finding() -> None:
-    """A finding has the connection, the sync, and what a step has recorded about it."""
+    """A finding has the connection, the sync, and the record that a step wrote about it."""
     recorded = RecordedSync(deferred=True, deadline=1.0)
     listed = [over("c", 300), over("b", 200), over("a")]
     history = History(recorded={"b": recorded})
@@ -186,8 +188,8 @@ def test_finding() -> None:
     ]
 
 
-def test_open_sync_that_ended_in_others() -> None:
-    """An open sync that is not listed any more is reported when it is over."""
+def test_open_sync__not_listed() -> None:
+    """An open sync that is not listed any more is reported when it has ended."""
     answer = Answer([over("a")], {"b": over("b"), "c": None})
 
     result, mark = tick(answer, Mark(digests("a"), open={"b": 5, "c": 5}))
@@ -196,7 +198,7 @@ def test_open_sync_that_ended_in_others() -> None:
     assert mark.open == {}
 
 
-def test_open_sync_below_handled_ones() -> None:
+def test_open_sync__below_handled_ones() -> None:
     """An open sync that ends below handled ones is reported once."""
     listed = [over("c"), over("b"), over("a")]
 
@@ -230,8 +232,9 @@ def test_first_poll(replay: int, deferred: bool, found: list[str]) -> None:
     assert mark.open == {"e": 0, "q": 0}
 
 
-def test_first_poll__nothing_is_left_for_later() -> None:
-    """A sync from before the first poll is not left to a run that may have started it."""
+def test_first_poll__nothing_waits() -> None:
+    """A sync from before the first poll does not wait for the report of the run that may have
+    started it."""
     rules = ConnectionRules(deferred=True)
     answer = Answer([over("a")], history=History(may_have_started=True))
 
@@ -241,7 +244,7 @@ def test_first_poll__nothing_is_left_for_later() -> None:
 
 
 def test_count_ended() -> None:
-    """Syncs that have ended count as long as they are not handled."""
+    """Syncs that have ended count until they are handled."""
     answer = Answer([runs("d"), over("c"), over("b"), over("a")], {"o": over("o"), "p": runs("p")})
 
     assert count_ended(ConnectionRules(), Mark(digests("a")), answer) == 3
@@ -267,7 +270,7 @@ DEFERRED_RULES = ConnectionRules(deferred=True)
     ],
 )
 def test_deadlines(known: int, recorded: float | None, overdue: bool, written: int) -> None:
-    """The deadline in the cursor counts before that of the record, and 0 is none."""
+    """The deadline in the cursor is used before that of the record, and 0 means none."""
     history = History(recorded={"b": RecordedSync(deferred=True, deadline=recorded)})
     mark = Mark(open={"b": known})
 
@@ -282,14 +285,14 @@ def test_deadlines(known: int, recorded: float | None, overdue: bool, written: i
         assert finding.is_repeated is (known == TIMEOUT_REPORTED)
 
 
-def test_deadlines__of_connections_without_deferred_syncs() -> None:
+def test_deadlines__no_deferred_syncs() -> None:
     """A connection without deferred syncs has no timeouts."""
     result, after = tick(Answer([runs("b")]), Mark(open={"b": 5}))
 
     assert (result.findings, after.open) == ([], {"b": 5})
 
 
-def test_deadlines__of_a_sync_left_for_later() -> None:
+def test_deadlines__sync_of_a_run() -> None:
     """A sync that a run will report keeps its deadline in the cursor."""
     history = History(recorded={"b": RecordedSync(will_be_reported=True)})
     answer = Answer([over("b")], history=history)
@@ -311,8 +314,8 @@ def test_deadlines__of_a_sync_left_for_later() -> None:
     ],
 )
 def test_needs_history(deferred: bool, is_open: Mapping[str, int] | None, expected: bool) -> None:
-    """A running sync is looked up only if it may be a deferred one whose timeout is unknown or has
-    passed."""
+    """Records are read for a running sync only if it may be a deferred one whose timeout is unknown
+    or has passed."""
     mark = None if is_open is None else Mark(open=is_open)
     rules = ConnectionRules(deferred=deferred)
 
@@ -320,8 +323,8 @@ def test_needs_history(deferred: bool, is_open: Mapping[str, int] | None, expect
     assert needs_history(rules, mark, Answer([], {"b": runs("b")}), NOW) is expected
 
 
-def test_needs_history__of_one_among_others() -> None:
-    """One running sync with an unknown timeout among others is enough."""
+def test_needs_history__one_of_several() -> None:
+    """If the timeout of one of several running syncs is unknown, the history is needed."""
     mark = Mark(open={"b": int(NOW) + 9})
 
     assert needs_history(DEFERRED_RULES, mark, Answer([runs("c"), runs("b")]), NOW)

@@ -1,4 +1,4 @@
-"""What a poll asks about each connection, request by request."""
+"""The requests of a poll for each connection."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ListedApi:
     requests: list[tuple[object, ...]] = field(default_factory=list)
 
     def get_sync(self, connection_id: str, sync_id: str) -> Sync:
-        """Return a sync of those with details."""
+        """Return one of the syncs that have details."""
         self.requests.append(("get", connection_id, sync_id))
         if sync_id not in self.details:
             raise failing(404, NotFoundError)
@@ -95,7 +95,7 @@ class ListedApi:
 
 @dataclass
 class Asked:
-    """A poll of one connection, and what it asked Dagster."""
+    """A poll of one connection, and its reads of Dagster's storage."""
 
     api: ListedApi
     rules: ConnectionRules = field(default_factory=ConnectionRules)
@@ -104,7 +104,7 @@ class Asked:
     history_requests: list[tuple[str, Answer, int]] = field(default_factory=list)
 
     def history(self, connection_id: str, answer: Answer, ended: int) -> History:
-        """Return what Dagster knows, and remember the question."""
+        """Return what Dagster's storage has, and keep the parameters."""
         self.history_requests.append((connection_id, answer, ended))
         return self.known
 
@@ -136,7 +136,7 @@ def handled(*ids: str, **fields: object) -> Mark:
 
 
 def test_first_poll__short_list() -> None:
-    """A list that is shorter than a page has all syncs, so nothing else is asked."""
+    """A list that is shorter than a page has all syncs, so there is no second request."""
     asked = Asked(ListedApi(many(FIRST_PAGE - 1)))
 
     answer = asked.run()
@@ -147,7 +147,7 @@ def test_first_poll__short_list() -> None:
 
 
 def test_first_poll__full_page() -> None:
-    """Below a full page, the running syncs are asked for, and only those that are not listed."""
+    """After a full page, the running syncs are listed, and those that the page lacks are added."""
     listed = [runs("top"), *many(FIRST_PAGE), runs("below"), over("old")]
     asked = Asked(ListedApi(listed))
 
@@ -159,7 +159,8 @@ def test_first_poll__full_page() -> None:
 
 
 def test_first_poll__replay() -> None:
-    """If a page does not have the syncs to replay, more are listed: running ones come on top."""
+    """If a page is too short for the syncs to replay, more are listed, with room for the running
+    ones."""
     asked = Asked(ListedApi([*many(300)]), ConnectionRules(replay=20))
 
     answer = asked.run()
@@ -177,8 +178,8 @@ def test_first_poll__replay_within_a_page() -> None:
     assert asked.api.requests == [FIRST, RUNNING]
 
 
-def test_first_poll__a_sync_that_ended_meanwhile() -> None:
-    """A sync that is listed as running and is over counts as past, and is not asked about."""
+def test_first_poll__sync_ends_meanwhile() -> None:
+    """A sync that was listed as running and has ended counts as past, and is not read."""
 
     class Ending(ListedApi):
         def list_syncs(
@@ -205,7 +206,7 @@ def test_next_poll__reaches_back() -> None:
 
 
 def test_next_poll__catches_up() -> None:
-    """A page without a handled sync is followed by many more."""
+    """If a page has no handled sync, many more are listed."""
     asked = Asked(ListedApi(many(300)), mark=handled("s290"))
 
     answer = asked.run()
@@ -215,7 +216,7 @@ def test_next_poll__catches_up() -> None:
 
 
 def test_next_poll__short_list() -> None:
-    """A list that is shorter than a page is all there is."""
+    """A list that is shorter than a page has all syncs."""
     asked = Asked(ListedApi(many(FIRST_PAGE - 1)), mark=handled("gone"))
 
     asked.run()
@@ -224,7 +225,7 @@ def test_next_poll__short_list() -> None:
 
 
 def test_next_poll__open_syncs() -> None:
-    """An open sync that is not listed is asked for; None stands for one that is gone."""
+    """An open sync that is not listed is read. None means that it does not exist any more."""
     mark = handled("a", open={"top": 0, "below": 0, "gone": 0})
     asked = Asked(ListedApi([runs("top"), over("a")], {"below": runs("below")}), mark=mark)
 
@@ -235,15 +236,15 @@ def test_next_poll__open_syncs() -> None:
 
 
 def test_next_poll__nothing_new() -> None:
-    """If nothing is new, Dagster is not asked."""
+    """If nothing is new, Dagster's storage is not read."""
     asked = Asked(ListedApi(many(3)), mark=handled("s3"))
 
     assert asked.run().history is None
     assert asked.history_requests == []
 
 
-def test_a_sync_that_is_listed_twice() -> None:
-    """A sync that moved from one page to the next while they were read counts once."""
+def test_next_poll__sync_listed_twice() -> None:
+    """A sync that moved to the next page between two requests counts once."""
     asked = Asked(ListedApi([over("b"), over("a"), over("a")]))
 
     assert names(asked.run().listed) == ["b", "a"]
@@ -253,7 +254,7 @@ def test_a_sync_that_is_listed_twice() -> None:
 
 
 def test_deferred__below_the_page() -> None:
-    """Deferred syncs that nothing has reported are asked for one by one if they are few."""
+    """A few unreported deferred syncs below the page are read one by one."""
     recorded = {
         "s300": DEFERRED,
         "s1": DEFERRED,
@@ -278,7 +279,7 @@ def test_deferred__below_the_page() -> None:
 
 
 def test_deferred__as_many_as_a_page() -> None:
-    """A page of deferred syncs is still asked for one by one."""
+    """As many deferred syncs as a page has are still read one by one."""
     recorded = {f"s{number}": DEFERRED for number in range(1, FIRST_PAGE + 1)}
     asked = Asked(
         ListedApi(many(300)), ConnectionRules(deferred=True), known=History(recorded=recorded)
@@ -291,7 +292,8 @@ def test_deferred__as_many_as_a_page() -> None:
 
 
 def test_deferred__many() -> None:
-    """Many deferred syncs are looked for in a long list, and asked for if they are not in it."""
+    """Many deferred syncs are looked for in a long list, and those that it does not have are
+    read."""
     recorded = {f"s{number}": DEFERRED for number in range(1, FIRST_PAGE + 2)}
     asked = Asked(
         ListedApi(many(300), {"old": over("old")}),
@@ -315,8 +317,8 @@ def test_deferred__many() -> None:
     ],
 )
 def test_deferred__not_looked_for(deferred: bool, mark: Mark | None, count: int) -> None:
-    """Deferred syncs below the page are looked for at the first poll of a connection that has
-    some, if the page is full."""
+    """Deferred syncs below the page are looked for only at the first poll of a connection that has
+    some, and only if the page is full."""
     asked = Asked(
         ListedApi([runs("new"), *many(count)]),
         ConnectionRules(deferred=deferred),
@@ -332,7 +334,7 @@ def test_deferred__not_looked_for(deferred: bool, mark: Mark | None, count: int)
 
 
 def test_missing_deferred() -> None:
-    """Deferred syncs are missing if they are neither reported nor part of the answer."""
+    """A deferred sync is missing if it is neither reported nor part of the answer."""
     recorded = dict.fromkeys(["listed", "other", "reported", "missing"], DEFERRED)
     history = History(frozenset({"reported"}), {**recorded, "waited": RecordedSync()})
     answer = Answer([over("listed")], {"other": None}, history)
@@ -341,13 +343,13 @@ def test_missing_deferred() -> None:
     assert missing_deferred(Answer([over("listed")])) == []
 
 
-def test_missing_open__at_the_first_poll() -> None:
+def test_missing_open__first_poll() -> None:
     """At the first poll no sync is open."""
     assert missing_open(None, [over("a")]) == []
 
 
 def test_unhandled() -> None:
-    """What has ended and is not handled comes before what runs."""
+    """Unhandled syncs that have ended come before running ones."""
     answer = Answer([runs("d"), over("c"), over("b"), over("a")], {"o": runs("o"), "g": None})
 
     assert names(unhandled(ConnectionRules(), handled("b"), answer)) == ["c", "d", "o"]
@@ -385,7 +387,7 @@ def asked_for(api: ListedApi) -> list[object]:
 
 
 def test_order() -> None:
-    """A poll begins with the connection where the last one ended, and all have their turn."""
+    """A poll begins with the connection where the last one stopped, and polls each one once."""
     api = ListedApi()
 
     result = polled(api, ["c", "a", "b"], position="b")
@@ -396,7 +398,7 @@ def test_order() -> None:
 
 
 def test_out_of_time() -> None:
-    """A poll without time begins nothing, and the next one begins with the same connection."""
+    """A poll without time sends no request, and the next one begins with the same connection."""
     api = ListedApi()
 
     result = polled(api, ["a", "b"], position="b", seconds=-1)
@@ -405,9 +407,8 @@ def test_out_of_time() -> None:
     assert (result.answers, result.errors, result.position) == ({}, {}, "b")
 
 
-def test_requests_have_the_time_of_the_poll() -> None:
-    """A request waits for its turn as long as the poll has time, and is waited for in a short one
-    too."""
+def test_request_times() -> None:
+    """A request waits for its turn at most until the end of the poll."""
 
     class Asking(ListedApi):
         def list_syncs(
@@ -424,8 +425,9 @@ def test_requests_have_the_time_of_the_poll() -> None:
     assert 0 < give_up_at[0] <= 5
 
 
-def test_a_pause_ends_the_poll() -> None:
-    """A pause that is longer than the poll ends it; the connection keeps its turn."""
+def test_pause__longer_than_the_poll() -> None:
+    """A pause that is longer than the poll ends it, and the next poll begins with the same
+    connection."""
     api = ListedApi(errors={"b": NoTurnError(90.0)})
 
     result = polled(api, ["a", "b", "c"])
@@ -435,9 +437,9 @@ def test_a_pause_ends_the_poll() -> None:
     assert (result.errors, result.position, result.pause_seconds) == ({}, "b", 90.0)
 
 
-def test_a_pause_in_the_middle_of_a_connection() -> None:
-    """A connection whose syncs were listed before the pause had its turn, so that a long one does
-    not keep the others from theirs."""
+def test_pause__after_the_list() -> None:
+    """If the pause begins after the syncs of a connection were listed, the next poll begins with
+    another connection."""
 
     class Pausing(ListedApi):
         def get_sync(self, connection_id: str, sync_id: str) -> Sync:  # noqa: ARG002
@@ -453,7 +455,7 @@ def test_a_pause_in_the_middle_of_a_connection() -> None:
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_ends_are_bounded(extra: int) -> None:
+def test_max_ends(extra: int) -> None:
     """A poll begins no more connections once as many syncs have ended as a tick may report."""
     per_connection = FIRST_PAGE - 1
     api = ListedApi(many(per_connection))
@@ -466,8 +468,8 @@ def test_ends_are_bounded(extra: int) -> None:
     assert result.position == connections[begun]
 
 
-def test_ends_are_bounded__exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of ends that a tick may report is enough to end the poll."""
+def test_max_ends__exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly as many ended syncs as a tick may report end the poll."""
     monkeypatch.setattr(poll, "MAX_ENDS", 6)
     api = ListedApi(many(3))
 
@@ -476,8 +478,8 @@ def test_ends_are_bounded__exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (sorted(result.answers), result.position) == (["a", "b"], "c")
 
 
-def test_errors_are_kept_by_connection() -> None:
-    """The error of a connection is its own, and the others are polled."""
+def test_errors__by_connection() -> None:
+    """An error belongs to its connection, and the others are polled."""
     error = failing(404, NotFoundError)
     api = ListedApi(errors={"b": error})
 
@@ -488,8 +490,8 @@ def test_errors_are_kept_by_connection() -> None:
     assert result.outage is None
 
 
-def test_a_bug_is_an_error_of_its_connection() -> None:
-    """An error that is not RudderStack's is kept as it is."""
+def test_errors__unexpected() -> None:
+    """An error that is not RudderStack's belongs to its connection too."""
     bug = RuntimeError("bug")
 
     def history(*_: object) -> History:
@@ -508,7 +510,7 @@ def unreachable() -> ApiError:
 
 
 def test_outage__gives_up() -> None:
-    """A poll gives up when twice as many connections have failed as raise a suspicion."""
+    """A poll ends when twice as many connections have failed as raise a suspicion."""
     api = ListedApi(unreachable())
     connections = [f"c{number:04}" for number in range(1000)]
 
@@ -519,8 +521,9 @@ def test_outage__gives_up() -> None:
     assert isinstance(result.outage, TransportError)
 
 
-def test_outage__asks_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections are drawn at random once as many have failed as raise a suspicion."""
+def test_outage__random_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once as many connections have failed as raise a suspicion, the next ones are drawn at
+    random."""
     drawn: list[int] = []
 
     def last(count: int) -> int:
@@ -538,7 +541,7 @@ def test_outage__asks_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_outage__one_answer_is_enough() -> None:
-    """A poll in which a connection has answered goes on, in order."""
+    """If one connection has answered, the poll goes on in order."""
     connections = [f"c{number:04}" for number in range(200)]
     api = ListedApi(errors=dict.fromkeys(connections[1:], unreachable()))
 
@@ -548,7 +551,7 @@ def test_outage__one_answer_is_enough() -> None:
     assert result.outage is None
 
 
-def test_outage__gone_connections_are_none() -> None:
+def test_outage__removed_connections() -> None:
     """Connections that do not exist raise no suspicion."""
     connections = [f"c{number:04}" for number in range(200)]
     api = ListedApi(failing(404, NotFoundError))
@@ -571,7 +574,7 @@ def test_outage__gone_connections_are_none() -> None:
     ],
 )
 def test_is_outage(error: BaseException, expected: bool) -> None:
-    """A wrong token and a passing error are about RudderStack, and not about one connection."""
+    """A wrong token and a temporary error concern RudderStack, and not one connection."""
     assert is_outage(error) is expected
     result = Polled({}, {"a": failing(403), "b": error}, "")
     assert result.outage is (error if expected else None)

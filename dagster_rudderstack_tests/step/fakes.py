@@ -1,4 +1,4 @@
-"""A step without Dagster's machinery: what a run's log holds is a list that a test looks into."""
+"""A step without Dagster: the events of its run are a list."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 @dataclass
 class FakeInstance:
-    """Keeps the events of runs, each with a place that grows."""
+    """Keeps the events of runs, each with a position that grows."""
 
     is_ephemeral: bool = True
     events: list[tuple[dg.DagsterEventType, Any]] = field(default_factory=list)
@@ -50,11 +50,11 @@ class FakeInstance:
         self.add("engine", dagster_run.run_id, event_log_entry=SimpleNamespace(dagster_event=event))
 
     def add(self, kind: str, run_id: str, **entry: Any) -> None:
-        """Keep any event."""
+        """Keep an event of any type."""
         fields = {"asset_materialization": None, "asset_observation": None, **entry}
-        place = len(self.events) + 1
+        position = len(self.events) + 1
         record = SimpleNamespace(
-            run_id=run_id, storage_id=place, timestamp=self.now + place, **fields
+            run_id=run_id, storage_id=position, timestamp=self.now + position, **fields
         )
         self.events.append((KINDS[kind], record))
 
@@ -73,18 +73,18 @@ class FakeInstance:
         )
 
     def get_records_for_run(self, run_id: str, of_type: dg.DagsterEventType) -> Any:
-        """Return the events of one type, of a run."""
+        """Return the events of one type of a run."""
         self.queries.append((run_id, of_type))
         found = [each for kind, each in self.events if kind is of_type and each.run_id == run_id]
         return SimpleNamespace(records=found)
 
     def get_latest_materialization_event(self, key: dg.AssetKey) -> Any:
-        """Return what a test has put there."""
+        """Return the latest materialization, which the test sets."""
         self.latest_requests.append(key)
         return self.latest
 
     def fetch_observations(self, key: dg.AssetKey, limit: int) -> Any:
-        """Return observations of an asset."""
+        """Return the observations of an asset, which the test sets."""
         return SimpleNamespace(records=self.observed.get(key, [])[:limit])
 
 
@@ -139,20 +139,20 @@ class FakeStep:
         return self.canceled()
 
     def is_run_ending(self) -> bool:
-        """Whether the run is over or about to be."""
+        """Whether the run has ended or is about to."""
         return self.ending()
 
     def partition_of(self, key: dg.AssetKey) -> str | None:
-        """Return the partition, for one asset."""
+        """Return the partition of an asset."""
         return f"{self.partition} of {key.to_user_string()}" if self.partition else None
 
     def upstream_of(self, key: dg.AssetKey | None) -> frozenset[dg.AssetKey]:
-        """Return the upstream assets, which are those of `CRM` alone."""
+        """Return the upstream assets. Only `CRM` has some."""
         return self.upstream if key == CRM else frozenset()
 
 
 def as_step(step: FakeStep) -> DagsterStep:
-    """Return a fake as what the library asks for."""
+    """Return a fake with the type that the library expects."""
     return cast("DagsterStep", step)
 
 
@@ -176,7 +176,7 @@ def runner(
     policy: SyncPolicy | None = None,
     **options: Any,
 ) -> Runner:
-    """Return a runner of one sync, or of those given, that polls as fast as it can."""
+    """Return a runner of one sync, or of the given ones, that polls fast."""
     log = step.context.log if step else ListLog()
     return Runner(
         api,
@@ -192,7 +192,7 @@ def runner(
 
 
 def at_once(**choices: Any) -> SyncPolicy:
-    """Return a policy whose waits take a hundredth of a second of real time."""
+    """Return a policy whose waits take 0.01 s."""
     return every_second(
         poll=PollPolicy(poll_min_interval_seconds=0.01, poll_max_interval_seconds=0.01),
         retry=RetryPolicy(first_delay_seconds=0.01, max_delay_seconds=0.01),
@@ -201,5 +201,5 @@ def at_once(**choices: Any) -> SyncPolicy:
 
 
 def written(step: FakeStep) -> list[SyncRecord]:
-    """Return the records in the log of a step's run, without time and place."""
+    """Return the records in the log of a step's run."""
     return read_records(cast("dg.DagsterInstance", step.instance), step.run.run_id)

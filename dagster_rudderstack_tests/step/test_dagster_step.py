@@ -13,14 +13,14 @@ Look = Callable[[DagsterStep], object]
 
 
 class Seen:
-    """What a step has seen of itself, while it ran."""
+    """The attributes of a step, read while it ran."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
         self.values: list[object] = []
 
     def add(self, step: DagsterStep | None) -> None:
-        """Look at a step, as long as it runs."""
+        """Read the attributes of a running step."""
         assert step is not None
         self.values.append(self.look(step))
 
@@ -31,7 +31,7 @@ DAYS = dg.DailyPartitionsDefinition("2026-01-01")
 def look_in_an_asset(
     look: Look, instance: dg.DagsterInstance, *, with_context: bool = True, **options: Any
 ) -> object:
-    """Return what an asset sees of its step."""
+    """Return the attributes of an asset's step."""
     seen = Seen(look)
 
     @dg.asset(key=["crm", "contacts"], deps=["customers"], partitions_def=options.get("days"))
@@ -44,13 +44,13 @@ def look_in_an_asset(
     return seen.values[0]
 
 
-def test_outside_dagster() -> None:
+def test_no_context() -> None:
     """Outside Dagster there is no step."""
     assert current_step() is None
 
 
 def test_called_directly() -> None:
-    """An op or asset that a test calls directly has no run."""
+    """There is no step if a test calls an op or an asset directly."""
     assert current_step(dg.build_op_context()) is None
     assert current_step(dg.build_asset_context()) is None
 
@@ -81,7 +81,7 @@ def test_asset(instance: dg.DagsterInstance, with_context: bool) -> None:
 
 
 def test_partition(instance: dg.DagsterInstance) -> None:
-    """A step of one partition has its key; an event about its asset has it too."""
+    """A step of one partition has its key, and so have the events of its asset."""
     key = dg.AssetKey(["crm", "contacts"])
 
     seen = look_in_an_asset(
@@ -100,7 +100,7 @@ def test_partition(instance: dg.DagsterInstance) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*backfill_policy.*is currently in beta")
 def test_partition_range(instance: dg.DagsterInstance) -> None:
-    """A step of several partitions has the first and the last, and its events have none."""
+    """A step of several partitions has the first and the last key, and its events have none."""
     tags = {
         "dagster/asset_partition_range_start": "2026-01-05",
         "dagster/asset_partition_range_end": "2026-01-07",
@@ -117,7 +117,7 @@ def test_partition_range(instance: dg.DagsterInstance) -> None:
     assert seen == ["2026-01-05...2026-01-07", None]
 
 
-def test_partition_of_an_unpartitioned_asset() -> None:
+def test_partition__unpartitioned_asset() -> None:
     """An asset without partitions has none in a partitioned run either."""
     key, other = dg.AssetKey("a"), dg.AssetKey("b")
     specs = {
@@ -139,7 +139,7 @@ def test_partition_of_an_unpartitioned_asset() -> None:
 
 
 def test_op(instance: dg.DagsterInstance) -> None:
-    """The step of an op makes no asset; a mapped one has a name of its own."""
+    """The step of an op has no asset, and a mapped op has a name of its own."""
     seen: list[tuple[str, str, object, object]] = []
 
     @dg.op(out=dg.DynamicOut(str))
@@ -172,7 +172,8 @@ def test_op(instance: dg.DagsterInstance) -> None:
 
 
 def test_upstream(instance: dg.DagsterInstance) -> None:
-    """The upstream assets are those of one asset, or of all; assets of the step itself are none."""
+    """The upstream assets are those of one asset, or of all, without the assets of the step
+    itself."""
     a, b = dg.AssetKey("a"), dg.AssetKey("b")
     seen: list[object] = []
 
@@ -195,7 +196,7 @@ def test_upstream(instance: dg.DagsterInstance) -> None:
 
 
 class Runs:
-    """An instance that knows some runs."""
+    """An instance that has some runs."""
 
     def __init__(self, *runs: Any) -> None:
         self.runs = {run.run_id: run for run in runs}
@@ -239,7 +240,7 @@ def step_of(*runs: Any) -> DagsterStep:
     ],
 )
 def test_status(status: str, canceled: bool, ending: bool) -> None:
-    """Whether a run is canceled, or about to end, is asked anew each time."""
+    """Whether a run is canceled, or about to end, is read each time."""
     old = a_run("r")
     is_finished = status in ("CANCELED", "FAILURE", "SUCCESS")
     step = of(
@@ -253,8 +254,8 @@ def test_status(status: str, canceled: bool, ending: bool) -> None:
     assert step.is_run_ending() is ending
 
 
-def test_status__of_a_run_that_was_deleted() -> None:
-    """A run that was deleted is over, and was not canceled."""
+def test_status__deleted_run() -> None:
+    """A run that was deleted has ended, and was not canceled."""
     step = of(SimpleNamespace(instance=Runs()), a_run("r"))
 
     assert (step.is_canceled(), step.is_run_ending()) == (False, True)
@@ -274,11 +275,11 @@ def test_ancestry() -> None:
 
 
 def test_ancestry__circle() -> None:
-    """Runs that name each other as parents do not go round for ever."""
+    """If runs name each other as parents, each is read once."""
     assert ancestry(step_of(a_run("a", "b"), a_run("b", "a"))) == ["a", "b"]
 
 
-def test_ancestry__parent_that_was_deleted() -> None:
+def test_ancestry__deleted_parent() -> None:
     """If a parent was deleted, the root is still an ancestor, and is not counted twice."""
     root = a_run("root")
 
@@ -288,7 +289,7 @@ def test_ancestry__parent_that_was_deleted() -> None:
 
 
 def test_ancestry__long() -> None:
-    """A hundred runs are followed, and the root besides."""
+    """At most a hundred runs are read, and the root."""
     runs = [a_run("0")]
     runs += [a_run(str(number), str(number - 1), root_run_id="0") for number in range(1, 150)]
 
@@ -298,21 +299,21 @@ def test_ancestry__long() -> None:
 
 
 def test_continued() -> None:
-    """A run that resumes a failed one continues it, and what that one continued."""
+    """A run that resumes a failed one continues it, and the runs that it continued."""
     runs = [a_run("a"), a_run("b", "a"), a_run("c", "b")]
 
     assert step_of(*runs).continued_run_ids == {"a", "b", "c"}
 
 
-def test_continued__of_a_run_that_goes_on() -> None:
+def test_continued__running() -> None:
     """The run itself counts, though it has not failed."""
     runs = [a_run("a"), a_run("b", "a", is_failure_or_canceled=False)]
 
     assert step_of(*runs).continued_run_ids == {"a", "b"}
 
 
-def test_continued__not_a_run_that_succeeded() -> None:
-    """A run that succeeded is not continued, nor is what came before it."""
+def test_continued__parent_succeeded() -> None:
+    """A run that succeeded is not continued, nor are the runs before it."""
     runs = [a_run("a"), a_run("b", "a", is_failure_or_canceled=False), a_run("c", "b")]
 
     assert step_of(*runs).continued_run_ids == {"c"}
@@ -326,7 +327,7 @@ def test_continued__not_a_run_that_succeeded() -> None:
         (True, None, {"a", "b"}),
     ],
 )
-def test_continued__only_what_failed(
+def test_continued__all_steps_again(
     resume: bool, steps: list[str] | None, expected: set[str]
 ) -> None:
     """A run that repeats all of another one continues none."""
@@ -335,14 +336,14 @@ def test_continued__only_what_failed(
     assert step_of(a_run("a"), last).continued_run_ids == expected
 
 
-def test_continued__without_a_parent() -> None:
-    """A run without a parent continues itself alone, and asks for no run."""
+def test_continued__no_parent() -> None:
+    """A run without a parent continues only itself, and reads no run."""
     step = step_of(a_run("a"))
 
     assert step.continued_run_ids == {"a"}
     assert cast("Any", step.instance).asked == []
 
 
-def test_continued__parent_that_was_deleted() -> None:
+def test_continued__deleted_parent() -> None:
     """A parent that was deleted is not continued."""
     assert step_of(a_run("b", "gone")).continued_run_ids == {"b"}

@@ -1,4 +1,4 @@
-"""What an interrupt does, and how it is noticed, without a process to interrupt."""
+"""What an interrupt does, and how it is noticed, without interrupting a process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes seconds in real life takes less."""
+    """Shorten the waits that otherwise take seconds."""
     monkeypatch.setattr(interrupts, "STATUS_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(interrupts, "CHECK_SECONDS", 0.02)
     monkeypatch.setattr(interrupts, "SUSPICIOUS_SECONDS", 0.2)
@@ -44,9 +44,9 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def running(**options: Any) -> Script:
     """Return an attempt whose sync runs."""
-    life = script(get=[sync("s")], listed=[[sync("s")]], **options)
-    life.attempt.wait_on("s", "started", owned=True)
-    return life
+    scripted = script(get=[sync("s")], listed=[[sync("s")]], **options)
+    scripted.attempt.wait_on("s", "started", owned=True)
+    return scripted
 
 
 def interruption(
@@ -62,34 +62,34 @@ def interruption(
     )
 
 
-# --- what is done
+# --- what happens to the syncs
 
 
-def test_stopped() -> None:
-    """A canceled run's sync is stopped by a new client, logged and reported."""
-    step, life = FakeStep(canceled=lambda: True), running()
+def test_stop() -> None:
+    """If the run is canceled, its sync is stopped with a new client, logged and reported."""
+    step, scripted = FakeStep(canceled=lambda: True), running()
     new_api = ScriptedApi(get=[sync("s")], listed=[[sync("s")]])
     stopped: list[SyncAttempt] = []
 
-    end = interruption(step, life.attempt, api=new_api, on_stopped=stopped.append).handle()
+    end = interruption(step, scripted.attempt, api=new_api, on_stopped=stopped.append).handle()
 
     assert end.is_canceled
     assert new_api.operations == ["list", "get", "stop"]
-    assert life.api.operations == []
-    assert stopped == [life.attempt]
+    assert scripted.api.operations == []
+    assert stopped == [scripted.attempt]
     assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
     assert step.context.log.lines == [f"info: Interrupted. {end.sentences[0]}"]
 
 
-def test_stopped__without_a_report() -> None:
-    """A stop need not be reported."""
+def test_stop__no_report() -> None:
+    """Without `on_stopped`, a stop is not reported."""
     end = interruption(FakeStep(canceled=lambda: True), running().attempt).handle()
 
     assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
 
 
-def test_over() -> None:
-    """A sync that is over by then was not stopped, and is not reported as stopped."""
+def test_stop__ended() -> None:
+    """A sync that has ended in the meantime is not reported as stopped."""
     step = FakeStep(canceled=lambda: True)
     stopped: list[SyncAttempt] = []
     new_api = ScriptedApi(get=[sync("s", "succeeded")], listed=[[sync("s", "succeeded")]])
@@ -99,8 +99,8 @@ def test_over() -> None:
     assert (stopped, end.sentences) == ([], [f"{NAME}: it had already ended."])
 
 
-def test_a_bug_in_a_stop() -> None:
-    """An error that is not RudderStack's is a sentence, and the other syncs are stopped."""
+def test_stop__unexpected_error() -> None:
+    """If a stop raises an unexpected error, the log says so, and the other syncs are stopped."""
     step = FakeStep(canceled=lambda: True)
     new_api = ScriptedApi(get=[RuntimeError("bug")], listed=[[sync("s")]])
 
@@ -111,11 +111,11 @@ def test_a_bug_in_a_stop() -> None:
 
 @pytest.mark.parametrize("is_durable", [True, False])
 def test_left_running(is_durable: bool) -> None:
-    """A sync that is left says whether a retry resumes it."""
+    """The log says of a sync that is left running whether a retry resumes it."""
     step = FakeStep()
-    life = running(recorder=ScriptedRecorder(is_durable=is_durable))
+    scripted = running(recorder=ScriptedRecorder(is_durable=is_durable))
 
-    end = interruption(step, life.attempt).handle()
+    end = interruption(step, scripted.attempt).handle()
 
     resumed = ": a retry of this run resumes it" if is_durable else ""
     assert end.sentences == [f"{NAME} is left running{resumed}."]
@@ -144,7 +144,7 @@ def test_when(when: str, canceled: bool, stops: bool) -> None:
 
 
 def test_nothing_to_stop() -> None:
-    """A step whose syncs are over, or have not begun, says that there was none to stop."""
+    """If all syncs have ended, or none has begun, the log says that there was none to stop."""
     step, over = FakeStep(), running()
     over.attempt.is_over = True
 
@@ -153,17 +153,17 @@ def test_nothing_to_stop() -> None:
     assert end.sentences == ["There was no sync to stop."]
 
 
-def test_what_an_earlier_attempt_left() -> None:
-    """A sync that an earlier attempt left is stopped as well."""
-    life = script(previous=PreviousAttempt("s"))
+def test_stop__earlier_attempt() -> None:
+    """The sync of an earlier attempt is stopped too."""
+    scripted = script(previous=PreviousAttempt("s"))
 
-    end = interruption(FakeStep(canceled=lambda: True), life.attempt).handle()
+    end = interruption(FakeStep(canceled=lambda: True), scripted.attempt).handle()
 
     assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
 
 
-def test_the_error() -> None:
-    """The error of a canceled run has the first five sentences, and counts the others."""
+def test_error() -> None:
+    """The error of a canceled run has the first five sentences, and the number of the others."""
     end = interruption(FakeStep())
     end.sentences = [f"S{number}." for number in range(MAX_SENTENCES)]
     assert str(end.error) == "The run was canceled. S0. S1. S2. S3. S4."
@@ -177,8 +177,8 @@ def test_the_error() -> None:
     assert not isinstance(end.error, dg.Failure)
 
 
-def test_status_that_cannot_be_read() -> None:
-    """The status of the run is asked for again while the database does not answer."""
+def test_status__errors() -> None:
+    """If the status of the run cannot be read, it is read again."""
     asked: list[int] = []
 
     def canceled() -> bool:
@@ -197,8 +197,8 @@ def test_status_that_cannot_be_read() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_status_that_can_never_be_read() -> None:
-    """The status of the run is asked for a few times, and then the log says where to look."""
+def test_status__unreadable() -> None:
+    """If the status can never be read, the log says where to look."""
     threads: list[threading.Thread] = []
 
     def canceled() -> bool:
@@ -213,8 +213,8 @@ def test_status_that_can_never_be_read() -> None:
     assert step.context.log.lines[-1].startswith("warning: Interrupted. There was not enough time")
 
 
-def test_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If there is not enough time to find out, the log says so."""
+def test_handle__too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there is not enough time to find out what happened, the log says so."""
     given: list[float] = []
 
     def too_long(work: Callable[[], object], seconds: float) -> None:
@@ -235,11 +235,11 @@ def test_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-# --- work that is shielded
+# --- shielded work
 
 
 def test_shielded() -> None:
-    """Shielded work runs in another thread, and its result comes back."""
+    """Shielded work runs in another thread, and its result is returned."""
     threads: list[threading.Thread] = []
 
     def work() -> str:
@@ -252,7 +252,7 @@ def test_shielded() -> None:
 
 
 def test_shielded__too_long() -> None:
-    """Work that takes too long is left alone."""
+    """If the work takes too long, the result is None."""
     release = threading.Event()
     began = time.monotonic()
 
@@ -263,7 +263,7 @@ def test_shielded__too_long() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_shielded__error() -> None:
-    """Work that fails has no result, and is not waited for any longer."""
+    """If the work fails, the result is None at once."""
     began = time.monotonic()
     threads: list[threading.Thread] = []
 
@@ -276,8 +276,8 @@ def test_shielded__error() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_shielded__from_signals() -> None:
-    """A second Ctrl-C does not cut the work off."""
+def test_shielded__signals() -> None:
+    """A second Ctrl-C does not interrupt the work."""
     begun, release = threading.Event(), threading.Event()
 
     def work() -> str:
@@ -300,7 +300,7 @@ def test_shielded__from_signals() -> None:
 
 
 class Watched:
-    """A monitor, and what it has noticed."""
+    """A monitor, and the interrupts that it has handled."""
 
     def __init__(self, ending: Callable[[], bool] = lambda: False) -> None:
         self.handled = threading.Event()
@@ -314,7 +314,7 @@ class Watched:
 
 
 def test_monitor__not_dropped() -> None:
-    """A step that comes back from a yield is not dropped, however often it yields."""
+    """A step whose yields return is not dropped, however often it yields."""
     watched = Watched(lambda: True)
     before = set(threading.enumerate())
 
@@ -332,8 +332,8 @@ def test_monitor__not_dropped() -> None:
     assert (watched.handled.is_set(), watched.asked) == (False, [])
 
 
-def test_monitor__long_yield_of_a_run_that_goes_on() -> None:
-    """A yield that takes long is no drop while the run goes on."""
+def test_monitor__long_yield() -> None:
+    """A step with a long yield is not dropped while the run goes on."""
     watched = Watched()
 
     with watched.monitor as monitor, monitor.yielding():
@@ -344,7 +344,7 @@ def test_monitor__long_yield_of_a_run_that_goes_on() -> None:
 
 
 def test_monitor__quick_yield() -> None:
-    """The run's status is not asked for before a yield has taken suspiciously long."""
+    """The status of the run is not read before a yield has taken suspiciously long."""
     watched = Watched(lambda: True)
 
     with watched.monitor as monitor, monitor.yielding():
@@ -353,8 +353,8 @@ def test_monitor__quick_yield() -> None:
     assert watched.asked == []
 
 
-def test_monitor__run_that_ends() -> None:
-    """A step that does not come back while its run ends is dropped, once."""
+def test_monitor__run_ends() -> None:
+    """If a yield does not return while the run ends, the interrupt is handled once."""
     watched = Watched(lambda: True)
 
     with watched.monitor as monitor, monitor.yielding():
@@ -366,7 +366,7 @@ def test_monitor__run_that_ends() -> None:
 
 
 def test_monitor__errors() -> None:
-    """A database that cannot be read is asked again."""
+    """If the database cannot be read, it is asked again."""
     errors = [OSError("locked")]
 
     def ending() -> bool:
@@ -382,8 +382,8 @@ def test_monitor__errors() -> None:
     assert len(watched.asked) == 2
 
 
-def test_monitor__thread_that_ends() -> None:
-    """A step whose thread has ended in the middle of a yield is dropped."""
+def test_monitor__thread_ends() -> None:
+    """A step whose thread has ended during a yield is dropped."""
     watched: list[Watched] = []
 
     def step() -> None:

@@ -1,4 +1,4 @@
-"""Records in the log of a run: what is written, and what a later attempt makes of it."""
+"""Records in the log of a run: what is written, and how a later attempt uses it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ LINK = "https://app/{connection_id}/{sync_id}"
 TABLE = dg.AssetKey("customers")
 
 
-# --- what is written
+# --- what is written and read
 
 
-def test_texts() -> None:
+def test_records__texts() -> None:
     """Each record is one line for people, in the log of the run and of the step."""
     step = FakeStep()
     records = recorder(step)
@@ -60,8 +60,8 @@ def test_texts() -> None:
     ]
 
 
-def test_records() -> None:
-    """What is written is read again: with its step, its attempt and its place in the log."""
+def test_records__read() -> None:
+    """Records are read with the step, the attempt and the position in the log."""
     step = FakeStep(partition="p1")
     step.context.retry_number = 2
     records = recorder(step, deadline=7.5)
@@ -169,8 +169,8 @@ def test_record__damaged(data: object) -> None:
     assert SyncRecord.from_data(data) is None
 
 
-def test_other_engine_events() -> None:
-    """Engine events without a record, or with a damaged one, are passed over."""
+def test_records__other_engine_events() -> None:
+    """Engine events without a record, or with a damaged one, are ignored."""
     step = FakeStep()
     record = MetadataKey.RECORD
     for metadata in (
@@ -186,8 +186,9 @@ def test_other_engine_events() -> None:
     assert [record.kind for record in written(step)] == [RecordKind.NOTHING_STARTED]
 
 
-def test_metadata() -> None:
-    """A record carries the ids and the link to the sync; without a sync there is neither."""
+def test_records__metadata() -> None:
+    """A record has the ids and the link to the sync. Without a sync it has no sync id and no
+    link."""
     step = FakeStep()
 
     recorder(step, link_template=LINK).waiting("s", "started", owned=True)
@@ -236,7 +237,7 @@ def test_records__of_a_sync(server: LocalRudderStack, stored_instance: dg.Dagste
         assert isinstance(value, dg.JsonMetadataValue)
 
 
-# --- what a later attempt makes of it
+# --- what a later attempt resumes
 
 
 def earlier(step: FakeStep) -> EarlierAttempts:
@@ -250,7 +251,7 @@ def two_runs(**fields: Any) -> tuple[FakeStep, FakeStep]:
 
 
 def test_last_record() -> None:
-    """The last record counts, of the same step, partition, connection and sync type."""
+    """The last record of the same step, partition, connection and sync type is found."""
     before, now = two_runs()
     recorder(before).waiting("old", "started", owned=True)
     recorder(now).waiting("new", "started", owned=True)
@@ -270,7 +271,7 @@ def test_last_record() -> None:
     assert found.last_record(SyncRequest("ads", "full")) is None
 
 
-def test_unfinished__nothing() -> None:
+def test_unfinished__no_record() -> None:
     """Without a record there is nothing to resume, and materializations are not read."""
     step = FakeStep()
 
@@ -283,7 +284,7 @@ def test_unfinished__nothing() -> None:
 
 @pytest.mark.parametrize("owned", [True, False])
 def test_unfinished__waiting(owned: bool) -> None:
-    """A sync that was waited for is resumed by the same run and by a later one."""
+    """The same run and a later one resume the sync that an attempt waited for."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=owned)
 
@@ -294,7 +295,7 @@ def test_unfinished__waiting(owned: bool) -> None:
 
 
 def test_unfinished__starting() -> None:
-    """An announced start is looked for, with the syncs that existed before."""
+    """The sync of an announced start is looked for, and the syncs that existed before are known."""
     before, now = two_runs()
     now.instance.now = time.time()
     recorder(before).starting(["a", "b"])
@@ -319,7 +320,7 @@ def test_unfinished__starting_long_ago() -> None:
 
 
 @pytest.mark.parametrize("kind", ["nothing_started", "stop_requested"])
-def test_unfinished__over(kind: str) -> None:
+def test_unfinished__ended(kind: str) -> None:
     """After a start without effect, and after a stop, there is nothing to resume."""
     step = FakeStep()
     records = recorder(step)
@@ -335,7 +336,8 @@ def test_unfinished__over(kind: str) -> None:
     [(0, None), (1, PreviousAttempt("s", owned=False, is_same_run=True))],
 )
 def test_unfinished__returned(attempt: int, left: PreviousAttempt | None) -> None:
-    """A result that the step's own code got is returned again by a retry, and by no second call."""
+    """A result that the step's own code got is returned again by a retry, but not by a second
+    call."""
     step = FakeStep()
     recorder(step).returned("s")
     step.context.retry_number = attempt
@@ -344,7 +346,7 @@ def test_unfinished__returned(attempt: int, left: PreviousAttempt | None) -> Non
 
 
 def test_unfinished__returned_in_an_earlier_run() -> None:
-    """A result that an earlier run's code got is not returned again."""
+    """A result that the code of an earlier run got is not returned again."""
     before, now = two_runs()
     recorder(before).returned("s")
     now.context.retry_number = 1
@@ -353,7 +355,7 @@ def test_unfinished__returned_in_an_earlier_run() -> None:
 
 
 def test_unfinished__reported() -> None:
-    """A sync that a materialization after its record reports is finished."""
+    """A sync is finished if a materialization after its record reports it."""
     before, now = two_runs()
     now.instance.materialize("before", sync_id="s")
     recorder(before).waiting("s", "started", owned=True)
@@ -374,7 +376,7 @@ def test_unfinished__reported() -> None:
 def test_unfinished__reported_by_the_sensor(
     seconds: float, sync_id: str, is_reported: bool
 ) -> None:
-    """A sync of an earlier run that the sensor has reported since is finished."""
+    """The sync of an earlier run is finished if the sensor has reported it since."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=True)
     (record,) = written(before)
@@ -389,8 +391,8 @@ def test_unfinished__reported_by_the_sensor(
     assert now.instance.latest_requests == [CRM]
 
 
-def test_unfinished__the_sensor_is_asked_only_if_needed() -> None:
-    """The latest materialization is read for a sync of an earlier run that has an asset."""
+def test_unfinished__latest_materialization() -> None:
+    """The latest materialization is read only for a sync of an earlier run that has an asset."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=True)
 
@@ -399,7 +401,7 @@ def test_unfinished__the_sensor_is_asked_only_if_needed() -> None:
     assert now.instance.latest_requests == []
 
 
-def test_unfinished__no_materialization_at_all() -> None:
+def test_unfinished__never_materialized() -> None:
     """A sync of an asset that was never materialized is unfinished."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=True)
@@ -409,7 +411,7 @@ def test_unfinished__no_materialization_at_all() -> None:
 
 
 def test_unfinished__rebuilt() -> None:
-    """A sync that began before a later attempt rebuilt its tables is not resumed."""
+    """A sync is not resumed if it began before a later attempt rebuilt its upstream tables."""
     before, now = two_runs(upstream=frozenset({TABLE}))
     now.instance.materialize("before", TABLE)
     recorder(before).waiting("s", "started", owned=True)
@@ -429,8 +431,8 @@ def test_unfinished__rebuilt() -> None:
     assert earlier(now).unfinished(REQUEST, dg.AssetKey("another")) is not None
 
 
-def test_unfinished__rebuilt_with_nothing_to_resume() -> None:
-    """Where nothing is left to resume, the log does not say that something was not resumed."""
+def test_unfinished__rebuilt_and_nothing_to_resume() -> None:
+    """If there is nothing to resume, the log does not say that something was not resumed."""
     before, now = two_runs(upstream=frozenset({TABLE}))
     recorder(before).nothing_started()
     now.instance.materialize("now", TABLE)
@@ -440,7 +442,7 @@ def test_unfinished__rebuilt_with_nothing_to_resume() -> None:
 
 
 def test_unfinished__rebuilt_in_the_same_run() -> None:
-    """Within one run the tables come first, so a step retry resumes."""
+    """Within one run the tables are built before the sync, so a step retry resumes."""
     step = FakeStep(upstream=frozenset({TABLE}))
     recorder(step).waiting("s", "started", owned=True)
     step.instance.materialize("now", TABLE)
@@ -449,7 +451,7 @@ def test_unfinished__rebuilt_in_the_same_run() -> None:
 
 
 def test_deferred() -> None:
-    """A deferred sync is found in the runs whose work this one continues."""
+    """A deferred sync is found in the runs that this run continues."""
     before, now = two_runs()
     recorder(before, deadline=1.0).waiting("s", "started", owned=False)
 
@@ -459,7 +461,7 @@ def test_deferred() -> None:
 
 
 def test_deferred__only_announced() -> None:
-    """A start that was only announced is no deferred sync."""
+    """A start that was only announced is not a deferred sync."""
     step = FakeStep()
     recorder(step).starting([])
 
@@ -467,7 +469,7 @@ def test_deferred__only_announced() -> None:
 
 
 def test_has_observed() -> None:
-    """A failed sync that an attempt has reported as an observation is not reported again."""
+    """A failed sync counts as observed if an attempt has reported it as an observation."""
     before, now = two_runs()
     now.instance.observe("before", sync_id="s")
     now.instance.observe("before")
@@ -480,11 +482,11 @@ def test_has_observed() -> None:
     assert not earlier(now).has_observed("t")
 
 
-# --- what is done
+# --- results of earlier attempts
 
 
 def test_materialized() -> None:
-    """The latest materialization about the connection counts, of the same asset."""
+    """The latest materialization of the same asset and connection is found."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=True)
     now.instance.materialize("before", sync_id="first")
@@ -499,8 +501,8 @@ def test_materialized() -> None:
     assert found.metadata[MetadataKey.SYNC_ID].value == "second"
 
 
-def test_materialized__in_a_run_that_is_not_continued() -> None:
-    """A run that repeats all of another one does not take over its results."""
+def test_materialized__run_not_continued() -> None:
+    """A run that repeats all of another one does not use its results."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=True)
     now.instance.materialize("before", sync_id="s")
@@ -511,7 +513,7 @@ def test_materialized__in_a_run_that_is_not_continued() -> None:
 
 @pytest.mark.parametrize("run_id", ["before", "now"])
 def test_materialized__rebuilt(run_id: str) -> None:
-    """A result of an earlier run does not count when its tables were rebuilt since."""
+    """A result of an earlier run does not count if the upstream tables were rebuilt since."""
     before, now = two_runs(upstream=frozenset({TABLE}))
     recorder(before).waiting("s", "started", owned=True)
     now.instance.materialize("before", TABLE)
@@ -524,7 +526,8 @@ def test_materialized__rebuilt(run_id: str) -> None:
 
 
 def test_queries() -> None:
-    """The logs are read with one query per run and kind of event, however often they are asked."""
+    """The logs are read with one query per run and type of event, however often they are asked
+    for."""
     before, now = two_runs()
     recorder(before).waiting("s", "started", owned=True)
     found = earlier(now)
@@ -537,8 +540,8 @@ def test_queries() -> None:
     assert len(now.instance.queries) == 6
 
 
-def test_read_records__of_another_run() -> None:
-    """The records of a run are its own."""
+def test_read_records__another_run() -> None:
+    """Records of another run are not read."""
     step = FakeStep()
     recorder(step).nothing_started()
 

@@ -1,4 +1,4 @@
-"""What a step with many syncs says at its end, and what a run for deferred syncs says."""
+"""The summary of a step with many syncs, and the failure of a run for deferred syncs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def row(name: str, error: BaseException | None = None, **fields: str) -> Summary
 
 
 def test_summary_row() -> None:
-    """A row has the names, the sync, its status, its rows and how long it took."""
+    """A row has the names, the sync, its status, its rows and its duration."""
     metrics = SyncMetrics(succeeded={"total": 1200}, failed={"total": 0})
     request = SyncRequest("2hk", connection_name="CRM contacts")
     seen = sync("s", "failed", metrics=metrics)
@@ -79,8 +79,8 @@ def test_summary_row() -> None:
     assert summary_row(running)[2:7] == ("s", "lost", "", "", "")
 
 
-def test_reasons() -> None:
-    """The reason is the error's message, or the kind of a bug with its words."""
+def test_summary_row__reason() -> None:
+    """The reason is the message of RudderStack's error, or the type and the text of another one."""
     assert row("a").reason == ""
     assert row("a", ERROR).reason == "No table."
     assert row("a", KeyError("x")).reason == "KeyError: 'x'"
@@ -98,7 +98,7 @@ def test_reasons() -> None:
     ],
 )
 def test_failure_of_many(total: int, others: str) -> None:
-    """The failure names each failed sync with its reason, and says what of the others."""
+    """The failure names each failed sync with its reason, and the number of the others."""
     failure = failure_of_many([row("a", ERROR), row("b", KeyError("x"))], total)
 
     assert failure.description == (
@@ -143,7 +143,7 @@ def test_failure_of_many__retries() -> None:
 
 
 def test_failure_of_many__long() -> None:
-    """Thirty failures are explained, and the others named in one line that is not too long."""
+    """Thirty failures are explained. The others are named in one line of limited length."""
     rows = [row(f"n{number}", ERROR) for number in range(MAX_REASONS + 2)]
 
     lines = str(failure_of_many(rows, 99).description).split("\n")
@@ -157,7 +157,7 @@ def test_failure_of_many__long() -> None:
 
 
 def test_summary_text() -> None:
-    """The table has the failed syncs first, then all by name; numbers stand on the right."""
+    """The failed syncs come first, then all by name, and numbers are aligned on the right."""
     rows = [
         row("b"),
         row("long name", rows_delivered="5"),
@@ -175,8 +175,8 @@ def test_summary_text() -> None:
     ]
 
 
-def test_summary_text__failed_whatever_their_status() -> None:
-    """A sync with an error counts as failed."""
+def test_summary_text__error() -> None:
+    """A sync with an error counts as failed, even if its status is another one."""
     assert summary_text([row("a", ERROR, status="lost")]).startswith("1 sync has ended: 1 failed.")
 
 
@@ -213,7 +213,7 @@ def test_summary_text__long() -> None:
     ],
 )
 def test_failed_syncs_of(tag: str | None, syncs: dict[str, str]) -> None:
-    """The failed syncs stand in a tag of the run. Any other tag means none."""
+    """The failed syncs are read from a tag of the run. A damaged or missing tag means none."""
     step = FakeStep()
     step.run.tags = {} if tag is None else {FAILED_SYNCS_TAG: tag}
 
@@ -221,7 +221,7 @@ def test_failed_syncs_of(tag: str | None, syncs: dict[str, str]) -> None:
 
 
 def test_failed_syncs_of__reexecution() -> None:
-    """A re-execution of such a run syncs, as any other run and as code outside Dagster."""
+    """A re-execution of such a run starts syncs, and so does code outside Dagster."""
     step = FakeStep()
     step.run.tags = {FAILED_SYNCS_TAG: json.dumps({"crm": "s"})}
     step.run.parent_run_id = "parent"
@@ -241,7 +241,8 @@ def failure_of(instance: FakeInstance, **syncs: str) -> dg.Failure:
 
 
 def test_failure_of_deferred() -> None:
-    """The failure has the reason and the facts of the sensor's observation, and is not retried."""
+    """The failure has the reason and the metadata of the sensor's observation, and is not
+    retried."""
     others = [SimpleNamespace(asset_observation=None), observed("other", "Other.")]
     instance = FakeInstance(observed={CRM: [*others, observed("s", "No table.")]})
 
@@ -252,8 +253,8 @@ def test_failure_of_deferred() -> None:
     assert failure.allow_retries is False
 
 
-def test_failure_of_deferred__without_a_reason() -> None:
-    """An observation without a reason has none to give."""
+def test_failure_of_deferred__no_reason() -> None:
+    """If the observation has no reason, the failure has none."""
     instance = FakeInstance(observed={CRM: [observed("s", None)]})
 
     assert not failure_of(instance, crm="s").description
@@ -261,7 +262,7 @@ def test_failure_of_deferred__without_a_reason() -> None:
 
 @pytest.mark.parametrize("older", [OBSERVATIONS_READ, 0])
 def test_failure_of_deferred__not_observed(older: int) -> None:
-    """Without a recent observation the failure names the ids, and where to look."""
+    """Without a recent observation the failure names the ids, and says where to look."""
     below = [observed("s", "Too far down.")] if older else []
     instance = FakeInstance(observed={CRM: [observed("other", "Other.")] * older + below})
 

@@ -1,4 +1,4 @@
-"""An API whose answers a test has written down, for syncs that are checked request by request."""
+"""An API with scripted answers, to test syncs request by request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGAN = datetime(2026, 1, 5, 6, 0, tzinfo=timezone.utc)
 
 
 def sync(name: str, status: str = "running", **fields: Any) -> Sync:
-    """Return a sync; one that is over took a minute."""
+    """Return a sync. One that has ended took a minute."""
     is_over = status in ("succeeded", "failed", "aborted")
     minute = BEGAN.replace(minute=1) if is_over else None
     return Sync(id=name, status=status, **{"started_at": BEGAN, "finished_at": minute, **fields})
@@ -70,7 +70,7 @@ def cut_off() -> ApiError:
 
 @dataclass
 class Clock:
-    """A clock that a wait moves on."""
+    """A clock that moves on when a task waits."""
 
     now: float = 1000.0
     waits: list[float] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Move on, and remember by how much."""
+        """Move on, and keep the number of seconds."""
         self.waits.append(seconds)
         self.now += seconds
 
@@ -90,10 +90,10 @@ Answers = Sequence[object]
 
 @dataclass
 class ScriptedApi:
-    """Gives the answers of each operation in turn, the last one again and again. Errors are raised.
+    """Gives the answers of each operation in turn, and repeats the last one. Errors are raised.
 
     Attributes:
-        requests: What was asked, in order.
+        requests: The requests, in order.
     """
 
     start: Answers = ("new",)
@@ -142,13 +142,13 @@ class ScriptedApi:
 
     @property
     def operations(self) -> list[object]:
-        """The operations that were asked for, in order."""
+        """The operations of the requests, in order."""
         return [request[0] for request in self.requests]
 
 
 @dataclass
 class ScriptedRecorder:
-    """Keeps the records of an attempt, word for word."""
+    """Keeps the records of an attempt as tuples."""
 
     entries: list[tuple[object, ...]] = field(default_factory=list)
     is_durable: bool = True
@@ -178,7 +178,7 @@ class ScriptedRecorder:
 
 @dataclass
 class ListLog:
-    """Keeps the lines of a log, each with its level in front."""
+    """Keeps the lines of a log, each after its level."""
 
     lines: list[str] = field(default_factory=list)
 
@@ -193,7 +193,7 @@ class ListLog:
 
 @dataclass
 class Script:
-    """One attempt with an API, records, a log and a clock that a test looks into."""
+    """One attempt, with the API, the records, the log and the clock that it uses."""
 
     api: ScriptedApi
     clock: Clock
@@ -234,7 +234,7 @@ def script(
     policy: SyncPolicy | None = None,
     **answers: Answers,
 ) -> Script:
-    """Return an attempt whose polls come every second, and its surroundings."""
+    """Return an attempt with scripted answers. It polls every second unless a policy is given."""
     api, clock, log = ScriptedApi(**answers), Clock(), ListLog()
     recorder = recorder or ScriptedRecorder()
     attempt = SyncAttempt(
@@ -251,6 +251,6 @@ def script(
 
 
 def every_second(**choices: Any) -> SyncPolicy:
-    """Return a policy that polls every second, always."""
+    """Return a policy that polls every second, however long a sync takes."""
     poll = PollPolicy(poll_growth=0, poll_jitter=0)
     return SyncPolicy(**{"poll": poll, **choices})

@@ -1,4 +1,4 @@
-"""What a person reads about a sync: the words of its errors, and the lines of its progress."""
+"""The messages about a sync: its errors, and the lines about its progress."""
 
 import pytest
 
@@ -78,7 +78,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
     ],
 )
 def test_failure_of(seen: Sync, kind: type[Exception], text: str) -> None:
-    """The error of a sync says which sync, how long it took, the cause and what to do."""
+    """The error says which sync failed, after how long, why and what to do."""
     failure = failure_of(seen, REQUEST)
 
     assert failure is not None
@@ -92,7 +92,7 @@ def test_failure_of__success() -> None:
 
 
 def test_stopped_by_timeout() -> None:
-    """A sync that its timeout stopped is a timeout, whatever RudderStack calls it."""
+    """A sync that its timeout stopped is a timeout, even if RudderStack says that it failed."""
     seen = sync("s", "failed", error="stopped")
 
     error = stopped_by_timeout(seen, REQUEST)
@@ -121,7 +121,7 @@ def test_stopped_by_timeout() -> None:
     ],
 )
 def test_duration_text(seconds: float, text: str) -> None:
-    """A duration has at most two units, and tenths below ten seconds."""
+    """A duration has at most two units, and tenths of a second below ten seconds."""
     assert duration_text(seconds) == text
 
 
@@ -137,14 +137,17 @@ def test_duration_text(seconds: float, text: str) -> None:
         (500, StartAnswer.LOST, True),
     ],
 )
-def test_statuses_at_the_limits(status: int, answer: StartAnswer, passing: bool) -> None:
-    """Redirects and server errors leave a start open, from their first status to their last."""
+def test_judge_start_and_is_temporary__limits(
+    status: int, answer: StartAnswer, passing: bool
+) -> None:
+    """After a redirect or a server error, from the first such status to the last, a sync may have
+    been started."""
     assert judge_start(status_error(status)) is answer
     assert is_temporary(status_error(status)) is passing
 
 
 def test_began_since() -> None:
-    """All syncs that are not known began since, oldest first."""
+    """All syncs that are not known began since, and the oldest comes first."""
     listed = [sync("d"), sync("c"), sync("b"), sync("a")]
 
     assert [each.id for each in began_since(listed, {"b"})] == ["a", "c", "d"]
@@ -165,7 +168,7 @@ def test_began_since() -> None:
 def test_percent_done(
     done: int | None, failed: int | None, changed: int | None, percent: float | None
 ) -> None:
-    """The percentage counts the rows that are delivered or rejected, as far as they are known."""
+    """The percentage counts the rows that are delivered or rejected, if they are known."""
     metrics = SyncMetrics(
         succeeded={"total": done}, failed={"total": failed}, changed={"total": changed}
     )
@@ -185,15 +188,15 @@ def rows(
     return sync("s", **{"metrics": metrics, **fields})  # type: ignore[arg-type]
 
 
-class Watched:
-    """A progress with a log and a clock that moves a second with each poll."""
+class WatchedProgress:
+    """A progress with its log, and a clock that moves on with each poll."""
 
     def __init__(self) -> None:
         self.clock, self.log = Clock(), ListLog()
         self.progress = Progress(self.log, self.clock.monotonic)
 
     def poll(self, *syncs: Sync, seconds: float = 1.0) -> list[str]:
-        """Return the lines that some polls log."""
+        """Return the lines that the polls log."""
         before = len(self.log.lines)
         for each in syncs:
             self.clock.sleep(seconds)
@@ -202,36 +205,38 @@ class Watched:
 
 
 def test_progress__rows() -> None:
-    """A line has the rows that are known, in thousands, and the time since the first poll."""
-    assert Watched().poll(rows(1200, 1, 4804)) == [
+    """A line has the known numbers of rows, the percentage and the time since the first poll."""
+    assert WatchedProgress().poll(rows(1200, 1, 4804)) == [
         (
             "info: Sync s: running (1,200 rows delivered, 1 row rejected, 25 % of the changed "
             "rows, 1 s)"
         )
     ]
-    assert Watched().poll(rows(1, None, None)) == ["info: Sync s: running (1 row delivered, 1 s)"]
-    assert Watched().poll(rows(None, 0)) == ["info: Sync s: running (0 rows rejected, 1 s)"]
-    assert Watched().poll(sync("s")) == ["info: Sync s: running (1 s)"]
+    assert WatchedProgress().poll(rows(1, None, None)) == [
+        "info: Sync s: running (1 row delivered, 1 s)"
+    ]
+    assert WatchedProgress().poll(rows(None, 0)) == ["info: Sync s: running (0 rows rejected, 1 s)"]
+    assert WatchedProgress().poll(sync("s")) == ["info: Sync s: running (1 s)"]
 
 
 def test_progress__each_tenth() -> None:
-    """There is a line for each tenth of the rows, and none for less."""
-    watched = Watched()
+    """A line is logged for each tenth of the rows, and not for less."""
+    watched = WatchedProgress()
 
     assert len(watched.poll(rows(0, 0, 100), rows(9, 0, 100), rows(10, 0, 100))) == 2
     assert len(watched.poll(rows(19, 0, 100), rows(20, 0, 100), rows(29, 0, 100))) == 1
 
 
-def test_progress__unknown_and_none_differ() -> None:
-    """Progress that becomes known is a change, also if nothing is done yet."""
-    watched = Watched()
+def test_progress__becomes_known() -> None:
+    """When the percentage becomes known, a line is logged, even if it is 0."""
+    watched = WatchedProgress()
 
     assert len(watched.poll(sync("s"), rows(0, 0, 100), sync("s"), rows(10, 0, 100))) == 4
 
 
 def test_progress__heartbeat() -> None:
-    """A sync that does not change gets a line every five minutes, counted from the last one."""
-    watched = Watched()
+    """If a sync does not change, a line is logged five minutes after the last one."""
+    watched = WatchedProgress()
     watched.poll(sync("s"))
 
     assert watched.poll(sync("s"), seconds=HEARTBEAT_SECONDS - 1) == []
@@ -241,8 +246,8 @@ def test_progress__heartbeat() -> None:
 
 
 def test_progress__unknown_status() -> None:
-    """An undocumented status is a warning the first time, and a plain line afterwards."""
-    watched = Watched()
+    """An unknown status is logged as a warning the first time, and as information afterwards."""
+    watched = WatchedProgress()
 
     assert watched.poll(rows(1, 0, 10, status="odd"), rows(2, 0, 10, status="odd")) == [
         (
@@ -253,9 +258,9 @@ def test_progress__unknown_status() -> None:
     ]
 
 
-def test_progress__unknown_status_with_an_end() -> None:
-    """An undocumented status of a sync that is over is the same warning."""
-    lines = Watched().poll(sync("s"), sync("s", "odd", finished_at=BEGAN))
+def test_progress__unknown_status_at_the_end() -> None:
+    """An unknown status of a sync that has ended is logged as the same warning."""
+    lines = WatchedProgress().poll(sync("s"), sync("s", "odd", finished_at=BEGAN))
 
     assert lines[1] == (
         "warning: Sync s has the unknown status 'odd', which does not count as a success (2 s)."
@@ -263,19 +268,22 @@ def test_progress__unknown_status_with_an_end() -> None:
 
 
 def test_progress__end() -> None:
-    """A sync that does not succeed ends with a warning that has RudderStack's words."""
-    assert Watched().poll(sync("s", "failed", error="no table")) == [
+    """The last line of a sync that did not succeed is a warning with RudderStack's reason."""
+    assert WatchedProgress().poll(sync("s", "failed", error="no table")) == [
         "warning: Sync s: failed (1 s). RudderStack says: no table."
     ]
-    assert Watched().poll(sync("s", "failed")) == ["warning: Sync s: failed (1 s)"]
-    assert Watched().poll(sync("s", "succeeded", error="odd")) == ["info: Sync s: succeeded (1 s)"]
+    assert WatchedProgress().poll(sync("s", "failed")) == ["warning: Sync s: failed (1 s)"]
+    assert WatchedProgress().poll(sync("s", "succeeded", error="odd")) == [
+        "info: Sync s: succeeded (1 s)"
+    ]
 
 
 # --- safe requests
 
 
 def test_call_with_retries() -> None:
-    """A safe request is repeated with the policy's waits until it is answered, and logged."""
+    """A request is repeated with the policy's waits until it is answered, and each wait is
+    logged."""
     clock, log = Clock(), ListLog()
     answers = iter([status_error(500, "One."), status_error(429, "Two."), "yes"])
 

@@ -1,4 +1,4 @@
-"""How a scheduler spends its time: what it sleeps, and how soon a halt takes effect."""
+"""How long a scheduler sleeps, and how soon a halt takes effect."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def task(*waits: float) -> Task[str]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that the scheduler's own sleeps move on."""
+    """A clock that moves on when the scheduler sleeps."""
     clock = Clock()
 
     def sleep(seconds: float) -> None:
@@ -34,7 +34,7 @@ def without_threads(clock: Clock, *tasks: Task[str]) -> Scheduler[int, str]:
     return Scheduler(dict(enumerate(tasks)), threads=0, monotonic=clock.monotonic)
 
 
-def test_without_threads__sleeps_until_the_next_task(clock: Clock) -> None:
+def test_no_threads__sleep(clock: Clock) -> None:
     """Without threads, the scheduler sleeps exactly until the next task is due."""
     results = list(without_threads(clock, task(0.75), task(0.25), task(0.25)))
 
@@ -42,15 +42,15 @@ def test_without_threads__sleeps_until_the_next_task(clock: Clock) -> None:
     assert clock.waits == [0.25, 0.5]
 
 
-def test_without_threads__looks_up(clock: Clock) -> None:
+def test_no_threads__longest_sleep(clock: Clock) -> None:
     """Without threads, no sleep is longer than a second, so that an interrupt is noticed."""
     list(without_threads(clock, task(2.5)))
 
     assert clock.waits == [1, 1, 0.5]
 
 
-def test_without_threads__gives_up_in_time(clock: Clock) -> None:
-    """Without threads, the last sleep ends when the time has come, and no more is begun then."""
+def test_no_threads__until(clock: Clock) -> None:
+    """Without threads, the last sleep ends at the given time, and no task goes on after it."""
     scheduler = without_threads(clock, task(60), task(60))
 
     assert list(scheduler.until(clock.now + 1.25)) == []
@@ -60,8 +60,8 @@ def test_without_threads__gives_up_in_time(clock: Clock) -> None:
     assert scheduler.left == 2
 
 
-def test_without_threads__begins_none(clock: Clock) -> None:
-    """Without threads, none is begun, the one that times the waits included."""
+def test_no_threads__none_started(clock: Clock) -> None:
+    """Without threads, no thread is started, not even the timer."""
     before = set(threading.enumerate())
     scheduler = without_threads(clock, task(60))
 
@@ -79,8 +79,8 @@ def test_left(clock: Clock) -> None:
     assert left == [2, 1, 0]
 
 
-def test_a_waiting_task_costs_no_work() -> None:
-    """While all tasks wait, the thread that times them sleeps too."""
+def test_threads__timer_sleeps() -> None:
+    """While all tasks wait, the timer thread sleeps too."""
     readings: list[float] = []
 
     def read() -> float:
@@ -92,8 +92,8 @@ def test_a_waiting_task_costs_no_work() -> None:
     assert len(readings) < 30
 
 
-def test_halt_does_not_run_what_is_queued() -> None:
-    """After a halt, tasks that are due do not take another step."""
+def test_halt__tasks_that_are_due() -> None:
+    """After a halt, tasks that are due do not go on."""
     steps: list[float] = []
 
     def endless() -> Task[str]:
@@ -110,8 +110,8 @@ def test_halt_does_not_run_what_is_queued() -> None:
     assert len([at for at in steps if at > halted_at]) <= 1
 
 
-def test_halt_ends_the_threads() -> None:
-    """After a halt, no thread of the scheduler is left, the one that times the waits included."""
+def test_halt__ends_threads() -> None:
+    """After a halt, all threads of the scheduler end, the timer too."""
     before = set(threading.enumerate())
     scheduler = Scheduler({number: task(60) for number in range(3)}, threads=2)
     assert list(scheduler.until(time.monotonic() + 0.05)) == []
@@ -129,8 +129,8 @@ def test_halt_ends_the_threads() -> None:
     assert not any(thread.is_alive() for thread in begun)
 
 
-def test_halt_does_not_wait_unless_asked() -> None:
-    """A halt returns at once if it is not given time, though a task is in a request."""
+def test_halt__without_time() -> None:
+    """A halt without a time returns at once, even if a task is in the middle of a request."""
     stuck = threading.Event()
 
     def waits_for_an_answer() -> Task[str]:
@@ -147,8 +147,8 @@ def test_halt_does_not_wait_unless_asked() -> None:
     stuck.set()
 
 
-def test_an_iteration_ends_the_threads() -> None:
-    """When all tasks are over, the threads of the scheduler end."""
+def test_results__threads_end() -> None:
+    """When all tasks have ended, the threads of the scheduler end."""
     before = set(threading.enumerate())
 
     list(Scheduler({number: task(0.01) for number in range(3)}, threads=2))
