@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+POLL_SECONDS = 0.01
+"""How often the server looks whether it is to end. `http.server` looks every half second."""
+
 
 @dataclass
 class Recorder:
@@ -42,7 +45,7 @@ def recorder() -> Iterator[Recorder]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         made.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=[POLL_SECONDS], daemon=True)
         thread.start()
         yield made
         server.shutdown()
