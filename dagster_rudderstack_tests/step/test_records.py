@@ -40,13 +40,13 @@ TABLE = dg.AssetKey("customers")
 def test_records__texts() -> None:
     """Each record is one line for people, in the log of the run and of the step."""
     step = FakeStep()
-    records = recorder(step)
+    run_recorder = recorder(step)
 
-    records.starting(["a"])
-    records.waiting("s", "started", owned=True)
-    records.nothing_started()
-    records.stop_requested("s")
-    records.returned("s")
+    run_recorder.starting(["a"])
+    run_recorder.waiting("s", "started", owned=True)
+    run_recorder.nothing_started()
+    run_recorder.stop_requested("s")
+    run_recorder.returned("s")
 
     assert step.instance.engine_events == [
         (text, "now", "sync_crm_key")
@@ -64,13 +64,13 @@ def test_records__read() -> None:
     """Records are read with the step, the attempt and the position in the log."""
     step = FakeStep(partition="p1")
     step.context.retry_number = 2
-    records = recorder(step, deadline=7.5)
+    run_recorder = recorder(step, deadline=7.5)
 
-    records.starting(["a", "b"])
-    records.waiting("s", "started", owned=True)
-    records.nothing_started()
-    records.stop_requested("s")
-    records.returned("s")
+    run_recorder.starting(["a", "b"])
+    run_recorder.waiting("s", "started", owned=True)
+    run_recorder.nothing_started()
+    run_recorder.stop_requested("s")
+    run_recorder.returned("s")
 
     def record(kind: RecordKind, position: int, **fields: Any) -> SyncRecord:
         return SyncRecord(
@@ -323,9 +323,9 @@ def test_unfinished__starting_long_ago() -> None:
 def test_unfinished__ended(kind: str) -> None:
     """After a start without effect, and after a stop, there is nothing to resume."""
     step = FakeStep()
-    records = recorder(step)
-    records.waiting("s", "started", owned=True)
-    records.stop_requested("s") if kind == "stop_requested" else records.nothing_started()
+    run_recorder = recorder(step)
+    run_recorder.waiting("s", "started", owned=True)
+    run_recorder.stop_requested("s") if kind == "stop_requested" else run_recorder.nothing_started()
 
     assert earlier(step).unfinished(REQUEST, CRM) is None
     assert earlier(step).deferred(REQUEST) is None
