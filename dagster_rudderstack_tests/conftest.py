@@ -1,8 +1,10 @@
 """Settings and fixtures of all tests."""
 
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -63,8 +65,19 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@pytest.fixture(scope="session")
+def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Dagster's SQLite databases, whose tables take longer to make than to copy."""
+    folder = tmp_path_factory.mktemp("empty_storage")
+    with dg.instance_for_test(temp_dir=str(folder)) as instance:
+        instance.get_runs()
+        instance.all_instigator_state()
+    return folder
+
+
 @pytest.fixture
-def stored_instance() -> Iterator[dg.DagsterInstance]:
+def stored_instance(empty_storage: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance with SQLite storage, which threads can read while a run writes."""
-    with dg.instance_for_test() as instance:
+    folder = shutil.copytree(empty_storage, tmp_path / "dagster_storage")
+    with dg.instance_for_test(temp_dir=str(folder)) as instance:
         yield instance

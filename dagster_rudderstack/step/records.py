@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
 
 import dagster as dg
@@ -19,10 +20,23 @@ from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.sync.attempt import waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncRequest
 
-__all__ = ["RecordKind", "RunRecorder", "SyncRecord", "read_records"]
+__all__ = [
+    "UNFINISHED",
+    "RecordKind",
+    "RunRecorder",
+    "SyncRecord",
+    "active_run_ids",
+    "read_records",
+]
 
 VERSION = 1
 """Grows when the JSON changes so that an older release could not read it."""
+
+UNFINISHED = [
+    status
+    for status in dg.DagsterRunStatus
+    if status.name not in ("SUCCESS", "FAILURE", "CANCELED")
+]
 
 
 class RecordKind(str, Enum):
@@ -109,6 +123,21 @@ class SyncRecord:
             return cls(**fields)
         except (ValueError, TypeError, KeyError):
             return None
+
+
+def active_run_ids(instance: dg.DagsterInstance, since: datetime | None, limit: int) -> list[str]:
+    """Return the runs that may have written a record after a time: unfinished and recent ones.
+
+    Args:
+        instance: Dagster's instance.
+        since: The time. None returns the unfinished runs only.
+        limit: How many runs of each kind, the newest first.
+    """
+    filters = [dg.RunsFilter(statuses=UNFINISHED)]
+    if since is not None:
+        filters.append(dg.RunsFilter(updated_after=since))
+    records = [record for each in filters for record in instance.get_run_records(each, limit=limit)]
+    return list(dict.fromkeys(record.dagster_run.run_id for record in records))
 
 
 def read_records(instance: dg.DagsterInstance, run_id: str) -> list[SyncRecord]:

@@ -16,12 +16,20 @@ import dagster as dg
 
 from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
-from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
+from dagster_rudderstack.step.records import (
+    RecordKind,
+    SyncRecord,
+    active_run_ids,
+    read_records,
+)
 from dagster_rudderstack.sync.attempt import PreviousAttempt
 from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.sync.request import SyncRequest
 
 __all__ = ["EarlierAttempts", "Materialized"]
+
+RUNS_READ = 100
+"""In how many other runs the sync of a lost start is looked for, the newest first."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class EarlierAttempts:
         is_same_run = record.run_id == self.step.run.run_id
         if record.kind is RecordKind.STARTING:
             return PreviousAttempt(
-                known_sync_ids=frozenset(record.known_sync_ids),
+                known_sync_ids=frozenset(record.known_sync_ids) | self._started_by_others(record),
                 recorded_at=_time_if_old(record),
                 is_same_run=is_same_run,
             )
@@ -118,6 +126,19 @@ class EarlierAttempts:
         if record.kind is not RecordKind.WAITING or self._was_reported(record, key):
             return None
         return PreviousAttempt(record.sync_id, owned=record.owned, is_same_run=is_same_run)
+
+    def _started_by_others(self, record: SyncRecord) -> frozenset[str]:
+        """The syncs that other runs have started since the record, which did not start them."""
+        instance = self.step.instance
+        ancestry = {run.run_id for run in self.step.ancestry}
+        since = datetime.fromtimestamp(record.timestamp, timezone.utc)
+        return frozenset(
+            other.sync_id
+            for run_id in active_run_ids(instance, since, RUNS_READ)
+            if run_id not in ancestry
+            for other in read_records(instance, run_id)
+            if other.connection_id == record.connection_id and other.owned and other.sync_id
+        )
 
     def _has_failed_since(self, record: SyncRecord) -> bool:
         """Whether the step's own code got the result in an attempt that failed afterwards.

@@ -337,6 +337,7 @@ def reexecutable() -> dg.JobDefinition:
         access_token=dg.EnvVar("TEST_TOKEN"),
         api_url=dg.EnvVar("TEST_URL"),
         outage_tolerance_seconds=dg.EnvVar.int("TEST_TOLERANCE"),
+        start_settling_seconds=1,
         poll_min_interval_seconds=0.05,
         poll_max_interval_seconds=0.05,
     )
@@ -429,6 +430,29 @@ def test_reexecution__chain_of_failures(
         assert origins(again) == ["resumed"]
 
     assert len(job_server.starts("crm")) == 1
+
+
+def test_reexecution__sync_of_another_run(
+    job_server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start whose answer was lost and that had no effect, a re-execution does not adopt a
+    sync that another run has started in the meantime."""
+    monkeypatch.setenv("TEST_TOLERANCE", "0")
+    job_server.set_script("crm", BRIEF)
+    job_server.add_fault(Fault("reset", operation="start"))
+    job_server.add_fault(Fault("status", operation="list_syncs", status=503, skip=1))
+    with run_job(instance) as failed:
+        assert not failed.success
+    assert job_server.syncs("crm") == []
+    monkeypatch.setenv("TEST_TOLERANCE", "60")
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts")
+    resources = {"rudderstack": resource_of(job_server)}
+    assert origins(dg.materialize([asset], instance=instance, resources=resources)) == ["started"]
+
+    with run_job(instance, parent=failed.run_id, steps=["contacts"]) as again:
+        assert origins(again) == ["started"]
+
+    assert len(job_server.syncs("crm")) == 2
 
 
 def test_reexecution__successful_run(

@@ -306,7 +306,7 @@ _RESULTS = [
     ),
     Case(
         "aborted",
-        "Someone stops the sync in the dashboard.",
+        "Someone stops the sync, and RudderStack reports the status `Aborted`.",
         "The step fails and is not retried. The error says that the sync was stopped.",
         connection(SyncScript(duration_seconds=20, status="Aborted")),
         errors.SyncAbortedError,

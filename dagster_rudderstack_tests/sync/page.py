@@ -12,8 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 _HEAD = """\
 # What happens when something fails
 
-Each row is a failure that is tested against a real server, with the default settings unless the row
-says otherwise. The table is generated from the tests in `dagster_rudderstack_tests/sync/cases.py`.
+Each row is a failure that is tested over real HTTP against the local RudderStack of
+`dagster_rudderstack.testing`, with the default settings unless the row says otherwise. The table is
+generated from the tests in `dagster_rudderstack_tests/sync/cases.py`.
 
 | What fails | What you see | What RudderStack saw |
 |---|---|---|
