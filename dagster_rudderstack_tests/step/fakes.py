@@ -40,6 +40,8 @@ class FakeInstance:
     queries: list[tuple[str, dg.DagsterEventType]] = field(default_factory=list)
     observed: dict[dg.AssetKey, list[Any]] = field(default_factory=dict)
     now: float = 0.0
+    other_runs: list[str] = field(default_factory=list)
+    run_queries: list[tuple[dg.RunsFilter, int]] = field(default_factory=list)
 
     def report_engine_event(
         self, text: str, *, dagster_run: Any, step_key: str, engine_event_data: Any
@@ -77,6 +79,14 @@ class FakeInstance:
         self.queries.append((run_id, of_type))
         found = [each for kind, each in self.events if kind is of_type and each.run_id == run_id]
         return SimpleNamespace(records=found)
+
+    def get_run_records(self, filters: dg.RunsFilter, limit: int) -> list[Any]:
+        """Return the other runs, which the test sets."""
+        self.run_queries.append((filters, limit))
+        return [
+            SimpleNamespace(dagster_run=SimpleNamespace(run_id=run_id))
+            for run_id in self.other_runs
+        ]
 
     def get_latest_materialization_event(self, key: dg.AssetKey) -> Any:
         """Return the latest materialization, which the test sets."""

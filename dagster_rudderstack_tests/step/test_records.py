@@ -13,8 +13,15 @@ import pytest
 
 from dagster_rudderstack import build_rudderstack_sync_asset
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
-from dagster_rudderstack.step.resume import EarlierAttempts
+from dagster_rudderstack.step.records import (
+    UNFINISHED,
+    RecordKind,
+    RunRecorder,
+    SyncRecord,
+    active_run_ids,
+    read_records,
+)
+from dagster_rudderstack.step.resume import RUNS_READ, EarlierAttempts
 from dagster_rudderstack.sync.attempt import PreviousAttempt
 from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.sync.request import SyncRequest
@@ -317,6 +324,41 @@ def test_unfinished__starting_long_ago() -> None:
 
     assert left is not None
     assert left.recorded_at == datetime.fromtimestamp(step.instance.now + 1, timezone.utc)
+
+
+def test_unfinished__starting_and_other_runs() -> None:
+    """Syncs that other runs have started since the announcement are known, and so not adopted."""
+    before, now = two_runs()
+    now.instance.other_runs = ["other", "before", "now"]
+    recorder(before).starting(["a"])
+    other = FakeStep(now.instance, name="another_step", runs=("other",))
+    recorder(other).starting([])
+    recorder(other).waiting("theirs", "started", owned=True)
+    recorder(other).waiting("attached", "attached", owned=False)
+    RunRecorder(as_step(other), SyncRequest("ads")).waiting("ads-1", "started", owned=True)
+    recorder(earlier_run(now, "unlisted")).waiting("unlisted", "started", owned=True)
+    recorder(before).waiting("ours", "started", owned=True)
+    recorder(before).starting(["a"])
+    announced_at = datetime.fromtimestamp(written(before)[-1].timestamp, timezone.utc)
+
+    left = earlier(now).unfinished(REQUEST, CRM)
+
+    assert left is not None
+    assert left.known_sync_ids == {"a", "theirs"}
+    unfinished, recent = now.instance.run_queries
+    assert unfinished == (dg.RunsFilter(statuses=UNFINISHED), RUNS_READ)
+    assert recent == (dg.RunsFilter(updated_after=announced_at), RUNS_READ)
+
+
+def test_active_run_ids__no_time() -> None:
+    """Without a time only the unfinished runs are read, and each is returned once."""
+    instance = FakeStep().instance
+    instance.other_runs = ["b", "a", "b"]
+
+    assert active_run_ids(cast("dg.DagsterInstance", instance), None, 7) == ["b", "a"]
+    assert instance.run_queries == [(dg.RunsFilter(statuses=UNFINISHED), 7)]
+    assert dg.DagsterRunStatus.CANCELING in UNFINISHED
+    assert not {"SUCCESS", "FAILURE", "CANCELED"} & {status.name for status in UNFINISHED}
 
 
 @pytest.mark.parametrize("kind", ["nothing_started", "stop_requested"])
