@@ -407,6 +407,11 @@ def test_out_of_time() -> None:
     assert (result.answers, result.errors, result.position) == ({}, {}, "b")
 
 
+def test_out_of_time__no_position() -> None:
+    """A poll without time leaves an empty position as it is."""
+    assert polled(ListedApi(), ["a", "b"], seconds=-1).position == ""
+
+
 def test_request_times() -> None:
     """A request waits for its turn at most until the end of the poll."""
 
