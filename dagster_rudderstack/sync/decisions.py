@@ -145,9 +145,13 @@ def failure_of(sync: Sync, request: SyncRequest) -> SyncError | None:
             sync=sync,
         )
     if sync.state is SyncState.FAILED:
+        remedy = (
+            "Fix the source or the destination, then sync again."
+            if says
+            else "RudderStack gives no reason: look at the sync in its dashboard."
+        )
         return SyncFailedError(
-            f"{what} failed{took}.{says or ' RudderStack gives no reason.'} Fix the source or the "
-            "destination, then sync again.",
+            f"{what} failed{took}.{says} {remedy}",
             connection_id=request.connection_id,
             sync=sync,
         )

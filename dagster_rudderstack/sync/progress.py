@@ -58,5 +58,5 @@ def _rows_text(sync: Sync) -> str:
     ]
     percent = percent_done(sync)
     if percent is not None:
-        parts.append(f"{percent:.0f} % of the changed rows")
+        parts.append(f"{percent:.0f} % of the changed rows done")
     return "".join(f"{part}, " for part in parts)

@@ -141,7 +141,7 @@ def _read_connection(attempt: SyncAttempt) -> Connection | None:
     except PermissionDeniedError as error:
         attempt.log.warning(
             f"Connection {attempt.request.connection} cannot be checked before its sync, because "
-            f"the token may not read it. The sync starts without the check. {error}"
+            f"the token may not read it. The step continues without the check. {error}"
         )
         return None
 

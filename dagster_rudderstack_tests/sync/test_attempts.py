@@ -292,7 +292,7 @@ def test_check_connection__no_permission() -> None:
     assert scripted.log.lines == [
         (
             f"warning: Connection {NAME} cannot be checked before its sync, because the token may "
-            "not read it. The sync starts without the check. No permission."
+            "not read it. The step continues without the check. No permission."
         )
     ]
 

@@ -45,10 +45,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
         (
             sync("s", "failed", started_at=None),
             SyncFailedError,
-            (
-                f"{NAME} failed. RudderStack gives no reason. Fix the source or the destination, "
-                "then sync again."
-            ),
+            (f"{NAME} failed. RudderStack gives no reason: look at the sync in its dashboard."),
         ),
         (
             sync("s", "aborted", error="By Ada."),
@@ -209,7 +206,7 @@ def test_progress__rows() -> None:
     assert WatchedProgress().poll(rows(1200, 1, 4804)) == [
         (
             "info: Sync s: running (1,200 rows delivered, 1 row rejected, 25 % of the changed "
-            "rows, 1 s)"
+            "rows done, 1 s)"
         )
     ]
     assert WatchedProgress().poll(rows(1, None, None)) == [
@@ -252,9 +249,12 @@ def test_progress__unknown_status() -> None:
     assert watched.poll(rows(1, 0, 10, status="odd"), rows(2, 0, 10, status="odd")) == [
         (
             "warning: Sync s has the unknown status 'odd', which does not count as a success (1 "
-            "row delivered, 0 rows rejected, 10 % of the changed rows, 1 s)."
+            "row delivered, 0 rows rejected, 10 % of the changed rows done, 1 s)."
         ),
-        ("info: Sync s: odd (2 rows delivered, 0 rows rejected, 20 % of the changed rows, 2 s)"),
+        (
+            "info: Sync s: odd (2 rows delivered, 0 rows rejected, 20 % of the changed rows "
+            "done, 2 s)"
+        ),
     ]
 
 
