@@ -175,7 +175,8 @@ def _check_not_of_spec(given: Iterable[str]) -> None:
             field = "key" if name == "asset_key" else name
             raise InvalidSettingError(
                 f"There is no setting {name!r}: it belongs to the asset's spec, as in "
-                f"dg.AssetSpec({'...' if field == 'key' else f'..., {field}=...'})."
+                f"dg.AssetSpec({'...' if field == 'key' else f'..., {field}=...'}). For discovered "
+                "assets, override get_asset_spec of the translator."
             )
 
 

@@ -27,7 +27,10 @@ FIELDS = [
 @pytest.mark.parametrize(("name", "value", "remedy"), FIELDS, ids=[name for name, _, _ in FIELDS])
 def test_field_of_the_spec__given_to_the_factory(name: str, value: Any, remedy: str) -> None:
     """A field of the spec that is given to a factory is an error that says where it belongs."""
-    expected = f"There is no setting '{name}': it belongs to the asset's spec, as in {remedy}"
+    expected = (
+        f"There is no setting '{name}': it belongs to the asset's spec, as in {remedy} For "
+        "discovered assets, override get_asset_spec of the translator."
+    )
     one: Any = build_rudderstack_sync_asset
     many: Any = build_rudderstack_sync_assets
     with pytest.raises(InvalidSettingError) as error_of_one:
