@@ -88,9 +88,18 @@ def read_event(page: Page, event: Locator, run_id: str) -> Entry:
     event.click()
     headline = page.get_by_text(f"in run {run_id[:8]}")
     headline.wait_for()
-    description = page.get_by_text("Description", exact=True).locator("xpath=following::*[text()]")
-    texts = description.all_inner_texts()
-    return Entry(headline.inner_text(), texts[0].strip() if texts else None, metadata(page))
+    return Entry(headline.inner_text(), description(page), metadata(page))
+
+
+def description(page: Page) -> str | None:
+    """Return the description of the chosen event. None if it has none."""
+    heading = page.get_by_text("Description", exact=True)
+    if heading.count() == 0:
+        return None
+    text = heading.locator("xpath=following::*[text()][1]")
+    # Dagster shows the heading a moment before the text.
+    expect(text).not_to_have_text("Metadata")
+    return text.inner_text().strip()
 
 
 def graph_node(page: Page, asset: str) -> Locator:

@@ -162,7 +162,7 @@ def test_refresh__fails(project: DgProject) -> None:
 
     output = refused.dg("utils", "refresh-defs-state", succeeds=False)
 
-    assert "The access token was not accepted" in output
+    assert "did not accept the access token" in output
 
 
 def test_refresh(project: DgProject, server: LocalRudderStack) -> None:

@@ -61,7 +61,7 @@ def test_worker_killed__during_the_start(
 
     assert len(server.starts()) == 1
     assert retry.origins == {"reported": "adopted"}
-    assert retry.has_logged("An earlier attempt was about to start a sync of connection ads")
+    assert retry.has_logged("A previous attempt may have started a sync of connection ads")
 
 
 def test_worker_terminated(
