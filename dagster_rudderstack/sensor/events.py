@@ -24,6 +24,7 @@ __all__ = [
     "is_deferred_failure",
     "obstacle_to_run",
     "overdue_events",
+    "partition_of_run",
     "partitions_of",
 ]
 
@@ -158,6 +159,16 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 # --- partitions
 
 
+def partition_of_run(finding: Finding, watch: Watch) -> str | None:
+    """Return the partition of the step that recorded a sync, or `first...last` of a range.
+
+    An asset without partitions has none in a partitioned run either.
+    """
+    if watch.is_defined and watch.partitions_def is None:
+        return None
+    return finding.recorded.partition if finding.recorded else None
+
+
 def partitions_of(
     finding: Finding, watch: Watch, instance: dg.DagsterInstance
 ) -> list[str | None] | None:
@@ -165,7 +176,7 @@ def partitions_of(
 
     Returns None for a range that the asset does not have, or no longer has.
     """
-    partition = finding.recorded.partition if finding.recorded else None
+    partition = partition_of_run(finding, watch)
     bounds = _range_of(partition)
     if bounds is None or watch.partitions_def is None:
         return [partition]
@@ -222,7 +233,7 @@ def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRe
     """Return the runs that fail for failed deferred syncs, one for each step and partition."""
     groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
     for finding, watch in findings:
-        partition = finding.recorded.partition if finding.recorded else None
+        partition = partition_of_run(finding, watch)
         groups.setdefault((watch.op_name, partition), []).append((finding, watch))
     return [_failure_request(group, partition) for (_, partition), group in groups.items()]
 

@@ -36,6 +36,7 @@ from dagster_rudderstack.sensor.events import (
     is_deferred_failure,
     obstacle_to_run,
     overdue_events,
+    partition_of_run,
     partitions_of,
 )
 from dagster_rudderstack.sensor.limits import (
@@ -325,8 +326,7 @@ def _run_requests(
     ]
     requested = []
     for finding, watch in failed:
-        partition = finding.recorded.partition if finding.recorded else None
-        obstacle = obstacle_to_run(watch, partition, context.instance)
+        obstacle = obstacle_to_run(watch, partition_of_run(finding, watch), context.instance)
         if obstacle is None:
             requested.append((finding, watch))
         else:
