@@ -70,11 +70,14 @@ class History:
 
     Attributes:
         reported: The ids of the syncs whose ends were reported.
+        stopped: The ids of the syncs of which a run has reported that it asked RudderStack to stop
+            them, and not how they ended.
         recorded: The syncs that a step has recorded, by id.
         may_have_started: Whether a run may have started a sync that it has not recorded yet.
     """
 
     reported: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
     recorded: Mapping[str, RecordedSync] = field(default_factory=dict)
     may_have_started: bool = False
 
@@ -297,7 +300,7 @@ _Action = Literal["report", "later", "nothing"]
 
 def _action(end: _End, history: History) -> _Action:
     """Decide what to do about a sync that is over: nothing if a run reports it."""
-    if end.sync.id in history.reported:
+    if _is_reported(end.sync, history):
         return "nothing"
     recorded = history.recorded.get(end.sync.id)
     if recorded is not None and recorded.deferred:
@@ -310,6 +313,13 @@ def _action(end: _End, history: History) -> _Action:
         return "later"
     # The run that waited for it has failed and said why.
     return "report" if end.sync.state is SyncState.SUCCEEDED else "nothing"
+
+
+def _is_reported(sync: Sync, history: History) -> bool:
+    if sync.id in history.reported:
+        return True
+    # One that was to be stopped may have succeeded first.
+    return sync.id in history.stopped and sync.state is not SyncState.SUCCEEDED
 
 
 def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark:

@@ -16,7 +16,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.dagster_internals import planned_run_ids
-from dagster_rudderstack.metadata import MetadataKey, text_of
+from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.sensor.detect import History, RecordedSync
 from dagster_rudderstack.sensor.limits import (
     EVENTS_PER_SYNC,
@@ -41,6 +41,9 @@ UNFINISHED = [
     for status in dg.DagsterRunStatus
     if status.name not in ("SUCCESS", "FAILURE", "CANCELED")
 ]
+
+STOPPED = "stopped"
+"""The status in an observation of a sync that a run asked RudderStack to stop."""
 
 WILL_RETRY_TAG, RETRY_RUN_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
 ROOT_RUN_TAG = "dagster/root_run_id"
@@ -82,8 +85,9 @@ class EventLog:
         began = [sync.started_at for sync in syncs if sync.id not in reported]
         if all_deferred:
             began.append(None)
+        stopped = frozenset(_stopped(connection_id, observations))
         if not began:
-            return History(frozenset(reported))
+            return History(frozenset(reported), stopped)
         records = [
             record
             for run_id in self._runs(key, began)
@@ -94,6 +98,7 @@ class EventLog:
         reported.update(sync_id for sync_id in returned if sync_id is not None)
         return History(
             reported=frozenset(reported),
+            stopped=stopped,
             recorded=self._recorded(records, set(_timed_out(connection_id, observations))),
             may_have_started=any(
                 self._is_reporting(record.run_id)
@@ -197,10 +202,26 @@ def _metadata(record: dg.EventLogRecord) -> dict[str, dg.MetadataValue]:
 
 def _reported(connection_id: str, events: Iterable[dg.EventLogRecord]) -> Iterator[str]:
     for record in events:
-        sync_id = _sync_id(connection_id, record)
+        sync_id, metadata = _sync_id(connection_id, record), _metadata(record)
         # An observation with a deadline says that a sync takes too long, not how it ended.
-        if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
+        is_late = MetadataKey.DEADLINE in metadata
+        if sync_id is not None and not is_late and not _is_stopped(metadata):
             yield sync_id
+
+
+def _stopped(connection_id: str, observations: Iterable[dg.EventLogRecord]) -> Iterator[str]:
+    for record in observations:
+        sync_id = _sync_id(connection_id, record)
+        if sync_id is not None and _is_stopped(_metadata(record)):
+            yield sync_id
+
+
+def _is_stopped(metadata: Metadata) -> bool:
+    """Whether an event says that RudderStack was asked to stop a sync.
+
+    The sync may have succeeded before the stop took effect.
+    """
+    return text_of(metadata, MetadataKey.STATUS) == STOPPED
 
 
 def _timed_out(connection_id: str, observations: Iterable[dg.EventLogRecord]) -> Iterator[str]:
