@@ -15,6 +15,7 @@ from typing import Literal
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.sensor.cursor import (
     ANCHORS,
+    IS_PAST,
     TIMEOUT_REPORTED,
     Cursor,
     Mark,
@@ -256,7 +257,7 @@ def _detect_one(
     for end in _ended(rules, mark, answer):
         action = _action(end, history)
         if action == "later":
-            is_open[end.sync.id] = before.open.get(end.sync.id, 0)
+            is_open[end.sync.id] = IS_PAST if end.is_past else before.open.get(end.sync.id, 0)
         elif action == "report":
             findings.append(Finding(connection_id, end.sync, history.recorded.get(end.sync.id)))
     return findings, _next_mark(before, answer, is_open)
@@ -272,7 +273,10 @@ def _ended(rules: ConnectionRules, mark: Mark | None, answer: Answer) -> list[_E
         return [_End(sync) for sync in over[: rules.replay]] + (past if rules.deferred else [])
     were_open = [sync for sync in over if sync.id in mark.open]
     new = [sync for sync in _new(mark, answer.listed) if sync.is_over and sync.id not in mark.open]
-    return [_End(sync) for sync in (*new, *were_open, *others)]
+    return [
+        _End(sync, is_past=mark.open.get(sync.id) == IS_PAST)
+        for sync in (*new, *were_open, *others)
+    ]
 
 
 def _new(mark: Mark, listed: Sequence[Sync]) -> list[Sync]:
@@ -303,16 +307,21 @@ def _action(end: _End, history: History) -> _Action:
     if _is_reported(end.sync, history):
         return "nothing"
     recorded = history.recorded.get(end.sync.id)
+    if recorded is None and history.may_have_started:
+        return "later"
     if recorded is not None and recorded.deferred:
         return "report"
     if end.is_past:
         return "nothing"
-    if recorded is None:
-        return "later" if history.may_have_started else "report"
+    return "report" if recorded is None else _action_of_waiting(end.sync, recorded)
+
+
+def _action_of_waiting(sync: Sync, recorded: RecordedSync) -> _Action:
+    """Decide what to do about a sync that a step waits for, or has waited for."""
     if recorded.will_be_reported:
         return "later"
     # The run that waited for it has failed and said why.
-    return "report" if end.sync.state is SyncState.SUCCEEDED else "nothing"
+    return "report" if sync.state is SyncState.SUCCEEDED else "nothing"
 
 
 def _is_reported(sync: Sync, history: History) -> bool:
@@ -323,7 +332,10 @@ def _is_reported(sync: Sync, history: History) -> bool:
 
 
 def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark:
-    handled = [sync for sync in answer.listed if sync.is_over and sync.id not in is_open]
+    # Those of the past count as handled, so that older ones are not taken for new.
+    handled = [
+        sync for sync in answer.listed if sync.is_over and is_open.get(sync.id, IS_PAST) == IS_PAST
+    ]
     digests = dict.fromkeys([digest(sync.id) for sync in handled[:ANCHORS]] + [*before.handled])
     since = int(_epoch(handled[0])) if handled else 0
     return Mark(
