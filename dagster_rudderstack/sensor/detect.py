@@ -310,7 +310,7 @@ def _action(end: _End, history: History) -> _Action:
     if recorded is None and history.may_have_started:
         return "later"
     if recorded is not None and recorded.deferred:
-        return "report"
+        return "later" if recorded.will_be_reported else "report"
     if end.is_past:
         return "nothing"
     return "report" if recorded is None else _action_of_waiting(end.sync, recorded)

@@ -8,7 +8,7 @@ active when the sync began. Each run is read once per tick.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -56,6 +56,7 @@ class EventLog:
     instance: dg.DagsterInstance
     _will_report: dict[str, bool] = field(default_factory=dict, init=False)
     _records: dict[str, list[SyncRecord]] = field(default_factory=dict, init=False)
+    _planned: dict[str, set[dg.AssetKey | None]] = field(default_factory=dict, init=False)
 
     def history(
         self,
@@ -94,12 +95,16 @@ class EventLog:
             for record in self._records_of(run_id)
             if record.connection_id == connection_id
         ]
-        returned = {each.sync_id for each in records if each.kind is RecordKind.RETURNED}
-        reported.update(sync_id for sync_id in returned if sync_id is not None)
+        reported.update(self._returned(key, records))
+        timed_out = set(_timed_out(connection_id, observations))
         return History(
             reported=frozenset(reported),
             stopped=stopped,
-            recorded=self._recorded(records, set(_timed_out(connection_id, observations))),
+            recorded={
+                sync_id: self._recorded(key, waiting, timed_out=sync_id in timed_out)
+                for sync_id, waiting in _waiting(records).items()
+                if sync_id not in reported
+            },
             may_have_started=any(
                 self._is_reporting(record.run_id)
                 for record in _last_of_each_step(records)
@@ -126,26 +131,51 @@ class EventLog:
             self._records[run_id] = read_records(self.instance, run_id)
         return self._records[run_id]
 
+    def _returned(self, key: dg.AssetKey, records: Sequence[SyncRecord]) -> Iterator[str]:
+        """Yield the syncs whose results the code of a step has.
+
+        That of an op does not materialize the asset which left the sync to the sensor.
+        """
+        deferred = {record.sync_id for record in records if record.is_deferred}
+        for record in records:
+            if record.kind is not RecordKind.RETURNED or record.sync_id is None:
+                continue
+            if record.sync_id not in deferred or self._is_of_asset(record.run_id, key):
+                yield record.sync_id
+
     def _recorded(
-        self, records: Iterable[SyncRecord], timed_out: set[str]
-    ) -> dict[str, RecordedSync]:
-        """Return the syncs that steps wait for or have deferred, by id."""
-        last: dict[str, SyncRecord] = {}
-        for record in sorted(records, key=lambda each: (each.timestamp, each.position)):
-            if record.kind is RecordKind.WAITING and record.sync_id is not None:
-                last[record.sync_id] = _merged(last.get(record.sync_id), record)
-        return {
-            sync_id: RecordedSync(
-                will_be_reported=not record.is_deferred and self._is_reporting(record.run_id),
-                deferred=record.is_deferred,
-                owned=record.owned,
-                sync_type=record.sync_type,
-                partition=record.partition,
-                deadline=record.deadline,
-                timed_out=sync_id in timed_out,
-            )
-            for sync_id, record in last.items()
-        }
+        self, key: dg.AssetKey, waiting: Sequence[SyncRecord], *, timed_out: bool
+    ) -> RecordedSync:
+        """Return what steps have recorded about a sync that they wait for or have deferred.
+
+        A deferred sync remains deferred when another step waits for it, too. The sensor does not
+        stop it meanwhile.
+        """
+        deferred = [record for record in waiting if record.is_deferred]
+        record = _merged(deferred or waiting)
+        run_ids = [each.run_id for each in waiting if not each.is_deferred]
+        awaited_by = [run_id for run_id in run_ids if self._is_reporting(run_id)]
+        return RecordedSync(
+            # A step that is not of the asset does not report a deferred sync on its page.
+            will_be_reported=any(
+                not deferred or self._is_of_asset(run_id, key) for run_id in awaited_by
+            ),
+            deferred=bool(deferred),
+            owned=record.owned and not (deferred and awaited_by),
+            sync_type=record.sync_type,
+            partition=record.partition,
+            deadline=None if awaited_by else record.deadline,
+            timed_out=timed_out,
+        )
+
+    def _is_of_asset(self, run_id: str, key: dg.AssetKey) -> bool:
+        """Whether a run was to materialize the asset."""
+        if run_id not in self._planned:
+            planned = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+            found = self.instance.get_records_for_run(run_id, of_type=planned).records
+            events = [record.event_log_entry.dagster_event for record in found]
+            self._planned[run_id] = {event.asset_key for event in events if event}
+        return key in self._planned[run_id]
 
     def _is_reporting(self, run_id: str) -> bool:
         """Whether a run, or a retry of it, may still report what it has begun."""
@@ -169,15 +199,20 @@ class EventLog:
         return bool(self.instance.get_run_records(retries, limit=1))
 
 
-def _merged(before: SyncRecord | None, record: SyncRecord) -> SyncRecord:
-    """Return the last record of a sync.
+def _waiting(records: Iterable[SyncRecord]) -> dict[str, list[SyncRecord]]:
+    """Return the records of syncs that steps wait for or have deferred, the oldest first."""
+    found: dict[str, list[SyncRecord]] = {}
+    for record in sorted(records, key=lambda each: (each.timestamp, each.position)):
+        if record.kind is RecordKind.WAITING and record.sync_id is not None:
+            found.setdefault(record.sync_id, []).append(record)
+    return found
 
-    A deferred sync remains owned when another run attaches to it. The sensor never stops a sync
-    that a step waits for.
-    """
-    if before is None or not before.owned or before.is_deferred != record.is_deferred:
-        return record
-    return replace(record, owned=True, sync_type=before.sync_type)
+
+def _merged(records: Sequence[SyncRecord]) -> SyncRecord:
+    """Return the last record of a sync. It remains owned when another run attaches to it."""
+    owned = [record for record in records if record.owned]
+    last = records[-1]
+    return replace(last, owned=True, sync_type=owned[-1].sync_type) if owned else last
 
 
 def _earliest(began: Iterable[datetime | None]) -> datetime | None:
