@@ -51,7 +51,8 @@ class RecordedSync:
         deferred: Whether the step left it to the sensor.
         owned: Whether the step started it.
         sync_type: The sync type that was asked for. None means that RudderStack chose.
-        partition: The partition of the step, or `first...last` of a range. None if it has none.
+        partitions: The partitions of the steps, each a key or `first...last` of a range. Several if
+            steps of several partitions have deferred the sync.
         deadline: When the timeout of a deferred sync passes, in epoch seconds.
         timed_out: Whether the sensor stopped it because its timeout had passed.
     """
@@ -60,7 +61,7 @@ class RecordedSync:
     deferred: bool = False
     owned: bool = True
     sync_type: str | None = None
-    partition: str | None = None
+    partitions: tuple[str, ...] = ()
     deadline: float | None = None
     timed_out: bool = False
 

@@ -163,7 +163,7 @@ class EventLog:
             deferred=bool(deferred),
             owned=record.owned and not (deferred and awaited_by),
             sync_type=record.sync_type,
-            partition=record.partition,
+            partitions=_partitions(deferred or [record]),
             deadline=None if awaited_by else record.deadline,
             timed_out=timed_out,
         )
@@ -213,6 +213,11 @@ def _merged(records: Sequence[SyncRecord]) -> SyncRecord:
     owned = [record for record in records if record.owned]
     last = records[-1]
     return replace(last, owned=True, sync_type=owned[-1].sync_type) if owned else last
+
+
+def _partitions(records: Iterable[SyncRecord]) -> tuple[str, ...]:
+    found = [record.partition for record in records if record.partition is not None]
+    return tuple(dict.fromkeys(found))
 
 
 def _earliest(began: Iterable[datetime | None]) -> datetime | None:

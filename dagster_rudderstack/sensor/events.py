@@ -24,8 +24,8 @@ __all__ = [
     "is_deferred_failure",
     "obstacle_to_run",
     "overdue_events",
-    "partition_of_run",
     "partitions_of",
+    "partitions_of_runs",
 ]
 
 Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
@@ -159,14 +159,16 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 # --- partitions
 
 
-def partition_of_run(finding: Finding, watch: Watch) -> str | None:
-    """Return the partition of the step that recorded a sync, or `first...last` of a range.
+def partitions_of_runs(finding: Finding, watch: Watch) -> list[str | None]:
+    """Return the partitions of the steps that recorded a sync: keys, and `first...last` of ranges.
 
-    An asset without partitions has none in a partitioned run either.
+    Returns [None] if they have none. An asset without partitions has none in a partitioned run
+    either.
     """
     if watch.is_defined and watch.partitions_def is None:
-        return None
-    return finding.recorded.partition if finding.recorded else None
+        return [None]
+    partitions = finding.recorded.partitions if finding.recorded else ()
+    return list(partitions) or [None]
 
 
 def partitions_of(
@@ -176,11 +178,17 @@ def partitions_of(
 
     Returns None for a range that the asset does not have, or no longer has.
     """
-    partition = partition_of_run(finding, watch)
-    bounds = _range_of(partition)
-    if bounds is None or watch.partitions_def is None:
-        return [partition]
-    return _keys_between(bounds, watch.partitions_def, instance)
+    found: dict[str | None, None] = {}
+    for partition in partitions_of_runs(finding, watch):
+        bounds = _range_of(partition)
+        if bounds is None or watch.partitions_def is None:
+            found[partition] = None
+            continue
+        keys = _keys_between(bounds, watch.partitions_def, instance)
+        if keys is None:
+            return None
+        found.update(dict.fromkeys(keys))
+    return list(found)
 
 
 def _keys_between(
@@ -229,11 +237,16 @@ def is_deferred_failure(finding: Finding, watch: Watch) -> bool:
     return is_deferred and not finding.overdue and _failure(finding, watch) is not None
 
 
-def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRequest]:
-    """Return the runs that fail for failed deferred syncs, one for each step and partition."""
+def failure_requests(
+    findings: Iterable[tuple[Finding, Watch, str | None]],
+) -> list[dg.RunRequest]:
+    """Return the runs that fail for failed deferred syncs, one for each step and partition.
+
+    Args:
+        findings: The syncs, each with its asset and one of the `partitions_of_runs`.
+    """
     groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
-    for finding, watch in findings:
-        partition = partition_of_run(finding, watch)
+    for finding, watch, partition in findings:
         groups.setdefault((watch.op_name, partition), []).append((finding, watch))
     return [_failure_request(group, partition) for (_, partition), group in groups.items()]
 
@@ -246,7 +259,7 @@ def _failure_request(
     group: Sequence[tuple[Finding, Watch]], partition: str | None
 ) -> dg.RunRequest:
     sync_ids = {finding.connection_id: finding.sync.id for finding, _ in group}
-    what = digest(" ".join(sorted(sync_ids.values())), _KEY_LENGTH)
+    what = digest(" ".join([*sorted(sync_ids.values()), partition or ""]).strip(), _KEY_LENGTH)
     bounds = _range_of(partition)
     range_tags = (
         {

@@ -65,3 +65,58 @@ def test_unpartitioned_asset__failed_in_a_partitioned_run(
 
     assert [request.partition_key for request in result.run_requests or ()] == [None]
     assert [run.success for run in mixed_scene.launch(result)] == [False]
+
+
+# --- one sync of several partitions
+
+
+@pytest.fixture
+def shared_scene(rudderstack: RudderStackResource, instance: dg.DagsterInstance) -> World:
+    """A partitioned deferred asset, whose runs attach to a running sync."""
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm",
+        spec="contacts",
+        partitions_def=DAYS,
+        wait=False,
+        on_running_sync="attach",
+    )
+    return world(instance, rudderstack, asset)
+
+
+def share_sync(scene: World) -> None:
+    """Start a sync of `mon`, to which `tue` attaches."""
+    for day in ("mon", "tue"):
+        assert scene.run(partition_key=day).success
+        scene.tick()
+
+
+def test_shared_sync__succeeds(
+    shared_scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A sync to which a run of another partition has attached materializes both partitions."""
+    share_sync(shared_scene)
+    clock.advance(60)
+
+    found = materializations(shared_scene.tick())
+
+    assert len(server.starts("crm")) == 1
+    assert [each.partition for each in found] == ["mon", "tue"]
+
+
+def test_shared_sync__fails(
+    shared_scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A failed sync of several partitions is observed for each, and fails a run of each."""
+    server.set_script("crm", FAILING)
+    share_sync(shared_scene)
+    clock.advance(60)
+
+    result = shared_scene.tick()
+    runs = shared_scene.launch(result)
+
+    observed = [each for each in result.asset_events if isinstance(each, dg.AssetObservation)]
+    assert [each.partition for each in observed] == ["mon", "tue"]
+    assert [(run.success, run.dagster_run.tags["dagster/partition"]) for run in runs] == [
+        (False, "mon"),
+        (False, "tue"),
+    ]
