@@ -49,6 +49,7 @@ class RecordedSync:
     Attributes:
         will_be_reported: Whether a run, or a retry of it, will report the sync.
         deferred: Whether the step left it to the sensor.
+        of_asset: Whether the step was to report it on the page of the asset.
         owned: Whether the step started it.
         sync_type: The sync type that was asked for. None means that RudderStack chose.
         partitions: The partitions of the steps, each a key or `first...last` of a range. Several if
@@ -59,6 +60,7 @@ class RecordedSync:
 
     will_be_reported: bool = False
     deferred: bool = False
+    of_asset: bool = False
     owned: bool = True
     sync_type: str | None = None
     partitions: tuple[str, ...] = ()
@@ -321,8 +323,9 @@ def _action_of_waiting(sync: Sync, recorded: RecordedSync) -> _Action:
     """Decide what to do about a sync that a step waits for, or has waited for."""
     if recorded.will_be_reported:
         return "later"
-    # The run that waited for it has failed and said why.
-    return "report" if sync.state is SyncState.SUCCEEDED else "nothing"
+    # A step of an asset observes each failed sync that it sees. An op has no asset: its run has
+    # failed and said why.
+    return "report" if recorded.of_asset or sync.state is SyncState.SUCCEEDED else "nothing"
 
 
 def _is_reported(sync: Sync, history: History) -> bool:

@@ -54,6 +54,7 @@ class EventLog:
     """Reads Dagster's storage for one tick. Each run is read once."""
 
     instance: dg.DagsterInstance
+    _began_at: float = field(default_factory=time.time, init=False)
     _will_report: dict[str, bool] = field(default_factory=dict, init=False)
     _records: dict[str, list[SyncRecord]] = field(default_factory=dict, init=False)
     _planned: dict[str, set[dg.AssetKey | None]] = field(default_factory=dict, init=False)
@@ -83,7 +84,8 @@ class EventLog:
             *_reported(connection_id, materializations),
             *_reported(connection_id, observations),
         }
-        began = [sync.started_at for sync in syncs if sync.id not in reported]
+        unreported = [sync for sync in syncs if sync.id not in reported]
+        began = [sync.started_at for sync in unreported]
         if all_deferred:
             began.append(None)
         stopped = frozenset(_stopped(connection_id, observations))
@@ -97,12 +99,22 @@ class EventLog:
         ]
         reported.update(self._returned(key, records))
         timed_out = set(_timed_out(connection_id, observations))
+        waiting = _waiting(records)
+        of_asset = {
+            sync.id
+            for sync in unreported
+            if any(self._is_of_asset(each.run_id, key) for each in waiting.get(sync.id, ()))
+        }
         return History(
             reported=frozenset(reported),
             stopped=stopped,
             recorded={
-                sync_id: self._recorded(key, waiting, timed_out=sync_id in timed_out)
-                for sync_id, waiting in _waiting(records).items()
+                sync_id: replace(
+                    self._recorded(key, found),
+                    timed_out=sync_id in timed_out,
+                    of_asset=sync_id in of_asset,
+                )
+                for sync_id, found in waiting.items()
                 if sync_id not in reported
             },
             may_have_started=any(
@@ -143,9 +155,7 @@ class EventLog:
             if record.sync_id not in deferred or self._is_of_asset(record.run_id, key):
                 yield record.sync_id
 
-    def _recorded(
-        self, key: dg.AssetKey, waiting: Sequence[SyncRecord], *, timed_out: bool
-    ) -> RecordedSync:
+    def _recorded(self, key: dg.AssetKey, waiting: Sequence[SyncRecord]) -> RecordedSync:
         """Return what steps have recorded about a sync that they wait for or have deferred.
 
         A deferred sync remains deferred when another step waits for it, too. The sensor does not
@@ -165,7 +175,6 @@ class EventLog:
             sync_type=record.sync_type,
             partitions=_partitions(deferred or [record]),
             deadline=None if awaited_by else record.deadline,
-            timed_out=timed_out,
         )
 
     def _is_of_asset(self, run_id: str, key: dg.AssetKey) -> bool:
@@ -192,6 +201,9 @@ class EventLog:
             return True
         is_promised = run.tags.get(WILL_RETRY_TAG) == "true" and RETRY_RUN_TAG not in run.tags
         ended_at = record.end_time or record.update_timestamp.timestamp()
+        if ended_at >= self._began_at:
+            # What it reported at its end may be missing from the events that were read before.
+            return True
         if is_promised and time.time() - ended_at < RETRY_PATIENCE_SECONDS:
             return True
         root = run.root_run_id or run_id

@@ -242,6 +242,18 @@ HISTORIES: Mapping[str, tuple[str, History, bool, bool]] = {
         False,
         False,
     ),
+    "the sync failed and its run did not report it": (
+        "b-",
+        History(recorded={"b": replace(WILL_NOT_BE_REPORTED, of_asset=True)}),
+        True,
+        False,
+    ),
+    "the sync failed and a retry of its run will report it": (
+        "b-",
+        History(recorded={"b": replace(WILL_BE_REPORTED, of_asset=True)}),
+        False,
+        True,
+    ),
     "deferred": ("b+", History(recorded={"b": DEFERRED}), True, False),
     "deferred and failed": ("b-", History(recorded={"b": DEFERRED}), True, False),
     "deferred, and a run may have started another sync": (
