@@ -50,8 +50,7 @@ def events_of(
     if failure is not None:
         observations = _observations(watch, partitions, failure.message, metadata)
         return [*observations, *_succeeded(watch, failure.message, passed=False)]
-    text = _ORIGIN_TEXTS[_origin(finding)].format(sync=f"sync {finding.sync.id}")
-    text = f"{text[0].upper()}{text[1:]}"
+    text = _origin_text(finding)
     metadata = {**metadata, **watch.columns}
     return [
         *(
@@ -115,6 +114,18 @@ _ORIGIN_TEXTS = {
     "started": "{sync} was started by a step that did not wait for it.",
     "attached": "A step attached to {sync} and did not wait for it.",
 }
+
+_WAITED_TEXTS = {
+    "started": "{sync} was started by a step that ended before it.",
+    "attached": "A step attached to {sync} and ended before it.",
+}
+
+
+def _origin_text(finding: Finding) -> str:
+    is_awaited = finding.recorded is not None and not finding.recorded.deferred
+    texts = _WAITED_TEXTS if is_awaited else _ORIGIN_TEXTS
+    text = texts[_origin(finding)].format(sync=f"sync {finding.sync.id}")
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _origin(finding: Finding) -> str:

@@ -4,7 +4,7 @@ import dagster as dg
 
 from dagster_rudderstack import build_rudderstack_sync_asset
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock
-from dagster_rudderstack_tests.sensor.world import CRM, World, reported
+from dagster_rudderstack_tests.sensor.world import CRM, World, materializations, reported
 from dagster_rudderstack_tests.step.world import resource_of
 
 ATTACHING = build_rudderstack_sync_asset(
@@ -50,3 +50,20 @@ def test_attached_runs__all_failed(
 
     assert reported(scene.tick())[0] == ("materialized", "contacts")
     assert reported(scene.tick()) == []
+
+
+def test_description__runs_ended_first(
+    scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """The materialization of a sync whose step waited for it, and ended before it, says so."""
+    run_and_fail_early(scene, server, CRM)
+    (sync,) = server.syncs("crm")
+    clock.advance(60)
+    (started,) = materializations(scene.tick())
+    other = server.start_sync("crm")
+    run_and_fail_early(scene, server, ATTACHING)
+    clock.advance(60)
+    (attached,) = materializations(scene.tick())
+
+    assert started.description == f"Sync {sync.id} was started by a step that ended before it."
+    assert attached.description == f"A step attached to sync {other} and ended before it."
