@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.sensor.limits import MAX_OPEN
 
-__all__ = ["ANCHORS", "MAX_OPEN", "TIMEOUT_REPORTED", "Cursor", "Mark", "connection_key", "digest"]
+__all__ = [
+    "ANCHORS",
+    "IS_PAST",
+    "MAX_OPEN",
+    "TIMEOUT_REPORTED",
+    "Cursor",
+    "Mark",
+    "connection_key",
+    "digest",
+]
 
 VERSION = 1
 
@@ -24,6 +33,10 @@ list a sync late."""
 
 TIMEOUT_REPORTED = -1
 """Stands for the deadline of an open sync whose timeout was reported."""
+
+IS_PAST = -2
+"""Stands for the deadline of a sync that was over before the first poll, and that a run may have
+left to the sensor without having recorded it yet."""
 
 DIGEST_LENGTH = 5
 """30 bits, compared with a few others of the same connection: a sync is mistaken for another one
@@ -51,9 +64,9 @@ class Mark:
         handled: Digests of the newest handled syncs, newest first; at most `ANCHORS`.
         since: When the newest of them was started, in epoch seconds of RudderStack's clock. 0 means
             unknown.
-        open: The syncs that are not over, or that a run will report, by id. The value is the epoch
-            second when the timeout of a deferred sync passes; 0 if it has none or it is unknown;
-            `TIMEOUT_REPORTED` once that was reported.
+        open: The syncs that are not over, or that a run will report or record, by id. The value is
+            the epoch second when the timeout of a deferred sync passes; 0 if it has none or it is
+            unknown; `TIMEOUT_REPORTED` once that was reported; or `IS_PAST`.
     """
 
     handled: tuple[str, ...] = ()

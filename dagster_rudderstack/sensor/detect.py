@@ -15,6 +15,7 @@ from typing import Literal
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.sensor.cursor import (
     ANCHORS,
+    IS_PAST,
     TIMEOUT_REPORTED,
     Cursor,
     Mark,
@@ -48,18 +49,21 @@ class RecordedSync:
     Attributes:
         will_be_reported: Whether a run, or a retry of it, will report the sync.
         deferred: Whether the step left it to the sensor.
+        of_asset: Whether the step was to report it on the page of the asset.
         owned: Whether the step started it.
         sync_type: The sync type that was asked for. None means that RudderStack chose.
-        partition: The partition of the step, or `first...last` of a range. None if it has none.
+        partitions: The partitions of the steps, each a key or `first...last` of a range. Several if
+            steps of several partitions have deferred the sync.
         deadline: When the timeout of a deferred sync passes, in epoch seconds.
         timed_out: Whether the sensor stopped it because its timeout had passed.
     """
 
     will_be_reported: bool = False
     deferred: bool = False
+    of_asset: bool = False
     owned: bool = True
     sync_type: str | None = None
-    partition: str | None = None
+    partitions: tuple[str, ...] = ()
     deadline: float | None = None
     timed_out: bool = False
 
@@ -70,11 +74,14 @@ class History:
 
     Attributes:
         reported: The ids of the syncs whose ends were reported.
+        stopped: The ids of the syncs of which a run has reported that it asked RudderStack to stop
+            them, and not how they ended.
         recorded: The syncs that a step has recorded, by id.
         may_have_started: Whether a run may have started a sync that it has not recorded yet.
     """
 
     reported: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
     recorded: Mapping[str, RecordedSync] = field(default_factory=dict)
     may_have_started: bool = False
 
@@ -253,7 +260,7 @@ def _detect_one(
     for end in _ended(rules, mark, answer):
         action = _action(end, history)
         if action == "later":
-            is_open[end.sync.id] = before.open.get(end.sync.id, 0)
+            is_open[end.sync.id] = IS_PAST if end.is_past else before.open.get(end.sync.id, 0)
         elif action == "report":
             findings.append(Finding(connection_id, end.sync, history.recorded.get(end.sync.id)))
     return findings, _next_mark(before, answer, is_open)
@@ -269,7 +276,10 @@ def _ended(rules: ConnectionRules, mark: Mark | None, answer: Answer) -> list[_E
         return [_End(sync) for sync in over[: rules.replay]] + (past if rules.deferred else [])
     were_open = [sync for sync in over if sync.id in mark.open]
     new = [sync for sync in _new(mark, answer.listed) if sync.is_over and sync.id not in mark.open]
-    return [_End(sync) for sync in (*new, *were_open, *others)]
+    return [
+        _End(sync, is_past=mark.open.get(sync.id) == IS_PAST)
+        for sync in (*new, *were_open, *others)
+    ]
 
 
 def _new(mark: Mark, listed: Sequence[Sync]) -> list[Sync]:
@@ -297,23 +307,39 @@ _Action = Literal["report", "later", "nothing"]
 
 def _action(end: _End, history: History) -> _Action:
     """Decide what to do about a sync that is over: nothing if a run reports it."""
-    if end.sync.id in history.reported:
+    if _is_reported(end.sync, history):
         return "nothing"
     recorded = history.recorded.get(end.sync.id)
+    if recorded is None and history.may_have_started:
+        return "later"
     if recorded is not None and recorded.deferred:
-        return "report"
+        return "later" if recorded.will_be_reported else "report"
     if end.is_past:
         return "nothing"
-    if recorded is None:
-        return "later" if history.may_have_started else "report"
+    return "report" if recorded is None else _action_of_waiting(end.sync, recorded)
+
+
+def _action_of_waiting(sync: Sync, recorded: RecordedSync) -> _Action:
+    """Decide what to do about a sync that a step waits for, or has waited for."""
     if recorded.will_be_reported:
         return "later"
-    # The run that waited for it has failed and said why.
-    return "report" if end.sync.state is SyncState.SUCCEEDED else "nothing"
+    # A step of an asset observes each failed sync that it sees. An op has no asset: its run has
+    # failed and said why.
+    return "report" if recorded.of_asset or sync.state is SyncState.SUCCEEDED else "nothing"
+
+
+def _is_reported(sync: Sync, history: History) -> bool:
+    if sync.id in history.reported:
+        return True
+    # One that was to be stopped may have succeeded first.
+    return sync.id in history.stopped and sync.state is not SyncState.SUCCEEDED
 
 
 def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark:
-    handled = [sync for sync in answer.listed if sync.is_over and sync.id not in is_open]
+    # Those of the past count as handled, so that older ones are not taken for new.
+    handled = [
+        sync for sync in answer.listed if sync.is_over and is_open.get(sync.id, IS_PAST) == IS_PAST
+    ]
     digests = dict.fromkeys([digest(sync.id) for sync in handled[:ANCHORS]] + [*before.handled])
     since = int(_epoch(handled[0])) if handled else 0
     return Mark(

@@ -8,7 +8,7 @@ active when the sync began. Each run is read once per tick.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.dagster_internals import planned_run_ids
-from dagster_rudderstack.metadata import MetadataKey, text_of
+from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.sensor.detect import History, RecordedSync
 from dagster_rudderstack.sensor.limits import (
     EVENTS_PER_SYNC,
@@ -25,7 +25,13 @@ from dagster_rudderstack.sensor.limits import (
     PAGE_SIZE,
     RUNS_READ,
 )
-from dagster_rudderstack.step.records import RecordKind, SyncRecord, read_records
+from dagster_rudderstack.step.records import (
+    UNFINISHED,
+    RecordKind,
+    SyncRecord,
+    active_run_ids,
+    read_records,
+)
 
 __all__ = ["EventLog"]
 
@@ -36,11 +42,8 @@ RETRY_PATIENCE_SECONDS = 3600.0
 """How long a retry that Dagster has promised may take to begin. After that, the run is
 treated as not retried."""
 
-UNFINISHED = [
-    status
-    for status in dg.DagsterRunStatus
-    if status.name not in ("SUCCESS", "FAILURE", "CANCELED")
-]
+STOPPED = "stopped"
+"""The status in an observation of a sync that a run asked RudderStack to stop."""
 
 WILL_RETRY_TAG, RETRY_RUN_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
 ROOT_RUN_TAG = "dagster/root_run_id"
@@ -51,8 +54,10 @@ class EventLog:
     """Reads Dagster's storage for one tick. Each run is read once."""
 
     instance: dg.DagsterInstance
+    _began_at: float = field(default_factory=time.time, init=False)
     _will_report: dict[str, bool] = field(default_factory=dict, init=False)
     _records: dict[str, list[SyncRecord]] = field(default_factory=dict, init=False)
+    _planned: dict[str, set[dg.AssetKey | None]] = field(default_factory=dict, init=False)
 
     def history(
         self,
@@ -79,22 +84,39 @@ class EventLog:
             *_reported(connection_id, materializations),
             *_reported(connection_id, observations),
         }
-        began = [sync.started_at for sync in syncs if sync.id not in reported]
+        unreported = [sync for sync in syncs if sync.id not in reported]
+        began = [sync.started_at for sync in unreported]
         if all_deferred:
             began.append(None)
+        stopped = frozenset(_stopped(connection_id, observations))
         if not began:
-            return History(frozenset(reported))
+            return History(frozenset(reported), stopped)
         records = [
             record
             for run_id in self._runs(key, began)
             for record in self._records_of(run_id)
             if record.connection_id == connection_id
         ]
-        returned = {each.sync_id for each in records if each.kind is RecordKind.RETURNED}
-        reported.update(sync_id for sync_id in returned if sync_id is not None)
+        reported.update(self._returned(key, records))
+        timed_out = set(_timed_out(connection_id, observations))
+        waiting = _waiting(records)
+        of_asset = {
+            sync.id
+            for sync in unreported
+            if any(self._is_of_asset(each.run_id, key) for each in waiting.get(sync.id, ()))
+        }
         return History(
             reported=frozenset(reported),
-            recorded=self._recorded(records, set(_timed_out(connection_id, observations))),
+            stopped=stopped,
+            recorded={
+                sync_id: replace(
+                    self._recorded(key, found),
+                    timed_out=sync_id in timed_out,
+                    of_asset=sync_id in of_asset,
+                )
+                for sync_id, found in waiting.items()
+                if sync_id not in reported
+            },
             may_have_started=any(
                 self._is_reporting(record.run_id)
                 for record in _last_of_each_step(records)
@@ -108,12 +130,7 @@ class EventLog:
         """Return the runs that may have recorded syncs which began at these times."""
         since = _earliest(began)
         found = planned_run_ids(self.instance, key, since.timestamp() if since else None, RUNS_READ)
-        filters = [dg.RunsFilter(statuses=UNFINISHED)]
-        if since is not None:
-            filters.append(dg.RunsFilter(updated_after=since))
-        for each in filters:
-            records = self.instance.get_run_records(each, limit=RUNS_READ)
-            found += [record.dagster_run.run_id for record in records]
+        found += active_run_ids(self.instance, since, RUNS_READ)
         return list(dict.fromkeys(found))
 
     def _records_of(self, run_id: str) -> list[SyncRecord]:
@@ -121,26 +138,48 @@ class EventLog:
             self._records[run_id] = read_records(self.instance, run_id)
         return self._records[run_id]
 
-    def _recorded(
-        self, records: Iterable[SyncRecord], timed_out: set[str]
-    ) -> dict[str, RecordedSync]:
-        """Return the syncs that steps wait for or have deferred, by id."""
-        last: dict[str, SyncRecord] = {}
-        for record in sorted(records, key=lambda each: (each.timestamp, each.position)):
-            if record.kind is RecordKind.WAITING and record.sync_id is not None:
-                last[record.sync_id] = _merged(last.get(record.sync_id), record)
-        return {
-            sync_id: RecordedSync(
-                will_be_reported=not record.is_deferred and self._is_reporting(record.run_id),
-                deferred=record.is_deferred,
-                owned=record.owned,
-                sync_type=record.sync_type,
-                partition=record.partition,
-                deadline=record.deadline,
-                timed_out=sync_id in timed_out,
-            )
-            for sync_id, record in last.items()
-        }
+    def _returned(self, key: dg.AssetKey, records: Sequence[SyncRecord]) -> Iterator[str]:
+        """Yield the syncs whose results the code of a step has.
+
+        That of an op does not materialize the asset which left the sync to the sensor.
+        """
+        deferred = {record.sync_id for record in records if record.is_deferred}
+        for record in records:
+            if record.kind is not RecordKind.RETURNED or record.sync_id is None:
+                continue
+            if record.sync_id not in deferred or self._is_of_asset(record.run_id, key):
+                yield record.sync_id
+
+    def _recorded(self, key: dg.AssetKey, waiting: Sequence[SyncRecord]) -> RecordedSync:
+        """Return what steps have recorded about a sync that they wait for or have deferred.
+
+        A deferred sync remains deferred when another step waits for it, too. The sensor does not
+        stop it meanwhile.
+        """
+        deferred = [record for record in waiting if record.is_deferred]
+        record = _merged(deferred or waiting)
+        run_ids = [each.run_id for each in waiting if not each.is_deferred]
+        awaited_by = [run_id for run_id in run_ids if self._is_reporting(run_id)]
+        return RecordedSync(
+            # A step that is not of the asset does not report a deferred sync on its page.
+            will_be_reported=any(
+                not deferred or self._is_of_asset(run_id, key) for run_id in awaited_by
+            ),
+            deferred=bool(deferred),
+            owned=record.owned and not (deferred and awaited_by),
+            sync_type=record.sync_type,
+            partitions=_partitions(deferred or [record]),
+            deadline=None if awaited_by else record.deadline,
+        )
+
+    def _is_of_asset(self, run_id: str, key: dg.AssetKey) -> bool:
+        """Whether a run was to materialize the asset."""
+        if run_id not in self._planned:
+            planned = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+            found = self.instance.get_records_for_run(run_id, of_type=planned).records
+            events = [record.event_log_entry.dagster_event for record in found]
+            self._planned[run_id] = {event.asset_key for event in events if event}
+        return key in self._planned[run_id]
 
     def _is_reporting(self, run_id: str) -> bool:
         """Whether a run, or a retry of it, may still report what it has begun."""
@@ -157,6 +196,9 @@ class EventLog:
             return True
         is_promised = run.tags.get(WILL_RETRY_TAG) == "true" and RETRY_RUN_TAG not in run.tags
         ended_at = record.end_time or record.update_timestamp.timestamp()
+        if ended_at >= self._began_at:
+            # What it reported at its end may be missing from the events that were read before.
+            return True
         if is_promised and time.time() - ended_at < RETRY_PATIENCE_SECONDS:
             return True
         root = run.root_run_id or run_id
@@ -164,15 +206,25 @@ class EventLog:
         return bool(self.instance.get_run_records(retries, limit=1))
 
 
-def _merged(before: SyncRecord | None, record: SyncRecord) -> SyncRecord:
-    """Return the last record of a sync.
+def _waiting(records: Iterable[SyncRecord]) -> dict[str, list[SyncRecord]]:
+    """Return the records of syncs that steps wait for or have deferred, the oldest first."""
+    found: dict[str, list[SyncRecord]] = {}
+    for record in sorted(records, key=lambda each: (each.timestamp, each.position)):
+        if record.kind is RecordKind.WAITING and record.sync_id is not None:
+            found.setdefault(record.sync_id, []).append(record)
+    return found
 
-    A deferred sync remains owned when another run attaches to it. The sensor never stops a sync
-    that a step waits for.
-    """
-    if before is None or not before.owned or before.is_deferred != record.is_deferred:
-        return record
-    return replace(record, owned=True, sync_type=before.sync_type)
+
+def _merged(records: Sequence[SyncRecord]) -> SyncRecord:
+    """Return the last record of a sync. It remains owned when another run attaches to it."""
+    owned = [record for record in records if record.owned]
+    last = records[-1]
+    return replace(last, owned=True, sync_type=owned[-1].sync_type) if owned else last
+
+
+def _partitions(records: Iterable[SyncRecord]) -> tuple[str, ...]:
+    found = [record.partition for record in records if record.partition is not None]
+    return tuple(dict.fromkeys(found))
 
 
 def _earliest(began: Iterable[datetime | None]) -> datetime | None:
@@ -197,10 +249,26 @@ def _metadata(record: dg.EventLogRecord) -> dict[str, dg.MetadataValue]:
 
 def _reported(connection_id: str, events: Iterable[dg.EventLogRecord]) -> Iterator[str]:
     for record in events:
-        sync_id = _sync_id(connection_id, record)
+        sync_id, metadata = _sync_id(connection_id, record), _metadata(record)
         # An observation with a deadline says that a sync takes too long, not how it ended.
-        if sync_id is not None and MetadataKey.DEADLINE not in _metadata(record):
+        is_late = MetadataKey.DEADLINE in metadata
+        if sync_id is not None and not is_late and not _is_stopped(metadata):
             yield sync_id
+
+
+def _stopped(connection_id: str, observations: Iterable[dg.EventLogRecord]) -> Iterator[str]:
+    for record in observations:
+        sync_id = _sync_id(connection_id, record)
+        if sync_id is not None and _is_stopped(_metadata(record)):
+            yield sync_id
+
+
+def _is_stopped(metadata: Metadata) -> bool:
+    """Whether an event says that RudderStack was asked to stop a sync.
+
+    The sync may have succeeded before the stop took effect.
+    """
+    return text_of(metadata, MetadataKey.STATUS) == STOPPED
 
 
 def _timed_out(connection_id: str, observations: Iterable[dg.EventLogRecord]) -> Iterator[str]:

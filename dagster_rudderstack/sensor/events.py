@@ -25,6 +25,7 @@ __all__ = [
     "obstacle_to_run",
     "overdue_events",
     "partitions_of",
+    "partitions_of_runs",
 ]
 
 Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
@@ -49,8 +50,7 @@ def events_of(
     if failure is not None:
         observations = _observations(watch, partitions, failure.message, metadata)
         return [*observations, *_succeeded(watch, failure.message, passed=False)]
-    text = _ORIGIN_TEXTS[_origin(finding)].format(sync=f"sync {finding.sync.id}")
-    text = f"{text[0].upper()}{text[1:]}"
+    text = _origin_text(finding)
     metadata = {**metadata, **watch.columns}
     return [
         *(
@@ -115,6 +115,18 @@ _ORIGIN_TEXTS = {
     "attached": "A step attached to {sync} and did not wait for it.",
 }
 
+_WAITED_TEXTS = {
+    "started": "{sync} was started by a step that ended before it.",
+    "attached": "A step attached to {sync} and ended before it.",
+}
+
+
+def _origin_text(finding: Finding) -> str:
+    is_awaited = finding.recorded is not None and not finding.recorded.deferred
+    texts = _WAITED_TEXTS if is_awaited else _ORIGIN_TEXTS
+    text = texts[_origin(finding)].format(sync=f"sync {finding.sync.id}")
+    return f"{text[0].upper()}{text[1:]}"
+
 
 def _origin(finding: Finding) -> str:
     if finding.recorded is None:
@@ -158,6 +170,18 @@ def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 # --- partitions
 
 
+def partitions_of_runs(finding: Finding, watch: Watch) -> list[str | None]:
+    """Return the partitions of the steps that recorded a sync: keys, and `first...last` of ranges.
+
+    Returns [None] if they have none. An asset without partitions has none in a partitioned run
+    either.
+    """
+    if watch.is_defined and watch.partitions_def is None:
+        return [None]
+    partitions = finding.recorded.partitions if finding.recorded else ()
+    return list(partitions) or [None]
+
+
 def partitions_of(
     finding: Finding, watch: Watch, instance: dg.DagsterInstance
 ) -> list[str | None] | None:
@@ -165,11 +189,17 @@ def partitions_of(
 
     Returns None for a range that the asset does not have, or no longer has.
     """
-    partition = finding.recorded.partition if finding.recorded else None
-    bounds = _range_of(partition)
-    if bounds is None or watch.partitions_def is None:
-        return [partition]
-    return _keys_between(bounds, watch.partitions_def, instance)
+    found: dict[str | None, None] = {}
+    for partition in partitions_of_runs(finding, watch):
+        bounds = _range_of(partition)
+        if bounds is None or watch.partitions_def is None:
+            found[partition] = None
+            continue
+        keys = _keys_between(bounds, watch.partitions_def, instance)
+        if keys is None:
+            return None
+        found.update(dict.fromkeys(keys))
+    return list(found)
 
 
 def _keys_between(
@@ -218,11 +248,16 @@ def is_deferred_failure(finding: Finding, watch: Watch) -> bool:
     return is_deferred and not finding.overdue and _failure(finding, watch) is not None
 
 
-def failure_requests(findings: Iterable[tuple[Finding, Watch]]) -> list[dg.RunRequest]:
-    """Return the runs that fail for failed deferred syncs, one for each step and partition."""
+def failure_requests(
+    findings: Iterable[tuple[Finding, Watch, str | None]],
+) -> list[dg.RunRequest]:
+    """Return the runs that fail for failed deferred syncs, one for each step and partition.
+
+    Args:
+        findings: The syncs, each with its asset and one of the `partitions_of_runs`.
+    """
     groups: dict[tuple[str | None, str | None], list[tuple[Finding, Watch]]] = {}
-    for finding, watch in findings:
-        partition = finding.recorded.partition if finding.recorded else None
+    for finding, watch, partition in findings:
         groups.setdefault((watch.op_name, partition), []).append((finding, watch))
     return [_failure_request(group, partition) for (_, partition), group in groups.items()]
 
@@ -235,7 +270,7 @@ def _failure_request(
     group: Sequence[tuple[Finding, Watch]], partition: str | None
 ) -> dg.RunRequest:
     sync_ids = {finding.connection_id: finding.sync.id for finding, _ in group}
-    what = digest(" ".join(sorted(sync_ids.values())), _KEY_LENGTH)
+    what = digest(" ".join([*sorted(sync_ids.values()), partition or ""]).strip(), _KEY_LENGTH)
     bounds = _range_of(partition)
     range_tags = (
         {

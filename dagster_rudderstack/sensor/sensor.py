@@ -37,6 +37,7 @@ from dagster_rudderstack.sensor.events import (
     obstacle_to_run,
     overdue_events,
     partitions_of,
+    partitions_of_runs,
 )
 from dagster_rudderstack.sensor.limits import (
     MAX_CATCH_UP,
@@ -318,17 +319,18 @@ def _run_requests(
     """Return the runs that fail for failed deferred syncs, without those Dagster would refuse."""
     if not settings.runs_for_failures:
         return []
+    watched = [(finding, settings.watches[finding.connection_id]) for finding in detected.findings]
     failed = [
-        (finding, settings.watches[finding.connection_id])
-        for finding in detected.findings
-        if is_deferred_failure(finding, settings.watches[finding.connection_id])
+        (finding, watch, partition)
+        for finding, watch in watched
+        if is_deferred_failure(finding, watch)
+        for partition in partitions_of_runs(finding, watch)
     ]
     requested = []
-    for finding, watch in failed:
-        partition = finding.recorded.partition if finding.recorded else None
+    for finding, watch, partition in failed:
         obstacle = obstacle_to_run(watch, partition, context.instance)
         if obstacle is None:
-            requested.append((finding, watch))
+            requested.append((finding, watch, partition))
         else:
             context.log.warning(
                 f"Sync {finding.sync.id} failed, but no failing run of "

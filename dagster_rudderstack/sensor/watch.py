@@ -28,7 +28,8 @@ class Watch:
         check: The check on rejected rows. None if it has none.
         op_name: The step that syncs it. None if no step does.
         deferred: Whether that step leaves its syncs to the sensor.
-        partitions_def: The asset's partitions. None if it has none.
+        partitions_def: The asset's partitions. None if it has none, or if only its key is known.
+        is_defined: Whether its definition or its spec is known. False: only its key is.
         connection_name: The connection's name. None if the definition does not have it.
         columns: What the asset's definition says about its columns, see `column_metadata`.
     """
@@ -39,6 +40,7 @@ class Watch:
     op_name: str | None = None
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
+    is_defined: bool = False
     connection_name: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -121,10 +123,11 @@ def _watch_of_spec(
             spec.key,
             check,
             op_name,
-            bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
-            spec.partitions_def,
-            connection_name(spec),
-            column_metadata(spec.metadata),
+            deferred=bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
+            partitions_def=spec.partitions_def,
+            is_defined=True,
+            connection_name=connection_name(spec),
+            columns=column_metadata(spec.metadata),
         )
 
 

@@ -31,6 +31,10 @@ __all__ = ["EarlierAttempts", "Materialized"]
 RUNS_READ = 100
 """In how many other runs the sync of a lost start is looked for, the newest first."""
 
+MATERIALIZATIONS_READ = 200
+"""How many materializations of an asset are read to find that of a sync which an earlier run left
+running. The newest come first."""
+
 
 @dataclass(frozen=True)
 class Materialized:
@@ -156,11 +160,13 @@ class EarlierAttempts:
         )
         if is_reported or key is None or record.run_id == self.step.run.run_id:
             return is_reported
-        # The sensor may have reported it after its run had ended.
-        latest = self.step.instance.get_latest_materialization_event(key)
-        is_later = latest is not None and latest.timestamp >= record.timestamp
-        event = latest.asset_materialization if latest and is_later else None
-        return event is not None and text_of(event.metadata, MetadataKey.SYNC_ID) == record.sync_id
+        # The sensor may have reported it after its run had ended, and other runs other syncs since.
+        recent = self.step.instance.fetch_materializations(key, limit=MATERIALIZATIONS_READ).records
+        return any(
+            text_of(each.asset_materialization.metadata, MetadataKey.SYNC_ID) == record.sync_id
+            for each in recent
+            if each.asset_materialization and each.timestamp >= record.timestamp
+        )
 
     def has_observed(self, sync_id: str) -> bool:
         """Whether an earlier attempt reported on the page of the asset that the sync failed."""

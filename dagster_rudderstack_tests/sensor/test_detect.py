@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -26,7 +27,7 @@ from dagster_rudderstack.sensor.detect import (
     needs_history,
     reaches_back,
 )
-from dagster_rudderstack.sensor.limits import MAX_OPEN
+from dagster_rudderstack.sensor.limits import FIRST_PAGE, MAX_OPEN
 
 NOW = 1_000_000.0
 STATUSES = {"+": "succeeded", "-": "failed", "~": "running", "?": "pausing"}
@@ -241,6 +242,18 @@ HISTORIES: Mapping[str, tuple[str, History, bool, bool]] = {
         False,
         False,
     ),
+    "the sync failed and its run did not report it": (
+        "b-",
+        History(recorded={"b": replace(WILL_NOT_BE_REPORTED, of_asset=True)}),
+        True,
+        False,
+    ),
+    "the sync failed and a retry of its run will report it": (
+        "b-",
+        History(recorded={"b": replace(WILL_BE_REPORTED, of_asset=True)}),
+        False,
+        True,
+    ),
     "deferred": ("b+", History(recorded={"b": DEFERRED}), True, False),
     "deferred and failed": ("b-", History(recorded={"b": DEFERRED}), True, False),
     "deferred, and a run may have started another sync": (
@@ -287,6 +300,26 @@ def test_history__deferred_before_the_first_poll() -> None:
     tick = sensor.tick(Answer(listed("c+ b+ a+"), history=History(recorded={"b": DEFERRED})))
 
     assert ids(tick.findings) == ["b"]
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_history__maybe_deferred_before_the_first_poll(is_recorded: bool) -> None:
+    """A sync that was over before the first poll, and that a run may have started without having
+    recorded it yet, is reported once the run has recorded that it is deferred. No other sync from
+    before the first poll is reported."""
+    sensor = Sensor(ConnectionRules(deferred=True))
+    recorded = {"z": DEFERRED} if is_recorded else {}
+    texts = [f"{letter}+" for letter in reversed(string.ascii_lowercase)]
+    first, all_syncs = " ".join(texts[:FIRST_PAGE]), " ".join(texts)
+
+    before = sensor.tick(Answer(listed(first), history=History(may_have_started=True)))
+    still = sensor.tick(Answer(listed(all_syncs), history=History(may_have_started=True)))
+    after = sensor.tick(Answer(listed(all_syncs), history=History(recorded=recorded)))
+    later = sensor.tick(all_syncs)
+
+    assert ids(before.findings) == ids(still.findings) == []
+    assert ids(after.findings) == (["z"] if is_recorded else [])
+    assert ids(later.findings) == []
 
 
 def test_needs_history() -> None:

@@ -263,7 +263,7 @@ def test_deferred__below_the_page() -> None:
         "running": DEFERRED,
         "gone": DEFERRED,
     }
-    known = History(frozenset({"reported"}), recorded)
+    known = History(frozenset({"reported"}), recorded=recorded)
     asked = Asked(
         ListedApi([*many(300), runs("running")], {"s1": over("s1")}),
         ConnectionRules(deferred=True),
@@ -336,7 +336,7 @@ def test_deferred__not_looked_for(deferred: bool, mark: Mark | None, count: int)
 def test_missing_deferred() -> None:
     """A deferred sync is missing if it is neither reported nor part of the answer."""
     recorded = dict.fromkeys(["listed", "other", "reported", "missing"], DEFERRED)
-    history = History(frozenset({"reported"}), {**recorded, "waited": RecordedSync()})
+    history = History(frozenset({"reported"}), recorded={**recorded, "waited": RecordedSync()})
     answer = Answer([over("listed")], {"other": None}, history)
 
     assert missing_deferred(answer) == ["missing"]

@@ -1,0 +1,122 @@
+"""The partitions of deferred syncs."""
+
+import dagster as dg
+import pytest
+
+from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asset
+from dagster_rudderstack.testing import LocalRudderStack, ManualClock
+from dagster_rudderstack_tests.sensor.world import FAILING, World, materializations, world
+
+DAYS = dg.StaticPartitionsDefinition(["mon", "tue"])
+
+RUNS: dict[str, dict[str, object]] = {
+    "partition": {"partition_key": "mon"},
+    "range": {
+        "tags": {
+            "dagster/asset_partition_range_start": "mon",
+            "dagster/asset_partition_range_end": "tue",
+        }
+    },
+}
+
+
+# --- an asset without partitions in a partitioned run
+
+
+@dg.asset(partitions_def=DAYS)
+def orders() -> None: ...
+
+
+@pytest.fixture
+def mixed_scene(rudderstack: RudderStackResource, instance: dg.DagsterInstance) -> World:
+    """A deferred asset without partitions, downstream of a partitioned one."""
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", deps=[orders], wait=False
+    )
+    scene = world(instance, rudderstack, asset)
+    scene.assets = [orders, asset]
+    return scene
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_unpartitioned_asset__partitioned_run(
+    mixed_scene: World, clock: ManualClock, run: str
+) -> None:
+    """An asset without partitions is materialized without one, even if the run has some."""
+    assert mixed_scene.run(**RUNS[run]).success
+    clock.advance(60)
+
+    found = materializations(mixed_scene.tick())
+
+    assert [each.partition for each in found] == [None]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_unpartitioned_asset__failed_in_a_partitioned_run(
+    mixed_scene: World, server: LocalRudderStack, clock: ManualClock, run: str
+) -> None:
+    """A failed sync of an asset without partitions fails a run without one, even if the run that
+    started the sync has some."""
+    server.set_script("crm", FAILING)
+    assert mixed_scene.run(**RUNS[run]).success
+    clock.advance(60)
+
+    result = mixed_scene.tick()
+
+    assert [request.partition_key for request in result.run_requests or ()] == [None]
+    assert [run.success for run in mixed_scene.launch(result)] == [False]
+
+
+# --- one sync of several partitions
+
+
+@pytest.fixture
+def shared_scene(rudderstack: RudderStackResource, instance: dg.DagsterInstance) -> World:
+    """A partitioned deferred asset, whose runs attach to a running sync."""
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm",
+        spec="contacts",
+        partitions_def=DAYS,
+        wait=False,
+        on_running_sync="attach",
+    )
+    return world(instance, rudderstack, asset)
+
+
+def share_sync(scene: World) -> None:
+    """Start a sync of `mon`, to which `tue` attaches."""
+    for day in ("mon", "tue"):
+        assert scene.run(partition_key=day).success
+        scene.tick()
+
+
+def test_shared_sync__succeeds(
+    shared_scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A sync to which a run of another partition has attached materializes both partitions."""
+    share_sync(shared_scene)
+    clock.advance(60)
+
+    found = materializations(shared_scene.tick())
+
+    assert len(server.starts("crm")) == 1
+    assert [each.partition for each in found] == ["mon", "tue"]
+
+
+def test_shared_sync__fails(
+    shared_scene: World, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """A failed sync of several partitions is observed for each, and fails a run of each."""
+    server.set_script("crm", FAILING)
+    share_sync(shared_scene)
+    clock.advance(60)
+
+    result = shared_scene.tick()
+    runs = shared_scene.launch(result)
+
+    observed = [each for each in result.asset_events if isinstance(each, dg.AssetObservation)]
+    assert [each.partition for each in observed] == ["mon", "tue"]
+    assert [(run.success, run.dagster_run.tags["dagster/partition"]) for run in runs] == [
+        (False, "mon"),
+        (False, "tue"),
+    ]
