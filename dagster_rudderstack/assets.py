@@ -87,9 +87,6 @@ def build_rudderstack_sync_asset(
         [asset],
         name=op_name or asset.key.to_python_identifier(),
         check_specs=check_specs,
-        # Only a step whose outputs, checks included, are optional may yield nothing. A retry of a
-        # body that failed after its sync has nothing left to report.
-        can_subset=body.may_yield_nothing or checked["execute"] is not None,
     )
 
 
@@ -137,7 +134,7 @@ def build_rudderstack_sync_assets(
         {connection: connection_name(spec) for connection, spec in specs.items()},
         checked,
     )
-    return _definition(body, list(specs.values()), name=name, check_specs=(), can_subset=True)
+    return _definition(body, list(specs.values()), name=name, check_specs=())
 
 
 def rudderstack_assets(
@@ -373,14 +370,15 @@ def _definition(
     *,
     name: str,
     check_specs: Sequence[dg.AssetCheckSpec],
-    can_subset: bool,
 ) -> dg.AssetsDefinition:
     options = body.options
     define = dg.multi_asset(
         specs=specs,
         check_specs=[*body.check_specs, *check_specs],
         name=name,
-        can_subset=can_subset,
+        # Only then are the outputs, checks included, optional. A retry after the materialization
+        # was stored does not yield it again, and Dagster would add one without metadata.
+        can_subset=True,
         required_resource_keys={options["resource_key"], *options["required_resource_keys"]},
         config_schema=config_fields(body.config),
         partitions_def=options["partitions_def"],
