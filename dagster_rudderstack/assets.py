@@ -242,6 +242,8 @@ class _Body:
         yield from self._rechecked(context)
         if context.selected_asset_keys.isdisjoint(self.keys_in(context).values()):
             return
+        if not self.options["wait"]:
+            self._fail_for_deferred(context)
         execute = self.options["execute"]
         if execute is None:
             yield from self._sync(context, config)
@@ -285,8 +287,6 @@ class _Body:
     def _sync(
         self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
     ) -> Iterator[Any]:
-        if not self.options["wait"]:
-            self._fail_for_deferred(context)
         runner = self._runner(context, config)
         results = runner.run() if self.options["wait"] else runner.start()
         for result in results:
