@@ -285,7 +285,7 @@ class _Body:
         results = runner.run() if self.options["wait"] else runner.start()
         for result in results:
             yielded.excuse(result)
-            yield from self._events(context, result)
+            yield from self._events(context, result, yielded)
         runner.raise_failures()
 
     def _fail_for_deferred(self, context: dg.AssetExecutionContext) -> None:
@@ -321,7 +321,7 @@ class _Body:
     # --- events
 
     def _events(
-        self, context: dg.AssetExecutionContext, result: SyncResult
+        self, context: dg.AssetExecutionContext, result: SyncResult, yielded: Yielded
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         key, metadata = result.sync.key, result.metadata
         if key is None or metadata is None:
@@ -331,7 +331,8 @@ class _Body:
             yield dg.MaterializeResult(asset_key=key, metadata={**metadata, **columns})
         # Not as a part of the MaterializeResult: where a test calls an asset directly, Dagster does
         # not find the results of checks in it.
-        if self.check is not None and self._is_check_selected(context, key, self.check):
+        is_checked = self.check is not None and yielded.has_check(key, self.check.name)
+        if self.check and not is_checked and self._is_check_selected(context, key, self.check):
             checked = self.check.result_of_metadata(key, metadata)
             if not checked.passed:
                 context.log.warning(f"{key.to_user_string()}: {checked.description}")

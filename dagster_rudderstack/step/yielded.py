@@ -17,7 +17,7 @@ __all__ = ["Yielded"]
 
 @dataclass
 class Yielded:
-    """The assets that one attempt of a step has yielded.
+    """The assets and checks that one attempt of a step has yielded.
 
     Args:
         outputs: The assets of the step, by the names of their outputs.
@@ -28,6 +28,7 @@ class Yielded:
     has_synced: bool = field(default=False, init=False)
     """Whether the body has called `sync()`."""
     _done: set[dg.AssetKey] = field(default_factory=set, init=False)
+    _checks: set[tuple[dg.AssetKey, str | None]] = field(default_factory=set, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
     def during(self, events: Iterator[Any]) -> Iterator[Any]:
@@ -46,9 +47,21 @@ class Yielded:
     def add(self, event: object) -> None:
         """Remember what the body yields."""
         if isinstance(event, dg.MaterializeResult | dg.ObserveResult):
-            self._done.update([event.asset_key] if event.asset_key else self.outputs.values())
+            self._done.update(self._keys(event.asset_key))
+            for check in event.check_results or ():
+                self.add(check)
+        elif isinstance(event, dg.AssetCheckResult):
+            self._checks.update((key, event.check_name) for key in self._keys(event.asset_key))
         elif isinstance(event, dg.Output) and event.output_name in self.outputs:
             self._done.add(self.outputs[event.output_name])
+
+    def _keys(self, key: dg.AssetKey | None) -> Iterable[dg.AssetKey]:
+        """Return the asset of an event. Only a step of one asset may leave it out."""
+        return [key] if key else self.outputs.values()
+
+    def has_check(self, key: dg.AssetKey, name: str) -> bool:
+        """Whether this attempt has yielded the result of a check: Dagster refuses a second one."""
+        return (key, name) in self._checks
 
     def excuse(self, result: SyncResult) -> None:
         """Remember an asset that has no materialization to yield.
