@@ -29,6 +29,7 @@ from dagster_rudderstack.step.dagster_step import current_step
 from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferred
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
+from dagster_rudderstack.step.yielded import Yielded
 from dagster_rudderstack.sync.request import SyncRequest
 
 if TYPE_CHECKING:
@@ -87,9 +88,6 @@ def build_rudderstack_sync_asset(
         [asset],
         name=op_name or asset.key.to_python_identifier(),
         check_specs=check_specs,
-        # Only a step whose outputs, checks included, are optional may yield nothing. A retry of a
-        # body that failed after its sync has nothing left to report.
-        can_subset=body.may_yield_nothing or checked["execute"] is not None,
     )
 
 
@@ -137,7 +135,7 @@ def build_rudderstack_sync_assets(
         {connection: connection_name(spec) for connection, spec in specs.items()},
         checked,
     )
-    return _definition(body, list(specs.values()), name=name, check_specs=(), can_subset=True)
+    return _definition(body, list(specs.values()), name=name, check_specs=())
 
 
 def rudderstack_assets(
@@ -205,12 +203,6 @@ class _Body:
     options: AssetOptions
 
     @property
-    def may_yield_nothing(self) -> bool:
-        """Whether the step may report nothing, although no attempt has reported anything."""
-        is_skipped = self.options["on_disabled"] == "skip"
-        return is_skipped or not self.options["wait"] or len(self.keys) > 1
-
-    @property
     def check(self) -> RejectedRowsCheck | None:
         return self.options["rejected_rows_check"]
 
@@ -238,62 +230,62 @@ class _Body:
             for connection, key in self.keys.items()
         }
 
+    def _selected(self, context: dg.AssetExecutionContext) -> dict[str, dg.AssetKey]:
+        """Return the keys of the selected assets by connection id."""
+        keys = self.keys_in(context)
+        return {id_: key for id_, key in keys.items() if key in context.selected_asset_keys}
+
     def run(
         self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
     ) -> Iterator[Any]:
         """Sync the selected assets. Checks that are selected without their assets start no sync."""
         yield from self._rechecked(context)
-        if context.selected_asset_keys.isdisjoint(self.keys_in(context).values()):
+        if not self._selected(context):
             return
+        if not self.options["wait"]:
+            self._fail_for_deferred(context)
+        yielded = Yielded(context.assets_def.node_keys_by_output_name)
         execute = self.options["execute"]
         if execute is None:
-            yield from self._sync(context, config)
+            yield from self._sync(context, config, yielded)
         else:
-            yield from self._execute(context, execute, lambda: self._sync(context, config))
+            yield from self._execute(context, config, execute, yielded)
 
     def _execute(
         self,
         context: dg.AssetExecutionContext,
+        config: RudderStackSyncConfig,
         execute: Execute,
-        sync: Callable[[], Iterator[Any]],
+        yielded: Yielded,
     ) -> Iterator[Any]:
         """Yield the events of a body of the user's own, unless it yields too few."""
         step = context.op_execution_context.op.name
-        # Whether sync() had nothing to yield: an earlier attempt has reported its events.
-        had_nothing = False
 
-        def observed_sync() -> Iterator[Any]:
-            nonlocal had_nothing
-            had_nothing = True
-            for event in sync():
-                had_nothing = False
-                yield event
+        def sync() -> Iterator[Any]:
+            return yielded.during(self._sync(context, config, yielded))
 
-        events = execute(context, self._rudderstack(context), observed_sync)
+        events = execute(context, self._rudderstack(context), sync)
         if not isinstance(events, Iterable):
             raise InvalidSettingError(
                 f"The body of step {step!r} returned {events!r}: expected it to yield what sync() "
                 "yields (yield from sync())."
             )
-        has_yielded = False
         for event in events:
-            has_yielded = True
+            yielded.add(event)
             yield event
-        if not has_yielded and not had_nothing and not self.may_yield_nothing:
-            raise InvalidSettingError(
-                f"The body of step {step!r} yielded nothing: expected it to yield what sync() "
-                "yields (yield from sync())."
-            )
+        # The body of a group, or of a connection that may be skipped, may decide to sync nothing.
+        may_sync_nothing = len(self.keys) > 1 or self.options["on_disabled"] == "skip"
+        if yielded.has_synced or not may_sync_nothing:
+            yielded.check(step, self._selected(context).values())
 
     def _sync(
-        self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig
+        self, context: dg.AssetExecutionContext, config: RudderStackSyncConfig, yielded: Yielded
     ) -> Iterator[Any]:
-        if not self.options["wait"]:
-            self._fail_for_deferred(context)
         runner = self._runner(context, config)
         results = runner.run() if self.options["wait"] else runner.start()
         for result in results:
-            yield from self._events(context, result)
+            yielded.excuse(result)
+            yield from self._events(context, result, yielded)
         runner.raise_failures()
 
     def _fail_for_deferred(self, context: dg.AssetExecutionContext) -> None:
@@ -310,8 +302,7 @@ class _Body:
         on_running_sync = config.on_running_sync_or(self.options["on_running_sync"])
         syncs = [
             StepSync(SyncRequest(connection, sync_type, self.names[connection]), key)
-            for connection, key in self.keys_in(context).items()
-            if key in context.selected_asset_keys
+            for connection, key in self._selected(context).items()
         ]
         try:
             policy = rudderstack.sync_policy(on_running_sync, self.options["timeout_seconds"])
@@ -330,7 +321,7 @@ class _Body:
     # --- events
 
     def _events(
-        self, context: dg.AssetExecutionContext, result: SyncResult
+        self, context: dg.AssetExecutionContext, result: SyncResult, yielded: Yielded
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         key, metadata = result.sync.key, result.metadata
         if key is None or metadata is None:
@@ -340,7 +331,8 @@ class _Body:
             yield dg.MaterializeResult(asset_key=key, metadata={**metadata, **columns})
         # Not as a part of the MaterializeResult: where a test calls an asset directly, Dagster does
         # not find the results of checks in it.
-        if self.check is not None and self._is_check_selected(context, key, self.check):
+        is_checked = self.check is not None and yielded.has_check(key, self.check.name)
+        if self.check and not is_checked and self._is_check_selected(context, key, self.check):
             checked = self.check.result_of_metadata(key, metadata)
             if not checked.passed:
                 context.log.warning(f"{key.to_user_string()}: {checked.description}")
@@ -373,14 +365,15 @@ def _definition(
     *,
     name: str,
     check_specs: Sequence[dg.AssetCheckSpec],
-    can_subset: bool,
 ) -> dg.AssetsDefinition:
     options = body.options
     define = dg.multi_asset(
         specs=specs,
         check_specs=[*body.check_specs, *check_specs],
         name=name,
-        can_subset=can_subset,
+        # Only then are the outputs, checks included, optional. A retry after the materialization
+        # was stored does not yield it again, and Dagster would add one without metadata.
+        can_subset=True,
         required_resource_keys={options["resource_key"], *options["required_resource_keys"]},
         config_schema=config_fields(body.config),
         partitions_def=options["partitions_def"],

@@ -7,13 +7,17 @@ same (`dagster/_core/pipes/reattach.py`). The records of a run are read with one
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from typing import ClassVar
 
 import dagster as dg
+from pydantic import ConfigDict, TypeAdapter
 
+from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.dagster_internals import engine_event_data
 from dagster_rudderstack.metadata import MetadataKey, sync_link
 from dagster_rudderstack.step.dagster_step import DagsterStep
@@ -89,6 +93,8 @@ class SyncRecord:
     timestamp: float = 0.0
     position: int = 0
 
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
     @property
     def is_deferred(self) -> bool:
         """Whether the polling sensor, and not the step, reports the sync."""
@@ -118,11 +124,17 @@ class SyncRecord:
             return None
         fields = {name: value for name, value in data.items() if name != "version"}
         try:
-            fields["kind"] = RecordKind(fields["kind"])
-            fields["known_sync_ids"] = tuple(fields.get("known_sync_ids", ()))
-            return cls(**fields)
-        except (ValueError, TypeError, KeyError):
+            # Only for JSON do the strict types accept a list as a tuple and a text as an enum.
+            record = _RECORD.validate_json(json.dumps(fields))
+            checked_id(record.connection_id, "connection_id")
+            if record.sync_id is not None:
+                checked_id(record.sync_id, "sync_id")
+        except ValueError:
             return None
+        return record
+
+
+_RECORD = TypeAdapter(SyncRecord)
 
 
 def active_run_ids(instance: dg.DagsterInstance, since: datetime | None, limit: int) -> list[str]:

@@ -1,0 +1,87 @@
+"""What a body of the user's own yields in one attempt of its step, and what it need not yield."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.step.results import SyncResult
+from dagster_rudderstack.text import one_line
+
+__all__ = ["Yielded"]
+
+
+@dataclass
+class Yielded:
+    """The assets and checks that one attempt of a step has yielded.
+
+    Args:
+        outputs: The assets of the step, by the names of their outputs.
+    """
+
+    outputs: Mapping[str, dg.AssetKey]
+
+    has_synced: bool = field(default=False, init=False)
+    """Whether the body has called `sync()`."""
+    _done: set[dg.AssetKey] = field(default_factory=set, init=False)
+    _checks: set[tuple[dg.AssetKey, str | None]] = field(default_factory=set, init=False)
+    _failure: Exception | None = field(default=None, init=False)
+
+    def during(self, events: Iterator[Any]) -> Iterator[Any]:
+        """Return the events of a call of `sync()`, and remember its failure."""
+        self.has_synced = True
+        self._failure = None
+        return self._during(events)
+
+    def _during(self, events: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from events
+        except Exception as error:
+            self._failure = error
+            raise
+
+    def add(self, event: object) -> None:
+        """Remember what the body yields."""
+        if isinstance(event, dg.MaterializeResult | dg.ObserveResult):
+            self._done.update(self._keys(event.asset_key))
+            for check in event.check_results or ():
+                self.add(check)
+        elif isinstance(event, dg.AssetCheckResult):
+            self._checks.update((key, event.check_name) for key in self._keys(event.asset_key))
+        elif isinstance(event, dg.Output) and event.output_name in self.outputs:
+            self._done.add(self.outputs[event.output_name])
+
+    def _keys(self, key: dg.AssetKey | None) -> Iterable[dg.AssetKey]:
+        """Return the asset of an event. Only a step of one asset may leave it out."""
+        return [key] if key else self.outputs.values()
+
+    def has_check(self, key: dg.AssetKey, name: str) -> bool:
+        """Whether this attempt has yielded the result of a check: Dagster refuses a second one."""
+        return (key, name) in self._checks
+
+    def excuse(self, result: SyncResult) -> None:
+        """Remember an asset that has no materialization to yield.
+
+        An earlier attempt has reported its sync, its sync is deferred, or it was skipped.
+        """
+        is_silent = result.metadata is None or result.is_reported
+        if result.sync.key is not None and result.error is None and is_silent:
+            self._done.add(result.sync.key)
+
+    def check(self, step: str, expected: Iterable[dg.AssetKey]) -> None:
+        """Check that the body has yielded each asset that it had to yield.
+
+        Raises:
+            InvalidSettingError: If it has not. The cause is the failure of `sync()`, if it failed.
+        """
+        missing = [key.to_user_string() for key in expected if key not in self._done]
+        if missing:
+            caught = " It caught a failure of sync(): let it through." if self._failure else ""
+            raise InvalidSettingError(
+                f"The body of step {step!r} yielded nothing for {one_line(', '.join(missing))}: "
+                f"expected it to yield what sync() yields (yield from sync()).{caught}"
+            ) from self._failure
