@@ -97,6 +97,8 @@ class Runner:
     rows: list[SummaryRow] = field(default_factory=list, init=False)
     """A row for each result, for the end of the step."""
     _attempts: dict[str, SyncAttempt] = field(default_factory=dict, init=False)
+    _ended: set[str] = field(default_factory=set, init=False)
+    """The connections whose results are known, so that there is nothing to prepare."""
     _handled: threading.Lock = field(default_factory=threading.Lock, init=False)
     _earlier: EarlierAttempts | None = field(default=None, init=False)
 
@@ -199,7 +201,8 @@ class Runner:
     def _prepare_attempts(self) -> None:
         """Prepare the attempts that have not begun, so that a stop finds what earlier ones left."""
         for sync in self.syncs:
-            if sync.request.connection_id not in self._attempts:
+            connection_id = sync.request.connection_id
+            if connection_id not in self._attempts and connection_id not in self._ended:
                 self._attempt(sync, self._unfinished(sync))
 
     def _end(self, interrupt: BaseException | None) -> NoReturn:
@@ -212,9 +215,8 @@ class Runner:
         if self.step is None:
             end_outside_dagster(list(self._attempts.values()), self.stop_settings, self.log)
             raise interrupt or KeyboardInterrupt
-        if not self._attempts:
-            # An interrupt before the first task began must not hide what an earlier attempt left.
-            shielded(self._prepare_attempts, seconds=HALT_SECONDS)
+        # An interrupt before a task began must not hide what an earlier attempt left.
+        shielded(self._prepare_attempts, seconds=HALT_SECONDS)
         interruption = self._interruption(self.step, list(self._attempts.values())).handle()
         if interruption.is_canceled or interrupt is None:
             raise interruption.error from interrupt
@@ -241,6 +243,7 @@ class Runner:
         """Store the summary row, report a failed sync, and drop an attempt that has ended."""
         self.rows.append(summary_row(result))
         connection_id = result.sync.request.connection_id
+        self._ended.add(connection_id)
         attempt = self._attempts.get(connection_id)
         if attempt is None:
             return
