@@ -230,9 +230,10 @@ class Runner:
         if self.step is None or not self._handled.acquire(blocking=False):
             return
         scheduler.halt(HALT_SECONDS)
-        running = [attempt for attempt in self._attempts.values() if attempt.may_be_running]
-        if running:
-            self._interruption(self.step, running).handle()
+        shielded(self._prepare_attempts, seconds=HALT_SECONDS)
+        attempts = list(self._attempts.values())
+        if any(attempt.may_be_running or attempt.previous for attempt in attempts):
+            self._interruption(self.step, attempts).handle()
 
     def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
         if finished.result is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.step.group import add, group
+from dagster_rudderstack_tests.step.group import SHORT, add, group
 from dagster_rudderstack_tests.step.world import log_lines, when
 
 NAMES = ("c0", "c1", "c2", "c3")
@@ -40,7 +40,7 @@ def job() -> dg.JobDefinition:
         poll_min_interval_seconds=0.05,
         poll_max_interval_seconds=0.05,
         max_concurrent_requests=1,
-        outage_tolerance_seconds=int(os.environ["OUTAGE_TOLERANCE_SECONDS"]),
+        outage_tolerance_seconds=dg.EnvVar.int("OUTAGE_TOLERANCE_SECONDS"),
     )
     defs = dg.Definitions(
         assets=[group(*NAMES, execute=end_early, rejected_rows_check=None)],
@@ -66,22 +66,26 @@ def execute(instance: dg.DagsterInstance, parent: dg.DagsterRun | None = None) -
     return instance.get_runs(limit=1)[0]
 
 
-@pytest.fixture
-def failed_run(
-    server: LocalRudderStack, stored_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> dg.DagsterRun:
-    """A run that failed in an outage while its 4 syncs go on."""
+@pytest.fixture(autouse=True)
+def connections(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
     monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
-    monkeypatch.setenv("OUTAGE_TOLERANCE_SECONDS", "0")
+    monkeypatch.setenv("OUTAGE_TOLERANCE_SECONDS", "600")
     add(server, *NAMES, script=SyncScript(never_ends=True))
+
+
+def run_in_outage(
+    server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> dg.DagsterRun:
+    """Return a run that started all syncs and failed in an outage, which is over now."""
     server.add_fault(UNREACHABLE)
-    run = execute(stored_instance)
+    with monkeypatch.context() as settings:
+        settings.setenv("OUTAGE_TOLERANCE_SECONDS", "0")
+        run = execute(instance)
     server.clear_faults()
     server.clear_requests()
-    monkeypatch.setenv("OUTAGE_TOLERANCE_SECONDS", "600")
     assert run.status is dg.DagsterRunStatus.FAILURE
-    assert all(sync.running for sync in server.syncs())
+    assert len(server.syncs()) == len(NAMES)
     return run
 
 
@@ -101,9 +105,10 @@ def interrupt_lines(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[st
 
 
 def test_canceled__before_all_were_looked_up(
-    server: LocalRudderStack, stored_instance: dg.DagsterInstance, failed_run: dg.DagsterRun
+    server: LocalRudderStack, stored_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancel stops also the resumed syncs that the step has not looked up yet."""
+    failed_run = run_in_outage(server, stored_instance, monkeypatch)
     server.add_fault(Fault("slow", operation="get_sync", seconds=1.0))
     is_looking = lambda: any(r.operation == "get_sync" for r in server.requests)  # noqa: E731
 
@@ -113,3 +118,31 @@ def test_canceled__before_all_were_looked_up(
     assert run.status is dg.DagsterRunStatus.CANCELED
     assert stopped(server) == list(NAMES)
     assert len(interrupt_lines(stored_instance, run)) == len(NAMES)
+
+
+@pytest.mark.parametrize("canceled", [True, False], ids=["canceled", "evicted"])
+def test_dropped__before_all_were_looked_up(
+    server: LocalRudderStack,
+    stored_instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    canceled: bool,
+) -> None:
+    """A step that is dropped stops or names also the resumed syncs whose state is unknown yet."""
+    server.script_next("c2", SHORT)
+    failed_run = run_in_outage(server, stored_instance, monkeypatch)
+    server.add_fault(Fault("status", operation="get_sync", connection_id="c0", times=None))
+
+    def drop(context: dg.AssetExecutionContext) -> None:
+        server.clear_faults()
+        if canceled:
+            stored_instance.report_run_canceling(context.run)
+
+    monkeypatch.setattr(f"{__name__}.after_first_event", [drop])
+    run = execute(stored_instance, failed_run)
+
+    left = ["c0", "c1", "c3"]
+    assert stopped(server) == (left if canceled else [])
+    lines = interrupt_lines(stored_instance, run)
+    assert len(lines) == len(left)
+    expected = "asked to stop it" if canceled else "a retry of this run resumes it"
+    assert all(expected in line for line in lines)
