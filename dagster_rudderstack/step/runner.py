@@ -46,12 +46,16 @@ from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summar
 from dagster_rudderstack.sync.attempt import Log, PreviousAttempt, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.scheduler import Finished, Scheduler
+from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS
 from dagster_rudderstack.sync.task import Task
 
 __all__ = ["Runner"]
 
 HALT_SECONDS = 5.0
 """How long an interrupted step waits for the requests that are being sent."""
+
+HANDLING_SECONDS = HALT_SECONDS + STOP_GRACE_SECONDS + 10.0
+"""How long an interrupted step waits until its syncs are stopped or left."""
 
 STATUS_SECONDS = 10.0
 """How often a waiting step checks whether its run was canceled, in case the interrupt is lost.
@@ -99,7 +103,9 @@ class Runner:
     _attempts: dict[str, SyncAttempt] = field(default_factory=dict, init=False)
     _ended: set[str] = field(default_factory=set, init=False)
     """The connections whose results are known, so that there is nothing to prepare."""
-    _handled: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _handling: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _handled: Interruption | None = field(default=None, init=False)
+    """The interrupt that ends the step. It is handled once, in whichever thread notices it."""
     _earlier: EarlierAttempts | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -163,6 +169,7 @@ class Runner:
                     self._keep(result)
                     with monitor.yielding() if scheduler.left else contextlib.nullcontext():
                         yield result
+                    self._raise_if_handled()
         except INTERRUPTS as interrupt:
             shielded(lambda: scheduler.halt(HALT_SECONDS), seconds=HALT_SECONDS + 1)
             self._end(interrupt)
@@ -183,11 +190,17 @@ class Runner:
     ) -> Iterator[Finished[str, SyncResult]]:
         """Yield the finished tasks. Raise if the run was canceled without our being interrupted."""
         while scheduler.left:
+            self._raise_if_handled()
             yield from scheduler.until(time.monotonic() + STATUS_SECONDS)
             # A database that cannot be reached must not fail running syncs.
             with contextlib.suppress(Exception):
                 if self.step is not None and scheduler.left and self.step.is_canceled():
                     raise dg.DagsterExecutionInterruptedError
+
+    def _raise_if_handled(self) -> None:
+        """Raise if the monitor took this step for dropped, so that no task runs any more."""
+        if self._handled is not None:
+            raise dg.DagsterExecutionInterruptedError
 
     def _is_run_ending(self) -> bool:
         return self.step is not None and not self.step.is_in_memory and self.step.is_run_ending()
@@ -215,25 +228,33 @@ class Runner:
         if self.step is None:
             end_outside_dagster(list(self._attempts.values()), self.stop_settings, self.log)
             raise interrupt or KeyboardInterrupt
-        # An interrupt before a task began must not hide what an earlier attempt left.
-        shielded(self._prepare_attempts, seconds=HALT_SECONDS)
-        interruption = self._interruption(self.step, list(self._attempts.values())).handle()
+        interruption = self._handle(self.step)
         if interruption.is_canceled or interrupt is None:
             raise interruption.error from interrupt
         raise interrupt
 
-    def _interruption(self, step: DagsterStep, attempts: list[SyncAttempt]) -> Interruption:
-        return Interruption(step, attempts, self.stop_settings, self._report_stopped)
-
     def _drop(self, scheduler: Scheduler[str, SyncResult]) -> None:
-        """Handle an interrupt, once, that the step itself does not get."""
-        if self.step is None or not self._handled.acquire(blocking=False):
+        """Handle an interrupt that the step itself does not get."""
+        if self.step is None:
             return
         scheduler.halt(HALT_SECONDS)
-        shielded(self._prepare_attempts, seconds=HALT_SECONDS)
-        attempts = list(self._attempts.values())
-        if any(attempt.may_be_running or attempt.previous for attempt in attempts):
-            self._interruption(self.step, attempts).handle()
+        if scheduler.left or any(attempt.may_be_running for attempt in self._attempts.values()):
+            self._handle(self.step)
+
+    def _handle(self, step: DagsterStep) -> Interruption:
+        """Handle the interrupt, or wait until another thread has handled it."""
+        shielded(lambda: self._handle_once(step), seconds=HANDLING_SECONDS)
+        return self._handled or Interruption(step, [], self.stop_settings)
+
+    def _handle_once(self, step: DagsterStep) -> None:
+        with self._handling:
+            if self._handled is not None:
+                return
+            # An interrupt before a task began must not hide what an earlier attempt left.
+            shielded(self._prepare_attempts, seconds=HALT_SECONDS)
+            attempts = list(self._attempts.values())
+            self._handled = Interruption(step, attempts, self.stop_settings, self._report_stopped)
+            self._handled.handle()
 
     def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
         if finished.result is not None:
