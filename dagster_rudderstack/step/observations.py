@@ -41,6 +41,8 @@ class AssetObserver:
     def report_failed(self, error: RudderStackError, seen: Sync | None) -> None:
         """Report a failed sync once, unless it may still be running.
 
+        A failure without a sync is reported once for each reason.
+
         Args:
             error: Why it failed.
             seen: The last state of the sync. None if no sync was seen.
@@ -49,6 +51,8 @@ class AssetObserver:
         if self.attempt.may_be_running and not is_stopped:
             return
         if seen is not None and self.earlier.has_observed(seen.id):
+            return
+        if seen is None and self.earlier.has_observed_reason(self.key, error.message):
             return
         self._write(error.message, _stopped(seen) if is_stopped else seen)
 

@@ -147,16 +147,26 @@ class EarlierAttempts:
             return False
         return sync_id in self._observed_sync_ids
 
+    def has_observed_reason(self, key: dg.AssetKey, reason: str) -> bool:
+        """Whether an earlier attempt reported the same failure without a sync for the asset."""
+        if self.step.context.retry_number == 0 and len(self.step.ancestry) == 1:
+            return False
+        return (key, reason, None) in self._observed
+
     @cached_property
-    def _observed_sync_ids(self) -> set[str]:
+    def _observed_sync_ids(self) -> set[str | None]:
+        return {sync_id for _, _, sync_id in self._observed}
+
+    @cached_property
+    def _observed(self) -> set[tuple[dg.AssetKey, str | None, str | None]]:
+        """The asset, the reason and the sync id of each observation in the ancestry."""
         kind = dg.DagsterEventType.ASSET_OBSERVATION
-        found = (
-            text_of(entry.asset_observation.metadata, MetadataKey.SYNC_ID)
+        return {
+            (seen.asset_key, seen.description, text_of(seen.metadata, MetadataKey.SYNC_ID))
             for run in self.step.ancestry
             for entry in self.step.instance.get_records_for_run(run.run_id, of_type=kind).records
-            if entry.asset_observation is not None
-        )
-        return {sync_id for sync_id in found if sync_id is not None}
+            if (seen := entry.asset_observation) is not None
+        }
 
     # --- what is done
 
