@@ -6,11 +6,14 @@ re-executes. Other runs are ignored.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
+from typing import TypeVar
 
 import dagster as dg
 
@@ -22,6 +25,8 @@ from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.sync.request import SyncRequest
 
 __all__ = ["EarlierAttempts", "Materialized"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Materialized:
     metadata: Mapping[str, dg.MetadataValue] = field(repr=False)
 
 
+class _read_once(cached_property[_T]):  # noqa: N801 - a decorator
+    """A cached property that is read once, also by many threads at the same time."""
+
+    def __get__(self, earlier: EarlierAttempts, owner: object = None) -> _T:  # type: ignore[override]
+        with earlier.lock:
+            return super().__get__(earlier, None)
+
+
 @dataclass(frozen=True)
 class EarlierAttempts:
     """Reads what earlier attempts of a step left, with one query per run of its ancestry.
@@ -49,8 +62,11 @@ class EarlierAttempts:
     """
 
     step: DagsterStep
+    lock: AbstractContextManager[object] = field(
+        default_factory=threading.RLock, init=False, repr=False, compare=False
+    )
 
-    @cached_property
+    @_read_once
     def _last_records(self) -> dict[tuple[str, str | None], SyncRecord]:
         """The last record of this step, by connection and sync type."""
         last: dict[tuple[str, str | None], SyncRecord] = {}
@@ -60,7 +76,7 @@ class EarlierAttempts:
                     last[record.connection_id, record.sync_type] = record
         return last
 
-    @cached_property
+    @_read_once
     def _materialized(self) -> list[Materialized]:
         """The materializations of all runs of the ancestry, the oldest first."""
         kind = dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -153,11 +169,11 @@ class EarlierAttempts:
             return False
         return (key, reason, None) in self._observed
 
-    @cached_property
+    @_read_once
     def _observed_sync_ids(self) -> set[str | None]:
         return {sync_id for _, _, sync_id in self._observed}
 
-    @cached_property
+    @_read_once
     def _observed(self) -> set[tuple[dg.AssetKey, str | None, str | None]]:
         """The asset, the reason and the sync id of each observation in the ancestry."""
         kind = dg.DagsterEventType.ASSET_OBSERVATION
