@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeVar
@@ -84,6 +84,7 @@ class Interruption:
         attempts: Its syncs that may be running.
         settings: When and how syncs are stopped.
         on_stopped: Reports a sync that was stopped.
+        deferred: The syncs that the step has started and left to the polling sensor.
         is_canceled: Whether a person canceled the run. Known after `handle`.
         sentences: What happened to each sync. Known after `handle`.
     """
@@ -92,6 +93,7 @@ class Interruption:
     attempts: list[SyncAttempt]
     settings: StopSettings
     on_stopped: Callable[[SyncAttempt], None] = lambda _: None
+    deferred: Sequence[SyncAttempt] = ()
     is_canceled: bool = field(default=False, init=False)
     sentences: list[str] = field(default_factory=list, init=False)
 
@@ -117,13 +119,18 @@ class Interruption:
         self.is_canceled = self._ask_whether_canceled()
         for attempt in self.attempts:
             attempt.take_over_previous()
+        for attempt in self.deferred:
+            self._log(
+                f"{attempt.name} is left running. The polling sensor that watches the asset "
+                "reports how it ends."
+            )
         running = [attempt for attempt in self.attempts if attempt.may_be_running]
-        if not running:
-            self._log("There was no sync to stop.")
-        elif self._is_stop_wanted:
+        if running and self._is_stop_wanted:
             self._stop(running)
-        else:
+        elif running:
             self._leave(running)
+        elif not self.deferred:
+            self._log("There was no sync to stop.")
         return True
 
     @property

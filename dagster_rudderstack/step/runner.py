@@ -101,6 +101,8 @@ class Runner:
     rows: list[SummaryRow] = field(default_factory=list, init=False)
     """A row for each result, for the end of the step."""
     _attempts: dict[str, SyncAttempt] = field(default_factory=dict, init=False)
+    _deferred: list[SyncAttempt] = field(default_factory=list, init=False)
+    """The attempts whose syncs the step has started and left to the polling sensor."""
     _ended: set[str] = field(default_factory=set, init=False)
     """The connections whose results are known, so that there is nothing to prepare."""
     _handling: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -253,7 +255,9 @@ class Runner:
             # An interrupt before a task began must not hide what an earlier attempt left.
             shielded(self._prepare_attempts, seconds=HALT_SECONDS)
             attempts = list(self._attempts.values())
-            self._handled = Interruption(step, attempts, self.stop_settings, self._report_stopped)
+            self._handled = Interruption(
+                step, attempts, self.stop_settings, self._report_stopped, list(self._deferred)
+            )
             self._handled.handle()
 
     def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
@@ -305,6 +309,7 @@ class Runner:
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
         attempt.is_over = True
+        self._deferred.append(attempt)
         self.log.info(
             f"This step does not wait for sync {sync_id}. The polling sensor that watches the "
             "asset reports how it ends."
