@@ -85,6 +85,8 @@ class Interruption:
         settings: When and how syncs are stopped.
         on_stopped: Reports a sync that was stopped.
         deferred: The syncs that the step has started and left to the polling sensor.
+        is_closed: Whether the step was closed before its syncs had ended. Either an interrupt or
+            the step's own code did that; the two cannot be distinguished.
         is_canceled: Whether a person canceled the run. Known after `handle`.
         sentences: What happened to each sync. Known after `handle`.
     """
@@ -94,6 +96,7 @@ class Interruption:
     settings: StopSettings
     on_stopped: Callable[[SyncAttempt], None] = lambda _: None
     deferred: Sequence[SyncAttempt] = ()
+    is_closed: bool = False
     is_canceled: bool = field(default=False, init=False)
     sentences: list[str] = field(default_factory=list, init=False)
 
@@ -114,6 +117,11 @@ class Interruption:
         if more > 0:
             shown.append(f"The log lists {more} more {'sync' if more == 1 else 'syncs'}.")
         return RunCanceledError(" ".join(["The run was canceled.", *shown]))
+
+    @property
+    def may_be_early_end(self) -> bool:
+        """Whether the step's own code may have ended the step early, without an interrupt."""
+        return self.is_closed and not self.is_canceled
 
     def _handle(self) -> bool:
         self.is_canceled = self._ask_whether_canceled()
@@ -170,7 +178,8 @@ class Interruption:
 
     def _log(self, sentence: str) -> None:
         self.sentences.append(sentence)
-        self.step.context.log.info(f"Interrupted. {sentence}")
+        what = "Interrupted, or ended early" if self.may_be_early_end else "Interrupted"
+        self.step.context.log.info(f"{what}. {sentence}")
 
 
 def shielded(work: Callable[[], _T], seconds: float) -> _T | None:

@@ -56,13 +56,12 @@ class AssetObserver:
             return
         self._write(error.message, _stopped(seen) if is_stopped else seen)
 
-    def report_stopped(self, *, by_interrupt: bool) -> None:
+    def report_stopped(self, cause: str) -> None:
         """Report that our run asked RudderStack to stop the sync.
 
         Args:
-            by_interrupt: Whether any interrupt of the step stops it, not only a canceled run.
+            cause: Why, as the end of a sentence.
         """
-        cause = "its step was interrupted" if by_interrupt else "the run was canceled"
         reason = f"{self.attempt.name} was stopped because {cause}."
         self._write(reason, _stopped(self.attempt.last_seen))
 

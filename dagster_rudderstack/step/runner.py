@@ -177,7 +177,8 @@ class Runner:
             self._end(interrupt)
         except GeneratorExit:
             # Dagster was interrupted while it stored what was yielded, and does not come back.
-            self._drop(scheduler)
+            # Or the step's own code has ended before its syncs.
+            self._drop(scheduler, is_closed=True)
             raise
         finally:
             scheduler.halt()
@@ -235,20 +236,20 @@ class Runner:
             raise interruption.error from interrupt
         raise interrupt
 
-    def _drop(self, scheduler: Scheduler[str, SyncResult]) -> None:
+    def _drop(self, scheduler: Scheduler[str, SyncResult], *, is_closed: bool = False) -> None:
         """Handle an interrupt that the step itself does not get."""
         if self.step is None:
             return
         scheduler.halt(HALT_SECONDS)
         if scheduler.left or any(attempt.may_be_running for attempt in self._attempts.values()):
-            self._handle(self.step)
+            self._handle(self.step, is_closed=is_closed)
 
-    def _handle(self, step: DagsterStep) -> Interruption:
+    def _handle(self, step: DagsterStep, *, is_closed: bool = False) -> Interruption:
         """Handle the interrupt, or wait until another thread has handled it."""
-        shielded(lambda: self._handle_once(step), seconds=HANDLING_SECONDS)
+        shielded(lambda: self._handle_once(step, is_closed), seconds=HANDLING_SECONDS)
         return self._handled or Interruption(step, [], self.stop_settings)
 
-    def _handle_once(self, step: DagsterStep) -> None:
+    def _handle_once(self, step: DagsterStep, is_closed: bool) -> None:
         with self._handling:
             if self._handled is not None:
                 return
@@ -256,7 +257,12 @@ class Runner:
             shielded(self._prepare_attempts, seconds=HALT_SECONDS)
             attempts = list(self._attempts.values())
             self._handled = Interruption(
-                step, attempts, self.stop_settings, self._report_stopped, list(self._deferred)
+                step,
+                attempts,
+                self.stop_settings,
+                self._report_stopped,
+                deferred=list(self._deferred),
+                is_closed=is_closed,
             )
             self._handled.handle()
 
@@ -385,7 +391,15 @@ class Runner:
 
     def _report_stopped(self, attempt: SyncAttempt) -> None:
         if observer := self._observer(attempt):
-            observer.report_stopped(by_interrupt=self.stop_settings.when == "always")
+            observer.report_stopped(self._stop_cause)
+
+    @property
+    def _stop_cause(self) -> str:
+        if self.stop_settings.when != "always":
+            return "the run was canceled"
+        if self._handled is not None and self._handled.may_be_early_end:
+            return "its step was interrupted or ended early"
+        return "its step was interrupted"
 
     def _observer(self, attempt: SyncAttempt) -> AssetObserver | None:
         """Return what reports on the page of the sync's asset. None if there is no asset."""
