@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeVar
@@ -84,6 +84,9 @@ class Interruption:
         attempts: Its syncs that may be running.
         settings: When and how syncs are stopped.
         on_stopped: Reports a sync that was stopped.
+        deferred: The syncs that the step has started and left to the polling sensor.
+        is_closed: Whether the step was closed before its syncs had ended. Either an interrupt or
+            the step's own code did that; the two cannot be distinguished.
         is_canceled: Whether a person canceled the run. Known after `handle`.
         sentences: What happened to each sync. Known after `handle`.
     """
@@ -92,6 +95,8 @@ class Interruption:
     attempts: list[SyncAttempt]
     settings: StopSettings
     on_stopped: Callable[[SyncAttempt], None] = lambda _: None
+    deferred: Sequence[SyncAttempt] = ()
+    is_closed: bool = False
     is_canceled: bool = field(default=False, init=False)
     sentences: list[str] = field(default_factory=list, init=False)
 
@@ -113,17 +118,27 @@ class Interruption:
             shown.append(f"The log lists {more} more {'sync' if more == 1 else 'syncs'}.")
         return RunCanceledError(" ".join(["The run was canceled.", *shown]))
 
+    @property
+    def may_be_early_end(self) -> bool:
+        """Whether the step's own code may have ended the step early, without an interrupt."""
+        return self.is_closed and not self.is_canceled
+
     def _handle(self) -> bool:
         self.is_canceled = self._ask_whether_canceled()
         for attempt in self.attempts:
             attempt.take_over_previous()
+        for attempt in self.deferred:
+            self._log(
+                f"{attempt.name} is left running. The polling sensor that watches the asset "
+                "reports how it ends."
+            )
         running = [attempt for attempt in self.attempts if attempt.may_be_running]
-        if not running:
-            self._log("There was no sync to stop.")
-        elif self._is_stop_wanted:
+        if running and self._is_stop_wanted:
             self._stop(running)
-        else:
+        elif running:
             self._leave(running)
+        elif not self.deferred:
+            self._log("There was no sync to stop.")
         return True
 
     @property
@@ -163,7 +178,8 @@ class Interruption:
 
     def _log(self, sentence: str) -> None:
         self.sentences.append(sentence)
-        self.step.context.log.info(f"Interrupted. {sentence}")
+        what = "Interrupted, or ended early" if self.may_be_early_end else "Interrupted"
+        self.step.context.log.info(f"{what}. {sentence}")
 
 
 def shielded(work: Callable[[], _T], seconds: float) -> _T | None:

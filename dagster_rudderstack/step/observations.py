@@ -41,6 +41,8 @@ class AssetObserver:
     def report_failed(self, error: RudderStackError, seen: Sync | None) -> None:
         """Report a failed sync once, unless it may still be running.
 
+        A failure without a sync is reported once for each reason.
+
         Args:
             error: Why it failed.
             seen: The last state of the sync. None if no sync was seen.
@@ -50,15 +52,16 @@ class AssetObserver:
             return
         if seen is not None and self.earlier.has_observed(seen.id):
             return
+        if seen is None and self.earlier.has_observed_reason(self.key, error.message):
+            return
         self._write(error.message, _stopped(seen) if is_stopped else seen)
 
-    def report_stopped(self, *, by_interrupt: bool) -> None:
+    def report_stopped(self, cause: str) -> None:
         """Report that our run asked RudderStack to stop the sync.
 
         Args:
-            by_interrupt: Whether any interrupt of the step stops it, not only a canceled run.
+            cause: Why, as the end of a sentence.
         """
-        cause = "its step was interrupted" if by_interrupt else "the run was canceled"
         reason = f"{self.attempt.name} was stopped because {cause}."
         self._write(reason, _stopped(self.attempt.last_seen))
 

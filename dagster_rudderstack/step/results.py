@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
 from dagster_rudderstack.metadata import Metadata
+from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 
-__all__ = ["StepSync", "SyncResult"]
+__all__ = ["StepSync", "SyncResult", "failed_result"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,13 @@ class SyncResult:
     report: SyncReport | None = None
     last_seen: Sync | None = None
     error: BaseException | None = None
+
+
+def failed_result(sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
+    """Return the result of an attempt that ended in an error."""
+    seen = error.sync if isinstance(error, SyncError) else None
+    # A sync of another client that is in the way is not the one that failed.
+    owned = {attempt.sync_id, attempt.previous.sync_id if attempt.previous else None}
+    seen = seen if seen and seen.id in owned else None
+    status = "lost" if isinstance(error, SyncLostError) else seen.status if seen else "failed"
+    return SyncResult(sync, status, last_seen=seen, error=error)

@@ -6,11 +6,14 @@ re-executes. Other runs are ignored.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
+from typing import TypeVar
 
 import dagster as dg
 
@@ -35,6 +38,8 @@ MATERIALIZATIONS_READ = 200
 """How many materializations of an asset are read to find that of a sync which an earlier run left
 running. The newest come first."""
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True)
 class Materialized:
@@ -53,6 +58,14 @@ class Materialized:
     metadata: Mapping[str, dg.MetadataValue] = field(repr=False)
 
 
+class _read_once(cached_property[_T]):  # noqa: N801 - a decorator
+    """A cached property that is read once, also by many threads at the same time."""
+
+    def __get__(self, earlier: EarlierAttempts, owner: object = None) -> _T:  # type: ignore[override]
+        with earlier.lock:
+            return super().__get__(earlier, None)
+
+
 @dataclass(frozen=True)
 class EarlierAttempts:
     """Reads what earlier attempts of a step left, with one query per run of its ancestry.
@@ -61,8 +74,11 @@ class EarlierAttempts:
     """
 
     step: DagsterStep
+    lock: AbstractContextManager[object] = field(
+        default_factory=threading.RLock, init=False, repr=False, compare=False
+    )
 
-    @cached_property
+    @_read_once
     def _last_records(self) -> dict[tuple[str, str | None], SyncRecord]:
         """The last record of this step, by connection and sync type."""
         last: dict[tuple[str, str | None], SyncRecord] = {}
@@ -72,7 +88,7 @@ class EarlierAttempts:
                     last[record.connection_id, record.sync_type] = record
         return last
 
-    @cached_property
+    @_read_once
     def _materialized(self) -> list[Materialized]:
         """The materializations of all runs of the ancestry, the oldest first."""
         kind = dg.DagsterEventType.ASSET_MATERIALIZATION
@@ -174,16 +190,26 @@ class EarlierAttempts:
             return False
         return sync_id in self._observed_sync_ids
 
-    @cached_property
-    def _observed_sync_ids(self) -> set[str]:
+    def has_observed_reason(self, key: dg.AssetKey, reason: str) -> bool:
+        """Whether an earlier attempt reported the same failure without a sync for the asset."""
+        if self.step.context.retry_number == 0 and len(self.step.ancestry) == 1:
+            return False
+        return (key, reason, None) in self._observed
+
+    @_read_once
+    def _observed_sync_ids(self) -> set[str | None]:
+        return {sync_id for _, _, sync_id in self._observed}
+
+    @_read_once
+    def _observed(self) -> set[tuple[dg.AssetKey, str | None, str | None]]:
+        """The asset, the reason and the sync id of each observation in the ancestry."""
         kind = dg.DagsterEventType.ASSET_OBSERVATION
-        found = (
-            text_of(entry.asset_observation.metadata, MetadataKey.SYNC_ID)
+        return {
+            (seen.asset_key, seen.description, text_of(seen.metadata, MetadataKey.SYNC_ID))
             for run in self.step.ancestry
             for entry in self.step.instance.get_records_for_run(run.run_id, of_type=kind).records
-            if entry.asset_observation is not None
-        )
-        return {sync_id for sync_id in found if sync_id is not None}
+            if (seen := entry.asset_observation) is not None
+        }
 
     # --- what is done
 

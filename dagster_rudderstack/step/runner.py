@@ -17,17 +17,8 @@ from typing import NoReturn
 import dagster as dg
 
 from dagster_rudderstack.checks import RejectedRowsCheck
-from dagster_rudderstack.errors import (
-    ConnectionDisabledError,
-    RudderStackError,
-    SyncError,
-    SyncLostError,
-)
-from dagster_rudderstack.metadata import (
-    Metadata,
-    failure_from,
-    report_metadata,
-)
+from dagster_rudderstack.errors import ConnectionDisabledError, RudderStackError
+from dagster_rudderstack.metadata import Metadata, failure_from, report_metadata
 from dagster_rudderstack.settings import OnDisabled, SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.interrupts import (
@@ -40,18 +31,22 @@ from dagster_rudderstack.step.interrupts import (
 )
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.records import RunRecorder
-from dagster_rudderstack.step.results import StepSync, SyncResult
+from dagster_rudderstack.step.results import StepSync, SyncResult, failed_result
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
-from dagster_rudderstack.sync.attempt import Log, PreviousAttempt, SyncApi, SyncAttempt
+from dagster_rudderstack.sync.attempt import Log, NamedLog, PreviousAttempt, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.scheduler import Finished, Scheduler
+from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS
 from dagster_rudderstack.sync.task import Task
 
 __all__ = ["Runner"]
 
 HALT_SECONDS = 5.0
 """How long an interrupted step waits for the requests that are being sent."""
+
+HANDLING_SECONDS = HALT_SECONDS + STOP_GRACE_SECONDS + 10.0
+"""How long an interrupted step waits until its syncs are stopped or left."""
 
 STATUS_SECONDS = 10.0
 """How often a waiting step checks whether its run was canceled, in case the interrupt is lost.
@@ -97,7 +92,13 @@ class Runner:
     rows: list[SummaryRow] = field(default_factory=list, init=False)
     """A row for each result, for the end of the step."""
     _attempts: dict[str, SyncAttempt] = field(default_factory=dict, init=False)
-    _handled: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _deferred: list[SyncAttempt] = field(default_factory=list, init=False)
+    """The attempts whose syncs the step has started and left to the polling sensor."""
+    _ended: set[str] = field(default_factory=set, init=False)
+    """The connections whose results are known, so that there is nothing to prepare."""
+    _handling: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _handled: Interruption | None = field(default=None, init=False)
+    """The interrupt that ends the step. It is handled once, in whichever thread notices it."""
     _earlier: EarlierAttempts | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -161,12 +162,14 @@ class Runner:
                     self._keep(result)
                     with monitor.yielding() if scheduler.left else contextlib.nullcontext():
                         yield result
+                    self._raise_if_handled()
         except INTERRUPTS as interrupt:
             shielded(lambda: scheduler.halt(HALT_SECONDS), seconds=HALT_SECONDS + 1)
             self._end(interrupt)
         except GeneratorExit:
             # Dagster was interrupted while it stored what was yielded, and does not come back.
-            self._drop(scheduler)
+            # Or the step's own code has ended before its syncs.
+            self._drop(scheduler, is_closed=True)
             raise
         finally:
             scheduler.halt()
@@ -181,11 +184,17 @@ class Runner:
     ) -> Iterator[Finished[str, SyncResult]]:
         """Yield the finished tasks. Raise if the run was canceled without our being interrupted."""
         while scheduler.left:
+            self._raise_if_handled()
             yield from scheduler.until(time.monotonic() + STATUS_SECONDS)
             # A database that cannot be reached must not fail running syncs.
             with contextlib.suppress(Exception):
                 if self.step is not None and scheduler.left and self.step.is_canceled():
                     raise dg.DagsterExecutionInterruptedError
+
+    def _raise_if_handled(self) -> None:
+        """Raise if the monitor took this step for dropped, so that no task runs any more."""
+        if self._handled is not None:
+            raise dg.DagsterExecutionInterruptedError
 
     def _is_run_ending(self) -> bool:
         return self.step is not None and not self.step.is_in_memory and self.step.is_run_ending()
@@ -199,7 +208,8 @@ class Runner:
     def _prepare_attempts(self) -> None:
         """Prepare the attempts that have not begun, so that a stop finds what earlier ones left."""
         for sync in self.syncs:
-            if sync.request.connection_id not in self._attempts:
+            connection_id = sync.request.connection_id
+            if connection_id not in self._attempts and connection_id not in self._ended:
                 self._attempt(sync, self._unfinished(sync))
 
     def _end(self, interrupt: BaseException | None) -> NoReturn:
@@ -212,25 +222,40 @@ class Runner:
         if self.step is None:
             end_outside_dagster(list(self._attempts.values()), self.stop_settings, self.log)
             raise interrupt or KeyboardInterrupt
-        if not self._attempts:
-            # An interrupt before the first task began must not hide what an earlier attempt left.
-            shielded(self._prepare_attempts, seconds=HALT_SECONDS)
-        interruption = self._interruption(self.step, list(self._attempts.values())).handle()
+        interruption = self._handle(self.step)
         if interruption.is_canceled or interrupt is None:
             raise interruption.error from interrupt
         raise interrupt
 
-    def _interruption(self, step: DagsterStep, attempts: list[SyncAttempt]) -> Interruption:
-        return Interruption(step, attempts, self.stop_settings, self._report_stopped)
-
-    def _drop(self, scheduler: Scheduler[str, SyncResult]) -> None:
-        """Handle an interrupt, once, that the step itself does not get."""
-        if self.step is None or not self._handled.acquire(blocking=False):
+    def _drop(self, scheduler: Scheduler[str, SyncResult], *, is_closed: bool = False) -> None:
+        """Handle an interrupt that the step itself does not get."""
+        if self.step is None:
             return
         scheduler.halt(HALT_SECONDS)
-        running = [attempt for attempt in self._attempts.values() if attempt.may_be_running]
-        if running:
-            self._interruption(self.step, running).handle()
+        if scheduler.left or any(attempt.may_be_running for attempt in self._attempts.values()):
+            self._handle(self.step, is_closed=is_closed)
+
+    def _handle(self, step: DagsterStep, *, is_closed: bool = False) -> Interruption:
+        """Handle the interrupt, or wait until another thread has handled it."""
+        shielded(lambda: self._handle_once(step, is_closed), seconds=HANDLING_SECONDS)
+        return self._handled or Interruption(step, [], self.stop_settings)
+
+    def _handle_once(self, step: DagsterStep, is_closed: bool) -> None:
+        with self._handling:
+            if self._handled is not None:
+                return
+            # An interrupt before a task began must not hide what an earlier attempt left.
+            shielded(self._prepare_attempts, seconds=HALT_SECONDS)
+            attempts = list(self._attempts.values())
+            self._handled = Interruption(
+                step,
+                attempts,
+                self.stop_settings,
+                self._report_stopped,
+                deferred=list(self._deferred),
+                is_closed=is_closed,
+            )
+            self._handled.handle()
 
     def _result(self, finished: Finished[str, SyncResult]) -> SyncResult:
         if finished.result is not None:
@@ -241,6 +266,7 @@ class Runner:
         """Store the summary row, report a failed sync, and drop an attempt that has ended."""
         self.rows.append(summary_row(result))
         connection_id = result.sync.request.connection_id
+        self._ended.add(connection_id)
         attempt = self._attempts.get(connection_id)
         if attempt is None:
             return
@@ -280,6 +306,7 @@ class Runner:
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
         attempt.is_over = True
+        self._deferred.append(attempt)
         self.log.info(
             f"This step does not wait for sync {sync_id}. The polling sensor that watches the "
             "asset reports how it ends."
@@ -298,12 +325,7 @@ class Runner:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
             attempt.log.info(f"Skipped. {error}")
             return SyncResult(sync, "skipped")
-        seen = error.sync if isinstance(error, SyncError) else None
-        # A sync of another client that is in the way is not the one that failed.
-        ours = {attempt.sync_id, attempt.previous.sync_id if attempt.previous else None}
-        seen = seen if seen and seen.id in ours else None
-        status = "lost" if isinstance(error, SyncLostError) else seen.status if seen else "failed"
-        return SyncResult(sync, status, last_seen=seen, error=error)
+        return failed_result(sync, attempt, error)
 
     def _attempt(
         self, sync: StepSync, previous: PreviousAttempt | None, *, is_recorded: bool = True
@@ -314,7 +336,7 @@ class Runner:
             self.policy,
             recorder=self._recorder(sync) if is_recorded else None,
             previous=previous,
-            log=self.log if len(self.syncs) == 1 else _NamedLog(self.log, sync.name),
+            log=self.log if len(self.syncs) == 1 else NamedLog(self.log, sync.name),
         )
         self._attempts[sync.request.connection_id] = attempt
         return attempt
@@ -355,7 +377,15 @@ class Runner:
 
     def _report_stopped(self, attempt: SyncAttempt) -> None:
         if observer := self._observer(attempt):
-            observer.report_stopped(by_interrupt=self.stop_settings.when == "always")
+            observer.report_stopped(self._stop_cause)
+
+    @property
+    def _stop_cause(self) -> str:
+        if self.stop_settings.when != "always":
+            return "the run was canceled"
+        if self._handled is not None and self._handled.may_be_early_end:
+            return "its step was interrupted or ended early"
+        return "its step was interrupted"
 
     def _observer(self, attempt: SyncAttempt) -> AssetObserver | None:
         """Return what reports on the page of the sync's asset. None if there is no asset."""
@@ -366,17 +396,3 @@ class Runner:
 
     def _sync_of(self, connection_id: str) -> StepSync:
         return next(sync for sync in self.syncs if sync.request.connection_id == connection_id)
-
-
-@dataclass(frozen=True)
-class _NamedLog:
-    """A log whose lines begin with the name of an asset."""
-
-    log: Log
-    name: str
-
-    def info(self, msg: object, /) -> None:
-        self.log.info(f"{self.name}: {msg}")
-
-    def warning(self, msg: object, /) -> None:
-        self.log.warning(f"{self.name}: {msg}")

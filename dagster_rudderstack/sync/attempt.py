@@ -20,6 +20,7 @@ __all__ = [
     "Log",
     "LogRecorder",
     "LostStart",
+    "NamedLog",
     "PreviousAttempt",
     "Recorder",
     "SyncApi",
@@ -57,6 +58,22 @@ class Log(Protocol):
 
     def warning(self, msg: object, /) -> None:
         """Log what a person should look at."""
+
+
+@dataclass(frozen=True)
+class NamedLog:
+    """A log whose lines begin with the name of an asset."""
+
+    log: Log
+    name: str
+
+    def info(self, msg: object, /) -> None:
+        """Log a line."""
+        self.log.info(f"{self.name}: {msg}")
+
+    def warning(self, msg: object, /) -> None:
+        """Log a warning."""
+        self.log.warning(f"{self.name}: {msg}")
 
 
 class Recorder(Protocol):

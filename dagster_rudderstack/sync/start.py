@@ -58,28 +58,28 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     previous = attempt.previous
     if previous is None:
         return None
+    # A sync may be running until RudderStack says that it is not.
+    attempt.take_over_previous()
     if previous.sync_id is None:
         attempt.log.info(
             f"A previous attempt may have started a sync of connection "
             f"{attempt.request.connection}. Looking for it before starting another one."
         )
-        attempt.take_over_previous()
         return None
     sync = yield from _find(attempt, previous.sync_id)
     failure = failure_of(sync, attempt.request) if sync and sync.is_over else None
+    if sync is not None and failure is None:
+        return attempt.wait_on(previous.sync_id, "resumed", owned=previous.owned)
+    attempt.current = None
     if failure is not None and previous.is_same_run and not failure.retryable:
         # A step retry that another sync asked for does not restart what a person stopped.
         raise failure
-    if sync is None or failure is not None:
-        name = f"sync {previous.sync_id} of a previous attempt"
-        reason = (
-            f"{name} ended with status {sync.status!r}"
-            if sync
-            else f"RudderStack does not know {name}"
-        )
-        attempt.log.info(f"{reason[0].upper()}{reason[1:]}. Starting a new one.")
-        return None
-    return attempt.wait_on(previous.sync_id, "resumed", owned=previous.owned)
+    name = f"sync {previous.sync_id} of a previous attempt"
+    reason = (
+        f"{name} ended with status {sync.status!r}" if sync else f"RudderStack does not know {name}"
+    )
+    attempt.log.info(f"{reason[0].upper()}{reason[1:]}. Starting a new one.")
+    return None
 
 
 def _find(attempt: SyncAttempt, sync_id: str) -> Task[Sync | None]:

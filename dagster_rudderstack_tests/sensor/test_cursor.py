@@ -11,6 +11,7 @@ from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.sensor.cursor import (
     ANCHORS,
+    IS_PAST,
     TIMEOUT_REPORTED,
     Cursor,
     Mark,
@@ -232,15 +233,15 @@ def test_first_poll(replay: int, deferred: bool, found: list[str]) -> None:
     assert mark.open == {"e": 0, "q": 0}
 
 
-def test_first_poll__nothing_waits() -> None:
-    """A sync from before the first poll does not wait for the report of the run that may have
-    started it."""
+def test_first_poll__start_not_recorded_yet() -> None:
+    """A sync that was over before the first poll stays open while a run may have started it, since
+    the run may leave it to the sensor. Nothing is reported yet."""
     rules = ConnectionRules(deferred=True)
     answer = Answer([over("a")], history=History(may_have_started=True))
 
     result, mark = tick(answer, rules=rules)
 
-    assert (result.findings, mark.open) == ([], {})
+    assert (result.findings, mark.open) == ([], {"a": IS_PAST})
 
 
 def test_count_ended() -> None:

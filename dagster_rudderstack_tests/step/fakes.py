@@ -35,7 +35,7 @@ class FakeInstance:
     is_ephemeral: bool = True
     events: list[tuple[dg.DagsterEventType, Any]] = field(default_factory=list)
     engine_events: list[tuple[str, str, str]] = field(default_factory=list)
-    latest: Any = None
+    recent: list[Any] = field(default_factory=list)
     latest_requests: list[dg.AssetKey] = field(default_factory=list)
     queries: list[tuple[str, dg.DagsterEventType]] = field(default_factory=list)
     observed: dict[dg.AssetKey, list[Any]] = field(default_factory=dict)
@@ -91,7 +91,12 @@ class FakeInstance:
     def get_latest_materialization_event(self, key: dg.AssetKey) -> Any:
         """Return the latest materialization, which the test sets."""
         self.latest_requests.append(key)
-        return self.latest
+        return self.recent[0] if self.recent else None
+
+    def fetch_materializations(self, key: dg.AssetKey, limit: int) -> Any:
+        """Return the recent materializations, the newest first, which the test sets."""
+        self.latest_requests.append(key)
+        return SimpleNamespace(records=self.recent[:limit])
 
     def fetch_observations(self, key: dg.AssetKey, limit: int) -> Any:
         """Return the observations of an asset, which the test sets."""

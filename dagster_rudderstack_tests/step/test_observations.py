@@ -75,7 +75,7 @@ def test_report_stopped() -> None:
     step, scripted = FakeStep(), ended()
     scripted.attempt.last_seen = running_for_a_minute()
 
-    observer(step, scripted).report_stopped(by_interrupt=False)
+    observer(step, scripted).report_stopped("the run was canceled")
 
     found = metadata_of(step)
     assert found[MetadataKey.STATUS] == "stopped"
@@ -87,7 +87,7 @@ def test_report_stopped__ended() -> None:
     step, scripted = FakeStep(), ended()
     scripted.attempt.last_seen = sync("s", "failed")
 
-    observer(step, scripted).report_stopped(by_interrupt=False)
+    observer(step, scripted).report_stopped("the run was canceled")
 
     found = metadata_of(step)
     assert (found[MetadataKey.STATUS], found[MetadataKey.DURATION]) == ("failed", 60)
@@ -97,6 +97,6 @@ def test_report_stopped__no_sync() -> None:
     """If no state of the sync was seen, the observation has no status."""
     step = FakeStep()
 
-    observer(step, ended()).report_stopped(by_interrupt=True)
+    observer(step, ended()).report_stopped("its step was interrupted")
 
     assert MetadataKey.STATUS not in metadata_of(step)

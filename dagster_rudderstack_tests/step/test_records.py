@@ -425,9 +425,9 @@ def test_unfinished__reported_by_the_sensor(
     materialization = dg.AssetMaterialization(
         CRM, metadata={MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)}
     )
-    now.instance.latest = SimpleNamespace(
-        timestamp=record.timestamp + seconds, asset_materialization=materialization
-    )
+    now.instance.recent = [
+        SimpleNamespace(timestamp=record.timestamp + seconds, asset_materialization=materialization)
+    ]
 
     assert (earlier(now).unfinished(REQUEST, CRM) is None) is is_reported
     assert now.instance.latest_requests == [CRM]

@@ -463,9 +463,9 @@ def test_run__reported_by_the_sensor() -> None:
     step = FakeStep(runs=("before", "now"))
     recorder_of(earlier_run(step)).waiting("ours", "started", owned=True)
     materialization = dg.AssetMaterialization(CRM, metadata=ids(sync_id="ours"))
-    step.instance.latest = SimpleNamespace(
-        timestamp=time.time(), asset_materialization=materialization
-    )
+    step.instance.recent = [
+        SimpleNamespace(timestamp=time.time(), asset_materialization=materialization)
+    ]
     api = ScriptedApi(**GOOD)
 
     list(runner(api, step).run())
