@@ -82,7 +82,7 @@ def test_no_state(
     message = causes(caught.value)
     assert "There is no state of the RudderStack workspace" in message
     assert "dg utils refresh-defs-state" in message
-    assert ("503" in message) == in_development
+    assert ("answered 503" in message) == in_development
 
 
 def test_damaged_state(project: Project, workspace: dict[str, Any]) -> None:
