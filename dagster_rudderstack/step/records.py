@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import ClassVar
 
 import dagster as dg
 from pydantic import ConfigDict, TypeAdapter
@@ -93,7 +92,8 @@ class SyncRecord:
     timestamp: float = 0.0
     position: int = 0
 
-    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    # Without an annotation, since pydantic 2.7 on Python 3.10 cannot read that of a class variable.
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     @property
     def is_deferred(self) -> bool:
