@@ -148,17 +148,26 @@ class EarlierAttempts:
         return PreviousAttempt(record.sync_id, owned=record.owned, is_same_run=is_same_run)
 
     def _started_by_others(self, record: SyncRecord) -> frozenset[str]:
-        """The syncs that other runs have started since the record, which did not start them."""
-        instance = self.step.instance
-        ancestry = {run.run_id for run in self.step.ancestry}
-        since = datetime.fromtimestamp(record.timestamp, timezone.utc)
+        """The syncs of the record's connection that runs outside the ancestry have started."""
         return frozenset(
             other.sync_id
-            for run_id in active_run_ids(instance, since, RUNS_READ)
-            if run_id not in ancestry
-            for other in read_records(instance, run_id)
+            for other in self._records_of_others
             if other.connection_id == record.connection_id and other.owned and other.sync_id
         )
+
+    @_read_once
+    def _records_of_others(self) -> list[SyncRecord]:
+        """The records of other runs since the first start whose result is unknown."""
+        lost = [each for each in self._last_records.values() if each.kind is RecordKind.STARTING]
+        since = datetime.fromtimestamp(min(each.timestamp for each in lost), timezone.utc)
+        instance = self.step.instance
+        ancestry = {run.run_id for run in self.step.ancestry}
+        return [
+            record
+            for run_id in active_run_ids(instance, since, RUNS_READ)
+            if run_id not in ancestry
+            for record in read_records(instance, run_id)
+        ]
 
     def _has_failed_since(self, record: SyncRecord) -> bool:
         """Whether the step's own code got the result in an attempt that failed afterwards.
