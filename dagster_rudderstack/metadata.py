@@ -18,6 +18,7 @@ from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.text import one_line
 
 __all__ = [
+    "STOPPED",
     "Metadata",
     "MetadataKey",
     "column_metadata",
@@ -86,6 +87,9 @@ class MetadataKey:
     # Of the failure of a step with many syncs.
     FAILED_SYNCS = "rudderstack/failed_syncs"
 
+
+STOPPED = "stopped"
+"""The status of a sync that our run asked RudderStack to stop."""
 
 Metadata = dict[str, dg.MetadataValue]
 

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.sensor.limits import MAX_OPEN
 
 __all__ = [
     "ANCHORS",
     "IS_PAST",
-    "MAX_OPEN",
     "TIMEOUT_REPORTED",
     "Cursor",
     "Mark",

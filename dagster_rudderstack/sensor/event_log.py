@@ -16,7 +16,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.dagster_internals import planned_run_ids
-from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
+from dagster_rudderstack.metadata import STOPPED, Metadata, MetadataKey, text_of
 from dagster_rudderstack.sensor.detect import History, RecordedSync
 from dagster_rudderstack.sensor.limits import (
     EVENTS_PER_SYNC,
@@ -41,9 +41,6 @@ CLOCK_SLACK = timedelta(hours=1)
 RETRY_PATIENCE_SECONDS = 3600.0
 """How long a retry that Dagster has promised may take to begin. After that, the run is
 treated as not retried."""
-
-STOPPED = "stopped"
-"""The status in an observation of a sync that a run asked RudderStack to stop."""
 
 WILL_RETRY_TAG, RETRY_RUN_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
 ROOT_RUN_TAG = "dagster/root_run_id"

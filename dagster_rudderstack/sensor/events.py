@@ -110,22 +110,21 @@ def _observations(
 
 
 _ORIGIN_TEXTS = {
-    "observed": "{sync} was started outside Dagster.",
-    "started": "{sync} was started by a step that did not wait for it.",
-    "attached": "A step attached to {sync} and did not wait for it.",
+    "observed": "Sync {id} was started outside Dagster.",
+    "started": "Sync {id} was started by a step that did not wait for it.",
+    "attached": "A step attached to sync {id} and did not wait for it.",
 }
 
 _WAITED_TEXTS = {
-    "started": "{sync} was started by a step that ended before it.",
-    "attached": "A step attached to {sync} and ended before it.",
+    "started": "Sync {id} was started by a step that ended before it.",
+    "attached": "A step attached to sync {id} and ended before it.",
 }
 
 
 def _origin_text(finding: Finding) -> str:
     is_awaited = finding.recorded is not None and not finding.recorded.deferred
     texts = _WAITED_TEXTS if is_awaited else _ORIGIN_TEXTS
-    text = texts[_origin(finding)].format(sync=f"sync {finding.sync.id}")
-    return f"{text[0].upper()}{text[1:]}"
+    return texts[_origin(finding)].format(id=finding.sync.id)
 
 
 def _origin(finding: Finding) -> str:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import RudderStackError, SyncTimedOutError
-from dagster_rudderstack.metadata import sync_metadata
+from dagster_rudderstack.metadata import STOPPED, sync_metadata
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
@@ -95,5 +95,5 @@ def _stopped(sync: Sync | None) -> Sync | None:
     """
     if sync is None or sync.is_over:
         return sync
-    ended = {"status": "stopped", "finished_at": datetime.now(timezone.utc)}
+    ended = {"status": STOPPED, "finished_at": datetime.now(timezone.utc)}
     return sync.model_copy(update=ended)

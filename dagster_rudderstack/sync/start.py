@@ -74,11 +74,13 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     if failure is not None and previous.is_same_run and not failure.retryable:
         # A step retry that another sync asked for does not restart what a person stopped.
         raise failure
-    name = f"sync {previous.sync_id} of a previous attempt"
+    name = f"{previous.sync_id} of a previous attempt"
     reason = (
-        f"{name} ended with status {sync.status!r}" if sync else f"RudderStack does not know {name}"
+        f"Sync {name} ended with status {sync.status!r}"
+        if sync
+        else f"RudderStack does not know sync {name}"
     )
-    attempt.log.info(f"{reason[0].upper()}{reason[1:]}. Starting a new one.")
+    attempt.log.info(f"{reason}. Starting a new one.")
     return None
 
 

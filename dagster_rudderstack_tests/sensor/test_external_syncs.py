@@ -66,7 +66,7 @@ def test_external_sync__failed(scene: World, server: LocalRudderStack, clock: Ma
 def test_external_sync__other_status(
     scene: World, server: LocalRudderStack, clock: ManualClock, status: str
 ) -> None:
-    """A sync that is over and has not succeeded is an observation, whatever its status is."""
+    """A sync that is over and has not succeeded becomes an observation, for each status."""
     server.set_script("crm", SyncScript(duration_seconds=60, status=status))
     server.start_sync("crm")
     clock.advance(60)
