@@ -26,6 +26,14 @@ settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
 
+@pytest.fixture(autouse=True)
+def sigint_handler() -> Iterator[None]:
+    """Fail a test that leaves a handler of SIGINT behind, which would break a later test."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.fixture(autouse=True, scope="session")
 def sqlite_without_fsync() -> Iterator[None]:
     """Let SQLAlchemy's connections to SQLite not wait for the disk, which takes most of a run.

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dagster_rudderstack.testing.clock import ScaledClock
@@ -28,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = _server(options)
     except (ConfigError, ValueError) as error:
         return _exit_with(str(error))
-    stopped = _stopped_by_signal()
-    try:
-        server.start()
-    except OSError as error:
-        return _exit_with(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
-    with closing(server):
-        print(f"Local RudderStack is ready at {server.url}", flush=True)  # noqa: T201
-        stopped.wait()
+    with _stopped_by_signal() as stopped:
+        try:
+            server.start()
+        except OSError as error:
+            return _exit_with(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
+        with closing(server):
+            print(f"Local RudderStack is ready at {server.url}", flush=True)  # noqa: T201
+            stopped.wait()
     return 0
 
 
@@ -67,11 +67,18 @@ def _server(options: argparse.Namespace) -> LocalRudderStack:
     )
 
 
-def _stopped_by_signal() -> threading.Event:
+@contextmanager
+def _stopped_by_signal() -> Iterator[threading.Event]:
+    """Set the event on SIGINT and SIGTERM, and restore the handlers for a caller of `main`."""
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
         signal.signal(number, lambda *_: stopped.set())
-    return stopped
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exit_with(message: str) -> int:
