@@ -1,9 +1,12 @@
 """Settings and fixtures of all tests."""
 
+import functools
 import shutil
 import signal
 import sqlite3
+import ssl
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,14 @@ def sigint_handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     yield
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def certificates_read_once() -> Iterator[None]:
+    """Let all HTTP clients of a process share the certificates, which take 15 ms to read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ssl.create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -77,7 +88,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with Dagster's SQLite databases, whose tables take longer to make than to copy."""
     folder = tmp_path_factory.mktemp("empty_storage")
-    with dg.instance_for_test(temp_dir=str(folder)) as instance:
+    with instance_in(folder) as instance:
         instance.get_runs()
         instance.all_instigator_state()
     return folder
@@ -87,5 +98,19 @@ def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored_instance(empty_storage: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance with SQLite storage, which threads can read while a run writes."""
     folder = shutil.copytree(empty_storage, tmp_path / "dagster_storage")
-    with dg.instance_for_test(temp_dir=str(folder)) as instance:
+    with instance_in(folder) as instance:
         yield instance
+
+
+def instance_in(folder: Path) -> AbstractContextManager[dg.DagsterInstance]:
+    """Open an instance with the events of all runs in one database.
+
+    Dagster's default makes a database for each run, which takes longer than a short run. The tests
+    of the sensor and of processes use the default.
+    """
+    one_database = {
+        "module": "dagster._core.storage.event_log",
+        "class": "ConsolidatedSqliteEventLogStorage",
+        "config": {"base_dir": str(folder)},
+    }
+    return dg.instance_for_test(temp_dir=str(folder), overrides={"event_log_storage": one_database})

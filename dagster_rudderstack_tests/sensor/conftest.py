@@ -1,6 +1,7 @@
 """A local RudderStack for each test, and a sensor that watches it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -8,6 +9,13 @@ import pytest
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock
 from dagster_rudderstack_tests.sensor.world import CRM, World, connect, world
+
+
+@pytest.fixture
+def stored_instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with Dagster's default storage, where each run numbers its events anew."""
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield instance
 
 
 @pytest.fixture
