@@ -106,6 +106,10 @@ class RetryPolicy(Policy):
         return float(max(ours, asked))
 
 
+POLLS_PER_SECOND = 100
+"""How often a step polls its syncs, all together."""
+
+
 class PollPolicy(Policy):
     """How long to wait between two polls of a running sync.
 
@@ -215,3 +219,13 @@ class SyncPolicy(Policy):
     )
     retry: RetryPolicy = RetryPolicy()
     poll: PollPolicy = PollPolicy()
+
+    def for_syncs(self, count: int) -> SyncPolicy:
+        """Return the policy for syncs that one step waits for, so that it polls at a bounded rate.
+
+        A thousand syncs, each polled every second, would keep a core busy and meet rate limits.
+        """
+        shortest = max(self.poll.poll_min_interval_seconds, count / POLLS_PER_SECOND)
+        shortest = min(shortest, self.poll.poll_max_interval_seconds)
+        poll = self.poll.model_copy(update={"poll_min_interval_seconds": shortest})
+        return self.model_copy(update={"poll": poll})

@@ -96,6 +96,23 @@ def test_poll_interval__bounds(elapsed: float, jitter: float) -> None:
     assert 0.95 <= policy.interval_seconds(elapsed, jitter) <= 30
 
 
+@pytest.mark.parametrize(
+    ("syncs", "shortest"), [(1, 1.0), (100, 1.0), (200, 2.0), (1000, 10.0), (10_000, 29.0)]
+)
+def test_poll_interval__many_syncs(syncs: int, shortest: float) -> None:
+    """A step with many syncs polls them at most a hundred times a second, up to 2,900 syncs."""
+    poll = SyncPolicy().for_syncs(syncs).poll
+
+    assert poll.interval_seconds(0.0, jitter=0.5) == shortest
+
+
+def test_poll_interval__many_syncs_and_long_interval() -> None:
+    """A longer interval of the user's is kept, also for many syncs."""
+    policy = SyncPolicy(poll=PollPolicy(poll_min_interval_seconds=20))
+
+    assert policy.for_syncs(1000) == policy
+
+
 def test_poll_interval__steady() -> None:
     """Without growth and jitter, every interval is the shortest one."""
     policy = PollPolicy(poll_min_interval_seconds=2, poll_growth=0, poll_jitter=0)
