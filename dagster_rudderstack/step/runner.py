@@ -103,6 +103,7 @@ class Runner:
 
     def __post_init__(self) -> None:
         self._earlier = EarlierAttempts(self.step) if self.step else None
+        self.policy = self.policy.for_syncs(len(self.syncs))
 
     # --- what a step can do with its syncs
 
@@ -200,10 +201,9 @@ class Runner:
         return self.step is not None and not self.step.is_in_memory and self.step.is_run_ending()
 
     def _end_if_canceled(self) -> None:
-        if self.step is None or not self.step.is_canceled():
-            return
-        self._prepare_attempts()
-        self._end(None)
+        if self.step is not None and self.step.is_canceled():
+            self._prepare_attempts()
+            self._end(None)
 
     def _prepare_attempts(self) -> None:
         """Prepare the attempts that have not begun, so that a stop finds what earlier ones left."""
@@ -330,13 +330,15 @@ class Runner:
     def _attempt(
         self, sync: StepSync, previous: PreviousAttempt | None, *, is_recorded: bool = True
     ) -> SyncAttempt:
+        is_alone = len(self.syncs) == 1
         attempt = SyncAttempt(
             self.api,
             sync.request,
             self.policy,
             recorder=self._recorder(sync) if is_recorded else None,
             previous=previous,
-            log=self.log if len(self.syncs) == 1 else NamedLog(self.log, sync.name),
+            log=self.log if is_alone else NamedLog(self.log, sync.name),
+            logs_success=is_alone,
         )
         self._attempts[sync.request.connection_id] = attempt
         return attempt

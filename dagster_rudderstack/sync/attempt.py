@@ -188,6 +188,8 @@ class SyncAttempt:
         recorder: Records what a later attempt must know. None logs it and keeps nothing.
         previous: What an earlier attempt left. None if nothing.
         log: Gets changes, warnings and a heartbeat.
+        logs_success: Whether to log that the sync succeeded. False where a table of many syncs
+            says it.
         monotonic: Seconds that only grow.
         jitter: A random number from 0.0 to 1.0.
     """
@@ -198,6 +200,7 @@ class SyncAttempt:
     recorder: Recorder | None = None
     previous: PreviousAttempt | None = None
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
+    logs_success: bool = True
     monotonic: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
 

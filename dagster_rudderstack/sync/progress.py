@@ -1,4 +1,4 @@
-"""Logs the progress of a sync: what changed, and now and then that it still runs."""
+"""Logs the progress of a sync: each new status, and now and then its rows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
+ROWS_SECONDS = 30.0
+"""The shortest time between two lines about the rows of a sync. A line for each poll would bury
+those of the other syncs of its step."""
+
 HEARTBEAT_SECONDS = 300.0
 """The longest silence of the log while a sync runs."""
 
@@ -21,20 +25,26 @@ HEARTBEAT_SECONDS = 300.0
 class Progress:
     """Logs the progress of one sync."""
 
-    def __init__(self, log: Log, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, log: Log, monotonic: Callable[[], float], *, logs_success: bool = True
+    ) -> None:
         self._log = log
         self._monotonic = monotonic
+        self._logs_success = logs_success
         self._began = self._logged_at = monotonic()
-        self._logged: tuple[str, int] | None = None
+        # The line about the start of the sync has said that it runs.
+        self._status = "running"
+        self._tenths: int | None = None
 
     def log_change(self, sync: Sync) -> None:
-        """Log a line if the status or each tenth of the rows changed, or after a long silence."""
+        """Log a line if the status or the tenths of the rows changed, or after a long silence."""
         percent = percent_done(sync)
-        now = (sync.status, -1 if percent is None else int(percent // 10))
-        if now == self._logged and self._monotonic() - self._logged_at < HEARTBEAT_SECONDS:
+        tenths = None if percent is None else int(percent // 10)
+        is_new_status = sync.status != self._status
+        quiet_seconds = HEARTBEAT_SECONDS if tenths == self._tenths else ROWS_SECONDS
+        if not is_new_status and self._monotonic() - self._logged_at < quiet_seconds:
             return
-        is_new_status = self._logged is None or self._logged[0] != sync.status
-        self._logged, self._logged_at = now, self._monotonic()
+        self._status, self._tenths, self._logged_at = sync.status, tenths, self._monotonic()
         elapsed = duration_text(self._logged_at - self._began)
         if is_new_status and sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER):
             self._log.warning(
@@ -46,7 +56,7 @@ class Progress:
         if sync.is_over and sync.state is not SyncState.SUCCEEDED:
             says = f". RudderStack says: {sentence(sync.error)}" if sync.error else ""
             self._log.warning(f"{line}{says}")
-        else:
+        elif self._logs_success or not sync.is_over:
             self._log.info(line)
 
 

@@ -31,7 +31,10 @@ def wait_for(attempt: SyncAttempt, sync_id: str, since: float) -> Task[Sync]:
         SyncTimedOutError: If the timeout passes first.
         SyncLostError: If RudderStack does not answer for longer than the outage tolerance.
     """
-    progress = Progress(attempt.log, attempt.monotonic)
+    is_another = sync_id != attempt.sync_id
+    progress = Progress(
+        attempt.log, attempt.monotonic, logs_success=attempt.logs_success or is_another
+    )
     if attempt.current is not None and attempt.current.origin == "started":
         yield from pause(attempt, _interval(attempt, since))
     while True:

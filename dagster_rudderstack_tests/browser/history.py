@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.browser import project
-from dagster_rudderstack_tests.step.world import log_lines, resource_of, run, when
+from dagster_rudderstack_tests.step.world import resource_of, run, when
 
 RUDDERSTACK_SAYS = 'relation "users" does not exist'
 DASHBOARD = "https://app.rudderstack.com/connections/{connection_id}/syncs/{sync_id}"
@@ -78,10 +78,10 @@ class Materializer:
         return newest
 
     def _is_sync_running(self) -> bool:
-        newest = self._newest
-        return newest.status is dg.DagsterRunStatus.STARTED and any(
-            ": running (" in line for line in log_lines(self.instance, newest.run_id)
-        )
+        """Whether the step has seen its sync running, which is so when it asks again."""
+        newest = self.server.syncs()[-1]
+        polls = [each for each in self.server.requests if each.operation == "get_sync"]
+        return newest.running and [each.sync_id for each in polls].count(newest.id) > 1
 
     def _cancel(self) -> None:
         """Cancel the run as the UI does: mark it, then interrupt its process."""

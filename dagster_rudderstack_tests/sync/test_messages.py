@@ -15,7 +15,7 @@ from dagster_rudderstack.sync.decisions import (
     percent_done,
     stopped_by_timeout,
 )
-from dagster_rudderstack.sync.progress import HEARTBEAT_SECONDS, Progress
+from dagster_rudderstack.sync.progress import HEARTBEAT_SECONDS, ROWS_SECONDS, Progress
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack_tests.sync.scripted import (
@@ -203,41 +203,60 @@ class WatchedProgress:
 
 def test_progress__rows() -> None:
     """A line has the known numbers of rows, the percentage and the time since the first poll."""
-    assert WatchedProgress().poll(rows(1200, 1, 4804)) == [
+
+    def line(seen: Sync) -> list[str]:
+        return WatchedProgress().poll(seen, seconds=HEARTBEAT_SECONDS)
+
+    assert line(rows(1200, 1, 4804)) == [
         (
             "info: Sync s: running (1,200 rows delivered, 1 row rejected, 25 % of the changed "
-            "rows done, 1 s)"
+            "rows done, 5 min)"
         )
     ]
-    assert WatchedProgress().poll(rows(1, None, None)) == [
-        "info: Sync s: running (1 row delivered, 1 s)"
+    assert line(rows(1, None, None)) == ["info: Sync s: running (1 row delivered, 5 min)"]
+    assert line(rows(None, 0)) == ["info: Sync s: running (0 rows rejected, 5 min)"]
+    assert line(sync("s")) == ["info: Sync s: running (5 min)"]
+
+
+def test_progress__short_sync() -> None:
+    """A sync that ends within half a minute is logged once, at its end."""
+    polls = [rows(done, 0, 100) for done in range(0, 100, 4)]
+
+    lines = WatchedProgress().poll(*polls, rows(100, 0, 100, status="succeeded"))
+
+    assert lines == [
+        (
+            "info: Sync s: succeeded (100 rows delivered, 0 rows rejected, 100 % of the changed "
+            "rows done, 26 s)"
+        )
     ]
-    assert WatchedProgress().poll(rows(None, 0)) == ["info: Sync s: running (0 rows rejected, 1 s)"]
-    assert WatchedProgress().poll(sync("s")) == ["info: Sync s: running (1 s)"]
 
 
 def test_progress__each_tenth() -> None:
-    """A line is logged for each tenth of the rows, and not for less."""
+    """A line is logged for another tenth of the rows, half a minute after the last one."""
     watched = WatchedProgress()
 
-    assert len(watched.poll(rows(0, 0, 100), rows(9, 0, 100), rows(10, 0, 100))) == 2
-    assert len(watched.poll(rows(19, 0, 100), rows(20, 0, 100), rows(29, 0, 100))) == 1
+    assert len(watched.poll(rows(0, 0, 100), seconds=ROWS_SECONDS - 1)) == 0
+    assert len(watched.poll(rows(9, 0, 100))) == 1
+    assert len(watched.poll(rows(10, 0, 100), rows(20, 0, 100))) == 0
+    assert len(watched.poll(rows(20, 0, 100), seconds=ROWS_SECONDS)) == 1
+    assert len(watched.poll(rows(29, 0, 100), seconds=ROWS_SECONDS)) == 0
 
 
 def test_progress__becomes_known() -> None:
     """When the percentage becomes known, a line is logged, even if it is 0."""
     watched = WatchedProgress()
+    seen = [sync("s"), rows(0, 0, 100), sync("s"), rows(10, 0, 100)]
 
-    assert len(watched.poll(sync("s"), rows(0, 0, 100), sync("s"), rows(10, 0, 100))) == 4
+    assert len(watched.poll(*seen, seconds=ROWS_SECONDS)) == 3
 
 
 def test_progress__heartbeat() -> None:
     """If a sync does not change, a line is logged five minutes after the last one."""
     watched = WatchedProgress()
-    watched.poll(sync("s"))
 
     assert watched.poll(sync("s"), seconds=HEARTBEAT_SECONDS - 1) == []
-    assert watched.poll(sync("s")) == ["info: Sync s: running (5 min 1 s)"]
+    assert watched.poll(sync("s")) == ["info: Sync s: running (5 min)"]
     assert watched.poll(sync("s"), seconds=HEARTBEAT_SECONDS - 1) == []
     assert len(watched.poll(sync("s"))) == 1
 
@@ -245,15 +264,16 @@ def test_progress__heartbeat() -> None:
 def test_progress__unknown_status() -> None:
     """An unknown status is logged as a warning the first time, and as information afterwards."""
     watched = WatchedProgress()
+    polls = [rows(1, 0, 10, status="odd"), rows(2, 0, 10, status="odd")]
 
-    assert watched.poll(rows(1, 0, 10, status="odd"), rows(2, 0, 10, status="odd")) == [
+    assert watched.poll(*polls, seconds=ROWS_SECONDS) == [
         (
             "warning: Sync s has the unknown status 'odd', which does not count as a success (1 "
-            "row delivered, 0 rows rejected, 10 % of the changed rows done, 1 s)."
+            "row delivered, 0 rows rejected, 10 % of the changed rows done, 30 s)."
         ),
         (
             "info: Sync s: odd (2 rows delivered, 0 rows rejected, 20 % of the changed rows "
-            "done, 2 s)"
+            "done, 1 min)"
         ),
     ]
 
@@ -262,9 +282,9 @@ def test_progress__unknown_status_at_the_end() -> None:
     """An unknown status of a sync that has ended is logged as the same warning."""
     lines = WatchedProgress().poll(sync("s"), sync("s", "odd", finished_at=BEGAN))
 
-    assert lines[1] == (
+    assert lines == [
         "warning: Sync s has the unknown status 'odd', which does not count as a success (2 s)."
-    )
+    ]
 
 
 def test_progress__end() -> None:
@@ -276,6 +296,17 @@ def test_progress__end() -> None:
     assert WatchedProgress().poll(sync("s", "succeeded", error="odd")) == [
         "info: Sync s: succeeded (1 s)"
     ]
+
+
+def test_progress__success_not_logged() -> None:
+    """Where a table of many syncs follows, a success is not logged, but a failure is."""
+    log = ListLog()
+    progress = Progress(log, Clock().monotonic, logs_success=False)
+
+    progress.log_change(sync("s", "succeeded"))
+    assert log.lines == []
+    progress.log_change(sync("s", "failed"))
+    assert log.lines == ["warning: Sync s: failed (0 s)"]
 
 
 # --- safe requests
