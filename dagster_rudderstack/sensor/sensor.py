@@ -52,6 +52,7 @@ from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import StopOutcome, stop
+from dagster_rudderstack.text import plural
 
 __all__ = ["build_rudderstack_polling_sensor"]
 
@@ -120,7 +121,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         description=description
-        or f"Reports the syncs of {_connections(len(watches))} that no step waits for.",
+        or f"Reports the syncs of {plural(len(watches), 'connection')} that no step waits for.",
         required_resource_keys={resource_key},
         target=dg.AssetSelection.assets(*with_runs) if with_runs else None,
         tags=tags,
@@ -130,10 +131,6 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         return _evaluate(settings, context)
 
     return polling_sensor
-
-
-def _connections(count: int) -> str:
-    return f"{count} {'connection' if count == 1 else 'connections'}"
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
@@ -193,10 +190,9 @@ def _tick(
         for event in _events(context, finding, settings, stops, rudderstack.dashboard_url)
     ]
     runs = _run_requests(context, detected, settings)
-    count = len(detected.findings)
     summary = (
-        f"Polled {len(polled.answers)} of {_connections(len(settings.watches))} in "
-        f"{time.monotonic() - began:.1f} s: {count} {'sync' if count == 1 else 'syncs'} to report. "
+        f"Polled {len(polled.answers):,} of {plural(len(settings.watches), 'connection')} in "
+        f"{time.monotonic() - began:.1f} s: {plural(len(detected.findings), 'sync')} to report. "
         f"{problem}"
     ).strip()
     context.log.info(summary)

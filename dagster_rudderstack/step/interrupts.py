@@ -22,6 +22,7 @@ from dagster_rudderstack.sync.attempt import Log, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS, StopOutcome, stop
 from dagster_rudderstack.sync.task import Task, drive
+from dagster_rudderstack.text import plural
 
 __all__ = [
     "INTERRUPTS",
@@ -115,7 +116,7 @@ class Interruption:
         more = len(self.sentences) - MAX_SENTENCES
         shown = self.sentences[:MAX_SENTENCES]
         if more > 0:
-            shown.append(f"The log lists {more} more {'sync' if more == 1 else 'syncs'}.")
+            shown.append(f"The log lists {plural(more, 'more sync')}.")
         return RunCanceledError(" ".join(["The run was canceled.", *shown]))
 
     @property
