@@ -78,8 +78,8 @@ def build_rudderstack_sync_asset(
     if check_specs and checked["execute"] is None:
         names = ", ".join(repr(each.name) for each in check_specs)
         raise InvalidSettingError(
-            f"check_specs has {names}, whose results nothing yields. Give `execute`, which yields "
-            "them. Define a check that needs no sync with @dg.asset_check."
+            f"check_specs has {names}, but nothing yields the results. Pass `execute`, which must "
+            "yield them. For a check that needs no sync, use @dg.asset_check instead."
         )
     asset = asset_spec(connection, spec, deps, checked)
     body = _Body({connection: asset.key}, {connection: connection_name(asset)}, checked)
@@ -267,8 +267,8 @@ class _Body:
         events = execute(context, self._rudderstack(context), sync)
         if not isinstance(events, Iterable):
             raise InvalidSettingError(
-                f"The body of step {step!r} returned {events!r}: expected it to yield what sync() "
-                "yields (yield from sync())."
+                f"The body of step {step!r} returned {events!r}: it must yield all events of "
+                "sync() (yield from sync())."
             )
         for event in events:
             yielded.add(event)

@@ -69,7 +69,7 @@ def checked_sync_type(value: object) -> SyncType | None:
         if value == known:
             return known
     raise InvalidSettingError(
-        f"sync_type {shown(value)} is unknown: expected 'incremental', 'full' or nothing "
+        f"sync_type {shown(value)} is unknown: expected 'incremental', 'full' or None "
         "(RudderStack decides)."
     )
 

@@ -242,7 +242,7 @@ def _problem_of(polled: Polled) -> str:
             "begins with the connections that were not polled."
         )
     if not polled.answers and not polled.errors:
-        return "RudderStack did not answer for any connection in time."
+        return "RudderStack did not answer in time for any connection."
     return ""
 
 
