@@ -125,7 +125,7 @@ class RejectedRowsCheck:
         name: Name of the check.
 
     Raises:
-        InvalidSettingError: If a limit or the severity cannot be right.
+        InvalidSettingError: If a limit or the severity is invalid.
     """
 
     max_failed_rows: int | None = None

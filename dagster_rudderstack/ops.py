@@ -136,7 +136,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
         options: How the connection is synced, see `SyncOptions`.
 
     Raises:
-        InvalidSettingError: If an id, an option or a limit cannot be right.
+        InvalidSettingError: If an id, an option or a limit is invalid.
     """
     connection = checked_id(connection_id, "connection_id")
     checked = sync_options(options)

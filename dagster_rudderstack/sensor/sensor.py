@@ -78,30 +78,30 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
 
         sensor = build_rudderstack_polling_sensor(assets=[crm_contacts, ad_audience])
 
-    When a sync has succeeded that RudderStack's schedule or a person in its dashboard started, or
-    that a step with `wait=False` left to the sensor, it materializes the asset of the connection
-    and evaluates its check on rejected rows. A sync that did not succeed becomes an observation of
-    the asset. It does not report syncs that a step of Dagster reports.
+    These are syncs that RudderStack's schedule or a person in its dashboard started, and syncs that
+    a step with `wait=False` left to the sensor. When such a sync succeeds, the sensor materializes
+    the asset of the connection and evaluates its check on rejected rows. When it does not succeed,
+    the sensor reports an observation of the asset.
 
-    For assets with `wait=False` it also evaluates the check `sync_succeeded`, and stops a sync
-    whose timeout has passed. The sensor needs the daemon, like any sensor.
+    For assets with `wait=False`, the sensor also evaluates the check `sync_succeeded`, and stops a
+    sync whose timeout has passed. Like any sensor, it needs Dagster's daemon.
 
     Args:
         name: Name of the sensor.
         assets: Definitions or specs with a `rudderstack/connection_id` in their metadata, as all
             assets of this library have. Others among them are left out.
         connections: Further assets: the asset key by connection id.
-        rejected_rows_check: The check of assets that have none of their own. Your definitions must
-            have a check of this name on them. None: no check.
+        rejected_rows_check: The check for assets that have none of their own. Your definitions must
+            contain a check of this name for each of these assets. None evaluates no check.
         failed_syncs: How a failed deferred sync alerts, besides by its check: `run` requests a run
             of the asset that fails with the reason, so that alerts on failed runs fire; `check`
             requests none.
-        replay: How many syncs of each connection that were over before the first tick are
-            reported.
+        replay: How many of the syncs that ended before the first tick are reported, for each
+            connection.
         resource_key: Key under which the definitions have the `RudderStackResource`.
         minimum_interval_seconds: Seconds between two ticks.
-        tick_seconds: After how many seconds a tick begins no more requests, 1 to 45. The next tick
-            continues there.
+        tick_seconds: Seconds after which a tick polls no further connection, 1 to 45. The next tick
+            begins with the connections that are left.
         default_status: Whether the sensor runs from the beginning.
         description: Description of the sensor. None creates one.
         tags: Tags of the sensor.
