@@ -27,7 +27,7 @@ def asset_specs(
     """Return the assets of connections, by connection id.
 
     Raises:
-        InvalidSettingError: If an id cannot be right, two connections have the same key, or there
+        InvalidSettingError: If an id is invalid, two connections have the same key, or there
             is no connection.
     """
     specs: dict[str, dg.AssetSpec] = {}

@@ -62,24 +62,23 @@ def build_rudderstack_sync_asset(
 
     Args:
         connection_id: The connection, from the RudderStack dashboard.
-        spec: The asset: an `AssetSpec` with everything that Dagster lets it carry, or a key. None
-            makes the key `rudderstack/<connection_id>`, with `_` for characters that a key cannot
-            have.
+        spec: The asset: an `AssetSpec` or a key. None makes the key `rudderstack/<connection_id>`,
+            with `_` for characters that a key cannot have.
         deps: Upstream assets in addition to those of the spec: the tables that the source reads.
         check_specs: Further checks, whose results `execute` yields.
         op_name: Name of the step. None creates one from the key.
         options: How the connection is synced, see `AssetOptions`.
 
     Raises:
-        InvalidSettingError: If an id or an option cannot be right.
+        InvalidSettingError: If an id or an option is invalid.
     """
     connection = checked_id(connection_id, "connection_id")
     checked = asset_options(options)
     if check_specs and checked["execute"] is None:
         names = ", ".join(repr(each.name) for each in check_specs)
         raise InvalidSettingError(
-            f"check_specs has {names}, whose results nothing yields. Give `execute`, which yields "
-            "them. Define a check that needs no sync with @dg.asset_check."
+            f"check_specs has {names}, but nothing yields the results. Pass `execute`, which must "
+            "yield them. For a check that needs no sync, use @dg.asset_check instead."
         )
     asset = asset_spec(connection, spec, deps, checked)
     body = _Body({connection: asset.key}, {connection: connection_name(asset)}, checked)
@@ -109,8 +108,8 @@ def build_rudderstack_sync_assets(
 
     All selected syncs run at once. Each asset is materialized when its sync ends. One failure at
     the end names the syncs that failed, while the others stay materialized. A retry of the step and
-    a re-execution from failure sync only what is not done. As in any step, downstream assets wait
-    for all of it, and those of the same run do not run if it fails.
+    a re-execution from failure sync only what is missing. As for any step, downstream assets wait
+    until the step has ended, and those of the same run do not run if it fails.
 
     No request is sent while definitions load.
 
@@ -120,8 +119,8 @@ def build_rudderstack_sync_assets(
         options: How the connections are synced, see `AssetOptions`. They hold for all of them.
 
     Raises:
-        InvalidSettingError: If an id or an option cannot be right, if two connections have the same
-            key, and if there is no connection.
+        InvalidSettingError: If an id or an option is invalid, if two connections have the same
+            key, or if there is no connection.
     """
     if not isinstance(connections, Mapping):
         raise InvalidSettingError(
@@ -146,7 +145,7 @@ def rudderstack_assets(
     name: str | None = None,
     **options: "Unpack[AssetOptions]",
 ) -> Callable[[Execute], dg.AssetsDefinition]:
-    """Make assets of a function that does more than sync.
+    """Build assets from a function that does more than sync.
 
         @rudderstack_assets(connection_id="2hkeBOp0lGJpMPyur0oXUxxIDhw", spec="crm_contacts")
         def crm_contacts(context, rudderstack, sync):
@@ -164,8 +163,8 @@ def rudderstack_assets(
         options: How the connections are synced, see `AssetOptions`. `execute` is the function.
 
     Raises:
-        InvalidSettingError: If an id or an option cannot be right, and if both one connection and
-            many are given, or none.
+        InvalidSettingError: If an id or an option is invalid, or if not exactly one of
+            `connection_id` and `connections` is given.
     """
     if (connection_id is None) == (connections is None) or (connections and spec is not None):
         raise InvalidSettingError(
@@ -267,8 +266,8 @@ class _Body:
         events = execute(context, self._rudderstack(context), sync)
         if not isinstance(events, Iterable):
             raise InvalidSettingError(
-                f"The body of step {step!r} returned {events!r}: expected it to yield what sync() "
-                "yields (yield from sync())."
+                f"The body of step {step!r} returned {events!r}: it must yield all events of "
+                "sync() (yield from sync())."
             )
         for event in events:
             yielded.add(event)

@@ -11,6 +11,7 @@ from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.validation import is_whole
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, number
+from dagster_rudderstack.text import plural
 
 __all__ = ["SUCCEEDED_CHECK", "RejectedRowsCheck", "RowLimits", "sync_succeeded_spec"]
 
@@ -57,7 +58,7 @@ class RowLimits:
         """The limits in words."""
         parts = []
         if self.max_failed_rows is not None:
-            parts.append(f"up to {_rows_text(self.max_failed_rows)}")
+            parts.append(f"up to {plural(self.max_failed_rows, 'row')}")
         if self.max_failed_ratio is not None:
             parts.append(f"up to {_percent(self.max_failed_ratio)} of the rows sent")
         return " and ".join(parts) or "none"
@@ -92,10 +93,6 @@ class RowLimits:
         return f"up to {max_rows:,} {'is' if max_rows == 1 else 'are'} accepted"
 
 
-def _rows_text(count: int) -> str:
-    return f"{count:,} {'row' if count == 1 else 'rows'}"
-
-
 def _percent(ratio: float) -> str:
     """Return a share as a percentage with one decimal, or more where that would show 0."""
     percent = 100 * ratio
@@ -106,9 +103,9 @@ def _percent(ratio: float) -> str:
 def _rejected_text(failed: int, succeeded: int | None) -> str:
     was = "was" if failed == 1 else "were"
     if succeeded is None:
-        return f"{_rows_text(failed)} {was} rejected"
+        return f"{plural(failed, 'row')} {was} rejected"
     sent = failed + succeeded
-    return f"{failed:,} of {_rows_text(sent)} {was} rejected ({_percent(failed / sent)})"
+    return f"{failed:,} of {plural(sent, 'row')} {was} rejected ({_percent(failed / sent)})"
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ class RejectedRowsCheck:
         name: Name of the check.
 
     Raises:
-        InvalidSettingError: If a limit or the severity cannot be right.
+        InvalidSettingError: If a limit or the severity is invalid.
     """
 
     max_failed_rows: int | None = None

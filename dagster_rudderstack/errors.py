@@ -2,7 +2,7 @@
 
 ```
 RudderStackError
-├── InvalidSettingError          a given value cannot be right; nothing was sent
+├── InvalidSettingError          a given value is invalid; nothing was sent
 ├── ApiError                     a request did not give the expected answer
 │   ├── TransportError           no answer: could not connect, timed out, cut off
 │   ├── StatusError              an answer other than 2xx; has status and message
@@ -84,7 +84,7 @@ def _rebuild(
 
 
 class InvalidSettingError(RudderStackError, ValueError):
-    """A given value cannot be right. Nothing was sent."""
+    """A given value is invalid. Nothing was sent."""
 
     retryable = False
 

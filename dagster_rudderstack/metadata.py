@@ -1,8 +1,8 @@
 """What materializations, observations and failures say about a sync.
 
 Counts are stored as numbers, so that Dagster plots them. An unknown value is left out, not shown as
-0. The order is that in which people need the entries. The keys do not change, since dashboards and
-alerts depend on them.
+0. The entries that people need most come first. The keys do not change, since dashboards and alerts
+depend on them.
 """
 
 from __future__ import annotations

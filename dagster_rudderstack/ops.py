@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build_rudderstack_sync_op", "rudderstack_sync_op"]
 
-_OUT_DESCRIPTION = "Details of the sync. Nothing if the connection is disabled and skipped."
+_OUT_DESCRIPTION = (
+    "The report of the sync. There is none if the connection is disabled and skipped."
+)
 
 
 def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
@@ -69,7 +71,7 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
 
 @dg.op(
     name="rudderstack_sync_op",
-    description="Sync one connection of RudderStack and wait until it ends.",
+    description="Sync one RudderStack connection and wait until the sync ends.",
     ins={"start_after": dg.In(dg.Nothing)},
     out=dg.Out(SyncReport, is_required=False, description=_OUT_DESCRIPTION),
     required_resource_keys={RESOURCE_KEY},
@@ -77,7 +79,7 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
 def rudderstack_sync_op(
     context: dg.OpExecutionContext, config: RudderStackSyncOpConfig
 ) -> Iterator[Any]:
-    """Sync the connection that the run config names, and wait until it ends.
+    """Sync the connection that the run config names, and wait until the sync ends.
 
     Needs a `RudderStackResource` under the key `rudderstack`. Connect `start_after` to the ops that
     must run first. The output is a `SyncReport`.
@@ -121,20 +123,20 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
     tags: Mapping[str, Any] | None = None,
     **options: "Unpack[SyncOptions]",
 ) -> dg.OpDefinition:
-    """Build an op that syncs one connection and waits until it ends.
+    """Build an op that syncs one connection and waits until the sync ends.
 
     Args:
         connection_id: The connection, from the RudderStack dashboard.
         name: Name of the op. None creates one from the connection's id.
-        asset_key: Asset to report a materialization of. None reports none.
-        max_failed_rows: Rejected rows above which the op fails. None sets no limit.
-        max_failed_ratio: Share of rejected rows, 0.0 to 1.0, above which the op fails. None sets
-            no limit.
+        asset_key: Asset that the op materializes. None: the op materializes no asset.
+        max_failed_rows: The op fails if more rows are rejected. None sets no limit.
+        max_failed_ratio: The op fails if a larger share of the rows sent is rejected, 0.0 to 1.0.
+            None sets no limit.
         tags: Tags of the op.
         options: How the connection is synced, see `SyncOptions`.
 
     Raises:
-        InvalidSettingError: If an id, an option or a limit cannot be right.
+        InvalidSettingError: If an id, an option or a limit is invalid.
     """
     connection = checked_id(connection_id, "connection_id")
     checked = sync_options(options)
@@ -143,7 +145,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
 
     @dg.op(
         name=name or f"rudderstack_sync_{identifier(connection)}",
-        description=f"Sync connection {connection} of RudderStack and wait until it ends.",
+        description=f"Sync RudderStack connection {connection} and wait until the sync ends.",
         ins={"start_after": dg.In(dg.Nothing)},
         out=dg.Out(
             SyncReport,

@@ -68,8 +68,8 @@ class SyncOptions(TypedDict, total=False):
     ]
     timeout_seconds: Annotated[
         int | None,
-        "A sync that takes longer than this many seconds fails its step. The wait for another "
-        "running sync counts. None uses the resource's sync_timeout_seconds.",
+        "A sync that takes longer than this many seconds fails its step. The time includes the "
+        "wait for another running sync. None uses the resource's sync_timeout_seconds.",
     ]
     resource_key: Annotated[str, "Key under which the definitions have the RudderStackResource."]
     retry_policy: Annotated[

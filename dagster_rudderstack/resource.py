@@ -68,7 +68,7 @@ class RudderStackResource(ResourceSettings):
     Strings and whole numbers can come from an `EnvVar`, and are checked when it is read.
 
     Raises:
-        pydantic.ValidationError: If a value cannot be right, or a setting does not exist. The
+        pydantic.ValidationError: If a value is invalid, or a setting does not exist. The
             message names the setting, the value and what would be right.
     """
 

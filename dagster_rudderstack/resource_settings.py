@@ -63,7 +63,7 @@ def check_settings(known: dict[str, Any]) -> None:
     """Check settings: all of them, or those whose values are known already.
 
     Raises:
-        InvalidSettingError: If a value cannot be right.
+        InvalidSettingError: If a value is invalid.
     """
     for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
         if known.get(name) is not None and not known[name].strip():
@@ -126,7 +126,7 @@ def resolved(resource: _R) -> _R:
     """Return the resource itself, or a copy in which every EnvVar is read and checked.
 
     Raises:
-        InvalidSettingError: If a variable is not set, or its value cannot be right.
+        InvalidSettingError: If a variable is not set, or its value is invalid.
     """
     settings = settings_of(resource)
     in_headers = any(is_env_var(value) for value in settings["extra_headers"].values())

@@ -80,8 +80,8 @@ class RetryPolicy(Policy):
         ge=0,
         description=(
             "Maximum number of retries after a temporary error. The waits grow: 6 retries take "
-            "about a minute. With 0, there are no retries. A start is sent again only after a "
-            "check that it started no sync."
+            "about a minute. With 0, there are no retries. A start is sent again only if it "
+            "started no sync."
         ),
     )
     first_delay_seconds: float = Field(default=1.0, gt=0)
@@ -130,7 +130,7 @@ class PollPolicy(Policy):
         le=10,
         description=(
             "Wait between two polls, as a fraction of the time since the sync started. With 0, the "
-            "wait is always the shortest."
+            "wait is always poll_min_interval_seconds."
         ),
     )
     poll_jitter: float = Field(
@@ -181,8 +181,8 @@ class SyncPolicy(Policy):
         default=DAY,
         gt=0,
         description=(
-            "A sync that takes longer than this many seconds fails its step. The wait for another "
-            "running sync counts."
+            "A sync that takes longer than this many seconds fails its step. The time includes the "
+            "wait for another running sync."
         ),
     )
     stop_on_timeout: bool = Field(
@@ -213,8 +213,8 @@ class SyncPolicy(Policy):
     check_connection: bool = Field(
         default=True,
         description=(
-            "Whether to read the connection before a start. If it is disabled, the step fails at "
-            "once. If RudderStack also syncs it on a schedule, the log warns."
+            "Whether to read the connection before a start. The step then fails at once if the "
+            "connection is disabled. The log warns if RudderStack also syncs it on a schedule."
         ),
     )
     retry: RetryPolicy = RetryPolicy()

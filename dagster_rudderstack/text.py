@@ -30,6 +30,11 @@ def shown(value: object) -> str:
     return one_line(repr(value), MAX_VALUE_LENGTH)
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 sync`, `1,200 syncs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def identifier(text: str) -> str:
     """Return a text as a valid name of a Dagster step: letters, digits and underscores."""
     return "".join(char if char.isascii() and char.isalnum() else "_" for char in text)

@@ -4,7 +4,14 @@ import time
 
 import pytest
 
-from dagster_rudderstack.text import MAX_DETAIL_LENGTH, message_of, one_line, sentence, well_formed
+from dagster_rudderstack.text import (
+    MAX_DETAIL_LENGTH,
+    message_of,
+    one_line,
+    plural,
+    sentence,
+    well_formed,
+)
 
 NGINX = """<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n
 <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>"""
@@ -108,3 +115,11 @@ def test_well_formed() -> None:
 
     assert text == "cut \ufffd in half, \U0001f600 whole"
     text.encode()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 syncs"), (1, "1 sync"), (2, "2 syncs"), (1200, "1,200 syncs")]
+)
+def test_plural(count: int, text: str) -> None:
+    """A number agrees with its noun, and has a comma before each three digits."""
+    assert plural(count, "sync") == text

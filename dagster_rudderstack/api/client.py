@@ -134,7 +134,7 @@ class RudderStackClient:
             limit: The largest number of syncs. None returns all.
 
         Raises:
-            InvalidSettingError: If a filter or a limit cannot be right. No request is sent.
+            InvalidSettingError: If a filter or a limit is invalid. No request is sent.
             ApiError: If the list cannot be read.
         """
         if status is not None:

@@ -135,8 +135,9 @@ class Transport:
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError):
-            said = self._cleaned(content) or "an empty body"
-            raise unexpected(method, path, f"not JSON but {said}") from None
+            said = self._cleaned(content)
+            found = f'"{said}"' if said else "an empty body"
+            raise unexpected(method, path, f"not JSON, but {found}") from None
         if not isinstance(answer, dict):
             raise unexpected(method, path, f"a JSON {type(answer).__name__}, not an object")
         return answer

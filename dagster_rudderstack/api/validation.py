@@ -69,7 +69,7 @@ def checked_sync_type(value: object) -> SyncType | None:
         if value == known:
             return known
     raise InvalidSettingError(
-        f"sync_type {shown(value)} is unknown: expected 'incremental', 'full' or nothing "
+        f"sync_type {shown(value)} is unknown: expected 'incremental', 'full' or None "
         "(RudderStack decides)."
     )
 
@@ -163,8 +163,8 @@ def check_one_address(region: str | None, api_url: str | None) -> None:
     """
     if region is not None and api_url is not None:
         raise InvalidSettingError(
-            "Both region and api_url are set: leave one of them out. region names one of "
-            "RudderStack's own hosts, api_url any other."
+            "Both region and api_url are set: leave one of them out. Use region for RudderStack's "
+            "own hosts, and api_url for any other host."
         )
 
 

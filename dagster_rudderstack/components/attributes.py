@@ -193,7 +193,7 @@ class PollingSensorAttributes:
     """The arguments of `build_rudderstack_polling_sensor` in YAML.
 
     Raises:
-        InvalidSettingError: If a value cannot be right. The message names it.
+        InvalidSettingError: If a value is invalid. The message names it.
     """
 
     name: str | None = None
@@ -239,12 +239,12 @@ class SyncAttributes(dg.Resolvable, dg.Model):
         rudderstack: RudderStackResource,  # noqa: ARG002 - for subclasses
         sync: Callable[[], Iterator[Any]],
     ) -> Iterable[Any]:
-        """Do the syncs of a step and yield their events. Override it to do more.
+        """Run the syncs of a step and yield their events. Override it to do more.
 
         Args:
             context: Dagster's context.
             rudderstack: The resource.
-            sync: Does the syncs and yields their materializations and check results.
+            sync: Runs the syncs and yields their materializations and check results.
         """
         yield from sync()
 

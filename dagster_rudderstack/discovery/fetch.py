@@ -128,7 +128,7 @@ def _read_queries(sources: Iterable[Source], log: logging.Logger) -> dict[str, Q
     with_sql = [source for source in sources if isinstance(source.config.get("sql"), str)]
     if with_sql and not can_read_queries():
         log.warning(
-            "sqlglot is not installed, so SQL models have no upstream tables: pip install "
+            "sqlglot is not installed, so SQL models have no upstream tables. Run pip install "
             "'dagster-rudderstack[lineage]', then refresh the snapshot."
         )
         return {}
@@ -145,7 +145,4 @@ def _consequence(source: Source, query: QueryLineage) -> str:
     name = f"{one_line(source.name, 100)!r} ({source.id})"
     if not query.tables:
         return f"The SQL of source {name} cannot be read"
-    return (
-        f"The tables that the SQL of source {name} reads are known, but its columns cannot be "
-        "traced to their columns"
-    )
+    return f"The SQL of source {name} shows its upstream tables, but not its upstream columns"

@@ -39,7 +39,7 @@ def assets_definitions(
         options: How the connections are synced.
 
     Raises:
-        InvalidSettingError: If the grouping is unknown, or an option cannot be right.
+        InvalidSettingError: If the grouping is unknown, or an option is invalid.
     """
     checked_choice(grouping, Grouping, "grouping")
     if grouping == "connection":

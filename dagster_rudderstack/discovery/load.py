@@ -47,7 +47,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
             your code: requests are sent only if it is missing. None reads the workspace each time
             the definitions load, in each process of each run.
         refresh: `if_missing`, or `always` to write the file each time. If that fails, for example
-            during an outage of RudderStack, the old file is used. It is for development.
+            during an outage of RudderStack, the old file is used. `always` is for development.
         disabled: What to do with connections that are disabled in RudderStack, or whose source or
             destination is: `leave_out`, or `mark` with the tag `rudderstack/enabled: "false"`.
         upstream_assets: The assets that the tables are matched to.
@@ -98,15 +98,15 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - each argument is an
         upstream_assets: See `load_rudderstack_asset_specs`.
         upstream_keys: See `load_rudderstack_asset_specs`.
         grouping: Which connections share a step and its process: none (`connection`, the default,
-            which keeps retries and downstream assets exact), those of a `source`, those of a
-            `destination`, or `all`. Marked connections always have a step of their own.
+            so that a retry repeats only one sync), those of a `source`, those of a `destination`,
+            or `all`. Marked connections always have a step of their own.
         name: The beginning of the names of steps with many connections. Each workspace needs its
             own.
         options: How the connections are synced, see `AssetOptions`.
 
     Raises:
         DiscoveryError: See `load_rudderstack_asset_specs`.
-        InvalidSettingError: If an option cannot be right.
+        InvalidSettingError: If an option is invalid.
     """
     discovery = discovery_from(
         resource,

@@ -199,4 +199,4 @@ def _choices(near: Sequence[str], known: Sequence[str]) -> str:
         return "The workspace has no connections that the access token may read."
     listed = ", ".join(repr(word) for word in known[:MAX_CHOICES])
     more = f" and {len(known) - MAX_CHOICES} more" if len(known) > MAX_CHOICES else ""
-    return f"There are {listed}{more}."
+    return f"Known: {listed}{more}."

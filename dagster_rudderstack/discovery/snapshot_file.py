@@ -121,8 +121,8 @@ def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
         return fetch_rudderstack_workspace(resource)
     except RudderStackError as error:
         raise _error_type(error)(
-            f"The RudderStack workspace could not be read. {error} Pass a file as snapshot=. Once "
-            "it exists, definitions load from it without requests to RudderStack."
+            f"The RudderStack workspace could not be read. {error} Set snapshot to the path of a "
+            "file. Once the file exists, definitions load from it without requests to RudderStack."
         ) from error
 
 
@@ -159,6 +159,6 @@ def _read(path: Path) -> WorkspaceSnapshot:
 
 def _how_to_refresh(path: Path) -> str:
     return (
-        "Make a new one when RudderStack can be reached: "
+        "Write the snapshot when RudderStack can be reached: "
         f"refresh_rudderstack_snapshot(resource, {str(path)!r})."
     )

@@ -110,14 +110,14 @@ def _observations(
 
 
 _ORIGIN_TEXTS = {
-    "observed": "Sync {id} was started outside Dagster.",
-    "started": "Sync {id} was started by a step that did not wait for it.",
-    "attached": "A step attached to sync {id} and did not wait for it.",
+    "observed": "Sync {id} succeeded. It was started outside Dagster.",
+    "started": "Sync {id} succeeded. The step that started it did not wait for it.",
+    "attached": "Sync {id} succeeded. The step that attached to it did not wait for it.",
 }
 
 _WAITED_TEXTS = {
-    "started": "Sync {id} was started by a step that ended before it.",
-    "attached": "A step attached to sync {id} and ended before it.",
+    "started": "Sync {id} succeeded. The step that started it had already ended.",
+    "attached": "Sync {id} succeeded. The step that attached to it had already ended.",
 }
 
 

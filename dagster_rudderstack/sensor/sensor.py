@@ -52,6 +52,7 @@ from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import StopOutcome, stop
+from dagster_rudderstack.text import plural
 
 __all__ = ["build_rudderstack_polling_sensor"]
 
@@ -77,30 +78,30 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
 
         sensor = build_rudderstack_polling_sensor(assets=[crm_contacts, ad_audience])
 
-    When a sync has succeeded that RudderStack's schedule or a person in its dashboard started, or
-    that a step with `wait=False` left to the sensor, it materializes the asset of the connection
-    and evaluates its check on rejected rows. A sync that did not succeed becomes an observation of
-    the asset. It does not report syncs that a step of Dagster reports.
+    These are syncs that RudderStack's schedule or a person in its dashboard started, and syncs that
+    a step with `wait=False` left to the sensor. When such a sync succeeds, the sensor materializes
+    the asset of the connection and evaluates its check on rejected rows. When it does not succeed,
+    the sensor reports an observation of the asset.
 
-    For assets with `wait=False` it also evaluates the check `sync_succeeded`, and stops a sync
-    whose timeout has passed. The sensor needs the daemon, like any sensor.
+    For assets with `wait=False`, the sensor also evaluates the check `sync_succeeded`, and stops a
+    sync whose timeout has passed. Like any sensor, it needs Dagster's daemon.
 
     Args:
         name: Name of the sensor.
         assets: Definitions or specs with a `rudderstack/connection_id` in their metadata, as all
             assets of this library have. Others among them are left out.
         connections: Further assets: the asset key by connection id.
-        rejected_rows_check: The check of assets that have none of their own. Your definitions must
-            have a check of this name on them. None: no check.
+        rejected_rows_check: The check for assets that have none of their own. Your definitions must
+            contain a check of this name for each of these assets. None evaluates no check.
         failed_syncs: How a failed deferred sync alerts, besides by its check: `run` requests a run
             of the asset that fails with the reason, so that alerts on failed runs fire; `check`
             requests none.
-        replay: How many syncs of each connection that were over before the first tick are
-            reported.
+        replay: How many of the syncs that ended before the first tick are reported, for each
+            connection.
         resource_key: Key under which the definitions have the `RudderStackResource`.
         minimum_interval_seconds: Seconds between two ticks.
-        tick_seconds: After how many seconds a tick begins no more requests, 1 to 45. The next tick
-            continues there.
+        tick_seconds: Seconds after which a tick polls no further connection, 1 to 45. The next tick
+            begins with the connections that are left.
         default_status: Whether the sensor runs from the beginning.
         description: Description of the sensor. None creates one.
         tags: Tags of the sensor.
@@ -120,7 +121,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         description=description
-        or f"Reports the syncs of {_connections(len(watches))} that no step waits for.",
+        or f"Reports the syncs of {plural(len(watches), 'connection')} that no step waits for.",
         required_resource_keys={resource_key},
         target=dg.AssetSelection.assets(*with_runs) if with_runs else None,
         tags=tags,
@@ -130,10 +131,6 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         return _evaluate(settings, context)
 
     return polling_sensor
-
-
-def _connections(count: int) -> str:
-    return f"{count} {'connection' if count == 1 else 'connections'}"
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
@@ -193,10 +190,9 @@ def _tick(
         for event in _events(context, finding, settings, stops, rudderstack.dashboard_url)
     ]
     runs = _run_requests(context, detected, settings)
-    count = len(detected.findings)
     summary = (
-        f"Polled {len(polled.answers)} of {_connections(len(settings.watches))} in "
-        f"{time.monotonic() - began:.1f} s: {count} {'sync' if count == 1 else 'syncs'} to report. "
+        f"Polled {len(polled.answers):,} of {plural(len(settings.watches), 'connection')} in "
+        f"{time.monotonic() - began:.1f} s: {plural(len(detected.findings), 'sync')} to report. "
         f"{problem}"
     ).strip()
     context.log.info(summary)
@@ -246,7 +242,7 @@ def _problem_of(polled: Polled) -> str:
             "begins with the connections that were not polled."
         )
     if not polled.answers and not polled.errors:
-        return "RudderStack did not answer for any connection in time."
+        return "RudderStack did not answer in time for any connection."
     return ""
 
 

@@ -86,8 +86,8 @@ def watches_of(
         if known.key != watch.key:
             raise InvalidSettingError(
                 f"Assets {known.key.to_user_string()!r} and {watch.key.to_user_string()!r} both "
-                f"belong to connection {watch.connection_id}. Pass one of them, so that a sync is "
-                "reported once."
+                f"belong to connection {watch.connection_id}. Pass only one of them, so that "
+                "each sync is reported once."
             )
     return watches
 

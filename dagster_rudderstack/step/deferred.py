@@ -14,6 +14,7 @@ import dagster as dg
 
 from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.text import plural
 
 __all__ = ["FAILED_SYNCS_TAG", "failed_syncs_of", "failure_of_deferred"]
 
@@ -56,7 +57,7 @@ def failure_of_deferred(
         ((text, metadata),) = found.values()
         return dg.Failure(description=text, metadata=metadata, allow_retries=False)
     lines = [f"- {key.to_user_string()}: {text}" for key, (text, _) in found.items()]
-    description = "\n".join([f"{len(found)} deferred syncs failed.", *lines])
+    description = "\n".join([f"{plural(len(found), 'deferred sync')} failed.", *lines])
     return dg.Failure(description=description, allow_retries=False)
 
 

@@ -22,6 +22,7 @@ from dagster_rudderstack.sync.attempt import Log, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS, StopOutcome, stop
 from dagster_rudderstack.sync.task import Task, drive
+from dagster_rudderstack.text import plural
 
 __all__ = [
     "INTERRUPTS",
@@ -115,7 +116,7 @@ class Interruption:
         more = len(self.sentences) - MAX_SENTENCES
         shown = self.sentences[:MAX_SENTENCES]
         if more > 0:
-            shown.append(f"The log lists {more} more {'sync' if more == 1 else 'syncs'}.")
+            shown.append(f"The log lists {plural(more, 'more sync')}.")
         return RunCanceledError(" ".join(["The run was canceled.", *shown]))
 
     @property
@@ -167,19 +168,32 @@ class Interruption:
 
     def _stop_one(self, attempt: SyncAttempt) -> Task[None]:
         outcome = yield from stop(attempt)
-        self._log(f"{attempt.name}: {outcome.value}.")
+        self._log(_stop_text(attempt, outcome))
         if outcome is StopOutcome.REQUESTED:
             self.on_stopped(attempt)
 
     def _leave(self, attempts: list[SyncAttempt]) -> None:
         for attempt in attempts:
-            resumed = ": a retry of this run resumes it" if attempt.records.is_durable else ""
-            self._log(f"{attempt.name} is left running{resumed}.")
+            self._log(_left_text(attempt))
 
     def _log(self, sentence: str) -> None:
         self.sentences.append(sentence)
         what = "Interrupted, or ended early" if self.may_be_early_end else "Interrupted"
         self.step.context.log.info(f"{what}. {sentence}")
+
+
+def _stop_text(attempt: SyncAttempt, outcome: StopOutcome) -> str:
+    if outcome is StopOutcome.NOTHING_STARTED:
+        return f"No sync of connection {attempt.request.connection} was started."
+    return f"{attempt.name}: {outcome.value}."
+
+
+def _left_text(attempt: SyncAttempt) -> str:
+    is_known = attempt.sync_id is not None
+    left = "is left running" if is_known else "may be running"
+    verb = "resumes" if is_known else "looks for"
+    later = f": a retry of this run {verb} it" if attempt.records.is_durable else ""
+    return f"{attempt.name} {left}{later}."
 
 
 def shielded(work: Callable[[], _T], seconds: float) -> _T | None:
@@ -217,7 +231,7 @@ def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> st
     if settings.when == "always":
         attempt.api = settings.new_api()
         outcome = drive(stop(attempt))
-        return f"{attempt.name}: {outcome.value}."
+        return _stop_text(attempt, outcome)
     if attempt.sync_id is None:
         return (
             f"RudderStack had not answered the start, so a sync of connection "

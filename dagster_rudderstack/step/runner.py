@@ -323,7 +323,7 @@ class Runner:
 
     def _failed(self, sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
-            attempt.log.info(f"Skipped. {error}")
+            attempt.log.info(f"Skipped: connection {sync.request.connection} is disabled.")
             return SyncResult(sync, "skipped")
         return failed_result(sync, attempt, error)
 
@@ -364,11 +364,11 @@ class Runner:
         metadata = dict(found.metadata)
         if found.run_id == self._earlier.step.run.run_id:
             # Dagster judges a step by the checks of its last attempt only.
-            return SyncResult(sync, "done before", metadata=metadata, is_reported=True)
+            return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=True)
         if self._is_blocked(sync.key, metadata):
             return None
         # The downstream assets of this run wait for a materialization of this run.
-        return SyncResult(sync, "done before", metadata=metadata)
+        return SyncResult(sync, "succeeded earlier", metadata=metadata)
 
     def _is_blocked(self, key: dg.AssetKey, metadata: Metadata) -> bool:
         if self.check is None or not self.check.blocking:

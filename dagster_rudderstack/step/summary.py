@@ -12,7 +12,7 @@ from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.step.results import SyncResult
 from dagster_rudderstack.sync.decisions import duration_text
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import one_line, plural
 
 __all__ = ["SummaryRow", "failure_of_many", "summary_row", "summary_text"]
 
@@ -95,13 +95,13 @@ def failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
 def _failed_text(failed: int, total: int) -> str:
     if total == 1:
         return "The sync failed."
-    text = f"{failed} of {total} syncs failed."
+    text = f"{failed:,} of {plural(total, 'sync')} failed."
     others = total - failed
     if others == 0:
         return text
     if others == 1:
         return f"{text} The other sync is not affected."
-    return f"{text} The other {others} syncs are not affected."
+    return f"{text} The other {plural(others, 'sync')} are not affected."
 
 
 def _failed_table(failed: Sequence[SummaryRow]) -> dg.MetadataValue:
@@ -139,8 +139,8 @@ def summary_text(rows: Sequence[SummaryRow]) -> str:
 def _headline(rows: Sequence[SummaryRow]) -> str:
     counts = Counter("failed" if row.error else row.status for row in rows)
     words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-    ended = "1 sync has ended" if len(rows) == 1 else f"{len(rows)} syncs have ended"
-    return f"{ended}: {words}."
+    have = "has" if len(rows) == 1 else "have"
+    return f"{plural(len(rows), 'sync')} {have} ended: {words}."
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -80,8 +80,10 @@ class Yielded:
         """
         missing = [key.to_user_string() for key in expected if key not in self._done]
         if missing:
-            caught = " It caught a failure of sync(): let it through." if self._failure else ""
+            caught = (
+                " It caught a failure of sync(): raise the failure again." if self._failure else ""
+            )
             raise InvalidSettingError(
-                f"The body of step {step!r} yielded nothing for {one_line(', '.join(missing))}: "
-                f"expected it to yield what sync() yields (yield from sync()).{caught}"
+                f"The body of step {step!r} yielded nothing for {one_line(', '.join(missing))}: it "
+                f"must yield all events of sync() (yield from sync()).{caught}"
             ) from self._failure

@@ -139,8 +139,8 @@ def failure_of(sync: Sync, request: SyncRequest) -> SyncError | None:
     what, took, says = _phrases(sync, request)
     if sync.state is SyncState.ABORTED:
         return SyncAbortedError(
-            f"{what} was stopped{took} (status {sync.status!r}).{says} If that was a mistake, sync "
-            "again.",
+            f"{what} was stopped{took} (status {sync.status!r}).{says} If the stop was a mistake, "
+            "sync again.",
             connection_id=request.connection_id,
             sync=sync,
         )
@@ -157,7 +157,7 @@ def failure_of(sync: Sync, request: SyncRequest) -> SyncError | None:
         )
     return SyncFailedError(
         f"{what} ended{took} with the unknown status {sync.status!r}, which does not count as a "
-        f"success.{says} Look at the sync in RudderStack's dashboard before you start it again.",
+        f"success.{says} Look at the sync in RudderStack's dashboard before you sync again.",
         connection_id=request.connection_id,
         sync=sync,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.sync.decisions import duration_text, percent_done
-from dagster_rudderstack.text import sentence
+from dagster_rudderstack.text import plural, sentence
 
 if TYPE_CHECKING:
     from dagster_rudderstack.sync.attempt import Log
@@ -62,7 +62,7 @@ class Progress:
 
 def _rows_text(sync: Sync) -> str:
     parts = [
-        f"{rows:,} {'row' if rows == 1 else 'rows'} {word}"
+        f"{plural(rows, 'row')} {word}"
         for word, rows in (("delivered", sync.rows_succeeded), ("rejected", sync.rows_failed))
         if rows is not None
     ]

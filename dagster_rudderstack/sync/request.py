@@ -24,7 +24,7 @@ class SyncRequest:
         connection_name: A name that people know the connection by. None if it has none.
 
     Raises:
-        InvalidSettingError: If the id or the sync type cannot be right.
+        InvalidSettingError: If the id or the sync type is invalid.
     """
 
     connection_id: str

@@ -143,7 +143,7 @@ def _read_connection(attempt: SyncAttempt) -> Connection | None:
     except PermissionDeniedError as error:
         attempt.log.warning(
             f"Connection {attempt.request.connection} cannot be checked before its sync, because "
-            f"the token may not read it. The step continues without the check. {error}"
+            f"the token may not read it. Continuing without the check. {error}"
         )
         return None
 
@@ -152,7 +152,7 @@ def _warn_of_schedule(attempt: SyncAttempt, connection: Connection) -> None:
     schedule = connection.schedule
     if schedule is not None and schedule.type.lower() != "manual":
         attempt.log.warning(
-            f"RudderStack also starts connection {attempt.request.connection} on its own schedule "
+            f"RudderStack also syncs connection {attempt.request.connection} on its own schedule "
             f"({one_line(schedule.type, 40)!r}). Set the schedule to Manual in the dashboard, so "
             "that only Dagster starts its syncs."
         )
@@ -243,9 +243,9 @@ def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None
     if choice == "attach":
         return attempt.wait_on(sync.id, "attached", owned=False)
     attempt.log.info(
-        f"Sync {sync.id} of connection {attempt.request.connection} is already running. This step "
-        "waits until it ends and then starts a new sync, since the running one may miss rows of "
-        "rebuilt tables."
+        f"Sync {sync.id} of connection {attempt.request.connection} is already running. Waiting "
+        "until it ends, then starting a new sync, since the running one may miss rows of rebuilt "
+        "tables."
     )
     yield from wait_for(attempt, sync.id, attempt.monotonic())
     return None

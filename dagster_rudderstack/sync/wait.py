@@ -79,10 +79,10 @@ def _outage_check(attempt: SyncAttempt) -> Callable[[ApiError, int], None]:
         lasted = attempt.monotonic() - began
         if lasted < attempt.policy.outage_tolerance_seconds:
             return
-        resumed = ": a retry of this step resumes it" if attempt.records.is_durable else ""
+        resumed = ", and a retry of this step resumes it" if attempt.records.is_durable else ""
         raise SyncLostError(
             f"{attempt.name} may be running, but no request about it succeeded for "
-            f"{duration_text(lasted)}. It was left running{resumed}. Last error: {error}",
+            f"{duration_text(lasted)}. It was not stopped{resumed}. Last error: {error}",
             connection_id=attempt.connection_id,
             sync=attempt.last_seen,
         ) from error

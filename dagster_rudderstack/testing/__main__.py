@@ -50,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--token", help=f"access token; default: ${TOKEN_VARIABLE}, or {DEFAULT_TOKEN!r}")
     add("--config", type=Path, help="JSON file with sources, destinations, connections and faults")
     add("--seed", type=int, default=0, help="seed of ids and faults; default: %(default)s")
-    add("--time-scale", type=float, default=1.0, help="60: an hour takes a minute")
+    add(
+        "--time-scale",
+        type=float,
+        default=1.0,
+        help="speed of the clock: with 60, an hour takes a minute",
+    )
     add("--latency-seconds", type=float, default=0.0, help="delay of each answer; default: 0")
     return parser
 

@@ -80,8 +80,8 @@ UNKNOWN: dict[str, tuple[dict[str, Any], str]] = {
         {"destinations": ["Hubspott"]},
         "No connection's destination has the name or id 'Hubspott'. Did you mean 'HubSpot'?",
     ),
-    "wildcard": ({"destinations": ["zzz*"]}, "There are 'Braze [EU]', 'HubSpot', 'd-Braze [EU]'"),
-    "one of two": ({"ids": ["c1", "nope"]}, "No connection has the id 'nope'. There are 'c1', "),
+    "wildcard": ({"destinations": ["zzz*"]}, "Known: 'Braze [EU]', 'HubSpot', 'd-Braze [EU]'"),
+    "one of two": ({"ids": ["c1", "nope"]}, "No connection has the id 'nope'. Known: 'c1', "),
 }
 
 

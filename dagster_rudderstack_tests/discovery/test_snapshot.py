@@ -392,8 +392,8 @@ def test_queries__unknown_columns(
     assert [str(table) for table in snapshot.queries["broken"].tables] == ["crm.people"]
     (message,) = [message for message in caplog.messages if "SQL" in message]
     assert message == (
-        "The tables that the SQL of source 'Broken model' (broken) reads are known, but its "
-        "columns cannot be traced to their columns: t gives other names to the columns of *."
+        "The SQL of source 'Broken model' (broken) shows its upstream tables, but not its upstream "
+        "columns: t gives other names to the columns of *."
     )
 
 

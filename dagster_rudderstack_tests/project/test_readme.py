@@ -215,7 +215,7 @@ def failed_sync(server: LocalRudderStack) -> None:
     assert len(server.starts()) == 3
 
 
-@scenario("The status is unknown, or the sync was stopped")
+@scenario("The sync ends with an unknown status, or someone stops it")
 def unknown_status(server: LocalRudderStack) -> None:
     for status in ("Completed, with failures", "Aborted"):
         server.script_next(CONNECTION, SyncScript(status=status))

@@ -65,5 +65,6 @@ def test_description__runs_ended_first(
     clock.advance(60)
     (attached,) = materializations(scene.tick())
 
-    assert started.description == f"Sync {sync.id} was started by a step that ended before it."
-    assert attached.description == f"A step attached to sync {other} and ended before it."
+    succeeded = "succeeded. The step that"
+    assert started.description == f"Sync {sync.id} {succeeded} started it had already ended."
+    assert attached.description == f"Sync {other} {succeeded} attached to it had already ended."

@@ -152,7 +152,7 @@ def test_tick__no_answer(
 
     result = replace(scene, sensor=slow).tick()
 
-    message = "RudderStack did not answer for any connection in time."
+    message = "RudderStack did not answer in time for any connection."
     assert result.skip_reason is not None
     assert message in (result.skip_reason.skip_message or "")
     assert f"WARNING - {message}" in capfd.readouterr().err

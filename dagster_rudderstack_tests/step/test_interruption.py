@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.step import interrupts
 from dagster_rudderstack.step.interrupts import (
     MAX_SENTENCES,
@@ -120,6 +121,29 @@ def test_left_running(is_durable: bool) -> None:
     resumed = ": a retry of this run resumes it" if is_durable else ""
     assert end.sentences == [f"{NAME} is left running{resumed}."]
     assert not end.is_canceled
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_left_running__unknown_start(is_durable: bool) -> None:
+    """If it is unknown whether a start took effect, the log says that its sync may be running."""
+    recorder = ScriptedRecorder(is_durable=is_durable)
+    scripted = script(previous=PreviousAttempt(), recorder=recorder)
+
+    end = interruption(FakeStep(), scripted.attempt).handle()
+
+    later = ": a retry of this run looks for it" if is_durable else ""
+    assert end.sentences == [f"A sync of connection CRM contacts (crm) may be running{later}."]
+
+
+def test_stop__start_without_effect() -> None:
+    """If a start had no effect, the log says that no sync was started."""
+    policy = SyncPolicy(start_settling_seconds=0)
+    scripted = script(previous=PreviousAttempt(), policy=policy)
+    step = FakeStep(canceled=lambda: True)
+
+    end = interruption(step, scripted.attempt, api=ScriptedApi(listed=[[]])).handle()
+
+    assert end.sentences == ["No sync of connection CRM contacts (crm) was started."]
 
 
 @pytest.mark.parametrize(

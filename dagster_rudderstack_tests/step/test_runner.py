@@ -253,7 +253,7 @@ def test_run__disabled(on_disabled: str) -> None:
     assert result.last_seen is None
     if on_disabled == "skip":
         assert (result.status, result.error) == ("skipped", None)
-        assert step.context.log.lines[0].startswith(f"info: Skipped. Connection {NAME} is disabled")
+        assert step.context.log.lines == [f"info: Skipped: connection {NAME} is disabled."]
         assert step.context.logged_events == []
     else:
         assert result.status == "failed"
@@ -527,7 +527,7 @@ def test_done_before(run_id: str, is_reported: bool) -> None:
 
     result = only(job.run())
 
-    assert (result.status, result.is_reported) == ("done before", is_reported)
+    assert (result.status, result.is_reported) == ("succeeded earlier", is_reported)
     assert result.metadata is not None
     assert result.metadata[MetadataKey.SYNC_ID].value == "ours"
     assert api.requests == []
@@ -564,9 +564,9 @@ class Check:
     ("run_id", "blocking", "passed", "status"),
     [
         ("before", True, False, "succeeded"),
-        ("before", True, True, "done before"),
-        ("before", False, False, "done before"),
-        ("now", True, False, "done before"),
+        ("before", True, True, "succeeded earlier"),
+        ("before", False, False, "succeeded earlier"),
+        ("now", True, False, "succeeded earlier"),
     ],
 )
 def test_done_before__blocked(run_id: str, blocking: bool, passed: bool, status: str) -> None:

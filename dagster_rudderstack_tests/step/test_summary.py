@@ -102,7 +102,7 @@ def test_failure_of_many(total: int, others: str) -> None:
     failure = failure_of_many([row("a", ERROR), row("b", KeyError("x"))], total)
 
     assert failure.description == (
-        f"2 of {total} syncs failed.{others}\n"
+        f"2 of {total:,} syncs failed.{others}\n"
         "- a (connection a-id): No table.\n"
         "- b (connection b-id): KeyError: 'x'"
     )

@@ -134,7 +134,8 @@ _FIRST_REQUEST = [
     Case(
         "wrong_token",
         "The access token is wrong (401 on the first request).",
-        "The step fails at once, is not retried, and the error says to check token and region.",
+        "The step fails at once, is not retried, and the error says to check the token and the "
+        "region.",
         connection(GOOD, Fault("status", status=401, times=None)),
         errors.AuthenticationError,
         says="check the region",
@@ -254,7 +255,8 @@ _AFTER_THE_START = [
     ),
     Case(
         "two_lost_starts",
-        "The first start is lost and has no effect. The second has effect, but its answer is lost.",
+        "The first start is lost and has no effect. The second takes effect, but its answer is "
+        "lost.",
         ADOPTED,
         connection(GOOD, start_without_effect("reset"), lost_start("status", status=504)),
         origin="adopted",
@@ -278,7 +280,7 @@ _AFTER_THE_START = [
     ),
     Case(
         "incident_of_30_minutes",
-        "While the sync is running, every request gets 401 for 30 minutes, as on 2026-03-24.",
+        "While the sync is running, every request gets 401 for 30 minutes.",
         TOLERATED,
         connection(
             VERY_LONG, Fault("status", status=401, from_seconds=30, until_seconds=30 + 30 * MINUTE)
@@ -434,7 +436,8 @@ _OTHER_CLIENTS = [
     ),
     Case(
         "schedule_just_before_start__fail",
-        "The same, and `on_running_sync` is `fail`.",
+        "RudderStack's schedule starts a sync just before the step's start, and `on_running_sync` "
+        "is `fail`.",
         "The step fails. No sync is started.",
         connection(
             GOOD, Fault("scheduled_sync", operation="start", script=SyncScript(duration_seconds=60))
@@ -447,7 +450,8 @@ _OTHER_CLIENTS = [
     ),
     Case(
         "schedule_just_before_start__parallel",
-        "The same on a connection that accepts parallel syncs, so that both syncs run.",
+        "RudderStack's schedule starts a sync just before the step's start, on a connection that "
+        "accepts parallel syncs. Both syncs run.",
         "The step's own sync is reported.",
         connection(
             GOOD,

@@ -51,6 +51,8 @@ def _requests_seen(case: Case) -> str:
     stops = {0: "", 1: ", one stop"}[case.stops]
     if sent == case.starts:
         return f"{_times(sent, 'start')}{stops}"
+    if sent == 1:
+        return f"one start, which had no effect{stops}"
     effect = {0: "none took effect", 1: "one took effect"}[case.starts]
     return f"{_times(sent, 'start')}, of which {effect}{stops}"
 

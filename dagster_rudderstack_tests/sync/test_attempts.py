@@ -275,7 +275,7 @@ def test_schedule__own() -> None:
     shown = "every full moon" + "x" * 24 + "…"
     assert scripted.log.lines == [
         (
-            f"warning: RudderStack also starts connection {NAME} on its own schedule ({shown!r}). "
+            f"warning: RudderStack also syncs connection {NAME} on its own schedule ({shown!r}). "
             "Set the schedule to Manual in the dashboard, so that only Dagster starts its syncs."
         )
     ]
@@ -289,7 +289,7 @@ def test_check_connection__no_permission() -> None:
     assert scripted.log.lines == [
         (
             f"warning: Connection {NAME} cannot be checked before its sync, because the token may "
-            "not read it. The step continues without the check. No permission."
+            "not read it. Continuing without the check. No permission."
         )
     ]
 
@@ -360,8 +360,8 @@ def test_another_sync_runs__wait() -> None:
     assert scripted.waits == [1, 1]
     assert scripted.records == [("starting", "theirs"), ("waiting", "new", "started", True)]
     assert scripted.log.lines[0] == (
-        f"info: Sync theirs of connection {NAME} is already running. This step waits until it ends "
-        "and then starts a new sync, since the running one may miss rows of rebuilt tables."
+        f"info: Sync theirs of connection {NAME} is already running. Waiting until it ends, then "
+        "starting a new sync, since the running one may miss rows of rebuilt tables."
     )
 
 
@@ -839,10 +839,10 @@ def test_outage__too_long(is_durable: bool) -> None:
         scripted.run(start_and_wait)
 
     assert scripted.waits == [1, 1, 1, 2, 4]
-    resumed = ": a retry of this step resumes it" if is_durable else ""
+    resumed = ", and a retry of this step resumes it" if is_durable else ""
     assert str(error.value) == (
         f"Sync new of connection {NAME} may be running, but no request about it succeeded for "
-        f"7 s. It was left running{resumed}. Last error: Down."
+        f"7 s. It was not stopped{resumed}. Last error: Down."
     )
     assert error.value.connection_id == "crm"
     assert error.value.sync == sync("new")

@@ -52,7 +52,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
             SyncAbortedError,
             (
                 f"{NAME} was stopped after 1 min (status 'aborted'). RudderStack says: By Ada. If "
-                "that was a mistake, sync again."
+                "the stop was a mistake, sync again."
             ),
         ),
         (
@@ -61,7 +61,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
             (
                 f"{NAME} ended after 5 s with the unknown status 'odd', which does not count as a "
                 "success. RudderStack says: Hm! Look at the sync in RudderStack's dashboard before "
-                "you start it again."
+                "you sync again."
             ),
         ),
         (
@@ -69,7 +69,7 @@ NAME = "Sync s of connection CRM contacts (crm)"
             SyncFailedError,
             (
                 f"{NAME} ended with the unknown status 'odd', which does not count as a success. "
-                "Look at the sync in RudderStack's dashboard before you start it again."
+                "Look at the sync in RudderStack's dashboard before you sync again."
             ),
         ),
     ],

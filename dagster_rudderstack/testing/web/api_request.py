@@ -56,7 +56,7 @@ def _epoch(key: str, match: re.Match[str]) -> float:
     try:
         moment = datetime.fromisoformat(f"{day}T{minutes}{int(seconds) - leap:02}{offset}")
     except ValueError as error:
-        raise InvalidRequestError(key, f"is no date-time: {error}") from error
+        raise InvalidRequestError(key, f"is not a date-time: {error}") from error
     since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     return since.total_seconds() + leap + float(f"0.{fraction or 0}")
 
