@@ -7,6 +7,8 @@ DEMO := examples/reverse_etl_demo/demo/demo.py
 PORT := 3000
 # The tests of a module run in the same process, because they share fixtures.
 PYTEST := --dist loadscope
+# Some machines forbid it. Then each process of the tests compiles all of them again.
+export PYTHONDONTWRITEBYTECODE :=
 # More arguments for pytest: make test ARGS="-k resource"
 ARGS :=
 
@@ -32,9 +34,9 @@ demo: .venv/installed
 dev: .venv/installed
 	@$(PYTHON) -u $(DEMO) dev --port $(PORT)
 
-# Three processes, also on two cores, since many tests only wait.
+# Four processes, also on two cores, since many tests only wait.
 test: .venv/installed
-	$(PYTHON) -m pytest $(PYTEST) -n 3 -m "not processes" $(ARGS)
+	$(PYTHON) -m pytest $(PYTEST) -n 4 -m "not processes" $(ARGS)
 
 test-processes: .venv/installed .venv-vendor/installed .venv-dbt/installed
 	$(PYTHON) -m pytest $(PYTEST) -n 2 -m processes $(ARGS)

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import ssl
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hypothesis import settings
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack.testing.pytest_plugin import local_rudderstack  # noqa: F401 - a fixture
-from dagster_rudderstack_tests.step.world import resource_of
+from dagster_rudderstack_tests.step.world import instance_in, resource_of
 
 # A shell starts background processes with SIGINT ignored. Some tests send it to this process or to
 # its child processes.
@@ -100,17 +99,3 @@ def stored_instance(empty_storage: Path, tmp_path: Path) -> Iterator[dg.DagsterI
     folder = shutil.copytree(empty_storage, tmp_path / "dagster_storage")
     with instance_in(folder) as instance:
         yield instance
-
-
-def instance_in(folder: Path) -> AbstractContextManager[dg.DagsterInstance]:
-    """Open an instance with the events of all runs in one database.
-
-    Dagster's default makes a database for each run, which takes longer than a short run. The tests
-    of the sensor and of processes use the default.
-    """
-    one_database = {
-        "module": "dagster._core.storage.event_log",
-        "class": "ConsolidatedSqliteEventLogStorage",
-        "config": {"base_dir": str(folder)},
-    }
-    return dg.instance_for_test(temp_dir=str(folder), overrides={"event_log_storage": one_database})

@@ -3,9 +3,11 @@
 import inspect
 import json
 import pickle
+import shutil
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -19,6 +21,7 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
+from dagster_rudderstack_tests.step.world import instance_in
 
 TOKEN = "rst-0123456789abcdefghij"
 TEXT = f"no: {TOKEN}"
@@ -149,9 +152,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance with real storage. All tests share it, since its creation takes seconds."""
-    with dg.instance_for_test() as instance:
+def instance(
+    empty_storage: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dg.DagsterInstance]:
+    """An instance with real storage, which all tests share."""
+    folder = tmp_path_factory.mktemp("every_error") / "storage"
+    with instance_in(shutil.copytree(empty_storage, folder)) as instance:
         yield instance
 
 

@@ -9,6 +9,7 @@ import trustme
 
 from dagster_rudderstack.api.transport import _ssl_context
 from dagster_rudderstack.errors import InvalidSettingError, TransportError
+from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack_tests.api.conftest import API_HOST
 from dagster_rudderstack_tests.api.raw_server import (
     TOKEN,
@@ -111,9 +112,12 @@ def test_ca_bundle__a_folder(tmp_path: Path) -> None:
 
 def test_https_with_a_server_of_http(ca_bundle: Path) -> None:
     """A server that speaks no TLS cannot be reached, and sees no token."""
+    requests = RequestPolicy(connect_timeout_seconds=0.5)
     with (
         RawServer(lambda _: in_json(connection())) as server,
-        client_of(f"https://127.0.0.1:{server.port}", ca_bundle=str(ca_bundle)) as client,
+        client_of(
+            f"https://127.0.0.1:{server.port}", ca_bundle=str(ca_bundle), requests=requests
+        ) as client,
         pytest.raises(TransportError),
     ):
         client.get_connection("crm")

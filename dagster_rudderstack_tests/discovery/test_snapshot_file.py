@@ -65,7 +65,7 @@ def test_outage__missing_snapshot(tmp_path: Path) -> None:
 
 def test_outage__no_snapshot() -> None:
     """During an outage, the error suggests a snapshot if none is used."""
-    with pytest.raises(DiscoveryError, match="snapshot=") as caught:
+    with pytest.raises(DiscoveryError, match="Set snapshot to the path") as caught:
         load_rudderstack_asset_specs(UNREACHABLE)
 
     assert isinstance(caught.value.__cause__, TransportError)

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import dagster as dg
 
@@ -132,3 +133,17 @@ def when(condition: Callable[[], bool], action: Callable[[], object]) -> Iterato
 def count(instance: dg.DagsterInstance, key: str) -> int:
     """Return how often an asset was materialized."""
     return len(instance.fetch_materializations(dg.AssetKey(key), limit=100).records)
+
+
+def instance_in(folder: Path) -> AbstractContextManager[dg.DagsterInstance]:
+    """Open an instance with the events of all runs in one database.
+
+    Dagster's default makes a database for each run, which takes longer than a short run. The tests
+    of the sensor and of processes use the default.
+    """
+    one_database = {
+        "module": "dagster._core.storage.event_log",
+        "class": "ConsolidatedSqliteEventLogStorage",
+        "config": {"base_dir": str(folder)},
+    }
+    return dg.instance_for_test(temp_dir=str(folder), overrides={"event_log_storage": one_database})
