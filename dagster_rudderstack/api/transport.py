@@ -135,12 +135,14 @@ class Transport:
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError):
-            said = self._cleaned(content)
-            found = f'"{said}"' if said else "an empty body"
-            raise unexpected(method, path, f"not JSON, but {found}") from None
+            raise unexpected(method, path, f"not JSON, but {self._quoted(content)}") from None
         if not isinstance(answer, dict):
-            raise unexpected(method, path, f"a JSON {type(answer).__name__}, not an object")
+            raise unexpected(method, path, f"not a JSON object, but {self._quoted(content)}")
         return answer
+
+    def _quoted(self, content: bytes) -> str:
+        said = self._cleaned(content)
+        return f'"{said}"' if said else "an empty body"
 
     def send(
         self,

@@ -122,11 +122,12 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
 def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
     limit = duration_text(attempt.policy.sync_timeout_seconds)
     if attempt.current is None:
-        reason = (
-            f"sync {attempt.last_seen.id} was still running"
-            if attempt.last_seen
-            else "RudderStack's answers did not show whether a sync was started"
-        )
+        if attempt.last_seen:
+            reason = f"sync {attempt.last_seen.id} was still running"
+        elif attempt.lost_start:
+            reason = "the answer to the start was lost"
+        else:
+            reason = "RudderStack accepted no start"
         result = f" ({outcome.value})" if outcome else ""
         return (
             f"No sync of connection {attempt.request.connection} could be started within the "

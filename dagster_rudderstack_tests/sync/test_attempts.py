@@ -967,9 +967,8 @@ def test_timeout__lost_start() -> None:
     assert error.value.stop_requested is False
     assert str(error.value).startswith(
         f"No sync of connection {NAME} could be started within the timeout of 3 s: "
-        "RudderStack's answers did not show whether a sync was started (it was being started and "
-        "is not listed yet; if it appears later, stop it in RudderStack's dashboard). If the sync "
-        "is slow, increase"
+        "the answer to the start was lost (it was being started and is not listed yet; if it "
+        "appears later, stop it in RudderStack's dashboard). If the sync is slow, increase"
     )
 
 
