@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
 from dagster_rudderstack.metadata import Metadata
+from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 
-__all__ = ["StepSync", "SyncResult", "failed_result"]
+__all__ = ["StepSync", "SyncResult", "earlier_result", "failed_result"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,28 @@ def failed_result(sync: StepSync, attempt: SyncAttempt, error: RudderStackError)
     seen = seen if seen and seen.id in owned else None
     status = "lost" if isinstance(error, SyncLostError) else seen.status if seen else "failed"
     return SyncResult(sync, status, last_seen=seen, error=error)
+
+
+def earlier_result(
+    sync: StepSync, earlier: EarlierAttempts, check: RejectedRowsCheck | None
+) -> SyncResult | None:
+    """Return the result that an earlier attempt reported. None if the sync is still to be made.
+
+    Args:
+        sync: The sync that is asked for.
+        earlier: What earlier attempts of the step left.
+        check: The check of the asset. If it blocks, a later run makes a sync that it failed again.
+    """
+    if sync.key is None:
+        return None
+    found = earlier.materialized(sync.request, sync.key)
+    if found is None:
+        return None
+    metadata = dict(found.metadata)
+    if found.run_id == earlier.step.run.run_id:
+        # Dagster judges a step by the checks of its last attempt only.
+        return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=True)
+    if check and check.blocking and not check.result_of_metadata(sync.key, metadata).passed:
+        return None
+    # The downstream assets of this run wait for a materialization of this run.
+    return SyncResult(sync, "succeeded earlier", metadata=metadata)

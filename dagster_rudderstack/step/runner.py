@@ -18,7 +18,7 @@ import dagster as dg
 
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import ConnectionDisabledError, RudderStackError
-from dagster_rudderstack.metadata import Metadata, failure_from, report_metadata
+from dagster_rudderstack.metadata import failure_from, report_metadata
 from dagster_rudderstack.settings import OnDisabled, SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.interrupts import (
@@ -31,7 +31,7 @@ from dagster_rudderstack.step.interrupts import (
 )
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.records import RunRecorder
-from dagster_rudderstack.step.results import StepSync, SyncResult, failed_result
+from dagster_rudderstack.step.results import StepSync, SyncResult, earlier_result, failed_result
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
 from dagster_rudderstack.sync.attempt import Log, NamedLog, PreviousAttempt, SyncApi, SyncAttempt
@@ -279,9 +279,10 @@ class Runner:
     # --- the task of one sync, in the threads of the scheduler
 
     def _run_one(self, sync: StepSync) -> Task[SyncResult]:
-        done = self._done_before(sync)
-        if done is not None:
-            return done
+        if self._earlier is not None and not self.is_returned:
+            earlier = earlier_result(sync, self._earlier, self.check)
+            if earlier is not None:
+                return earlier
         attempt = self._attempt(sync, self._unfinished(sync))
         try:
             report = yield from start_and_wait(attempt)
@@ -349,31 +350,8 @@ class Runner:
         deadline = time.time() + self.policy.sync_timeout_seconds if self.is_deferred else None
         return RunRecorder(self.step, sync.request, deadline, self.link_template)
 
-    # --- what earlier attempts did
-
     def _unfinished(self, sync: StepSync) -> PreviousAttempt | None:
         return self._earlier.unfinished(sync.request, sync.key) if self._earlier else None
-
-    def _done_before(self, sync: StepSync) -> SyncResult | None:
-        """Return the result that an earlier attempt reported. None if there is work to do."""
-        if self._earlier is None or self.is_returned or sync.key is None:
-            return None
-        found = self._earlier.materialized(sync.request, sync.key)
-        if found is None:
-            return None
-        metadata = dict(found.metadata)
-        if found.run_id == self._earlier.step.run.run_id:
-            # Dagster judges a step by the checks of its last attempt only.
-            return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=True)
-        if self._is_blocked(sync.key, metadata):
-            return None
-        # The downstream assets of this run wait for a materialization of this run.
-        return SyncResult(sync, "succeeded earlier", metadata=metadata)
-
-    def _is_blocked(self, key: dg.AssetKey, metadata: Metadata) -> bool:
-        if self.check is None or not self.check.blocking:
-            return False
-        return not self.check.result_of_metadata(key, metadata).passed
 
     # --- observations of the asset
 

@@ -511,7 +511,7 @@ def test_attach__failed() -> None:
 # --- results of earlier attempts
 
 
-def done_before(run_id: str, **options: Any) -> tuple[FakeStep, ScriptedApi, Runner]:
+def synced_before(run_id: str, **options: Any) -> tuple[FakeStep, ScriptedApi, Runner]:
     """Return a runner whose sync was materialized by the given run."""
     step = FakeStep(runs=("before", "now"), continued_run_ids=frozenset({"before", "now"}))
     recorder_of(earlier_run(step)).waiting("ours", "started", owned=True)
@@ -521,9 +521,9 @@ def done_before(run_id: str, **options: Any) -> tuple[FakeStep, ScriptedApi, Run
 
 
 @pytest.mark.parametrize(("run_id", "is_reported"), [("now", True), ("before", False)])
-def test_done_before(run_id: str, is_reported: bool) -> None:
+def test_earlier_result(run_id: str, is_reported: bool) -> None:
     """A sync that was materialized is not started again. A later run only materializes it again."""
-    _, api, job = done_before(run_id)
+    _, api, job = synced_before(run_id)
 
     result = only(job.run())
 
@@ -533,16 +533,16 @@ def test_done_before(run_id: str, is_reported: bool) -> None:
     assert api.requests == []
 
 
-def test_done_before__returned() -> None:
+def test_earlier_result__returned() -> None:
     """If the step's own code reports the results, its materializations do not count."""
-    _, _, job = done_before("before", is_returned=True)
+    _, _, job = synced_before("before", is_returned=True)
 
     assert only(job.run()).status == "succeeded"
 
 
-def test_done_before__no_asset() -> None:
+def test_earlier_result__no_asset() -> None:
     """Without an asset there is no earlier materialization."""
-    _, _, job = done_before("before", syncs=[StepSync(SyncRequest("crm"))])
+    _, _, job = synced_before("before", syncs=[StepSync(SyncRequest("crm"))])
 
     assert only(job.run()).status == "succeeded"
 
@@ -569,10 +569,10 @@ class Check:
         ("now", True, False, "succeeded earlier"),
     ],
 )
-def test_done_before__blocked(run_id: str, blocking: bool, passed: bool, status: str) -> None:
+def test_earlier_result__blocked(run_id: str, blocking: bool, passed: bool, status: str) -> None:
     """After a blocking check has failed, a re-execution syncs again."""
     check: Any = Check(blocking=blocking, passed=passed)
-    _, _, job = done_before(run_id, check=check)
+    _, _, job = synced_before(run_id, check=check)
 
     assert only(job.run()).status == status
     assert check.asked in ([], [(CRM, "ours")])
