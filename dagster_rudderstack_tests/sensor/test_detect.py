@@ -255,6 +255,14 @@ HISTORIES: Mapping[str, tuple[str, History, bool, bool]] = {
         True,
     ),
     "deferred": ("b+", History(recorded={"b": DEFERRED}), True, False),
+    "deferred, and a run will report it": (
+        "b+",
+        History(recorded={"b": replace(DEFERRED, will_be_reported=True)}),
+        False,
+        True,
+    ),
+    "a run has asked to stop it": ("b-", History(stopped=frozenset({"b"})), False, False),
+    "succeeded before it was stopped": ("b+", History(stopped=frozenset({"b"})), True, False),
     "deferred and failed": ("b-", History(recorded={"b": DEFERRED}), True, False),
     "deferred, and a run may have started another sync": (
         "b+",

@@ -123,6 +123,30 @@ def test_left_running(is_durable: bool) -> None:
     assert not end.is_canceled
 
 
+@pytest.mark.parametrize("canceled", [True, False])
+def test_left_running__closed_step(canceled: bool) -> None:
+    """If a step is closed and its run not canceled, its own code may have ended it early."""
+    step = FakeStep(canceled=lambda: canceled)
+
+    end = interruption(step, running().attempt, when="never", is_closed=True).handle()
+
+    what = "Interrupted" if canceled else "Interrupted, or ended early"
+    assert step.context.log.lines == [f"info: {what}. {end.sentences[0]}"]
+
+
+def test_left_running__deferred() -> None:
+    """The log names a deferred sync, which is never stopped, and who reports it."""
+    step = FakeStep(canceled=lambda: True)
+    new_api = ScriptedApi()
+
+    end = interruption(step, api=new_api, when="always", deferred=[running().attempt]).handle()
+
+    assert new_api.operations == []
+    assert end.sentences == [
+        f"{NAME} is left running. The polling sensor that watches the asset reports how it ends."
+    ]
+
+
 @pytest.mark.parametrize("is_durable", [True, False])
 def test_left_running__unknown_start(is_durable: bool) -> None:
     """If it is unknown whether a start took effect, the log says that its sync may be running."""

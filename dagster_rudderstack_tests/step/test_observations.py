@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from dagster_rudderstack.api.models import Sync
@@ -12,7 +13,7 @@ from dagster_rudderstack.errors import RudderStackError, SyncFailedError, SyncTi
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.resume import EarlierAttempts
-from dagster_rudderstack_tests.step.fakes import CRM, FakeStep, as_step
+from dagster_rudderstack_tests.step.fakes import CRM, FakeContext, FakeStep, as_step
 from dagster_rudderstack_tests.sync.scripted import Script, script, sync
 
 FAILED = SyncFailedError("No table.", connection_id="crm")
@@ -100,3 +101,46 @@ def test_report_stopped__no_sync() -> None:
     observer(step, ended()).report_stopped("its step was interrupted")
 
     assert MetadataKey.STATUS not in metadata_of(step)
+
+
+@pytest.mark.parametrize(
+    ("runs", "retry_number", "is_reported"),
+    [(("now",), 0, True), (("now",), 1, False), (("now", "later"), 0, False)],
+    ids=["first attempt", "step retry", "retried run"],
+)
+def test_report_failed__same_reason(
+    runs: tuple[str, ...], retry_number: int, is_reported: bool
+) -> None:
+    """A failure without a sync is not reported again by a retry that meets the same reason."""
+    step = FakeStep(runs=runs, context=FakeContext(retry_number=retry_number))
+    before = dg.AssetObservation(CRM, description="No table.")
+    step.instance.add("observed", "now", asset_observation=before)
+
+    observer(step, ended()).report_failed(FAILED, None)
+
+    assert len(step.context.logged_events) == is_reported
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"), [(CRM, "Another reason."), (dg.AssetKey("ads"), "No table.")]
+)
+def test_report_failed__another_reason(key: dg.AssetKey, reason: str) -> None:
+    """A retry reports another reason, and the same one of another asset."""
+    step = FakeStep(context=FakeContext(retry_number=1))
+    before = dg.AssetObservation(key, description=reason)
+    step.instance.add("observed", "now", asset_observation=before)
+
+    observer(step, ended()).report_failed(FAILED, None)
+
+    assert len(step.context.logged_events) == 1
+
+
+def test_report_failed__same_reason_of_a_sync() -> None:
+    """The failure of a sync is reported, even if a start failed for the same reason before."""
+    step = FakeStep(context=FakeContext(retry_number=1))
+    before = dg.AssetObservation(CRM, description="No table.")
+    step.instance.add("observed", "now", asset_observation=before)
+
+    observer(step, ended()).report_failed(FAILED, sync("s", "failed"))
+
+    assert len(step.context.logged_events) == 1

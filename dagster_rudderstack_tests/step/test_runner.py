@@ -803,7 +803,25 @@ def test_dropped() -> None:
     results.close()  # type: ignore[attr-defined]
 
     assert [request for request in api.requests if request[0] == "stop"] == [("stop", "ads")]
+    assert [event.description for event in step.context.logged_events] == [
+        "Sync ads-1 of connection ads was stopped because its step was interrupted or ended early."
+    ]
     assert wait_for(lambda: not monitors())
+
+
+def test_interrupt__deferred() -> None:
+    """If a step is interrupted after it has started a deferred sync, the log names the sync."""
+    step, api = FakeStep(), ScriptedApi(start=["new", KeyboardInterrupt()])
+    job = runner(api, step, syncs=two(), is_deferred=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(job.start())
+
+    left = [line for line in step.context.log.lines if line.startswith("info: Interrupted.")]
+    assert left[0] == (
+        "info: Interrupted. Sync new of connection ads is left running. The polling sensor that "
+        "watches the asset reports how it ends."
+    )
 
 
 def test_dropped__run_ends(monkeypatch: pytest.MonkeyPatch) -> None:

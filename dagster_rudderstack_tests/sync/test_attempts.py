@@ -956,6 +956,34 @@ def test_timeout__another_sync_runs() -> None:
     )
 
 
+def test_timeout__no_start_accepted() -> None:
+    """If no start was accepted within the timeout, the error says so."""
+    policy = every_second(sync_timeout_seconds=3, retry=RetryPolicy(request_max_retries=99))
+    scripted = script(policy=policy, start=[status_error(429)])
+
+    with pytest.raises(SyncTimedOutError) as error:
+        scripted.run(start_and_wait)
+
+    assert str(error.value).startswith(
+        f"No sync of connection {NAME} could be started within the timeout of 3 s: RudderStack "
+        "accepted no start. If the sync is slow, increase"
+    )
+
+
+def test_success__not_logged() -> None:
+    """With `logs_success=False`, the success of another sync that was in the way is logged."""
+    scripted = script(
+        listed=[[sync("theirs")], [succeeded("theirs")]],
+        get=[succeeded("theirs"), succeeded("new")],
+    )
+    scripted.attempt.logs_success = False
+
+    scripted.run(start_and_wait)
+
+    lines = [line for line in scripted.log.lines if "succeeded" in line]
+    assert lines == ["info: Sync theirs: succeeded (0 s)"]
+
+
 def test_timeout__lost_start() -> None:
     """At a timeout after a lost start its sync is looked for, and the error says with what
     result."""
