@@ -5,6 +5,7 @@ import pytest
 from dagster_rudderstack.api.models import Sync, SyncMetrics
 from dagster_rudderstack.errors import SyncAbortedError, SyncFailedError
 from dagster_rudderstack.settings import RetryPolicy
+from dagster_rudderstack.sync.attempt import NamedLog
 from dagster_rudderstack.sync.decisions import (
     StartAnswer,
     began_since,
@@ -307,6 +308,17 @@ def test_progress__success_not_logged() -> None:
     assert log.lines == []
     progress.log_change(sync("s", "failed"))
     assert log.lines == ["warning: Sync s: failed (0 s)"]
+
+
+def test_named_log() -> None:
+    """The lines of a log with a name begin with the name."""
+    log = ListLog()
+    named = NamedLog(log, "crm")
+
+    named.info("Started.")
+    named.warning("Failed.")
+
+    assert log.lines == ["info: crm: Started.", "warning: crm: Failed."]
 
 
 # --- safe requests
