@@ -836,7 +836,34 @@ def test_dropped__run_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wait_for(lambda: "stop" in api.operations)
     results.close()  # type: ignore[attr-defined]
     assert api.operations.count("stop") == 1
+    assert [event.description for event in step.context.logged_events] == [
+        "Sync ads-1 of connection ads was stopped because its step was interrupted."
+    ]
     assert wait_for(lambda: not monitors())
+
+
+def test_dropped__sync_left_running() -> None:
+    """If a step is dropped with its last result, the log names a sync that may be running."""
+    step, api = FakeStep(), ScriptedApi(get=[status_error(503)])
+    results = runner(api, step, policy=at_once(outage_tolerance_seconds=0)).run()
+
+    assert next(results).status == "lost"
+    results.close()  # type: ignore[attr-defined]
+
+    (left,) = (line for line in step.context.log.lines if "Interrupted" in line)
+    assert left.startswith(f"info: Interrupted, or ended early. Sync new of connection {NAME} is")
+
+
+def test_dropped__resumed_sync_has_ended() -> None:
+    """If a step is dropped, a resumed sync whose result is known is not looked for again."""
+    step, api = FakeStep(), OneRuns()
+    recorder_of(step).waiting("crm-0", "started", owned=True)
+    results = runner(api, step, syncs=two()).run()
+
+    assert next(results).sync.name == "crm"
+    results.close()  # type: ignore[attr-defined]
+
+    assert [line for line in step.context.log.lines if "connection crm" in line] == []
 
 
 @pytest.mark.parametrize(("in_memory", "ending"), [(True, True), (False, False)])

@@ -956,6 +956,20 @@ def test_timeout__another_sync_runs() -> None:
     )
 
 
+def test_resume__failed_sync_and_refused_start() -> None:
+    """If the previous sync has failed and a new start is refused, there is nothing to stop."""
+    scripted = script(
+        previous=PreviousAttempt("old", owned=True),
+        get=[sync("old", "failed")],
+        start=[status_error(403)],
+    )
+
+    with pytest.raises(ApiError):
+        scripted.run(start_and_wait)
+
+    assert not scripted.attempt.may_be_running
+
+
 def test_timeout__no_start_accepted() -> None:
     """If no start was accepted within the timeout, the error says so."""
     policy = every_second(sync_timeout_seconds=3, retry=RetryPolicy(request_max_retries=99))
