@@ -685,6 +685,17 @@ def test_interrupt(stop_when: str, canceled: bool, stops: int) -> None:
     assert any(line.startswith(left) for line in step.context.log.lines) is (not stops)
 
 
+def test_interrupt__no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the time is up before the interrupt is handled, it still ends the step."""
+    monkeypatch.setattr(runner_module, "shielded", lambda _work, **_options: None)
+    api = Interrupting(get=[sync("new")])
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        list(runner(api, FakeStep()).run())
+
+    assert error.value is api.interrupt
+
+
 def test_interrupt__halt_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interrupt the scheduler is halted, and only then are syncs stopped."""
     calls: list[object] = []
