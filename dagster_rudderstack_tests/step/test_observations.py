@@ -40,6 +40,12 @@ def observer(step: FakeStep, scripted: Script) -> AssetObserver:
     return AssetObserver(as_step(step), EarlierAttempts(as_step(step)), scripted.attempt, CRM)
 
 
+def observed_before(step: FakeStep, key: dg.AssetKey = CRM, reason: str = "No table.") -> None:
+    """Let an earlier attempt have reported a failure without a sync."""
+    before = dg.AssetObservation(key, description=reason)
+    step.instance.add("observed", "now", asset_observation=before)
+
+
 def metadata_of(step: FakeStep) -> dict[str, Any]:
     """Return the metadata of the only observation."""
     (observation,) = step.context.logged_events
@@ -113,8 +119,7 @@ def test_report_failed__same_reason(
 ) -> None:
     """A failure without a sync is not reported again by a retry that meets the same reason."""
     step = FakeStep(runs=runs, context=FakeContext(retry_number=retry_number))
-    before = dg.AssetObservation(CRM, description="No table.")
-    step.instance.add("observed", "now", asset_observation=before)
+    observed_before(step)
 
     observer(step, ended()).report_failed(FAILED, None)
 
@@ -127,8 +132,7 @@ def test_report_failed__same_reason(
 def test_report_failed__another_reason(key: dg.AssetKey, reason: str) -> None:
     """A retry reports another reason, and the same one of another asset."""
     step = FakeStep(context=FakeContext(retry_number=1))
-    before = dg.AssetObservation(key, description=reason)
-    step.instance.add("observed", "now", asset_observation=before)
+    observed_before(step, key, reason)
 
     observer(step, ended()).report_failed(FAILED, None)
 
@@ -138,8 +142,7 @@ def test_report_failed__another_reason(key: dg.AssetKey, reason: str) -> None:
 def test_report_failed__same_reason_of_a_sync() -> None:
     """The failure of a sync is reported, even if a start failed for the same reason before."""
     step = FakeStep(context=FakeContext(retry_number=1))
-    before = dg.AssetObservation(CRM, description="No table.")
-    step.instance.add("observed", "now", asset_observation=before)
+    observed_before(step)
 
     observer(step, ended()).report_failed(FAILED, sync("s", "failed"))
 
