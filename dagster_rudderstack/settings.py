@@ -118,7 +118,13 @@ class PollPolicy(Policy):
     """
 
     poll_min_interval_seconds: float = Field(
-        default=1.0, gt=0, le=DAY, description="Shortest wait between two polls of a running sync."
+        default=1.0,
+        gt=0,
+        le=DAY,
+        description=(
+            "Shortest wait between two polls of a running sync. In a step with more than 100 "
+            "syncs, it may be longer."
+        ),
     )
     # The library notices the end of a sync within half a minute, including the request for it.
     poll_max_interval_seconds: float = Field(
