@@ -11,6 +11,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import settings
 
 from dagster_rudderstack import RudderStackResource
@@ -41,6 +43,26 @@ def certificates_read_once() -> Iterator[None]:
     """Let all HTTP clients of a process share the certificates, which take 15 ms to read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ssl.create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_read_once() -> Iterator[None]:
+    """Let all Dagster instances of a process share the list of Dagster's migrations.
+
+    Reading it takes most of the time in which an instance in memory is made.
+    """
+    read = ScriptDirectory.from_config
+    directories: dict[str | None, ScriptDirectory] = {}
+
+    def read_once(config: Config) -> ScriptDirectory:
+        location = config.get_main_option("script_location")
+        if location not in directories:
+            directories[location] = read(config)
+        return directories[location]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", read_once)
         yield
 
 

@@ -21,6 +21,12 @@ RETRY = dg.RetryPolicy(max_retries=1)
 OUTAGE = Fault("status", operation="get_sync", status=503)
 
 
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """An instance with storage, from which a later attempt reads what an earlier one wrote."""
+    return stored_instance
+
+
 def origins(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> list[object]:
     """Return the origins of the materialized syncs."""
     return [
