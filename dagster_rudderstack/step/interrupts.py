@@ -199,23 +199,30 @@ def _left_text(attempt: SyncAttempt) -> str:
 def shielded(work: Callable[[], _T], seconds: float) -> _T | None:
     """Do work that a second signal must not cut off. None if it took too long."""
     results: list[_T] = []
-    done = threading.Event()
+    ended: list[bool] = []
+    begun, end = threading.Lock(), threading.Lock()
+    end.acquire()
 
     def do() -> None:
-        try:
-            results.append(work())
-        finally:
-            done.set()
+        # An interrupt right after the start of this thread lets it be started again.
+        if begun.acquire(blocking=False):
+            try:
+                results.append(work())
+            finally:
+                ended.append(True)
+                end.release()
 
-    waiting = [threading.Thread(target=do, daemon=True)]
     give_up_at = time.monotonic() + seconds
     while True:
         # Interrupts arrive in this thread, which waits. The work continues in the other one. It
-        # waits for an event, since a `join` that was once interrupted takes the thread for ended.
+        # waits for a lock: an interrupt in the wait of an `Event` can raise RuntimeError.
         with contextlib.suppress(*INTERRUPTS):
-            if waiting:
-                waiting.pop().start()
-            done.wait(max(0.0, give_up_at - time.monotonic()))
+            if not begun.locked():
+                # `start` waits for an `Event`. The thread has then been started nevertheless.
+                with contextlib.suppress(RuntimeError):
+                    threading.Thread(target=do, daemon=True).start()
+            if not ended:
+                end.acquire(timeout=max(0.0, give_up_at - time.monotonic()))
             return results[0] if results else None
 
 

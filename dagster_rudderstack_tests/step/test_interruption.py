@@ -324,8 +324,9 @@ def test_shielded__error() -> None:
     assert time.monotonic() - began < 10
 
 
-def test_shielded__signals() -> None:
-    """A second Ctrl-C does not interrupt the work."""
+@pytest.mark.parametrize("place", range(100))
+def test_shielded__signals(place: int) -> None:
+    """A second Ctrl-C does not interrupt the work, whenever it comes."""
     begun, release = threading.Event(), threading.Event()
 
     def work() -> str:
@@ -335,8 +336,9 @@ def test_shielded__signals() -> None:
 
     def interrupt_then_release() -> None:
         begun.wait(10)
+        for _ in range(place):
+            pass
         signal.raise_signal(signal.SIGINT)
-        time.sleep(0.1)
         release.set()
 
     threading.Thread(target=interrupt_then_release, daemon=True).start()
