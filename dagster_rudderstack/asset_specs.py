@@ -59,13 +59,13 @@ def asset_spec(
         spec = ["rudderstack", identifier(connection_id)]
     if not isinstance(spec, dg.AssetSpec):
         spec = dg.AssetSpec(spec)
-    if deps is not None:
-        spec = spec.merge_attributes(deps=list(deps))
-    if KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS:
-        spec = spec.merge_attributes(kinds={KIND})
-    metadata = _definition_metadata(connection_id, options)
-    if not metadata.items() <= spec.metadata.items():
-        spec = spec.merge_attributes(metadata=metadata)
+    has_room = KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS
+    # All at once, since each call makes the whole spec anew.
+    spec = spec.merge_attributes(
+        deps=list(deps or ()),
+        kinds={KIND} if has_room else set(),
+        metadata=_definition_metadata(connection_id, options),
+    )
     is_skippable = options["on_disabled"] == "skip" or not options["wait"]
     return spec.replace_attributes(skippable=True) if is_skippable else spec
 

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import dagster as dg
@@ -109,7 +109,7 @@ class Runner:
 
     def run(self) -> Iterator[SyncResult]:
         """Start or resume all syncs, wait for them, and yield each result as it comes."""
-        yield from self._drive(self._run_one)
+        yield from self._drive(self._run_one, self._with_metadata)
         if self.step is not None and len(self.syncs) > 1:
             self.log.info(summary_text(self.rows))
 
@@ -151,7 +151,11 @@ class Runner:
 
     # --- driving
 
-    def _drive(self, task: Callable[[StepSync], Task[SyncResult]]) -> Iterator[SyncResult]:
+    def _drive(
+        self,
+        task: Callable[[StepSync], Task[SyncResult]],
+        completed: Callable[[SyncResult], SyncResult] = lambda result: result,
+    ) -> Iterator[SyncResult]:
         self._end_if_canceled()
         scheduler = Scheduler(
             {sync.request.connection_id: task(sync) for sync in self.syncs}, threads=self._threads
@@ -159,7 +163,7 @@ class Runner:
         try:
             with InterruptMonitor(self._is_run_ending, lambda: self._drop(scheduler)) as monitor:
                 for finished in self._finished(scheduler):
-                    result = self._result(finished)
+                    result = completed(self._result(finished))
                     self._keep(result)
                     with monitor.yielding() if scheduler.left else contextlib.nullcontext():
                         yield result
@@ -262,6 +266,15 @@ class Runner:
             return finished.result
         return SyncResult(self._sync_of(finished.key), "failed", error=finished.error)
 
+    def _with_metadata(self, result: SyncResult) -> SyncResult:
+        """Add the metadata of a sync that succeeded, unless an earlier attempt made it.
+
+        This is done only now, since many results may have waited until the step took them.
+        """
+        if result.report is None:
+            return result
+        return replace(result, metadata=report_metadata(result.report, self.link_template))
+
     def _keep(self, result: SyncResult) -> None:
         """Store the summary row, report a failed sync, and drop an attempt that has ended."""
         self.rows.append(summary_row(result))
@@ -291,13 +304,10 @@ class Runner:
         recorder = attempt.recorder
         if self.is_returned and isinstance(recorder, RunRecorder):
             attempt.record(lambda: recorder.returned(report.id))
-        return SyncResult(
-            sync,
-            report.status,
-            metadata=report_metadata(report, self.link_template),
-            report=report,
-            last_seen=report,
-        )
+        # Many results may wait until the step takes them, which needs no attempt.
+        self._ended.add(sync.request.connection_id)
+        del self._attempts[sync.request.connection_id]
+        return SyncResult(sync, report.status, report=report, last_seen=report)
 
     def _start_one(self, sync: StepSync) -> Task[SyncResult]:
         previous = self._earlier.deferred(sync.request) if self._earlier else None

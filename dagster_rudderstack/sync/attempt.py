@@ -278,12 +278,14 @@ class SyncAttempt:
 
     def report(self, sync: Sync, origin: Origin) -> SyncReport:
         """Return the report of our sync, which succeeded."""
-        return SyncReport(
+        report = SyncReport(
             **dict(sync),
             connection_id=self.connection_id,
             sync_type=self.request.sync_type,
             origin=origin,
         )
+        self.last_seen = report
+        return report
 
     def record(self, write: Callable[[], None]) -> None:
         """Write a record that must not fail a running sync, or its stop."""
