@@ -236,7 +236,9 @@ class Runner:
         if self.step is None:
             return
         scheduler.halt(HALT_SECONDS)
-        if scheduler.left or any(attempt.may_be_running for attempt in self._attempts.values()):
+        # A list, since a thread that is still in a request may drop its attempt meanwhile.
+        attempts = list(self._attempts.values())
+        if scheduler.left or any(attempt.may_be_running for attempt in attempts):
             self._handle(self.step, is_closed=is_closed)
 
     def _handle(self, step: DagsterStep, *, is_closed: bool = False) -> Interruption:
