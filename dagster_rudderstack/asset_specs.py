@@ -62,7 +62,7 @@ def asset_spec(
     has_room = KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS
     # All at once, since each call makes the whole spec anew.
     spec = spec.merge_attributes(
-        deps=list(deps or ()),
+        deps=[] if deps is None else list(deps),
         kinds={KIND} if has_room else set(),
         metadata=_definition_metadata(connection_id, options),
     )
