@@ -22,7 +22,7 @@ from dagster_rudderstack.api.validation import (
 from dagster_rudderstack.checks import RejectedRowsCheck
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnDisabled, OnRunningSync, SyncType
 
 __all__ = [
     "RESOURCE_KEY",
@@ -51,9 +51,9 @@ class SyncOptions(TypedDict, total=False):
     """How a connection is synced, in an asset or an op. Each option may be left out."""
 
     sync_type: Annotated[
-        SyncType | None,
-        "'incremental' syncs what is new in the warehouse, 'full' syncs all rows. None leaves the "
-        "choice to RudderStack. A run can override it.",
+        SyncType,
+        "'incremental' syncs the rows that are new or changed since the last sync, 'full' syncs "
+        "all rows. A run can override it.",
     ]
     on_running_sync: Annotated[
         OnRunningSync | None,
@@ -110,7 +110,7 @@ class AssetOptions(SyncOptions, total=False):
 
 
 _DEFAULTS: AssetOptions = {
-    "sync_type": None,
+    "sync_type": DEFAULT_SYNC_TYPE,
     "on_running_sync": None,
     "on_disabled": "fail",
     "timeout_seconds": None,
@@ -213,7 +213,7 @@ class RudderStackSyncConfig(dg.Config):
             check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
         return data
 
-    def sync_type_or(self, default: SyncType | None) -> SyncType | None:
+    def sync_type_or(self, default: SyncType) -> SyncType:
         """Return the sync type of this run."""
         return default if self.sync_type == "default" else self.sync_type
 

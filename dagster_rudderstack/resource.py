@@ -29,10 +29,12 @@ from dagster_rudderstack.resource_settings import (
     resolved,
 )
 from dagster_rudderstack.settings import (
+    DEFAULT_SYNC_TYPE,
     OnDisabled,
     OnRunningSync,
     RequestPolicy,
     SyncPolicy,
+    SyncType,
 )
 from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, current_step
 from dagster_rudderstack.step.interrupts import StopSettings
@@ -75,7 +77,7 @@ class RudderStackResource(ResourceSettings):
     _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _warned: bool = PrivateAttr(default=False)
-    _started: set[str] = PrivateAttr(default_factory=set)
+    _started: dict[str, SyncType] = PrivateAttr(default_factory=dict)
     _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
 
     # --- the client
@@ -149,7 +151,7 @@ class RudderStackResource(ResourceSettings):
 
     # --- requests
 
-    def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
+    def start_sync(self, connection_id: str, sync_type: str = DEFAULT_SYNC_TYPE) -> str:
         """Start a sync and return its id. It does not wait, and the request is never repeated.
 
         The sync is not recorded, so a retry of the step starts another one. A sync that
@@ -157,7 +159,7 @@ class RudderStackResource(ResourceSettings):
 
         Args:
             connection_id: The connection.
-            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+            sync_type: `incremental` or `full`.
 
         Raises:
             ConflictError: If a sync of the connection is running (409).
@@ -165,7 +167,7 @@ class RudderStackResource(ResourceSettings):
                 started. `sync_and_poll` finds out.
         """
         sync_id = self.get_client().start_sync(connection_id, sync_type)
-        self._started.add(sync_id)
+        self._started[sync_id] = checked_sync_type(sync_type)
         return sync_id
 
     def stop_sync(self, connection_id: str) -> None:
@@ -227,7 +229,7 @@ class RudderStackResource(ResourceSettings):
     def sync_and_poll(
         self,
         connection_id: str,
-        sync_type: str | None = None,
+        sync_type: str = DEFAULT_SYNC_TYPE,
         *,
         context: AnyContext | None = None,
         on_running_sync: OnRunningSync | None = None,
@@ -240,7 +242,7 @@ class RudderStackResource(ResourceSettings):
 
         Args:
             connection_id: The connection.
-            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+            sync_type: `incremental` or `full`.
             context: Context of the asset or op. None finds it, in the step's own thread.
             on_running_sync: What to do when a sync is already running. None uses the resource's
                 choice.
@@ -286,12 +288,13 @@ class RudderStackResource(ResourceSettings):
         """
         step = current_step(context)
         with self._failures(connection_id, in_dagster=bool(step or context)):
-            syncs = [StepSync(SyncRequest(connection_id))]
-            policy = self.sync_policy(None, timeout_seconds)
             checked_id(sync_id, "sync_id")
-            runner = self.runner(step, syncs, policy)
-            by_connection = {syncs[0].request.connection_id: sync_id}
-            report = _only_report(runner.attach(by_connection, owned=sync_id in self._started))
+            started_type = self._started.get(sync_id)
+            request = SyncRequest(connection_id, started_type or DEFAULT_SYNC_TYPE)
+            policy = self.sync_policy(None, timeout_seconds)
+            runner = self.runner(step, [StepSync(request)], policy)
+            by_connection = {request.connection_id: sync_id}
+            report = _only_report(runner.attach(by_connection, owned=started_type is not None))
             assert report is not None  # noqa: S101 - a sync that is not started is not skipped
             return report
 
@@ -299,7 +302,7 @@ class RudderStackResource(ResourceSettings):
         self,
         context: AnyContext | None,
         connection_id: str,
-        sync_type: str | None,
+        sync_type: str,
         *,
         observed_key: dg.AssetKey | None = None,
         on_running_sync: OnRunningSync | None = None,
@@ -311,7 +314,7 @@ class RudderStackResource(ResourceSettings):
         Args:
             context: Context of the asset or op. None finds it, in the step's own thread.
             connection_id: The connection.
-            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+            sync_type: `incremental` or `full`.
             observed_key: The asset whose page shows a failed sync. None means the step's asset, if
                 it has exactly one.
             on_running_sync: What to do when a sync is already running. None uses the resource's

@@ -16,6 +16,9 @@ SyncType = Literal["incremental", "full"]
 
 SYNC_TYPES: tuple[SyncType, ...] = ("incremental", "full")
 
+DEFAULT_SYNC_TYPE: SyncType = "incremental"
+"""Always sent: RudderStack runs a full sync if a start names no type, which may take hours."""
+
 API_URLS = {"us": "https://api.rudderstack.com", "eu": "https://api.eu.rudderstack.com"}
 API_VERSION = "v2"
 

@@ -34,7 +34,7 @@ from dagster_rudderstack.api.validation import (
     quoted_id,
 )
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.settings import MAX_PAGE_SIZE
+from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, MAX_PAGE_SIZE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -85,18 +85,19 @@ class RudderStackClient:
 
     # --- syncs
 
-    def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
+    def start_sync(self, connection_id: str, sync_type: str = DEFAULT_SYNC_TYPE) -> str:
         """Start a sync and return its id. It does not wait.
 
         Args:
             connection_id: The connection.
-            sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+            sync_type: `incremental` or `full`.
 
         Raises:
             ConflictError: If a sync is running (409).
             ApiError: For any other error. A sync may have been started, see `TransportError`.
         """
-        body = {} if sync_type is None else {"syncType": checked_sync_type(sync_type)}
+        # Without a type, RudderStack runs a full sync.
+        body = {"syncType": checked_sync_type(sync_type)}
         path = f"{_connection_path(connection_id)}/start"
         answer = self._transport.request("POST", path, body=body)
         try:

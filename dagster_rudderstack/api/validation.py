@@ -57,20 +57,17 @@ def quoted_id(value: str, what: str) -> str:
     return quote(checked_id(value, what), safe="")
 
 
-def checked_sync_type(value: object) -> SyncType | None:
-    """Return the sync type. None leaves the choice to RudderStack.
+def checked_sync_type(value: object) -> SyncType:
+    """Return the sync type.
 
     Raises:
-        InvalidSettingError: If it is not `incremental`, `full` or None.
+        InvalidSettingError: If it is not `incremental` or `full`.
     """
-    if value is None:
-        return None
     for known in SYNC_TYPES:
         if value == known:
             return known
     raise InvalidSettingError(
-        f"sync_type {shown(value)} is unknown: expected 'incremental', 'full' or None "
-        "(RudderStack decides)."
+        f"sync_type {shown(value)} is unknown: expected 'incremental' or 'full'."
     )
 
 

@@ -17,7 +17,12 @@ from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.options import AssetOptions, description_of
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import FailedSyncs, build_rudderstack_polling_sensor
-from dagster_rudderstack.settings import OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.settings import (
+    DEFAULT_SYNC_TYPE,
+    OnDisabled,
+    OnRunningSync,
+    SyncType,
+)
 
 __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "WorkspaceAttribute"]
 
@@ -221,7 +226,7 @@ SensorAttribute = Annotated[
 class SyncAttributes(dg.Resolvable, dg.Model):
     """The attributes of both components: how their connections are synced."""
 
-    sync_type: SyncType | None = Field(default=None, description=description_of("sync_type"))
+    sync_type: SyncType = Field(default=DEFAULT_SYNC_TYPE, description=description_of("sync_type"))
     on_running_sync: OnRunningSync | None = Field(
         default=None, description=description_of("on_running_sync")
     )

@@ -51,7 +51,7 @@ class RecordedSync:
         deferred: Whether the step left it to the sensor.
         of_asset: Whether the step was to report it on the page of the asset.
         owned: Whether the step started it.
-        sync_type: The sync type that was asked for. None means that RudderStack chose.
+        sync_type: The sync type that was asked for. None if it is not recorded.
         partitions: The partitions of the steps, each a key or `first...last` of a range. Several if
             steps of several partitions have deferred the sync.
         deadline: When the timeout of a deferred sync passes, in epoch seconds.

@@ -134,10 +134,12 @@ def _origin(finding: Finding) -> str:
 
 
 def _metadata(finding: Finding, link_template: str | None) -> Metadata:
+    recorded = finding.recorded
     return sync_metadata(
         finding.sync,
         finding.connection_id,
-        sync_type=finding.recorded.sync_type if finding.recorded else None,
+        # A step that attached to another client's sync has recorded what it asked for itself.
+        sync_type=recorded.sync_type if recorded and recorded.owned else None,
         origin=_origin(finding),
         link_template=link_template,
     )

@@ -70,7 +70,7 @@ class AssetObserver:
         metadata = sync_metadata(
             seen,
             attempt.connection_id,
-            sync_type=attempt.request.sync_type,
+            sync_type=attempt.sync_type,
             origin=attempt.current.origin if attempt.current else None,
             link_template=self.link_template,
         )

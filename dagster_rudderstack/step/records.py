@@ -66,7 +66,7 @@ class SyncRecord:
         connection_id: The connection.
         step: The step that wrote it.
         sync_id: The sync. None if there was none yet.
-        sync_type: The sync type that was asked for. None means that RudderStack chose.
+        sync_type: The sync type that was asked for. None if the record does not say.
         partition: The partition of the step. None if it has none.
         owned: Whether our run started the sync.
         known_sync_ids: The syncs that existed before a start.
@@ -201,7 +201,7 @@ class RunRecorder:
 
     def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
         """Record the sync that the step waits for, and whether our run started it."""
-        text = waiting_text(self.request, sync_id, origin)
+        text = waiting_text(self.request, sync_id, origin, owned=owned)
         self._write(text, RecordKind.WAITING, sync_id=sync_id, owned=owned)
 
     def nothing_started(self) -> None:

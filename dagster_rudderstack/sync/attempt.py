@@ -12,7 +12,7 @@ from typing import Protocol
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import ConnectionDisabledError, UnexpectedResponseError
-from dagster_rudderstack.settings import SyncPolicy
+from dagster_rudderstack.settings import SyncPolicy, SyncType
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 
 __all__ = [
@@ -34,7 +34,7 @@ NEWEST_SYNCS = 25
 class SyncApi(Protocol):
     """The part of the API that a sync needs. `RudderStackClient` has it."""
 
-    def start_sync(self, connection_id: str, sync_type: str | None = None) -> str:
+    def start_sync(self, connection_id: str, sync_type: str) -> str:
         """Start a sync and return its id."""
 
     def stop_sync(self, connection_id: str) -> None:
@@ -110,9 +110,9 @@ class LogRecorder:
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Do nothing: the next line says whether the start succeeded."""
 
-    def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:  # noqa: ARG002
+    def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
         """Log the sync."""
-        self.log.info(waiting_text(self.request, sync_id, origin))
+        self.log.info(waiting_text(self.request, sync_id, origin, owned=owned))
 
     def nothing_started(self) -> None:
         """Do nothing: the error that follows says so."""
@@ -121,9 +121,10 @@ class LogRecorder:
         """Do nothing: the caller reports the stop."""
 
 
-def waiting_text(request: SyncRequest, sync_id: str, origin: Origin) -> str:
+def waiting_text(request: SyncRequest, sync_id: str, origin: Origin, *, owned: bool) -> str:
     """Return the line that says which sync an attempt waits for, and why that one."""
-    kind = f" ({request.sync_type})" if request.sync_type else ""
+    # RudderStack does not report the type of a sync, so that of another client's is unknown.
+    kind = f" ({request.sync_type})" if owned else ""
     sync = f"sync {sync_id} of connection {request.connection}"
     return {
         "started": f"Started {sync}{kind}.",
@@ -231,6 +232,12 @@ class SyncAttempt:
         return self.current.sync_id if self.current else None
 
     @property
+    def sync_type(self) -> SyncType | None:
+        """The sync type that was asked for. None if another client started the sync."""
+        is_others = self.current is not None and not self.current.owned
+        return None if is_others else self.request.sync_type
+
+    @property
     def name(self) -> str:
         """The sync in messages."""
         which = f"Sync {self.sync_id}" if self.sync_id else "A sync"
@@ -281,7 +288,7 @@ class SyncAttempt:
         report = SyncReport(
             **dict(sync),
             connection_id=self.connection_id,
-            sync_type=self.request.sync_type,
+            sync_type=self.sync_type,
             origin=origin,
         )
         self.last_seen = report

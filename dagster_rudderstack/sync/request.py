@@ -7,7 +7,7 @@ from typing import Literal
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.validation import checked_id, checked_sync_type
-from dagster_rudderstack.settings import SyncType
+from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, SyncType
 
 __all__ = ["Origin", "SyncReport", "SyncRequest"]
 
@@ -20,7 +20,7 @@ class SyncRequest:
 
     Attributes:
         connection_id: The connection to sync.
-        sync_type: `incremental` or `full`. None leaves the choice to RudderStack.
+        sync_type: `incremental` or `full`.
         connection_name: A name that people know the connection by. None if it has none.
 
     Raises:
@@ -28,7 +28,7 @@ class SyncRequest:
     """
 
     connection_id: str
-    sync_type: SyncType | None = None
+    sync_type: SyncType = DEFAULT_SYNC_TYPE
     connection_name: str | None = None
 
     def __post_init__(self) -> None:
@@ -51,7 +51,8 @@ class SyncReport(Sync):
 
     Attributes:
         connection_id: The connection.
-        sync_type: The sync type that was asked for. None means that RudderStack chose.
+        sync_type: The sync type that was asked for. None if another client started the sync, since
+            RudderStack does not report the type.
         origin: `started` by this attempt; `adopted`: started by this attempt, though the answer to
             the start was lost; `attached`: started by another client; `resumed`: started or
             attached by an earlier attempt of this run.

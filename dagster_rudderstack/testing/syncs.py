@@ -45,7 +45,7 @@ class Sync:
     id: str
     connection_id: str
     origin: Origin
-    sync_type: SyncType | None
+    sync_type: SyncType
     script: SyncScript
     started_at: float
     stopped_status: str = "failed"
@@ -137,13 +137,13 @@ class SimulatedSync:
     """The state of a sync at the moment of the call.
 
     Times are epoch seconds on the server's clock. `running` is whether the sync really runs,
-    regardless of its `status`. `sync_type` is None if the start did not give one.
+    regardless of its `status`.
     """
 
     id: str
     connection_id: str
     origin: Origin
-    sync_type: SyncType | None
+    sync_type: SyncType
     status: str
     running: bool
     started_at: float

@@ -226,7 +226,7 @@ class Workspace:
         self,
         connection_id: str,
         origin: Origin,
-        sync_type: SyncType | None = None,
+        sync_type: SyncType = "incremental",
         script: SyncScript | None = None,
     ) -> Sync:
         """Start a sync. `script` None: the next one in the queue, or the connection's.

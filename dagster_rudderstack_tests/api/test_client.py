@@ -102,17 +102,17 @@ def test_endpoint(call: Call, answer: bytes, request_line: str, result: object) 
 
 
 @pytest.mark.parametrize(
-    ("sync_type", "body"),
+    ("arguments", "body"),
     [
-        (None, b"{}"),
-        ("full", b'{"syncType":"full"}'),
-        ("incremental", b'{"syncType":"incremental"}'),
+        ((), b'{"syncType":"incremental"}'),
+        (("incremental",), b'{"syncType":"incremental"}'),
+        (("full",), b'{"syncType":"full"}'),
     ],
 )
-def test_start_sync__body(sync_type: str | None, body: bytes) -> None:
-    """The sync type is sent if there is one. Otherwise RudderStack decides."""
+def test_start_sync__body(arguments: tuple[str, ...], body: bytes) -> None:
+    """The sync type is always sent, since RudderStack runs a full sync without one."""
     with exchange(in_json({"syncId": "s1"})) as (server, client):
-        client.start_sync("crm", sync_type)
+        client.start_sync("crm", *arguments)
 
     (seen,) = server.seen
     assert seen.body.replace(b" ", b"") == body

@@ -47,7 +47,7 @@ class MemoryRecorder:
         self.entries.append(("waiting", sync_id))
         self.previous = PreviousAttempt(sync_id=sync_id, owned=owned)
         if self.log is not None:
-            self.log.info(waiting_text(SyncRequest(CONNECTION), sync_id, origin))
+            self.log.info(waiting_text(SyncRequest(CONNECTION), sync_id, origin, owned=owned))
 
     def nothing_started(self) -> None:
         """Record that there is no sync to find."""

@@ -187,7 +187,8 @@ class _Exchange:
         connection = workspace.connection(request.parameters["connectionId"])
         # The schedule is refused as well if a sync runs or the connection is disabled.
         with contextlib.suppress(RefusedError):
-            workspace.start_sync(connection.id, "schedule", None, fault.script or connection.script)
+            script = fault.script or connection.script
+            workspace.start_sync(connection.id, "schedule", script=script)
 
     def _with_next_page(self, fault: Fault, answer: Answer) -> Answer:
         query = self._scope["query_string"].decode("latin-1")

@@ -61,7 +61,7 @@ class SyncCommand:
 
     connection_id: str
     origin: Literal["schedule", "dashboard"] = "schedule"
-    sync_type: SyncType | None = None
+    sync_type: SyncType = "incremental"
     script: SyncScript | None = None
 
 

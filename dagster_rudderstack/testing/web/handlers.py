@@ -137,10 +137,10 @@ def _start(workspace: Workspace, request: ApiRequest) -> Answer:
     return json_answer(200, {"syncId": sync.id}, took_effect=True, affected=(sync.id,))
 
 
-def _sync_type(body: JsonObject) -> SyncType | None:
-    """Return the sync type, or None: RudderStack's own client leaves it out."""
+def _sync_type(body: JsonObject) -> SyncType:
+    """Return the sync type. RudderStack runs a full sync if the start names none."""
     if "syncType" not in body:
-        return None
+        return "full"
     if body["syncType"] not in SYNC_TYPES:
         raise InvalidRequestError("syncType", f"must be one of {', '.join(SYNC_TYPES)}")
     sync_type: SyncType = body["syncType"]
