@@ -166,6 +166,10 @@ class RudderStackClient:
             query["destinationId"] = checked_id(destination_id, "destination_id")
         return self._list(CONNECTIONS, query)
 
+    def get_source(self, source_id: str) -> Source:
+        """Return one source."""
+        return self._get(f"/retl-sources/{quoted_id(source_id, 'source_id')}", Source)
+
     def list_sources(self) -> list[Source]:
         """Return the Reverse ETL sources of the workspace, from all pages."""
         return self._list(SOURCES, SOURCES.query)

@@ -35,7 +35,9 @@ __all__ = [
     "Schedule",
     "Source",
     "Sync",
+    "SyncLogsConfig",
     "SyncMetrics",
+    "SyncSettings",
     "SyncState",
 ]
 
@@ -279,11 +281,31 @@ class Schedule(ApiModel):
     cron_expression: Text = None
 
 
+class SyncLogsConfig(ApiModel):
+    """Whether RudderStack writes sync logs into the warehouse, and what it keeps of them.
+
+    Attributes:
+        enabled: Whether it writes them.
+        log_retention_in_days: How many days it keeps the rows of the log. None if unknown.
+        snapshots_to_retain: How many snapshot tables of the connection it keeps. None if unknown.
+    """
+
+    enabled: Flag = True
+    log_retention_in_days: WholeNumber = None
+    snapshots_to_retain: WholeNumber = None
+
+
+class SyncSettings(ApiModel):
+    """The settings of a connection's syncs, of which only those of the sync logs are read."""
+
+    sync_logs_config: OrNone[SyncLogsConfig] = None
+
+
 class Connection(ApiModel):
     """The link from one source to one destination.
 
-    `destinationConfig`, `syncSettings` and `event` are not read. They may hold credentials, and the
-    library does not need them.
+    `destinationConfig`, `event` and the other `syncSettings` are not read. They may hold
+    credentials, and the library does not need them.
     """
 
     id: Id
@@ -293,6 +315,7 @@ class Connection(ApiModel):
     external_id: Text = None
     schedule: OrNone[Schedule] = None
     sync_behaviour: Text = None
+    sync_settings: OrNone[SyncSettings] = None
     identifiers: Objects[Mapping] = ()
     mappings: Objects[Mapping] = ()
     constants: Objects[dict[str, Any]] = ()
@@ -300,6 +323,12 @@ class Connection(ApiModel):
     cursor_column: Text = None
     created_at: Timestamp = None
     updated_at: Timestamp = None
+
+    @property
+    def sync_logs(self) -> SyncLogsConfig:
+        """The settings of the sync logs. By default, RudderStack writes them."""
+        found = self.sync_settings.sync_logs_config if self.sync_settings else None
+        return found or SyncLogsConfig()
 
 
 class Source(ApiModel):

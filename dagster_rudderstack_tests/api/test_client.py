@@ -85,6 +85,12 @@ DESTINATION = {"id": "dst", "name": "CRM", "type": "HUBSPOT"}
             ["orders"],
         ),
         (
+            lambda c: c.get_source("s~1").name,
+            in_json(SOURCE),
+            "GET /v2/retl-sources/s~1",
+            "orders",
+        ),
+        (
             lambda c: [destination.type for destination in c.list_destinations()],
             in_json({"destinations": [DESTINATION]}),
             "GET /v2/destinations",

@@ -291,6 +291,25 @@ def test_connection__schedule() -> None:
     assert Schedule(type="basic", every_minutes=1e300).every_minutes is None
 
 
+@pytest.mark.parametrize(
+    ("settings", "means"),
+    [
+        (None, True),
+        ({}, True),
+        ("broken", True),
+        ({"syncLogsConfig": None}, True),
+        ({"syncLogsConfig": ["broken"]}, True),
+        ({"syncLogsConfig": {"enabled": None}}, True),
+        ({"syncLogsConfig": {"enabled": True}}, True),
+        ({"syncLogsConfig": {"enabled": False}}, False),
+        ({"syncLogsConfig": {"enabled": False, "snapshotsToRetain": "many"}}, False),
+    ],
+)
+def test_connection__sync_logs(settings: object, means: bool) -> None:
+    """Only a flag that is false switches the sync logs off."""
+    assert a_connection(syncSettings=settings).sync_logs.enabled is means
+
+
 @pytest.mark.parametrize("config", [None, [], "x", 7])
 def test_source__broken_config(config: object) -> None:
     """A config that is not an object is empty."""
@@ -305,7 +324,8 @@ def test_no_model_keeps_credentials() -> None:
     """The configurations that may hold credentials are not read."""
     secret = {"config": {"apiKey": "hush-hush"}, "destinationConfig": {"apiKey": "hush-hush"}}
     destination = Destination.model_validate({"id": "d", "name": "n", "type": "WEBHOOK", **secret})
-    connection = a_connection(**secret, syncSettings=secret, event=secret)
+    settings = {"syncLogsConfig": secret, **secret}
+    connection = a_connection(**secret, syncSettings=settings, event=secret)
 
     assert "hush-hush" not in destination.model_dump_json() + connection.model_dump_json()
 

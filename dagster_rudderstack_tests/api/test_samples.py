@@ -17,9 +17,13 @@ SCHEMA_NAMES = {
     "Connection": "RetlConnection",
     "Source": "RetlSource",
     "Sync": "RetlSync",
-    "SyncMetrics": None,
 }
-NEVER_READ = {"config", "destinationConfig", "syncSettings", "event"}
+INNER_SCHEMAS = {
+    "SyncLogsConfig": ("RetlConnection", "syncSettings", "syncLogsConfig"),
+    "SyncMetrics": ("RetlSync", "metrics"),
+    "SyncSettings": ("RetlConnection", "syncSettings"),
+}
+NEVER_READ = {"config", "destinationConfig", "failedKeysConfig", "event"}
 
 
 def sample(name: str) -> Any:
@@ -28,12 +32,11 @@ def sample(name: str) -> Any:
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    schemas: dict[str, Any] = DOCUMENT["components"]["schemas"]
-    if name == "SyncMetrics":
-        metrics: dict[str, Any] = schemas["RetlSync"]["properties"]["metrics"]
-        return metrics
-    named: dict[str, Any] = schemas[SCHEMA_NAMES.get(name) or name]
-    return named
+    outer, *path = INNER_SCHEMAS.get(name, (SCHEMA_NAMES.get(name, name),))
+    schema: dict[str, Any] = DOCUMENT["components"]["schemas"][outer]
+    for inner in path:
+        schema = schema["properties"][inner]
+    return schema
 
 
 def test_every_model_has_a_sample() -> None:
@@ -86,7 +89,8 @@ def test_connection() -> None:
     )
     assert connection.schedule is not None
     assert connection.schedule.type == "manual"
-    assert connection.constants == ({"to": "origin", "value": "warehouse"},)
+    assert connection.constants == ({"key": "origin", "value": "warehouse"},)
+    assert connection.sync_logs.snapshots_to_retain == 5
     assert "never read" not in str(vars(connection))
 
 
