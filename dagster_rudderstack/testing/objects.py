@@ -46,7 +46,8 @@ class Destination:
     wire_fields: Mapping[str, Any] = field(default_factory=dict)
 
     API_FIELDS: ClassVar[Sequence[str]] = (
-        *("id", "name", "type", "enabled", "workspaceId", "config", "createdAt", "updatedAt"),
+        *("id", "name", "type", "enabled", "workspaceId", "config", "externalId", "version"),
+        *("transformation", "createdAt", "updatedAt"),
     )
 
     def __post_init__(self) -> None:
@@ -97,6 +98,8 @@ class Connection:
         if not self.id:
             raise ValueError("A connection needs an id")
         _check_wire_fields(self)
+        for constant in self.constants or ():
+            _check_constant(constant)
         check_script(self.script)
         if self.table is not None and not isinstance(self.table, TableSync):
             raise TypeError(f"table must be a TableSync, not {self.table!r}")
@@ -114,6 +117,16 @@ class Project:
 
     id: str
     script: RunScript = field(default_factory=RunScript)
+
+
+def _check_constant(constant: object) -> None:
+    """Raise TypeError unless this is a constant as the API has it. A number breaks its clients."""
+    texts = dict(constant) if isinstance(constant, Mapping) else {}
+    if texts.keys() != {"key", "value"} or not all(isinstance(t, str) for t in texts.values()):
+        raise TypeError(
+            f"a constant must have a key and a value, both texts, not {constant!r}: "
+            "{'key': 'source', 'value': 'dagster'}"
+        )
 
 
 def check_script(script: object) -> None:

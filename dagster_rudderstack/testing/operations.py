@@ -46,6 +46,7 @@ OPERATIONS = (
     Operation("list_destinations", "listDestinations", "GET", "/destinations"),
     Operation("get_destination", "getDestination", "GET", "/destinations/{destinationId}"),
     Operation("start_run", "startSourceRun", "POST", "/sources/{sourceId}/start"),
+    Operation("get_newest_run", "getSourceStatus", "GET", "/sources/{sourceId}/status"),
     Operation("get_run", "getSourceRunStatus", "GET", "/sources/{sourceId}/runs/{runId}/status"),
 )
 

@@ -14,8 +14,8 @@ class RecordedRequest:
     Attributes:
         number: Position in the log, from 0.
         operation: One of start, stop, get_sync, list_syncs, get_connection, list_connections,
-            list_sources, get_source, list_destinations, get_destination, start_run, get_run or
-            unknown.
+            list_sources, get_source, list_destinations, get_destination, start_run,
+            get_newest_run, get_run or unknown.
         path: Percent-encoded path, without the prefix and the query.
         sync_id: Id in the path, or id of the sync that was started.
         body: The JSON of the body, its text if it is not JSON, or None if it is empty.

@@ -56,6 +56,8 @@ class SyncScript:
         never_ends: Whether it runs until it is stopped. `duration_seconds` is then only the pace of
             the rows.
         null_timestamps: Whether `startedAt` and `finishedAt` are null.
+        running_finished_at: The text of `finishedAt` until it ends, where it means nothing. None is
+            null.
     """
 
     duration_seconds: float = 0.0
@@ -71,6 +73,7 @@ class SyncScript:
     hidden_for_seconds: float = 0.0
     never_ends: bool = False
     null_timestamps: bool = False
+    running_finished_at: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("duration_seconds", "hidden_for_seconds"):

@@ -45,9 +45,11 @@ class LocalRudderStack:
         latency_seconds: Seconds of real time before each answer. May be changed at any time.
         path_prefix: Path in front of all paths, such as "/proxy".
         config: Content of the workspace at the start and after each `reset`; see `read_config`.
+        unknown_sync_status: Status of the answer to the details of a sync that does not exist or is
+            hidden: 404, or 500, which RudderStack may send as well.
 
     Raises:
-        ValueError: The port or the latency is out of range.
+        ValueError: The port, the latency or the status is out of range.
     """
 
     def __init__(
@@ -61,9 +63,12 @@ class LocalRudderStack:
         latency_seconds: float = 0.0,
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
+        unknown_sync_status: Literal[404, 500] = 404,
     ) -> None:
         if not 0 <= port <= _LARGEST_PORT:
             raise ValueError(f"port must be 0 to {_LARGEST_PORT}, not {port!r}")
+        if unknown_sync_status not in (404, 500):
+            raise ValueError(f"unknown_sync_status must be 404 or 500, not {unknown_sync_status!r}")
         self._simulator = Simulator(
             access_token=access_token,
             clock=clock or ScaledClock(),
@@ -71,6 +76,7 @@ class LocalRudderStack:
             latency_seconds=latency_seconds,
             path_prefix=path_prefix,
             config=config,
+            unknown_sync_status=unknown_sync_status,
         )
         self._workspace = self._simulator.workspace
         self._host = host

@@ -1,6 +1,7 @@
 """The parts of a local RudderStack, without the network."""
 
 import traceback
+from typing import Literal
 
 from dagster_rudderstack.testing.clock import Clock
 from dagster_rudderstack.testing.config import WorkspaceConfig
@@ -28,13 +29,14 @@ class Simulator:
         latency_seconds: float = 0.0,
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
+        unknown_sync_status: Literal[404, 500] = 404,
     ) -> None:
         self.access_token = access_token
         self.clock = clock
         self.latency_seconds = latency_seconds
         self.path_prefix = _clean_prefix(path_prefix)
         self.workers = Workers(clock)
-        self.workspace = Workspace(clock, seed, self._start_work)
+        self.workspace = Workspace(clock, seed, self._start_work, unknown_sync_status)
         self.faults = FaultRules(clock, seed)
         self.request_log = RequestLog()
         self.errors: list[str] = []

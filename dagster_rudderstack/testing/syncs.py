@@ -188,6 +188,11 @@ class Run:
     parameters: tuple[str, ...] = ()
 
     @property
+    def job_id(self) -> str:
+        """The id of its job, which is longer than that of the run."""
+        return f"{self.id}job0000"
+
+    @property
     def _ends_at(self) -> float:
         return self.started_at + self.script.duration_seconds
 

@@ -37,6 +37,7 @@ T = TypeVar("T")
 # A real id is a KSUID: 27 digits of base 62.
 _ID_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH = 27
+_RUN_ID_LENGTH = 20
 
 
 class UnknownIdError(LookupError):
@@ -75,10 +76,18 @@ class Workspace:
     """Sources, destinations, connections and their syncs, projects and their runs.
 
     `start_work` starts to move the rows of a sync whose connection has a table.
+    `unknown_sync_status` is the status of the answer to the details of an unknown sync.
     """
 
-    def __init__(self, clock: Clock, seed: int, start_work: WorkStarter) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        seed: int,
+        start_work: WorkStarter,
+        unknown_sync_status: Literal[404, 500] = 404,
+    ) -> None:
         self.clock = clock
+        self.unknown_sync_status = unknown_sync_status
         self._seed = seed
         self._start_work = start_work
         self._lock = threading.RLock()
@@ -318,7 +327,13 @@ class Workspace:
             now = self.clock()
             if any(r.source_id == source_id and not r.is_over(now) for r in self._runs.values()):
                 raise RefusedError("already_running", "a run of this source is already running")
-            run = Run(self._new_id(), source_id, script, to_milliseconds(now), tuple(parameters))
+            run = Run(
+                self._new_id(_RUN_ID_LENGTH),
+                source_id,
+                script,
+                to_milliseconds(now),
+                tuple(parameters),
+            )
             self._runs[run.id] = run
             return run
 
@@ -331,8 +346,17 @@ class Workspace:
                 raise UnknownIdError(f"run {run_id} not found")
             return run
 
-    def _new_id(self) -> str:
+    def newest_run(self, source_id: str) -> Run:
+        """Return the newest run of a source, or raise UnknownIdError."""
+        with self._lock:
+            self._get(self._projects, source_id, "source")
+            runs = [run for run in self._runs.values() if run.source_id == source_id]
+            if not runs:
+                raise UnknownIdError(f"source {source_id} has no runs")
+            return runs[-1]
+
+    def _new_id(self, length: int = _ID_LENGTH) -> str:
         while True:
-            new_id = "".join(self._ids.choices(_ID_DIGITS, k=_ID_LENGTH))
+            new_id = "".join(self._ids.choices(_ID_DIGITS, k=length))
             if new_id not in self._syncs and new_id not in self._runs:
                 return new_id

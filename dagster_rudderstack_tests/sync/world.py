@@ -11,6 +11,7 @@ import random
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.api.throttle import Throttle
@@ -128,7 +129,11 @@ class World:
 
 @contextmanager
 def world(
-    seed: int = 0, *, skew_seconds: float = 0.0, pauses: ManualClock | ScaledClock | None = None
+    seed: int = 0,
+    *,
+    skew_seconds: float = 0.0,
+    pauses: ManualClock | ScaledClock | None = None,
+    unknown_sync_status: Literal[404, 500] = 404,
 ) -> Iterator[World]:
     """Open a world.
 
@@ -137,6 +142,7 @@ def world(
         skew_seconds: How far the server's clock is ahead of the client's.
         pauses: The clock of the pauses after a 429, which hold for all attempts. None means the
             clock of the world.
+        unknown_sync_status: What the server answers to the details of an unknown sync.
     """
     clock = ManualClock()
     server_clock = (lambda: clock() + skew_seconds) if skew_seconds else clock
@@ -147,7 +153,9 @@ def world(
         monotonic=pause_clock.monotonic,
         sleep=pause_clock.sleep,
     )
-    with LocalRudderStack(clock=server_clock, seed=seed) as server:
+    with LocalRudderStack(
+        clock=server_clock, seed=seed, unknown_sync_status=unknown_sync_status
+    ) as server:
         settings = ClientSettings(
             base_url=f"{server.url}/v2",
             access_token=server.access_token,

@@ -1,6 +1,7 @@
 """The operations of the API, as a client uses them. Each answer is checked with the contract."""
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import httpx
 import pytest
@@ -266,7 +267,8 @@ def test_connections__pages_and_filters(api: httpx.Client, server: LocalRudderSt
 
 
 def test_sources_and_destinations__pages(api: httpx.Client, server: LocalRudderStack) -> None:
-    """These lists write the next page as a path from /v2, and mark the last page differently."""
+    """These lists write the next page from /v2 or from the host, and mark the last page
+    differently."""
     for number in range(59):
         server.add_source(f"s{number}", definition="snowflake", accountId="a")
         server.add_destination(f"d{number}", type="HUBSPOT", config={"secret": "x"})
@@ -275,7 +277,7 @@ def test_sources_and_destinations__pages(api: httpx.Client, server: LocalRudderS
     destinations = api.get("/destinations").json()
 
     assert sources["paging"]["next"] == "/retl-sources?pageSize=50&page=2"
-    assert destinations["paging"]["next"] == "/destinations?page=2"
+    assert destinations["paging"]["next"] == "/v2/destinations?page=2"
     assert "paging" not in api.get("/retl-sources?pageSize=50&page=2").json()
     assert api.get("/destinations?page=2").json()["paging"]["next"] is None
     assert api.get("/retl-sources/s7").json()["accountId"] == "a"
@@ -301,6 +303,94 @@ def test_project_runs(api: httpx.Client, server: LocalRudderStack, clock: Manual
     assert ended["error"] == "out of credits"
     assert ended["finished_at"] == "2026-01-05T00:00:10.000Z"
     assert api.post("/sources/project/start", json={"parameters": "x"}).status_code == 400
+
+
+def test_project_runs__newest(api: httpx.Client, server: LocalRudderStack) -> None:
+    """The legacy status of a source is that of its newest run."""
+    server.add_project("project")
+    assert api.get("/sources/project/status").status_code == 404
+
+    run_ids = [api.post("/sources/project/start").json()["runId"] for _ in range(2)]
+
+    assert api.get("/sources/project/status").json()["id"] == run_ids[-1]
+
+
+def test_sources__one_page(api: httpx.Client, server: LocalRudderStack) -> None:
+    """All sources are on one page unless the client asks for pages."""
+    for number in range(130):
+        server.add_source(f"s{number}")
+
+    answer = api.get("/retl-sources").json()
+
+    assert len(answer["data"]) >= 130
+    assert "paging" not in answer
+    assert len(api.get("/retl-sources?page=1").json()["data"]) == 50
+
+
+def test_sources__of_a_type(api: httpx.Client, server: LocalRudderStack) -> None:
+    """The sources can be filtered by their type."""
+    server.add_source("people", source_type="table")
+    server.add_source("carts", source_type="model")
+
+    listed = api.get("/retl-sources?sourceType=model").json()["data"]
+
+    assert [source["id"] for source in listed] == ["carts"]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
+def test_sync__end_while_it_runs(
+    server: LocalRudderStack, api: httpx.Client, text: str, clock: ManualClock
+) -> None:
+    """On request, a running sync shows an end time that means nothing."""
+    script = SyncScript(duration_seconds=5, running_finished_at=text)
+    server.add_connection("crm", script=script)
+    sync_id = server.start_sync("crm")
+    path = f"/retl-connections/crm/syncs/{sync_id}"
+
+    assert api.get(path).json()["finishedAt"] == text
+    clock.advance(5)
+    assert api.get(path).json()["finishedAt"] == "2026-01-05T00:00:05.000Z"
+
+
+def test_start__without_a_type(api: httpx.Client, server: LocalRudderStack) -> None:
+    """A start that names no type runs a full sync."""
+    server.add_connection("crm")
+
+    api.post("/retl-connections/crm/start", json={})
+
+    assert [sync.sync_type for sync in server.syncs("crm")] == ["full"]
+
+
+@pytest.mark.parametrize(
+    ("sync_id", "message"),
+    [
+        ("2hkeBOp0lGJpMPyur0oXUxxIDhw", "Internal Server Error"),
+        ("not-an-id", "invalid run id"),
+    ],
+)
+def test_unknown_sync__500(sync_id: str, message: str) -> None:
+    """On request, the details of an unknown sync are answered with 500."""
+    with LocalRudderStack(unknown_sync_status=500) as server:
+        server.add_connection("crm")
+        answer = httpx.get(
+            f"{server.url}/v2/retl-connections/crm/syncs/{sync_id}",
+            headers={"Authorization": f"Bearer {server.access_token}"},
+        )
+
+    assert (answer.status_code, answer.json()["message"]) == (500, message)
+
+
+def test_unknown_sync__other_status() -> None:
+    """Other statuses for unknown syncs are refused."""
+    with pytest.raises(ValueError, match="unknown_sync_status must be 404 or 500, not 503"):
+        LocalRudderStack(unknown_sync_status=503)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("constant", [{"key": "n", "value": 7}, {"to": "n", "value": "7"}, "n"])
+def test_constants(server: LocalRudderStack, constant: Any) -> None:
+    """A constant that is no pair of texts is refused, since the API has no other."""
+    with pytest.raises(TypeError, match="a constant must have a key and a value, both texts"):
+        server.add_connection("crm", constants=[constant])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,12 @@
 import httpx
 import pytest
 
-from dagster_rudderstack.testing import LocalRudderStack, SyncScript, TableSync
+from dagster_rudderstack.testing import (
+    LocalRudderStack,
+    RunScript,
+    SyncScript,
+    TableSync,
+)
 
 FULL = {"succeeded": {"total": 5}, "failed": {"total": 0}, "changed": {"total": 5}, "total": 5}
 
@@ -94,13 +99,32 @@ def test_connection__of_a_table(server: LocalRudderStack, api: httpx.Client) -> 
 
 
 def test_run__camel_case(server: LocalRudderStack, api: httpx.Client) -> None:
-    """A run has camelCase keys by default."""
+    """A run has camelCase keys by default, a job id of its own, and a task."""
     server.add_project("project")
     run_id = api.post("/sources/project/start").json()["runId"]
     run = api.get(f"/sources/project/runs/{run_id}/status").json()
 
-    assert (run["jobRunId"], run["status"], run["error"]) == (run_id, "finished", None)
+    assert (run["id"], run["jobRunId"], run["status"]) == (run_id, run_id, "finished")
+    assert (len(run_id), len(run["jobId"])) == (20, 27)
     assert run["startedAt"] == run["finishedAt"]
+    (task,) = run["tasks"]
+    assert (task["status"], task["startedAt"]) == ("finished", run["startedAt"])
+
+
+@pytest.mark.parametrize("snake_case", [True, False])
+def test_run__error_and_end_are_absent(
+    server: LocalRudderStack, api: httpx.Client, snake_case: bool
+) -> None:
+    """A run has no error and no end until they are known."""
+    script = RunScript(never_ends=True, error="no credits", snake_case=snake_case)
+    server.add_project("project", script)
+    run_id = api.post("/sources/project/start").json()["runId"]
+
+    run = api.get(f"/sources/project/runs/{run_id}/status").json()
+
+    for part in (run, *run["tasks"]):
+        assert not {"error", "finishedAt", "finished_at"} & set(part)
+        assert ("started_at" in part, "startedAt" in part) == (snake_case, not snake_case)
 
 
 def test_removed_connection(server: LocalRudderStack, api: httpx.Client) -> None:

@@ -1,5 +1,6 @@
 """The JSON that the API returns for each object."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,15 +19,20 @@ _EVERY_MINUTES_AND_CRON = {"everyMinutes": None, "cronExpression": None}
 def sync_json(sync: Sync, now: float) -> JsonObject:
     """Return the JSON of a sync in its current state."""
     shows_times = not sync.script.null_timestamps
-    finished_at = sync.finished_at(now) if sync.script.finished and shows_times else None
     return {
         "id": sync.id,
         "status": sync.status(now),
         "startedAt": timestamp(sync.started_at) if shows_times else None,
-        "finishedAt": _timestamp_or_none(finished_at),
+        "finishedAt": _finished_at(sync, now) if shows_times else None,
         "error": sync.error(now),
         **_metrics(sync, now),
     }
+
+
+def _finished_at(sync: Sync, now: float) -> str | None:
+    if not sync.is_over(now):
+        return sync.script.running_finished_at
+    return _timestamp_or_none(sync.finished_at(now)) if sync.script.finished else None
 
 
 def _metrics(sync: Sync, now: float) -> JsonObject:
@@ -124,19 +130,41 @@ def destination_json(destination: Destination, created_at: float) -> JsonObject:
         "enabled": destination.enabled,
         "workspaceId": WORKSPACE_ID,
         "config": dict(destination.config),
+        "externalId": None,
+        "version": None,
+        "transformation": None,
         **_created(created_at),
         **destination.wire_fields,
     }
 
 
 def run_json(run: Run, now: float) -> JsonObject:
-    """Return the JSON of a run, in camelCase or in snake_case. RudderStack's clients know both."""
-    started = timestamp(run.started_at)
-    finished = _timestamp_or_none(run.finished_at(now))
-    answer = {"id": run.id, "status": run.status(now), "error": run.error(now)}
-    if run.script.snake_case:
-        return {**answer, "job_id": run.id, "started_at": started, "finished_at": finished}
-    return {**answer, "jobRunId": run.id, "startedAt": started, "finishedAt": finished, "tasks": []}
+    """Return the JSON of a run, in camelCase or in snake_case. RudderStack's clients know both.
+
+    The error and the end are absent until they are known.
+    """
+    task = _cased(
+        run, {**_progress_json(run, now), "taskRunId": f"{run.id}-task", "taskId": "sync"}
+    )
+    run_ids = {"id": run.id, "jobRunId": run.id, "jobId": run.job_id}
+    return _cased(run, {**run_ids, **_progress_json(run, now), "tasks": [task]})
+
+
+def _progress_json(run: Run, now: float) -> JsonObject:
+    answer: JsonObject = {"status": run.status(now), "startedAt": timestamp(run.started_at)}
+    if (error := run.error(now)) is not None:
+        answer["error"] = error
+    if (finished_at := run.finished_at(now)) is not None:
+        answer["finishedAt"] = timestamp(finished_at)
+    return answer
+
+
+def _cased(run: Run, answer: JsonObject) -> JsonObject:
+    if not run.script.snake_case:
+        return answer
+    return {
+        re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): answer[key] for key in answer
+    }
 
 
 def _created(created_at: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What each operation of the API does and answers."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from dagster_rudderstack.testing.operations import API_ROOT
@@ -28,6 +29,8 @@ from dagster_rudderstack.testing.web.api_request import (
 )
 from dagster_rudderstack.testing.web.paging import next_page_path, page_of
 from dagster_rudderstack.testing.workspace import RefusedError, UnknownIdError, Workspace
+
+_SYNC_ID = re.compile("[0-9A-Za-z]{20,27}")
 
 SYNC_STATUSES = ("running", "succeeded", "failed")
 
@@ -68,7 +71,13 @@ def _list_connections(workspace: Workspace, request: ApiRequest) -> Answer:
 
 
 def _list_sources(workspace: Workspace, request: ApiRequest) -> Answer:
-    page = page_of(workspace.sources(), request.query, size_key="pageSize")
+    """List the sources. They are all on one page, unless the client asks for pages."""
+    source_type = request.query.get("sourceType")
+    found = [each for each in workspace.sources() if source_type in (None, each.source_type)]
+    asks_for_pages = not {"page", "pageSize"}.isdisjoint(request.query)
+    if not asks_for_pages:
+        return json_answer(200, {"data": [source_json(e, workspace.created_at) for e in found]})
+    page = page_of(found, request.query, size_key="pageSize")
     answer: JsonObject = {"data": [source_json(each, workspace.created_at) for each in page.items]}
     if page.has_next:
         next_page = next_page_path("/retl-sources", request.query, page)
@@ -79,7 +88,8 @@ def _list_sources(workspace: Workspace, request: ApiRequest) -> Answer:
 def _list_destinations(workspace: Workspace, request: ApiRequest) -> Answer:
     page = page_of(workspace.destinations(), request.query, size_key=None)
     items = [destination_json(each, workspace.created_at) for each in page.items]
-    next_page = next_page_path("/destinations", request.query, page) if page.has_next else None
+    path = f"{API_ROOT}/destinations"
+    next_page = next_page_path(path, request.query, page) if page.has_next else None
     paging = {"total": page.total, "next": next_page}
     return json_answer(200, {"destinations": items, "paging": paging})
 
@@ -127,7 +137,15 @@ def _get_destination(workspace: Workspace, request: ApiRequest) -> Answer:
 
 
 def _get_sync(workspace: Workspace, request: ApiRequest) -> Answer:
-    sync = workspace.sync(request.parameters["connectionId"], request.parameters["syncId"])
+    connection = workspace.connection(request.parameters["connectionId"])
+    try:
+        sync = workspace.sync(connection.id, request.parameters["syncId"])
+    except UnknownIdError:
+        if workspace.unknown_sync_status == 404:  # noqa: PLR2004 - not found
+            raise
+        is_malformed = not _SYNC_ID.fullmatch(request.parameters["syncId"])
+        text = "invalid run id" if is_malformed else "Internal Server Error"
+        return message_error(workspace.unknown_sync_status, text)
     return json_answer(200, sync_json(sync, workspace.clock()))
 
 
@@ -160,6 +178,11 @@ def _start_run(workspace: Workspace, request: ApiRequest) -> Answer:
     return json_answer(200, {"runId": run.id}, took_effect=True, affected=(run.id,))
 
 
+def _get_newest_run(workspace: Workspace, request: ApiRequest) -> Answer:
+    run = workspace.newest_run(request.parameters["sourceId"])
+    return json_answer(200, run_json(run, workspace.clock()))
+
+
 def _get_run(workspace: Workspace, request: ApiRequest) -> Answer:
     run = workspace.run(request.parameters["sourceId"], request.parameters["runId"])
     return json_answer(200, run_json(run, workspace.clock()))
@@ -177,5 +200,6 @@ _HANDLERS: Mapping[str, Callable[[Workspace, ApiRequest], Answer]] = {
     "list_destinations": _list_destinations,
     "get_destination": _get_destination,
     "start_run": _start_run,
+    "get_newest_run": _get_newest_run,
     "get_run": _get_run,
 }

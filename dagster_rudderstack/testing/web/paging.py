@@ -34,6 +34,6 @@ def page_of(items: Sequence[Any], query: Mapping[str, str], size_key: str | None
 def next_page_path(path: str, query: Mapping[str, str], page: Page) -> str:
     """Return the path to the next page, with the rest of the query unchanged.
 
-    For some lists the API writes the path from the host, for others from `/v2`.
+    For most lists the API writes the path from the host, for the sources from `/v2`.
     """
     return f"{path}?{urlencode({**query, 'page': page.number + 1})}"
