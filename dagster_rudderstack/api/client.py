@@ -181,7 +181,7 @@ class RudderStackClient:
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
         """Return one page of a list."""
         answer = self._transport.request("GET", listing.path, params=query)
-        return page_of(answer, listing, query)
+        return page_of(answer, listing)
 
     def _get(self, path: str, model: type[_Model]) -> _Model:
         return parsed(self._transport.request("GET", path), model, "GET", path)

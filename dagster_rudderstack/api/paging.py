@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,6 +36,9 @@ __all__ = [
 
 MAX_PAGES = 10_000
 """A list with more pages has no end, even if no page repeats."""
+
+MAX_PAGES_WITHOUT_NEW = 3
+"""So many pages in a row may be empty, or repeat others, before the list counts as read."""
 
 MAX_CONCURRENT_READS = 16
 """As many as a process sends at once by default."""
@@ -86,12 +88,12 @@ class Page:
     Attributes:
         items: The unparsed items, see `Listing.parse`.
         total: The number of items on all pages. None if RudderStack does not say.
-        next_query: The query of the next page. None on the last page.
+        has_next: Whether RudderStack says that there is another page.
     """
 
     items: list[Any]
     total: int | None
-    next_query: dict[str, str] | None
+    has_next: bool
 
 
 WORKSPACE_LISTS: tuple[Listing[Any], ...] = (CONNECTIONS, SOURCES, DESTINATIONS)
@@ -100,11 +102,11 @@ ReadPage = Callable[[Mapping[str, str]], Page]
 """Reads the page of a query."""
 
 
-def page_of(answer: Mapping[str, Any], listing: Listing[Any], query: Mapping[str, str]) -> Page:
+def page_of(answer: Mapping[str, Any], listing: Listing[Any]) -> Page:
     """Return the page in an answer. Its items are not parsed yet, so a broken one fails no other.
 
-    Only the query of `paging.next` is used. Its path may be relative to the host or to /v2, and its
-    host must not get the token.
+    `paging.next` only says whether there is another page. It may be an internal address of
+    RudderStack that does not name the page, and its host must not get the token.
 
     Raises:
         UnexpectedResponseError: If the answer has no list.
@@ -112,34 +114,40 @@ def page_of(answer: Mapping[str, Any], listing: Listing[Any], query: Mapping[str
     items = answer.get(listing.key)
     if not isinstance(items, list):
         raise unexpected("GET", listing.path, f"no list under {listing.key!r}")
-    paging = answer.get("paging")
-    return Page(items, _total(paging), _next_query(paging, query))
+    return Page(items, *_total_and_has_next(answer.get("paging")))
 
 
-def pages_from(read: ReadPage, listing: Listing[Any], query: Mapping[str, str]) -> Iterator[Page]:
-    """Yield the pages from a query on. Each has only the items that were on no earlier page.
+def pages_from(
+    read: ReadPage, listing: Listing[Any], query: Mapping[str, str], first: int = 1
+) -> Iterator[Page]:
+    """Yield the pages of a list. Each has only the items that were on no earlier page.
 
-    If a list grows while it is read, an item may be on two pages. If the pages repeat, a page has
-    no new item, and reading ends.
+    If a list grows while it is read, an item may be on two pages. A page without new items may be
+    followed by others, but several such pages mean that the pages repeat, and reading ends.
+
+    Args:
+        read: Reads one page.
+        listing: The list.
+        query: The query without the number of the page.
+        first: The number of the first page to read.
 
     Raises:
         UnexpectedResponseError: If the list has no end.
     """
-    asked: set[tuple[tuple[str, str], ...]] = set()
     ids: set[str] = set()
-    following: Mapping[str, str] | None = query
-    for _ in range(MAX_PAGES):
-        if following is None or tuple(sorted(following.items())) in asked:
-            return
-        asked.add(tuple(sorted(following.items())))
-        page = read(following)
+    without_new = 0
+    for number in range(first, first + MAX_PAGES):
+        page = read(_numbered(query, number))
         new = _new_items(ids, page.items)
-        yield Page(new, page.total, page.next_query)
-        if page.items and not new:
+        yield Page(new, page.total, page.has_next)
+        without_new = 0 if new else without_new + 1
+        if not page.has_next or without_new > MAX_PAGES_WITHOUT_NEW:
             return
-        following = page.next_query
-    if following is not None:
-        raise unexpected("GET", listing.path, f"its list has more than {MAX_PAGES} pages")
+    raise unexpected("GET", listing.path, f"its list has more than {MAX_PAGES} pages")
+
+
+def _numbered(query: Mapping[str, str], number: int) -> Mapping[str, str]:
+    return query if number == 1 else {**query, "page": str(number)}
 
 
 Retried = Callable[[Callable[[], Page], Callable[[float], object]], Page]
@@ -223,15 +231,18 @@ class ParallelReader:
             return future.result()
         except (PermissionDeniedError, NotFoundError) as error:
             self._refused(listing, error)
-            return Page([], 0, None)
+            return Page([], 0, has_next=False)
 
     def _later_pages(
         self, pool: ThreadPoolExecutor, listing: Listing[Any], first: Page
     ) -> list[Future[list[Page]]]:
         """Begin to read the pages after the first: in parallel, or else one after the other."""
-        queries = _later_queries(first)
-        if not queries and first.next_query is not None:
-            return [pool.submit(self._followed, listing, first.next_query)]
+        if not first.has_next:
+            return []
+        count = _page_count(first)
+        if count is None:
+            return [pool.submit(self._followed, listing, 2)]
+        queries = [_numbered(listing.query, number) for number in range(2, count + 1)]
         return [pool.submit(self._one_page, listing, query) for query in queries]
 
     def _one_page(self, listing: Listing[Any], query: Mapping[str, str]) -> list[Page]:
@@ -247,30 +258,28 @@ class ParallelReader:
             if error.status_code not in _NO_SUCH_PAGE:
                 raise
             # The first page's total was wrong, so follow the pages one by one.
-            return [first, *self._followed(listing, first.next_query)]
-        pages += self._followed(listing, pages[-1].next_query)
+            return [first, *self._followed(listing, 2)]
+        if pages[-1].has_next:
+            pages += self._followed(listing, len(pages) + 1)
         if len(later) > 1 and _distinct(pages) < (first.total or 0):
             # If an item is deleted meanwhile, all later items move up by one. One of them may move
             # from a page that is still to be read to a page that was read before.
-            pages += self._followed(listing, listing.query)
+            pages += self._followed(listing, 1)
         return pages
 
-    def _followed(self, listing: Listing[Any], query: Mapping[str, str] | None) -> list[Page]:
-        """Return the pages from a query on. Each page has the query of the next one."""
-        if query is None:
-            return []
-        return list(pages_from(lambda each: self._page(listing, each), listing, query))
+    def _followed(self, listing: Listing[Any], first: int) -> list[Page]:
+        """Return the pages from a number on, read one after the other."""
+        return list(
+            pages_from(lambda query: self._page(listing, query), listing, listing.query, first)
+        )
 
 
-def _later_queries(first: Page) -> list[dict[str, str]]:
-    """Return the queries of all pages after the first. Empty if the first page does not say."""
-    following = first.next_query
-    if following is None or following.get("page") != "2" or not first.items or not first.total:
-        return []
+def _page_count(first: Page) -> int | None:
+    """Return how many pages there are, according to the first one. None if it does not say."""
+    if not first.items or not first.total:
+        return None
     count = math.ceil(first.total / len(first.items))
-    if count > MAX_PAGES:
-        return []
-    return [{**following, "page": str(number)} for number in range(2, count + 1)]
+    return count if 1 < count <= MAX_PAGES else None
 
 
 def _distinct(pages: Iterable[Page]) -> int:
@@ -294,19 +303,9 @@ def _new_items(ids: set[str], items: list[Any]) -> list[Any]:
     return new
 
 
-def _total(paging: object) -> int | None:
+def _total_and_has_next(paging: object) -> tuple[int | None, bool]:
     try:
-        return Paging.model_validate(paging).total
+        parsed_paging = Paging.model_validate(paging)
     except ValidationError:
-        return None
-
-
-def _next_query(paging: object, params: Mapping[str, str]) -> dict[str, str] | None:
-    try:
-        following = Paging.model_validate(paging).next
-        query = urlsplit(following).query if following else ""
-    except (ValidationError, ValueError):
-        return None
-    if not query:
-        return None
-    return {**params, **dict(parse_qsl(query, keep_blank_values=True))}
+        return None, False
+    return parsed_paging.total, bool(parsed_paging.next)

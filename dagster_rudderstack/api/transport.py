@@ -157,13 +157,9 @@ class Transport:
         Raises:
             ApiError: For any other answer, and if there is none.
         """
-        try:
-            request = self._http.build_request(
-                method, f"{self._settings.base_url}{path}", params=params, json=body
-            )
-        except httpx.InvalidURL as error:
-            # Our own parts of the URL are checked, so the query of `paging.next` is wrong.
-            raise unexpected(method, path, f"paging.next is not a URL: {error}") from None
+        request = self._http.build_request(
+            method, f"{self._settings.base_url}{path}", params=params, json=body
+        )
         with self._throttle.slot():
             try:
                 response = self._http.send(request, stream=True)

@@ -1,8 +1,7 @@
 """What the client sends for each call, and what it returns for a good answer."""
 
-import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -378,13 +377,13 @@ def test_limit__none_wanted() -> None:
 # --- pages
 
 
-def pages(nexts: Mapping[str, str | None], size: int = 2) -> Callable[[Seen], bytes]:
-    """Answer page "n" with syncs n.0, n.1 …, and with its `paging.next`."""
+def pages(nexts: Sequence[str | None], size: int = 2) -> Callable[[Seen], bytes]:
+    """Answer page n with syncs n.0, n.1 …, and with its `paging.next`."""
 
     def answer(seen: Seen) -> bytes:
-        page = query_of(seen).get("page", ["1"])[0]
+        page = int(query_of(seen).get("page", ["1"])[0])
         syncs = [{**SYNC, "id": f"{page}.{place}"} for place in range(size)]
-        return in_json({"syncs": syncs, "paging": {"next": nexts.get(page)}})
+        return in_json({"syncs": syncs, "paging": {"next": nexts[page - 1]}})
 
     return answer
 
@@ -395,15 +394,20 @@ def pages(nexts: Mapping[str, str | None], size: int = 2) -> Callable[[Seen], by
         "/v2/retl-connections/crm/syncs?page=2&per_page=100",
         "/retl-connections/crm/syncs?page=2",
         "?page=2",
+        "?page=7",
+        "http://retl-config.internal.svc:8080/syncs?cursor=b64",
+        "http://10.0.0.7/syncs",
         "https://evil.example/steal?page=2",
         "//evil.example/steal?page=2",
-        "http://127.0.0.1:9/steal?page=2#fragment",
-        "/somewhere/else?page=2",
+        "http://[",
+        "?page=2\n\r\x00",
+        "?x=" + "y" * 70_000,
     ],
 )
-def test_paging__only_the_query_counts(following: str) -> None:
-    """Only the query of `paging.next` is used. Host, path and filters stay the same."""
-    with exchange(pages({"1": following, "2": None})) as (server, client):
+def test_paging__next_is_not_an_address(following: str) -> None:
+    """`paging.next` only says that there is another page. Pages are counted, and the host, the path
+    and the filters stay the same."""
+    with exchange(pages([following, None])) as (server, client):
         syncs = client.list_syncs("crm", status="failed")
 
     assert [sync.id for sync in syncs] == ["1.0", "1.1", "2.0", "2.1"]
@@ -418,57 +422,23 @@ def test_paging__only_the_query_counts(following: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "paging",
-    [
-        None,
-        {},
-        {"next": None},
-        {"next": ""},
-        {"next": "/v2/x"},
-        {"next": 7},
-        [],
-        "x",
-        {"next": "http://["},
-    ],
+    "paging", [None, {}, {"next": None}, {"next": ""}, {"next": 7}, {"total": 9}, [], "x"]
 )
 def test_paging__last_page(paging: object) -> None:
-    """A page whose `paging.next` has no query is the last one."""
+    """A page without the text of a `paging.next` is the last one."""
     with exchange(in_json({"syncs": [SYNC], "paging": paging})) as (server, client):
         assert len(client.list_syncs("crm")) == 1
 
     assert len(server.seen) == 1
 
 
-def test_paging__repeats_itself() -> None:
-    """A page that is its own next page ends the list."""
-    with exchange(pages({"1": "?page=1", "2": "?page=2"})) as (server, client):
-        syncs = client.list_syncs("crm")
-
-    assert [sync.id for sync in syncs] == ["1.0", "1.1"]
-    assert len(server.seen) <= 2
-
-
-def test_paging__goes_round_in_circles() -> None:
-    """A circle of pages is read once."""
-    circle = {"1": "?page=2", "2": "?page=3", "3": "?page=1"}
-    with exchange(pages(circle)) as (server, client):
-        syncs = client.list_syncs("crm")
-
-    assert [sync.id for sync in syncs] == ["1.0", "1.1", "2.0", "2.1", "3.0", "3.1"]
-    assert len(server.seen) <= 4
-
-
 def test_paging__same_items_for_ever() -> None:
-    """A page that repeats with a new query each time is read twice only."""
-    count = iter(range(1_000_000))
-
-    def answer(_: Seen) -> bytes:
-        return in_json({"syncs": [SYNC], "paging": {"next": f"?page=2&nonce={next(count)}"}})
-
+    """If each page repeats the first one, reading ends after a few pages."""
+    answer = in_json({"syncs": [SYNC], "paging": {"next": "?page=2"}})
     with exchange(answer) as (server, client):
         assert len(client.list_syncs("crm")) == 1
 
-    assert len(server.seen) == 2
+    assert len(server.seen) == 1 + paging_module.MAX_PAGES_WITHOUT_NEW + 1
 
 
 def test_paging__a_list_that_grows_meanwhile() -> None:
@@ -483,16 +453,19 @@ def test_paging__a_list_that_grows_meanwhile() -> None:
         assert [sync.id for sync in client.list_syncs("crm")] == ["b", "a"]
 
 
-def test_paging__an_empty_page() -> None:
-    """An empty page with a next page does not end the list."""
+@pytest.mark.parametrize("first", [[], [{**SYNC, "id": "a"}]])
+def test_paging__short_or_empty_page(first: list[object]) -> None:
+    """A short or an empty page with a next page does not end the list."""
+    second = [{**SYNC, "id": "b"}]
     answers = iter(
         [
-            in_json({"syncs": [], "paging": {"next": "?page=2"}}),
-            in_json({"syncs": [SYNC]}),
+            in_json({"syncs": first, "paging": {"next": "?page=2"}}),
+            in_json({"syncs": [], "paging": {"next": "?page=3"}}),
+            in_json({"syncs": second}),
         ]
     )
     with exchange(lambda _: next(answers)) as (_, client):
-        assert len(client.list_syncs("crm")) == 1
+        assert len(client.list_syncs("crm")) == len(first) + 1
 
 
 def test_paging__endless(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,7 +476,7 @@ def test_paging__endless(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(_: Seen) -> bytes:
         number = next(count)
         syncs = [{**SYNC, "id": f"s{number}"}]
-        return in_json({"syncs": syncs, "paging": {"next": f"?page={number + 2}"}})
+        return in_json({"syncs": syncs, "paging": {"next": "?page=2"}})
 
     with (
         exchange(answer) as (server, client),
@@ -516,26 +489,11 @@ def test_paging__endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_paging__limit() -> None:
     """No more pages are read than the limit needs."""
-    with exchange(pages({"1": "?page=2", "2": "?page=3", "3": "?page=4"})) as (server, client):
+    with exchange(pages(["?page=2", "?page=3", "?page=4"])) as (server, client):
         syncs = client.list_syncs("crm", limit=4)
 
     assert len(syncs) == 4
     assert len(server.seen) == 2
-
-
-@pytest.mark.parametrize(
-    "query", ["page=2&x=" + "y" * 70_000, "page=%00&x=\ud800", "page=2\n\r\x00"]
-)
-def test_paging__hostile_query(query: str) -> None:
-    """A next query that makes no URL is an unexpected answer, or is sent escaped."""
-    with (
-        exchange(pages({"1": f"?{query}"})) as (server, client),
-        contextlib.suppress(UnexpectedResponseError),
-    ):
-        client.list_syncs("crm")
-
-    assert all("\n" not in seen.target for seen in server.seen)
-    assert len(server.seen) <= 2
 
 
 @pytest.mark.parametrize("items", [None, {}, "x", 7])

@@ -57,26 +57,19 @@ class Pages:
         size: int = 10,
         total: int | None = None,
         before_page: Callable[[Listing[Any], int], None] = lambda _listing, _number: None,
-        cursor: str = "page",
     ) -> None:
         self.items = items
         self._size = size
         self._total = total
         self._before_page = before_page
-        self._cursor = cursor
         self._lock = threading.Lock()
 
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102 - see the protocol
-        number = int(query.get(self._cursor, "1").lstrip("after"))
+        number = int(query.get("page", "1"))
         self._before_page(listing, number)
         with self._lock:
             start, end = (number - 1) * self._size, number * self._size
-            following = {**query, self._cursor: self._name(number + 1)}
-            more = end < len(self.items)
-            return Page(self.items[start:end], self._total, following if more else None)
-
-    def _name(self, number: int) -> str:
-        return str(number) if self._cursor == "page" else f"after{number}"
+            return Page(self.items[start:end], self._total, has_next=end < len(self.items))
 
 
 def read(pages: Pages) -> WorkspaceSnapshot:
@@ -129,13 +122,6 @@ def test_pages__any_total(total: int | None) -> None:
     snapshot = read(pages)
 
     assert len(snapshot.connections) == len(snapshot.sources) == len(snapshot.destinations) == 35
-
-
-def test_pages__cursor() -> None:
-    """Pages with a cursor are read one after another."""
-    pages = Pages(numbered(35), total=35, cursor="after")
-
-    assert len(read(pages).connections) == 35
 
 
 def test_pages__missing_page() -> None:
