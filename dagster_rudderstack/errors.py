@@ -115,8 +115,11 @@ class TransportError(ApiError):
         self.request_sent = request_sent
 
 
-_MAY_PASS = frozenset({408, 409, 425, 429})
-"""The only 4xx that a retry of the same request may avoid: timeout, conflict, early, too many."""
+_MAY_PASS = frozenset({401, 408, 409, 425, 429})
+"""The only 4xx that a retry of the same request may avoid: timeout, conflict, early, too many.
+
+RudderStack has also answered 401 to valid tokens for half an hour.
+"""
 
 
 class StatusError(ApiError):
@@ -147,9 +150,10 @@ class StatusError(ApiError):
 
 
 class AuthenticationError(StatusError):
-    """RudderStack did not accept the access token (401)."""
+    """RudderStack did not accept the access token (401).
 
-    retryable = False
+    A retry may succeed: RudderStack has answered 401 to valid tokens for half an hour.
+    """
 
 
 class PermissionDeniedError(StatusError):

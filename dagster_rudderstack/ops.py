@@ -60,8 +60,9 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
     if reason is not None:
         connection = SyncRequest(report.connection_id).connection
         error = RowsRejectedError(
-            f"Sync {report.id} of connection {connection} succeeded, but {reason}. Look at the "
-            "rejected rows in RudderStack's dashboard, fix them in the warehouse and sync again.",
+            f"Sync {report.id} of connection {connection} succeeded, but {reason}. RudderStack's "
+            "dashboard shows it as failed. Look at the rejected rows there, fix them in the "
+            "warehouse and sync again.",
             connection_id=report.connection_id,
             sync=report,
         )

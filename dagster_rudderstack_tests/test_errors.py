@@ -26,6 +26,7 @@ CLASSES = [
 ]
 RETRYABLE = {
     "ApiError",
+    "AuthenticationError",
     "ConflictError",
     "RateLimitedError",
     "RudderStackError",

@@ -74,7 +74,7 @@ def answer(status: int, **options: Any) -> Fault:
 
 
 SCENARIOS = [
-    Scenario(errors.AuthenticationError, retried=False, fault=answer(401)),
+    Scenario(errors.AuthenticationError, retried=True, fault=answer(401), settings=NO_RETRIES),
     Scenario(errors.PermissionDeniedError, retried=False, fault=answer(403)),
     Scenario(errors.NotFoundError, retried=False, fault=answer(404)),
     Scenario(errors.StatusError, retried=False, fault=answer(400)),
@@ -108,7 +108,7 @@ SCENARIOS = [
         errors.SyncLostError,
         retried=True,
         script=NEVER_ENDS,
-        fault=answer(500, operation="get_sync"),
+        fault=answer(503, operation="get_sync"),
         settings={"outage_tolerance_seconds": 0},
     ),
     Scenario(

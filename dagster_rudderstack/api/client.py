@@ -107,7 +107,8 @@ class RudderStackClient:
 
     def stop_sync(self, connection_id: str) -> None:
         """Ask RudderStack to stop the running sync of the connection. It does not wait."""
-        self._transport.send("POST", f"{_connection_path(connection_id)}/stop")
+        # An empty object is what RudderStack's own client sends.
+        self._transport.send("POST", f"{_connection_path(connection_id)}/stop", body={})
 
     def get_sync(self, connection_id: str, sync_id: str) -> Sync:
         """Return the details of one sync."""

@@ -20,8 +20,10 @@ from pydantic import (
     PlainSerializer,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    field_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -49,6 +51,9 @@ MAX_ID_LENGTH = 255
 
 MAX_COUNT = 2**63 - 1
 """No warehouse has more rows, and Dagster's databases store no larger number."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""What some services write for an unknown time."""
 
 _DATETIME = TypeAdapter(datetime)
 _BOOLEAN = TypeAdapter(bool)
@@ -220,6 +225,24 @@ class Sync(ApiModel):
     error: Text = None
     metrics: OrNone[SyncMetrics] = None
 
+    @field_validator("finished_at")
+    @classmethod
+    def _end_or_none(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        """Drop an end time that means nothing, since it decides what an unknown status means.
+
+        RudderStack may send any value while a sync runs.
+        """
+        if value is None or value == _EPOCH:
+            return None
+        state = sync_state(str(info.data.get("status")), finished=True)
+        if state is SyncState.RUNNING:
+            return None
+        if state is not SyncState.SUCCEEDED and state is not SyncState.FAILED:
+            started = info.data.get("started_at")
+            is_impossible = started is not None and value < started
+            return None if is_impossible or value > datetime.now(timezone.utc) else value
+        return value
+
     @property
     def state(self) -> SyncState:
         """What the status means."""
@@ -362,7 +385,7 @@ class Destination(ApiModel):
 
 
 class Paging(ApiModel):
-    """Where the next page is. `next` is None or empty on the last page."""
+    """What a page says about the list. `next` is None on the last page; its text means nothing."""
 
     total: WholeNumber = None
     next: Text = None

@@ -65,8 +65,8 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
         )
     if status == HTTPStatus.FORBIDDEN:
         return (
-            "The access token lacks a permission. It needs Edit and Connect for the source and the "
-            "destination of the connection."
+            "The access token may lack a permission: it needs Edit and Connect for the source and "
+            "the destination of the connection. Or the account may lack the feature."
         )
     if status == HTTPStatus.NOT_FOUND:
         return "Check the id, and that the access token belongs to the workspace that owns it."
@@ -82,8 +82,9 @@ def _list_hint(status: int) -> str:
     """Return what to do if a list is refused. It has no id that could be wrong."""
     if status == HTTPStatus.FORBIDDEN:
         return (
-            "The access token lacks a permission. It needs to view the Reverse ETL connections, "
-            "the sources and the destinations of the workspace."
+            "The access token may lack a permission: it needs to view the Reverse ETL connections, "
+            "the sources and the destinations of the workspace. Or the account may lack the "
+            "feature."
         )
     if status == HTTPStatus.NOT_FOUND:
         return "There is no such list at this address. Check api_url, or the region."

@@ -11,7 +11,13 @@ from datetime import datetime
 from typing import Protocol
 
 from dagster_rudderstack.api.models import Connection, Sync
-from dagster_rudderstack.errors import ConnectionDisabledError, UnexpectedResponseError
+from dagster_rudderstack.errors import (
+    ApiError,
+    ConnectionDisabledError,
+    NotFoundError,
+    StatusError,
+    UnexpectedResponseError,
+)
 from dagster_rudderstack.settings import SyncPolicy, SyncType
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 
@@ -29,6 +35,16 @@ __all__ = [
 
 NEWEST_SYNCS = 25
 """How many syncs are listed to see what runs. A connection has one running, or a few."""
+
+
+REDIRECT_SETTLING_SECONDS = 3.0
+"""How long to look for the sync of a start that was redirected, which most likely had no effect."""
+
+_MAY_BE_LISTED = frozenset({404, 500})
+"""The answers to the details of a sync that do not yet mean an outage.
+
+RudderStack answers 404 or 500 for an id that it cannot resolve, and for some seconds for a new one.
+"""
 
 
 class SyncApi(Protocol):
@@ -171,11 +187,13 @@ class LostStart:
         sent_at: When it was sent, or when this attempt learned of it, on the attempt's clock.
         is_earlier: Whether an earlier attempt sent it, if it was sent at all.
         recorded_at: When that earlier attempt announced it, if that is long ago.
+        redirect: The answer, if it was a redirect. The start is then not sent again.
     """
 
     sent_at: float
     is_earlier: bool = False
     recorded_at: datetime | None = None
+    redirect: ApiError | None = None
 
 
 @dataclass
@@ -251,8 +269,13 @@ class SyncAttempt:
     @property
     def settling_seconds_left(self) -> float:
         """How much longer to look for the sync of the lost start. 0 or less: no longer."""
-        sent_at = self.lost_start.sent_at if self.lost_start else self.monotonic()
-        return sent_at + self.policy.start_settling_seconds - self.monotonic()
+        lost = self.lost_start
+        if lost is None:
+            return 0.0
+        seconds = self.policy.start_settling_seconds
+        if lost.redirect is not None:
+            seconds = min(seconds, REDIRECT_SETTLING_SECONDS)
+        return lost.sent_at + seconds - self.monotonic()
 
     def begin(self) -> None:
         """Start the timeout."""
@@ -321,6 +344,30 @@ class SyncAttempt:
             method="GET",
             path=path,
         )
+
+    def find_sync(self, sync_id: str) -> Sync:
+        """Return a sync of the connection: its details, or else what the list says about it.
+
+        Raises:
+            NotFoundError: If neither the details nor the newest syncs of the list show it.
+        """
+        try:
+            return self.get_sync(sync_id)
+        except StatusError as error:
+            if error.status_code not in _MAY_BE_LISTED:
+                raise
+            missing = error
+        for sync in self.list_syncs():
+            if sync.id == sync_id.strip():
+                return sync
+        raise NotFoundError(
+            f"RudderStack shows no sync {sync_id} of connection {self.request.connection}, neither "
+            f"its details nor in the list of syncs. {missing}",
+            method=missing.method,
+            path=missing.path,
+            status_code=missing.status_code,
+            detail=missing.detail,
+        ) from missing
 
     def list_syncs(self) -> list[Sync]:
         """Return the newest syncs of the connection, newest first."""

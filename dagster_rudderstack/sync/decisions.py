@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.errors import (
     ApiError,
+    AuthenticationError,
     ConflictError,
+    NotFoundError,
     RateLimitedError,
     StatusError,
     SyncAbortedError,
@@ -34,6 +36,7 @@ __all__ = [
     "began_since",
     "duration_text",
     "failure_of",
+    "is_redirect",
     "is_temporary",
     "judge_start",
     "percent_done",
@@ -49,6 +52,7 @@ class StartAnswer(Enum):
     RUNNING = "another sync is running"
     LOST = "the answer was lost, so a sync may have been started"
     REFUSED = "no sync was started, and sending the start again is of no use"
+    REFUSED_FOR_NOW = "no sync was started, and the reason may pass"
 
 
 _REQUEST_TIMEOUT = 408
@@ -60,26 +64,28 @@ def judge_start(error: ApiError) -> StartAnswer:
     """Decide what an error of `POST /start` says about whether a sync was started.
 
     A request that never reached RudderStack, and a 429, had no effect. A connection that was cut, a
-    server error, a 2xx that cannot be read and a redirect by a gateway leave it open.
+    server error, a 2xx that cannot be read and a redirect by a gateway leave it open. A 401 and a
+    404 may pass: RudderStack has refused valid tokens for a while, and answers "source not found"
+    for some seconds after a source was created.
     """
     if isinstance(error, TransportError):
         return StartAnswer.LOST if error.request_sent else StartAnswer.NOT_STARTED
-    if isinstance(error, UnexpectedResponseError):
-        return StartAnswer.LOST
     if isinstance(error, RateLimitedError):
         return StartAnswer.NOT_STARTED
     if isinstance(error, ConflictError):
         return StartAnswer.RUNNING
-    if isinstance(error, StatusError) and _leaves_open(error.status_code):
+    if isinstance(error, (AuthenticationError, NotFoundError)):
+        return StartAnswer.REFUSED_FOR_NOW
+    if is_redirect(error) or is_temporary(error):
         return StartAnswer.LOST
     return StartAnswer.REFUSED
 
 
-def _leaves_open(status: int) -> bool:
+def is_redirect(error: ApiError) -> bool:
+    """Whether a gateway redirected the request, which is not followed."""
     return (
-        status >= _FIRST_SERVER_ERROR
-        or status == _REQUEST_TIMEOUT
-        or _FIRST_REDIRECT <= status < _FIRST_CLIENT_ERROR
+        isinstance(error, StatusError)
+        and _FIRST_REDIRECT <= error.status_code < _FIRST_CLIENT_ERROR
     )
 
 
@@ -150,8 +156,9 @@ def failure_of(sync: Sync, request: SyncRequest) -> SyncError | None:
             if says
             else "RudderStack gives no reason: look at the sync in its dashboard."
         )
+        # What the dashboard shows as failed has rejected rows, and is a success in the API.
         return SyncFailedError(
-            f"{what} failed{took}.{says} {remedy}",
+            f"{what} failed{took} (the dashboard shows it as aborted).{says} {remedy}",
             connection_id=request.connection_id,
             sync=sync,
         )

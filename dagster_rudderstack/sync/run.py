@@ -12,7 +12,7 @@ from dagster_rudderstack.sync.decisions import failure_of
 from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.sync.start import resume_or_start
 from dagster_rudderstack.sync.task import Task
-from dagster_rudderstack.sync.wait import ask, wait_for
+from dagster_rudderstack.sync.wait import find, wait_for
 
 __all__ = ["attach", "start_and_wait", "start_only"]
 
@@ -56,10 +56,8 @@ def attach(attempt: SyncAttempt, sync_id: str, *, owned: bool = False) -> Task[S
     attempt.begin()
     checked_id(sync_id, "sync_id")
     if not owned:
-        # Asked before any error is tolerated, so that a wrong id or token fails at once.
-        attempt.last_seen = yield from ask(
-            attempt, lambda: attempt.get_sync(sync_id), may_be_running=False
-        )
+        # Asked before any error is tolerated, so that a wrong id or token fails within seconds.
+        attempt.last_seen = yield from find(attempt, sync_id, may_be_running=False)
     current = attempt.wait_on(sync_id, "started" if owned else "attached", owned=owned)
     return (yield from _wait_and_report(attempt, current))
 

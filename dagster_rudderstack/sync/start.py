@@ -7,7 +7,9 @@ time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import (
@@ -22,13 +24,14 @@ from dagster_rudderstack.sync.decisions import (
     StartAnswer,
     duration_text,
     failure_of,
+    is_redirect,
     judge_start,
     running_among,
 )
 from dagster_rudderstack.sync.lost_start import adopt, candidates, has_failed_before
 from dagster_rudderstack.sync.retry import delay_after
 from dagster_rudderstack.sync.task import Task
-from dagster_rudderstack.sync.wait import ask, pause, wait_for
+from dagster_rudderstack.sync.wait import ask, find, may_pass, pause, wait_for
 from dagster_rudderstack.text import one_line
 
 __all__ = ["resume_or_start"]
@@ -66,7 +69,11 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
             f"{attempt.request.connection}. Looking for it before starting another one."
         )
         return None
-    sync = yield from _find(attempt, previous.sync_id)
+    sync: Sync | None
+    try:
+        sync = yield from find(attempt, previous.sync_id, may_be_running=True)
+    except NotFoundError:
+        sync = None
     failure = failure_of(sync, attempt.request) if sync and sync.is_over else None
     if sync is not None and failure is None:
         return attempt.wait_on(previous.sync_id, "resumed", owned=previous.owned)
@@ -82,29 +89,6 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     )
     attempt.log.info(f"{reason}. Starting a new one.")
     return None
-
-
-def _find(attempt: SyncAttempt, sync_id: str) -> Task[Sync | None]:
-    """Return a sync of an earlier attempt, or None if RudderStack does not know it.
-
-    The list of syncs decides: it may show a sync whose details are not found.
-    """
-    give_up_at = attempt.monotonic() + attempt.policy.start_settling_seconds
-
-    def look() -> Sync | None:
-        try:
-            return attempt.get_sync(sync_id)
-        except NotFoundError:
-            # A sync can be unknown for its first seconds.
-            if attempt.monotonic() >= give_up_at:
-                return None
-            raise
-
-    sync = yield from ask(attempt, look, may_be_running=True)
-    if sync is not None:
-        return sync
-    listed = yield from ask(attempt, attempt.list_syncs, may_be_running=True)
-    return next((each for each in listed if each.id == sync_id), None)
 
 
 # --- before the start
@@ -165,6 +149,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
     """Start a sync, or find one that makes a start unnecessary."""
     failures = conflicts = 0
     failure: ApiError | None = None
+    failing_since = 0.0
     while True:
         found = yield from _look_before_start(attempt)
         if found is not None:
@@ -183,8 +168,14 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
                 conflicts += 1
                 yield from _handle_conflict(attempt, error, conflicts)
                 continue
+            if failures == 0:
+                failing_since = attempt.monotonic()
             failures, failure = failures + 1, error
-            yield from _handle_failure(attempt, error, answer, failures)
+            patience = math.inf
+            if answer is StartAnswer.REFUSED_FOR_NOW:
+                patience = yield from _patience(attempt, error, failures, failing_since)
+                answer = StartAnswer.NOT_STARTED if patience > 0 else StartAnswer.REFUSED
+            yield from _handle_failure(attempt, error, answer, failures, patience)
 
 
 def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
@@ -217,6 +208,11 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
 
 
 def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
+    redirect = attempt.lost_start.redirect if attempt.lost_start else None
+    if redirect is not None:
+        _withdraw(attempt)
+        attempt.lost_start = None
+        raise redirect
     if failed:
         attempt.log.info(f"Sync {failed[0].id} of a previous attempt failed. Starting a new one.")
         attempt.lost_start = None
@@ -295,11 +291,40 @@ def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> T
     yield from pause(attempt, delay)
 
 
+def _patience(
+    attempt: SyncAttempt, error: ApiError, failures: int, failing_since: float
+) -> Task[float]:
+    """Return for how many seconds a start may be repeated that was refused with 401 or 404.
+
+    A source that was just created can make a start answer 404 for some seconds, although the
+    connection exists.
+    """
+    if not isinstance(error, NotFoundError):
+        return math.inf if may_pass(error, failures, attempt.policy.retry) else 0.0
+    left = failing_since + attempt.policy.start_settling_seconds - attempt.monotonic()
+    if left <= 0:
+        return 0.0
+    exists = yield from ask(attempt, lambda: _exists(attempt), may_be_running=False)
+    return left if exists else 0.0
+
+
+def _exists(attempt: SyncAttempt) -> bool:
+    try:
+        attempt.api.get_connection(attempt.connection_id)
+    except NotFoundError:
+        return False
+    except PermissionDeniedError:
+        return True
+    return True
+
+
 def _handle_failure(
-    attempt: SyncAttempt, error: ApiError, answer: StartAnswer, failures: int
+    attempt: SyncAttempt, error: ApiError, answer: StartAnswer, failures: int, patience: float
 ) -> Task[None]:
     """Wait before the next look after a failed start, or raise if another try is of no use."""
     if answer is StartAnswer.LOST:
+        if is_redirect(error) and attempt.lost_start is not None:
+            attempt.lost_start = replace(attempt.lost_start, redirect=error)
         attempt.log.warning(
             f"The answer to the start of a sync of connection {attempt.request.connection} was "
             f"lost, so it is unknown whether a sync was started. Looking for it. {error}"
@@ -309,6 +334,6 @@ def _handle_failure(
         if attempt.lost_start is not None:
             _withdraw(attempt)
         raise error
-    delay = delay_after(error, failures, attempt.policy.retry, attempt.jitter())
+    delay = min(patience, delay_after(error, failures, attempt.policy.retry, attempt.jitter()))
     attempt.log.warning(f"{error} Trying again in {duration_text(delay)}.")
     yield from pause(attempt, delay)

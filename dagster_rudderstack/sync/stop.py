@@ -80,7 +80,7 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
         return StopOutcome.NOTHING_STARTED if is_settled else StopOutcome.NOT_SEEN
     if not current.owned:
         return StopOutcome.NOT_OWNED
-    attempt.last_seen = attempt.get_sync(current.sync_id)
+    attempt.last_seen = attempt.find_sync(current.sync_id)
     if attempt.last_seen.is_over:
         return StopOutcome.OVER
     # An unknown status counts as running here: it is better that one sync too many continues than

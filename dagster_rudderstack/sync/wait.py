@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from dagster_rudderstack.api.models import Sync
-from dagster_rudderstack.errors import ApiError, SyncLostError, SyncTimedOutError
+from dagster_rudderstack.errors import (
+    ApiError,
+    AuthenticationError,
+    NotFoundError,
+    SyncLostError,
+    SyncTimedOutError,
+)
+from dagster_rudderstack.settings import RetryPolicy
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.sync.progress import Progress
@@ -14,7 +21,7 @@ from dagster_rudderstack.sync.retry import raise_unless_temporary, retry
 from dagster_rudderstack.sync.stop import StopOutcome, stop
 from dagster_rudderstack.sync.task import Task
 
-__all__ = ["ask", "pause", "wait_for"]
+__all__ = ["ask", "find", "may_pass", "pause", "wait_for"]
 
 _T = TypeVar("_T")
 
@@ -38,7 +45,7 @@ def wait_for(attempt: SyncAttempt, sync_id: str, since: float) -> Task[Sync]:
     if attempt.current is not None and attempt.current.origin == "started":
         yield from pause(attempt, _interval(attempt, since))
     while True:
-        sync = yield from ask(attempt, lambda: attempt.get_sync(sync_id), may_be_running=True)
+        sync = yield from ask(attempt, lambda: attempt.find_sync(sync_id), may_be_running=True)
         attempt.last_seen = sync
         progress.log_change(sync)
         if sync.is_over:
@@ -57,21 +64,82 @@ def ask(attempt: SyncAttempt, call: Callable[[], _T], *, may_be_running: bool) -
         attempt: The attempt that asks.
         call: Makes the request once.
         may_be_running: Whether a sync of ours may be running. Then every error is tolerated for the
-            outage tolerance. Otherwise only temporary errors are retried, a few times.
+            outage tolerance. Otherwise only errors that may pass are retried, a few times.
     """
-    policy = attempt.policy.retry
+    return _ask(attempt, call, _check(attempt, may_be_running=may_be_running))
+
+
+def find(attempt: SyncAttempt, sync_id: str, *, may_be_running: bool) -> Task[Sync]:
+    """Return a sync. If it is unknown, ask again for the settling time, since it may be new.
+
+    Raises:
+        NotFoundError: If RudderStack still does not know it.
+    """
+    give_up_at = attempt.monotonic() + attempt.policy.start_settling_seconds
+    check_others = _check(attempt, may_be_running=may_be_running)
+
+    def check(error: ApiError, failures: int) -> None:
+        if not isinstance(error, NotFoundError):
+            check_others(error, failures)
+        elif attempt.monotonic() >= give_up_at:
+            raise error
+
+    def wait(seconds: float) -> Task[None]:
+        left = give_up_at - attempt.monotonic()
+        return pause(attempt, min(seconds, left) if left > 0 else seconds)
+
+    return _ask(attempt, lambda: attempt.find_sync(sync_id), check, wait)
+
+
+_Check = Callable[[ApiError, int], None]
+
+
+def _ask(
+    attempt: SyncAttempt,
+    call: Callable[[], _T],
+    check: _Check,
+    wait: Callable[[float], Task[None]] | None = None,
+) -> Task[_T]:
     return retry(
         call,
-        policy,
+        attempt.policy.retry,
         attempt.log,
-        check=_outage_check(attempt) if may_be_running else raise_unless_temporary(policy),
-        pause=lambda seconds: pause(attempt, seconds),
+        check=check,
+        pause=wait or (lambda seconds: pause(attempt, seconds)),
         monotonic=attempt.monotonic,
         jitter=attempt.jitter,
     )
 
 
-def _outage_check(attempt: SyncAttempt) -> Callable[[ApiError, int], None]:
+def _check(attempt: SyncAttempt, *, may_be_running: bool) -> _Check:
+    return _outage_check(attempt) if may_be_running else _before_start_check(attempt)
+
+
+REFUSED_TOKEN_RETRIES = 4
+"""How often a request is sent again before the start if the token is refused. It takes 15 s."""
+
+
+def may_pass(error: ApiError, failures: int, policy: RetryPolicy) -> bool:
+    """Whether the token was refused, but not so often yet that it must be wrong.
+
+    RudderStack has answered 401 to valid tokens.
+    """
+    retries = min(REFUSED_TOKEN_RETRIES, policy.request_max_retries)
+    return isinstance(error, AuthenticationError) and failures <= retries
+
+
+def _before_start_check(attempt: SyncAttempt) -> _Check:
+    policy = attempt.policy.retry
+    raise_others = raise_unless_temporary(policy)
+
+    def check(error: ApiError, failures: int) -> None:
+        if not may_pass(error, failures, policy):
+            raise_others(error, failures)
+
+    return check
+
+
+def _outage_check(attempt: SyncAttempt) -> _Check:
     """Return a check that tolerates every error for as long as the outage tolerance."""
     began = attempt.monotonic()
 

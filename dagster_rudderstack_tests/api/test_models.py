@@ -139,7 +139,41 @@ def test_success_ratio(succeeded: int | None, failed: int | None, ratio: float |
 )
 def test_duration(started: str | None, finished: str | None, seconds: float | None) -> None:
     """A duration is never negative. It is unknown if the start or the end is unknown."""
-    assert a_sync(startedAt=started, finishedAt=finished).duration_seconds == seconds
+    sync = a_sync(status="succeeded", startedAt=started, finishedAt=finished)
+
+    assert sync.duration_seconds == seconds
+
+
+@pytest.mark.parametrize("status", ["running", "Running", "warming up", "aborted"])
+@pytest.mark.parametrize(
+    "finished",
+    [
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2026-01-05T09:59:59Z",
+        "2999-01-01T00:00:00Z",
+    ],
+)
+def test_finished_at__impossible(status: str, finished: str) -> None:
+    """An end time that cannot be one is unknown, so that the sync counts as running: the zero time,
+    one before the start, one in the future."""
+    sync = a_sync(status=status, startedAt="2026-01-05T10:00:00Z", finishedAt=finished)
+
+    assert (sync.finished_at, sync.is_over) == (None, False)
+
+
+def test_finished_at__running() -> None:
+    """While a sync is running, its end time means nothing, whatever it is."""
+    sync = a_sync(startedAt="2026-01-05T10:00:00Z", finishedAt="2026-01-05T10:00:05Z")
+
+    assert (sync.finished_at, sync.duration_seconds) == (None, None)
+
+
+def test_finished_at__zero_time_of_a_success() -> None:
+    """The zero time is no end time, also if the status says that the sync is over."""
+    sync = a_sync(status="succeeded", finishedAt="1970-01-01T00:00:00Z")
+
+    assert (sync.finished_at, sync.is_over) == (None, True)
 
 
 # --- statuses

@@ -114,16 +114,16 @@ def test_quoted_id__is_one_segment(text: str) -> None:
 # --- choices
 
 
-@pytest.mark.parametrize("sync_type", ["incremental", "full", None])
-def test_sync_type(sync_type: str | None) -> None:
-    """Both types of RudderStack are accepted, and None, with which RudderStack decides."""
+@pytest.mark.parametrize("sync_type", ["incremental", "full"])
+def test_sync_type(sync_type: str) -> None:
+    """Both types of RudderStack are accepted."""
     assert checked_sync_type(sync_type) == sync_type
 
 
-@pytest.mark.parametrize("bad", ["Full", "mirror", "", 7, [], "x" * 500])
+@pytest.mark.parametrize("bad", [None, "Full", "mirror", "", 7, [], "x" * 500])
 def test_sync_type__unknown(bad: object) -> None:
     """An unknown type is refused with a short message that lists both."""
-    with pytest.raises(InvalidSettingError, match="expected 'incremental', 'full'") as caught:
+    with pytest.raises(InvalidSettingError, match="expected 'incremental' or 'full'") as caught:
         checked_sync_type(bad)
 
     assert repr(bad)[:20] in str(caught.value)

@@ -125,7 +125,12 @@ FAILURE_CASES = [
         running=True,
         settings={"on_running_sync": "fail"},
     ),
-    FailureCase("wrong_token", False, "check the region", settings={"access_token": "wrong-token"}),
+    FailureCase(
+        "wrong_token",
+        True,
+        "check the region",
+        settings={"access_token": "wrong-token", "request_max_retries": 0},
+    ),
     FailureCase("forbidden", False, "Edit and Connect", connection={"deny": "no"}),
     FailureCase("unknown_connection", False, "Check the id", None),
     FailureCase("disabled", False, "is disabled", connection={"enabled": False}),

@@ -315,22 +315,27 @@ def disabled(server: LocalRudderStack) -> None:
     assert server.starts() == []
 
 
-@scenario("The token is wrong (401)")
-@scenario("The token lacks a permission (403)")
-def refused(server: LocalRudderStack) -> None:
-    retry_policy = dg.RetryPolicy(max_retries=3)
-    server.deny("not allowed", operation="start")
-    forbidden = sync(server, retry_policy=retry_policy)
-    server.allow_everything()
+@scenario("The token is refused (401)")
+def refused_token(server: LocalRudderStack) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", "another-token")
-        wrong = sync(server, retry_policy=retry_policy)
+        # The 15 seconds are tested in `sync/test_api_facts.py`.
+        refused = sync(server, {"request_max_retries": 0}, retry_policy=dg.RetryPolicy())
 
-    assert re.search("Edit.*Connect", failure(forbidden).description)
-    assert "401" in failure(wrong).description
-    assert failure(forbidden).metadata is not None
-    for result in (forbidden, wrong):
-        assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    assert "check the region" in failure(refused).description
+    assert [event for event in refused.all_events if event.is_step_up_for_retry]
+
+
+@scenario("The token lacks a permission (403)")
+def forbidden(server: LocalRudderStack) -> None:
+    server.deny("not allowed", operation="start")
+
+    result = sync(server, retry_policy=dg.RetryPolicy(max_retries=3))
+
+    assert "RudderStack says: not allowed" in failure(result).description
+    assert re.search("Edit.*Connect", failure(result).description)
+    assert failure(result).metadata is not None
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
 
 
 @pytest.mark.parametrize(
@@ -461,7 +466,7 @@ def test_op_keeps_its_run_config(server: LocalRudderStack) -> None:
 
     output = result.output_for_node("rudderstack_sync_op")
     assert isinstance(output, dagster_rudderstack.SyncReport)
-    assert [sync.sync_type for sync in server.syncs()] == [None]
+    assert [request.body for request in server.starts()] == [{"syncType": "incremental"}]
 
 
 def test_local_rudderstack_as_a_process() -> None:

@@ -326,7 +326,7 @@ def test_log(
     lines = log_lines(instance, result.run_id)
     syncs = {sync.connection_id: sync.id for sync in server.syncs()}
     messages = [entry.message for entry in instance.all_logs(result.run_id)]
-    assert f"Started sync {syncs['crm']} of connection crm." in messages
+    assert f"Started sync {syncs['crm']} of connection crm (incremental)." in messages
     *of_one, table_text = lines
     assert [line for line in of_one if line.startswith("crm: Sync")] == []
     (of_ads,) = (line for line in of_one if line.startswith("ads: "))

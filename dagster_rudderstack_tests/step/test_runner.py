@@ -132,7 +132,7 @@ def test_run__outside_dagster() -> None:
     job = runner(ScriptedApi(**GOOD))
 
     assert only(job.run()).status == "succeeded"
-    assert job.log.lines[0] == f"info: Started sync new of connection {NAME}."  # type: ignore[attr-defined]
+    assert job.log.lines[0] == f"info: Started sync new of connection {NAME} (incremental)."  # type: ignore[attr-defined]
 
 
 def test_run__returned() -> None:

@@ -86,10 +86,13 @@ def start_without_effect(kind: str, **settings: object) -> Fault:
 
 
 def failing_polls(kind: str, seconds: float = 10 * MINUTE, **settings: object) -> Fault:
-    """Return a fault that breaks every poll, from 30 s after the server starts."""
+    """Return a fault that breaks every poll, from 30 s after the server starts.
+
+    The list of syncs fails as well, since it is asked if the details are missing.
+    """
     return Fault(
         kind,  # type: ignore[arg-type]
-        operation="get_sync",
+        operation=("get_sync", "list_syncs"),
         from_seconds=30,
         until_seconds=30 + seconds,
         **settings,  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ from dagster_rudderstack_tests.sync.world import READ_TIMEOUT_SECONDS
 
 AFTER_THE_READ_TIMEOUT = READ_TIMEOUT_SECONDS * 2
 
+SOURCE_NOT_FOUND = '{"message": "source not found"}'
+
 LONG = SyncScript(duration_seconds=25 * MINUTE, rows_total=100)
 VERY_LONG = SyncScript(duration_seconds=2 * HOUR, rows_total=100)
 
@@ -133,13 +135,64 @@ _OUTAGES = [
 _FIRST_REQUEST = [
     Case(
         "wrong_token",
-        "The access token is wrong (401 on the first request).",
-        "The step fails at once, is not retried, and the error says to check the token and the "
-        "region.",
+        "The access token is wrong (401 on every request).",
+        "The step fails after about 15 seconds and may be retried, since RudderStack has refused "
+        "valid tokens for a while. The error says to check the token and the region.",
         connection(GOOD, Fault("status", status=401, times=None)),
         errors.AuthenticationError,
         says="check the region",
         starts=0,
+    ),
+    Case(
+        "token_refused_for_a_moment",
+        "Before the start, every request gets 401 for ten seconds.",
+        TOLERATED,
+        connection(GOOD, Fault("status", status=401, until_seconds=10)),
+        logged="answers again",
+    ),
+    Case(
+        "start_refused_for_a_moment",
+        "The first two starts get 401.",
+        "The sync succeeds. The log warns about each 401.",
+        connection(GOOD, start_without_effect("status", status=401, times=2)),
+        logged="401",
+        sent=3,
+    ),
+    Case(
+        "source_not_found_yet",
+        "The source was just created: the first three starts get 404, although the connection "
+        "exists.",
+        "The sync succeeds. The log warns about each 404.",
+        connection(
+            GOOD,
+            start_without_effect("status", status=404, times=3, body=SOURCE_NOT_FOUND),
+        ),
+        logged="source not found",
+        sent=4,
+    ),
+    Case(
+        "source_never_found",
+        "Each start gets 404, although the connection exists.",
+        "The step fails after half a minute, is not retried, and the error has RudderStack's "
+        "words.",
+        connection(
+            GOOD,
+            start_without_effect("status", status=404, times=None, body=SOURCE_NOT_FOUND),
+        ),
+        errors.NotFoundError,
+        says="source not found",
+        starts=0,
+        sent=7,
+    ),
+    Case(
+        "start_redirected",
+        "Each start is answered by a redirect and has no effect.",
+        "The step fails after three seconds. The error says to set `api_url` to the final address.",
+        connection(GOOD, start_without_effect("redirect", times=None)),
+        errors.StatusError,
+        says="Redirects are not followed",
+        starts=0,
+        sent=1,
     ),
     Case(
         "forbidden",
@@ -290,6 +343,35 @@ _AFTER_THE_START = [
 ]
 
 _RESULTS = [
+    *(
+        Case(
+            f"end_time_while_running__{name}",
+            f"While the sync is running{status_words}, its end time is {words}.",
+            "The sync succeeds. The end time counts only once the sync is over.",
+            connection(
+                SyncScript(
+                    duration_seconds=20, running_status=status, running_finished_at=finished_at
+                )
+            ),
+            reported={"duration_seconds": 20.0},
+        )
+        for name, words, finished_at in (
+            ("year_1", "that of year 1", "0001-01-01T00:00:00Z"),
+            ("1970", "that of 1970", "1970-01-01T00:00:00Z"),
+            ("before_start", "before its start", "2001-01-01T00:00:00Z"),
+            ("future", "in the future", "2999-01-01T00:00:00Z"),
+        )
+        for name, status, status_words in (
+            (name, "running", ""),
+            (f"{name}__unknown_status", "warming up", " with an unknown status"),
+        )
+    ),
+    Case(
+        "details_unavailable",
+        "RudderStack answers 500 to each request for the details of the sync, and lists it.",
+        "The sync succeeds.",
+        connection(GOOD, Fault("status", operation="get_sync", status=500, times=None)),
+    ),
     Case(
         "failed",
         "The sync fails.",

@@ -58,7 +58,7 @@ def _requests_seen(case: Case) -> str:
 
 
 def _times(count: int, noun: str) -> str:
-    numbers = {0: "no", 1: "one", 2: "two", 3: "three"}
+    numbers = {0: "no", 1: "one", 2: "two", 3: "three", 4: "four", 7: "seven"}
     return f"{numbers[count]} {noun}{'' if count == 1 else 's'}"
 
 

@@ -8,6 +8,7 @@ from dagster_rudderstack.errors import (
     ApiError,
     ConnectionDisabledError,
     InvalidSettingError,
+    NotFoundError,
     StatusError,
     SyncAbortedError,
     SyncAlreadyRunningError,
@@ -47,7 +48,7 @@ from dagster_rudderstack_tests.sync.scripted import (
 
 CONNECTION = ("connection", "crm")
 LIST = ("list", "crm", NEWEST_SYNCS, NEWEST_SYNCS)
-START = ("start", "crm", None)
+START = ("start", "crm", "incremental")
 NAME = "CRM contacts (crm)"
 
 
@@ -176,14 +177,16 @@ def test_attach__timeout(owned: bool) -> None:
 
 
 def test_attach__unknown_sync() -> None:
-    """If RudderStack does not know the sync, the error is raised at once, and nothing is
-    recorded."""
-    scripted = script(get=[status_error(404)])
+    """If RudderStack does not show the sync within the settling time, the error is raised, and
+    nothing is recorded."""
+    scripted = script(
+        policy=every_second(start_settling_seconds=4), get=[status_error(404)], listed=[[]]
+    )
 
-    with pytest.raises(StatusError, match="Answer 404"):
+    with pytest.raises(NotFoundError, match="Answer 404"):
         scripted.drive(attach(scripted.attempt, "nope"))
 
-    assert (scripted.waits, scripted.records) == ([], [])
+    assert (scripted.waits, scripted.records) == ([1, 2, 1], [])
 
 
 @pytest.mark.parametrize("owned", [True, False])
@@ -321,7 +324,7 @@ def test_before_the_start__permanent_error() -> None:
 def test_errors_while_running() -> None:
     """Errors while a sync runs are retried, and the log says when RudderStack answers again."""
     scripted = script(
-        get=[status_error(500, "One."), status_error(403, "Two."), succeeded("new")], jitter=1.0
+        get=[status_error(502, "One."), status_error(403, "Two."), succeeded("new")], jitter=1.0
     )
 
     scripted.run(start_and_wait)
@@ -785,17 +788,17 @@ def test_resume__unknown_at_first() -> None:
     assert scripted.waits == [1]
 
 
-def test_resume__unknown_but_listed() -> None:
-    """A sync that is unknown when the settling time has passed is looked for in the list."""
+@pytest.mark.parametrize("status", [404, 500])
+def test_resume__unknown_but_listed(status: int) -> None:
+    """A sync without details is looked for in the list."""
     scripted = script(
-        policy=every_second(start_settling_seconds=3),
         previous=PreviousAttempt(sync_id="ours"),
-        get=[status_error(404)],
+        get=[status_error(status)],
         listed=[[sync("other"), succeeded("ours")]],
     )
 
     assert scripted.run(start_only) == "ours"
-    assert scripted.waits == [1, 2]
+    assert scripted.waits == []
     assert scripted.records == [("waiting", "ours", "resumed", True)]
 
 
@@ -832,7 +835,7 @@ def test_outage__too_long(is_durable: bool) -> None:
     scripted = script(
         policy=every_second(outage_tolerance_seconds=5),
         recorder=ScriptedRecorder(is_durable=is_durable),
-        get=[sync("new"), status_error(500, "Down.")],
+        get=[sync("new"), status_error(503, "Down.")],
     )
 
     with pytest.raises(SyncLostError) as error:
@@ -1063,7 +1066,7 @@ def test_no_recorder() -> None:
 
     attempt.wait_on("s", "started", owned=True)
 
-    assert log.lines == ["info: Started sync s of connection crm."]
+    assert log.lines == ["info: Started sync s of connection crm (incremental)."]
 
 
 # --- what an interrupt stops

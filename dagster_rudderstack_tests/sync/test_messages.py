@@ -39,14 +39,17 @@ NAME = "Sync s of connection CRM contacts (crm)"
             sync("s", "failed", error="no table"),
             SyncFailedError,
             (
-                f"{NAME} failed after 1 min. RudderStack says: no table. Fix the source or the "
-                "destination, then sync again."
+                f"{NAME} failed after 1 min (the dashboard shows it as aborted). RudderStack says: "
+                "no table. Fix the source or the destination, then sync again."
             ),
         ),
         (
             sync("s", "failed", started_at=None),
             SyncFailedError,
-            (f"{NAME} failed. RudderStack gives no reason: look at the sync in its dashboard."),
+            (
+                f"{NAME} failed (the dashboard shows it as aborted). RudderStack gives no reason: "
+                "look at the sync in its dashboard."
+            ),
         ),
         (
             sync("s", "aborted", error="By Ada."),
