@@ -10,7 +10,10 @@ from dagster_rudderstack.assets import (
     build_rudderstack_sync_assets,
     rudderstack_assets,
 )
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.duration import DurationCheck
+from dagster_rudderstack.checks.rejected_rows import RejectedRowsCheck
+from dagster_rudderstack.checks.source_rows import NoRowsCheck, NothingChangedCheck
+from dagster_rudderstack.checks.sync_checks import SyncChecks
 from dagster_rudderstack.components.connection import RudderStackConnectionComponent
 from dagster_rudderstack.components.workspace import RudderStackWorkspaceComponent
 from dagster_rudderstack.dagster_internals import register_library as _register_library
@@ -70,9 +73,12 @@ __all__ = [
     "ConnectionDisabledError",
     "DagsterRudderStackTranslator",
     "DiscoveryError",
+    "DurationCheck",
     "InvalidSettingError",
     "MetadataKey",
+    "NoRowsCheck",
     "NotFoundError",
+    "NothingChangedCheck",
     "PermissionDeniedError",
     "RateLimitedError",
     "RejectedRowsCheck",
@@ -90,6 +96,7 @@ __all__ = [
     "Sync",
     "SyncAbortedError",
     "SyncAlreadyRunningError",
+    "SyncChecks",
     "SyncError",
     "SyncFailedError",
     "SyncLostError",

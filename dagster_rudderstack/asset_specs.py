@@ -72,11 +72,11 @@ def asset_spec(
 
 def _definition_metadata(connection_id: str, options: AssetOptions) -> Metadata:
     """Return what the page of an asset says before its first sync."""
-    check = options["rejected_rows_check"]
+    checks = options["checks"]
     return {
         MetadataKey.CONNECTION_ID: dg.MetadataValue.text(connection_id),
         MetadataKey.DEFERRED: dg.MetadataValue.bool(not options["wait"]),
-        **(check.metadata if check else {}),
+        **(checks.metadata if checks else {}),
     }
 
 

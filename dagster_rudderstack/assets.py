@@ -13,7 +13,8 @@ from dagster_rudderstack.asset_specs import (
     asset_specs,
     connection_name,
 )
-from dagster_rudderstack.checks import RejectedRowsCheck, sync_succeeded_spec
+from dagster_rudderstack.checks.base import SyncCheck
+from dagster_rudderstack.checks.sync_checks import sync_succeeded_spec
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import column_metadata, failure_from
 from dagster_rudderstack.options import (
@@ -202,8 +203,8 @@ class _Body:
     options: AssetOptions
 
     @property
-    def check(self) -> RejectedRowsCheck | None:
-        return self.options["rejected_rows_check"]
+    def checks(self) -> tuple[SyncCheck, ...]:
+        return tuple(self.options["checks"] or ())
 
     @property
     def config(self) -> type[RudderStackSyncConfig]:
@@ -212,10 +213,10 @@ class _Body:
     @property
     def check_specs(self) -> list[dg.AssetCheckSpec]:
         keys = self.keys.values()
-        rejected = [self.check.spec(key) for key in keys] if self.check else []
+        specs = [check.spec(key) for key in keys for check in self.checks]
         if self.options["wait"]:
-            return rejected
-        return [*rejected, *(sync_succeeded_spec(key) for key in keys)]
+            return specs
+        return [*specs, *(sync_succeeded_spec(key) for key in keys)]
 
     def keys_in(self, context: dg.AssetExecutionContext) -> dict[str, dg.AssetKey]:
         """Return the keys by connection id as the definitions have them, selected or not.
@@ -309,7 +310,7 @@ class _Body:
         except RudderStackError as error:
             raise failure_from(error) from error
         runner.on_disabled = self.options["on_disabled"]
-        runner.check = self.check
+        runner.checks = self.checks
         runner.is_deferred = not self.options["wait"]
         return runner
 
@@ -330,17 +331,19 @@ class _Body:
             yield dg.MaterializeResult(asset_key=key, metadata={**metadata, **columns})
         # Not as a part of the MaterializeResult: where a test calls an asset directly, Dagster does
         # not find the results of checks in it.
-        is_checked = self.check is not None and yielded.has_check(key, self.check.name)
-        if self.check and not is_checked and self._is_check_selected(context, key, self.check):
-            checked = self.check.result_of_metadata(key, metadata)
+        for check in self._selected_checks(context, key):
+            if yielded.has_check(key, check.name):
+                continue
+            checked = check.result_of_metadata(key, metadata)
             if not checked.passed:
                 context.log.warning(f"{key.to_user_string()}: {checked.description}")
             yield checked
 
-    def _is_check_selected(
-        self, context: dg.AssetExecutionContext, key: dg.AssetKey, check: RejectedRowsCheck
-    ) -> bool:
-        return dg.AssetCheckKey(key, check.name) in context.selected_asset_check_keys
+    def _selected_checks(
+        self, context: dg.AssetExecutionContext, key: dg.AssetKey
+    ) -> list[SyncCheck]:
+        selected = context.selected_asset_check_keys
+        return [each for each in self.checks if dg.AssetCheckKey(key, each.name) in selected]
 
     def _rechecked(self, context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of checks that are selected without their assets.
@@ -348,11 +351,13 @@ class _Body:
         They are about the last sync that was reported.
         """
         for key in self.keys_in(context).values():
-            is_alone = key not in context.selected_asset_keys
-            if self.check and is_alone and self._is_check_selected(context, key, self.check):
-                event = context.instance.get_latest_materialization_event(key)
-                last = event.asset_materialization if event else None
-                yield self.check.result_of_metadata(key, last.metadata if last else {})
+            checks = self._selected_checks(context, key)
+            if not checks or key in context.selected_asset_keys:
+                continue
+            event = context.instance.get_latest_materialization_event(key)
+            last = event.asset_materialization if event else None
+            for check in checks:
+                yield check.result_of_metadata(key, last.metadata if last else {})
 
 
 # --- definitions

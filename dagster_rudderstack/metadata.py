@@ -74,8 +74,8 @@ class MetadataKey:
     ENABLED = "rudderstack/enabled"
     DEFERRED = "rudderstack/deferred"
     """Whether steps only start the syncs, and the polling sensor reports them."""
-    LIMITS = "rudderstack/limits"
-    """How many rejected rows the check accepts."""
+    CHECKS = "rudderstack/checks"
+    """The limits and the severities of the checks, see `SyncChecks`."""
     # Of a record in a run's log.
     RECORD = "rudderstack/record"
     """What a later attempt must know, as JSON. Only this library reads it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_id
-from dagster_rudderstack.checks import RowLimits
+from dagster_rudderstack.checks.rejected_rows import RowLimits
 from dagster_rudderstack.errors import InvalidSettingError, RowsRejectedError
 from dagster_rudderstack.metadata import failure_from, report_metadata
 from dagster_rudderstack.options import (

@@ -19,7 +19,8 @@ from dagster_rudderstack.api.validation import (
     checked_seconds,
     checked_sync_type,
 )
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.base import SyncCheck
+from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks, checked_checks
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnDisabled, OnRunningSync, SyncType
@@ -82,8 +83,10 @@ class SyncOptions(TypedDict, total=False):
 class AssetOptions(SyncOptions, total=False):
     """How the connections of an asset step are synced. Each option may be left out."""
 
-    rejected_rows_check: Annotated[
-        RejectedRowsCheck | None, "The check on rejected rows. With None, there is no check."
+    checks: Annotated[
+        SyncChecks | None,
+        "The checks of each sync: rejected rows, no rows, nothing changed, duration. With None, "
+        "there is no check.",
     ]
     wait: Annotated[
         bool,
@@ -117,7 +120,7 @@ _DEFAULTS: AssetOptions = {
     "resource_key": RESOURCE_KEY,
     "retry_policy": None,
     "pool": None,
-    "rejected_rows_check": RejectedRowsCheck(),
+    "checks": SyncChecks(),
     "wait": True,
     "execute": None,
     "required_resource_keys": frozenset(),
@@ -154,14 +157,11 @@ def asset_options(given: Mapping[str, Any]) -> AssetOptions:
         InvalidSettingError: For an unknown option, and for an invalid value.
     """
     _check_not_of_spec(given)
+    _check_not_of_checks(given)
     check_names(given, _DEFAULTS)
     options: AssetOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
     _check(options)
-    check = options["rejected_rows_check"]
-    if check is not None and not isinstance(check, RejectedRowsCheck):
-        raise InvalidSettingError(
-            f"rejected_rows_check {check!r}: expected a RejectedRowsCheck, or None."
-        )
+    checked_checks(options["checks"])
     return options
 
 
@@ -177,6 +177,17 @@ def _check_not_of_spec(given: Iterable[str]) -> None:
                 f"There is no setting {name!r}: it belongs to the asset's spec, as in "
                 f"dg.AssetSpec({'...' if field == 'key' else f'..., {field}=...'}). For discovered "
                 "assets, override get_asset_spec of the translator."
+            )
+
+
+def _check_not_of_checks(given: Mapping[str, Any]) -> None:
+    """Raise for a check outside `checks`."""
+    for name, value in given.items():
+        kind = value.kind if isinstance(value, SyncCheck) else name.removesuffix("_check")
+        if name not in _DEFAULTS and kind in CHECKS:
+            raise InvalidSettingError(
+                f"There is no setting {name!r}: pass the check in checks, as in "
+                f"checks=SyncChecks({kind}={CHECKS[kind].__name__}(...))."
             )
 
 

@@ -10,7 +10,8 @@ import dagster as dg
 from pydantic import BaseModel, Field, create_model
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.base import SyncCheck
+from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
@@ -43,7 +44,32 @@ def _model_of_dataclass(name: str, kind: type[Any], *, without: str = "") -> typ
     hints = get_type_hints(kind)
     fields = [each for each in dataclasses.fields(kind) if each.init and each.name != without]
     # A field that is left out in YAML is not passed to the class, so its defaults apply.
-    return _model(name, {each.name: (hints[each.name] | None, None, None) for each in fields})
+    return _model(
+        name,
+        {
+            each.name: (hints[each.name], ..., None)
+            if _is_required(each)
+            else (hints[each.name] | None, None, None)
+            for each in fields
+        },
+    )
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
+def _model_of_checks() -> type[BaseModel]:
+    return _model(
+        "SyncChecksModel",
+        {name: (_model_of_check(kind) | None, None, None) for name, kind in CHECKS.items()},
+    )
+
+
+def _model_of_check(kind: type[SyncCheck]) -> Any:
+    """Return the type of a check: an object, or true and false if nothing in it is required."""
+    model = _model_of_dataclass(f"{kind.__name__}Model", kind)
+    return model if any(map(_is_required, dataclasses.fields(kind))) else model | bool
 
 
 def _model_of_resource() -> type[BaseModel]:
@@ -124,6 +150,22 @@ def _resolve_as(kind: Callable[..., Any], context: dg.ResolutionContext, given: 
     return context.resolve_value(given)
 
 
+def _resolve_checks(context: dg.ResolutionContext, given: Any) -> Any:
+    if not isinstance(given, BaseModel):
+        return context.resolve_value(given)
+    return SyncChecks(
+        **{name: _resolve_check(name, context, value) for name, value in _given(given).items()}
+    )
+
+
+def _resolve_check(name: str, context: dg.ResolutionContext, given: Any) -> Any:
+    """Resolve a check: its settings, a template, true for the defaults, or false for none."""
+    kind: Callable[..., SyncCheck] = CHECKS[name]
+    if isinstance(given, bool):
+        return kind() if given else None
+    return _resolve_as(kind, context, given)
+
+
 def _resolved(kind: Callable[..., Any], model: Any, description: str) -> dg.Resolver:
     return dg.Resolver(partial(_resolve_as, kind), model_field_type=model, description=description)
 
@@ -147,12 +189,12 @@ SelectorAttribute = Annotated[
         "Which connections become assets. A template may be a function of the connection.",
     ),
 ]
-CheckAttribute = Annotated[
-    RejectedRowsCheck | None,
-    _resolved(
-        RejectedRowsCheck,
-        _model_of_dataclass("RejectedRowsCheckModel", RejectedRowsCheck) | str | None,
-        description_of("rejected_rows_check"),
+ChecksAttribute = Annotated[
+    SyncChecks | None,
+    dg.Resolver(
+        _resolve_checks,
+        model_field_type=_model_of_checks() | str | None,
+        description=description_of("checks"),
     ),
 ]
 Backoff = Literal["LINEAR", "EXPONENTIAL"]
@@ -231,7 +273,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
         default=None, description=description_of("on_running_sync")
     )
     on_disabled: OnDisabled = Field(default="fail", description=description_of("on_disabled"))
-    rejected_rows_check: CheckAttribute = RejectedRowsCheck()
+    checks: ChecksAttribute = SyncChecks()
     wait: bool = Field(default=True, description=description_of("wait"))
     retry_policy: RetryAttribute = None
     pool: str | None = Field(default=None, description=description_of("pool"))
@@ -259,7 +301,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
             "sync_type": self.sync_type,
             "on_running_sync": self.on_running_sync,
             "on_disabled": self.on_disabled,
-            "rejected_rows_check": self.rejected_rows_check,
+            "checks": self.checks,
             "wait": self.wait,
             "retry_policy": self.retry_policy,
             "pool": self.pool,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from dagster_rudderstack.checks import SUCCEEDED_CHECK
+from dagster_rudderstack.checks.sync_checks import SUCCEEDED_CHECK
 from dagster_rudderstack.errors import SyncError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, sync_metadata
 from dagster_rudderstack.sensor.cursor import digest
@@ -57,7 +57,7 @@ def events_of(
             dg.AssetMaterialization(watch.key, description=text, metadata=metadata, partition=each)
             for each in partitions
         ),
-        *([_evaluation(watch.check.result(watch.key, finding.sync))] if watch.check else []),
+        *(_evaluation(each.result_of_metadata(watch.key, metadata)) for each in watch.checks),
         *_succeeded(watch, text, passed=True),
     ]
 

@@ -14,7 +14,7 @@ from typing import Literal
 import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_choice, is_whole
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.sync_checks import SyncChecks, checked_checks
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.options import RESOURCE_KEY
 from dagster_rudderstack.resource import RudderStackResource
@@ -64,7 +64,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
     name: str = "rudderstack_polling_sensor",
     assets: Iterable[dg.AssetsDefinition | dg.AssetSpec] = (),
     connections: Mapping[str, dg.AssetKey | str | Sequence[str]] | None = None,
-    rejected_rows_check: RejectedRowsCheck | None = None,
+    checks: SyncChecks | None = None,
     failed_syncs: FailedSyncs = "run",
     replay: int = 0,
     resource_key: str = RESOURCE_KEY,
@@ -80,8 +80,8 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
 
     These are syncs that RudderStack's schedule or a person in its dashboard started, and syncs that
     a step with `wait=False` left to the sensor. When such a sync succeeds, the sensor materializes
-    the asset of the connection and evaluates its check on rejected rows. When it does not succeed,
-    the sensor reports an observation of the asset.
+    the asset of the connection and evaluates its checks. When it does not succeed, the sensor
+    reports an observation of the asset.
 
     For assets with `wait=False`, the sensor also evaluates the check `sync_succeeded`, and stops a
     sync whose timeout has passed. Like any sensor, it needs Dagster's daemon.
@@ -91,8 +91,8 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         assets: Definitions or specs with a `rudderstack/connection_id` in their metadata, as all
             assets of this library have. Others among them are left out.
         connections: Further assets: the asset key by connection id.
-        rejected_rows_check: The check for assets that have none of their own. Your definitions must
-            contain a check of this name for each of these assets. None evaluates no check.
+        checks: The checks for assets that have none of their own. Your definitions must contain
+            checks of these names for each of these assets. None evaluates no check.
         failed_syncs: How a failed deferred sync alerts, besides by its check: `run` requests a run
             of the asset that fails with the reason, so that alerts on failed runs fire; `check`
             requests none.
@@ -112,7 +112,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
     checked_choice(failed_syncs, FailedSyncs, "failed_syncs")
     _check_number("replay", replay, 0, MAX_CATCH_UP)
     _check_number("tick_seconds", tick_seconds, 1, MAX_TICK_SECONDS)
-    watches = watches_of(assets, connections or {}, rejected_rows_check)
+    watches = watches_of(assets, connections or {}, checked_checks(checks))
     with_runs = [watch.key for watch in watches.values() if watch.has_runs]
     settings = _Settings(watches, resource_key, failed_syncs == "run", replay, tick_seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,8 @@ import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.asset_specs import connection_name
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.base import SyncCheck
+from dagster_rudderstack.checks.sync_checks import SyncChecks, check_of_spec
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey, column_metadata
 from dagster_rudderstack.sync.request import SyncRequest
@@ -25,7 +27,7 @@ class Watch:
     Attributes:
         connection_id: The connection.
         key: The asset.
-        check: The check on rejected rows. None if it has none.
+        checks: The checks of its syncs.
         op_name: The step that syncs it. None if no step does.
         deferred: Whether that step leaves its syncs to the sensor.
         partitions_def: The asset's partitions. None if it has none, or if only its key is known.
@@ -36,7 +38,7 @@ class Watch:
 
     connection_id: str
     key: dg.AssetKey
-    check: RejectedRowsCheck | None = None
+    checks: Sequence[SyncCheck] = ()
     op_name: str | None = None
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
@@ -58,21 +60,22 @@ class Watch:
 def watches_of(
     assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
     connections: Mapping[str, dg.AssetKey | str | Sequence[str]],
-    check: RejectedRowsCheck | None,
+    checks: SyncChecks | None,
 ) -> dict[str, Watch]:
     """Return what to watch, by connection id.
 
     Args:
         assets: Definitions and specs. Those without a connection are left out.
         connections: Further assets, by connection id.
-        check: The check of assets that have none of their own.
+        checks: The checks of assets that have none of their own.
 
     Raises:
         InvalidSettingError: If there is no connection, or two assets belong to one.
     """
-    found = [watch for asset in assets for watch in _watches_of_asset(asset, check)]
+    default = tuple(checks or ())
+    found = [watch for asset in assets for watch in _watches_of_asset(asset, default)]
     found += [
-        Watch(checked_id(id_, "connection_id"), dg.AssetSpec(key).key, check)
+        Watch(checked_id(id_, "connection_id"), dg.AssetSpec(key).key, default)
         for id_, key in connections.items()
     ]
     if not found:
@@ -93,35 +96,34 @@ def watches_of(
 
 
 def _watches_of_asset(
-    asset: dg.AssetsDefinition | dg.AssetSpec, check: RejectedRowsCheck | None
+    asset: dg.AssetsDefinition | dg.AssetSpec, default: Sequence[SyncCheck]
 ) -> Iterator[Watch]:
     if isinstance(asset, dg.AssetSpec):
-        yield from _watch_of_spec(asset, check, None)
+        yield from _watch_of_spec(asset, default, None)
         return
     if not isinstance(asset, dg.AssetsDefinition):
         raise InvalidSettingError(
             f"assets has {asset!r}: expected definitions or specs. Give a key as `connections="
             "{connection id: key}`."
         )
-    own_checks = {
-        spec.asset_key: own
-        for spec in asset.check_specs
-        if (own := RejectedRowsCheck.from_spec(spec)) is not None
-    }
+    own_checks: dict[dg.AssetKey, list[SyncCheck]] = defaultdict(list)
+    for check_spec in asset.check_specs:
+        if (check := check_of_spec(check_spec)) is not None:
+            own_checks[check_spec.asset_key].append(check)
     op_name = asset.op.name if asset.is_executable else None
     for spec in asset.specs:
-        yield from _watch_of_spec(spec, own_checks.get(spec.key, check), op_name)
+        yield from _watch_of_spec(spec, own_checks.get(spec.key, default), op_name)
 
 
 def _watch_of_spec(
-    spec: dg.AssetSpec, check: RejectedRowsCheck | None, op_name: str | None
+    spec: dg.AssetSpec, checks: Sequence[SyncCheck], op_name: str | None
 ) -> Iterator[Watch]:
     connection_id = _plain(spec.metadata.get(MetadataKey.CONNECTION_ID))
     if connection_id:
         yield Watch(
             checked_id(connection_id, "connection_id"),
             spec.key,
-            check,
+            checks,
             op_name,
             deferred=bool(_plain(spec.metadata.get(MetadataKey.DEFERRED))),
             partitions_def=spec.partitions_def,

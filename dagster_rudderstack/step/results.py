@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
 from dagster_rudderstack.metadata import Metadata
 from dagster_rudderstack.step.resume import EarlierAttempts
@@ -70,14 +71,14 @@ def failed_result(sync: StepSync, attempt: SyncAttempt, error: RudderStackError)
 
 
 def earlier_result(
-    sync: StepSync, earlier: EarlierAttempts, check: RejectedRowsCheck | None
+    sync: StepSync, earlier: EarlierAttempts, checks: Iterable[SyncCheck]
 ) -> SyncResult | None:
     """Return the result that an earlier attempt reported. None if the sync is still to be made.
 
     Args:
         sync: The sync that is asked for.
         earlier: What earlier attempts of the step left.
-        check: The check of the asset. If it blocks, a later run makes a sync that it failed again.
+        checks: The checks of the asset. A later run syncs again if one that blocks has failed.
     """
     if sync.key is None:
         return None
@@ -88,7 +89,8 @@ def earlier_result(
     if found.run_id == earlier.step.run.run_id:
         # Dagster judges a step by the checks of its last attempt only.
         return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=True)
-    if check and check.blocking and not check.result_of_metadata(sync.key, metadata).passed:
+    blocking = [check for check in checks if check.blocking]
+    if not all(check.result_of_metadata(sync.key, metadata).passed for check in blocking):
         return None
     # The downstream assets of this run wait for a materialization of this run.
     return SyncResult(sync, "succeeded earlier", metadata=metadata)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import dagster as dg
 
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import ConnectionDisabledError, RudderStackError
 from dagster_rudderstack.metadata import failure_from, report_metadata
 from dagster_rudderstack.settings import OnDisabled, SyncPolicy
@@ -68,7 +68,7 @@ class Runner:
         log: Gets changes and warnings.
         max_concurrent: How many requests are sent at once.
         on_disabled: `skip` reports nothing for a disabled connection; `fail` fails.
-        check: The check on rejected rows. After one that blocks has failed, a re-execution syncs
+        checks: The checks of each asset. After one that blocks has failed, a re-execution syncs
             again.
         is_deferred: Whether the polling sensor, and not this step, waits for the syncs.
         is_returned: Whether the results go to the step's own code, which reports them. Otherwise a
@@ -84,7 +84,7 @@ class Runner:
     log: Log
     max_concurrent: int
     on_disabled: OnDisabled = "fail"
-    check: RejectedRowsCheck | None = None
+    checks: Sequence[SyncCheck] = ()
     is_deferred: bool = False
     is_returned: bool = False
     link_template: str | None = None
@@ -295,7 +295,7 @@ class Runner:
 
     def _run_one(self, sync: StepSync) -> Task[SyncResult]:
         if self._earlier is not None and not self.is_returned:
-            earlier = earlier_result(sync, self._earlier, self.check)
+            earlier = earlier_result(sync, self._earlier, self.checks)
             if earlier is not None:
                 return earlier
         attempt = self._attempt(sync, self._unfinished(sync))

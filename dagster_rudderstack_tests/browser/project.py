@@ -5,6 +5,7 @@ import dagster as dg
 from dagster_rudderstack import (
     RejectedRowsCheck,
     RudderStackResource,
+    SyncChecks,
     build_rudderstack_polling_sensor,
     build_rudderstack_sync_asset,
 )
@@ -23,7 +24,7 @@ crm_contacts = build_rudderstack_sync_asset(
     connection_id=CRM,
     spec=dg.AssetSpec("crm_contacts", deps=[customers]),
     sync_type="incremental",
-    rejected_rows_check=RejectedRowsCheck(max_failed_rows=5),
+    checks=SyncChecks(rejected_rows=RejectedRowsCheck(max_failed_rows=5)),
 )
 
 ad_audience = build_rudderstack_sync_asset(
@@ -40,7 +41,7 @@ survey = build_rudderstack_sync_asset(
     connection_id=SURVEY,
     spec=dg.AssetSpec("survey", deps=[customers]),
     wait=False,
-    rejected_rows_check=RejectedRowsCheck(max_failed_rows=5, max_failed_ratio=0.01),
+    checks=SyncChecks(rejected_rows=RejectedRowsCheck(max_failed_rows=5, max_failed_ratio=0.01)),
 )
 
 

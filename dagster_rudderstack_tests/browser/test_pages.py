@@ -177,7 +177,7 @@ def test_before_the_first_sync(page: Page) -> None:
     expect(page.get_by_text("Never materialized", exact=True)).to_be_visible()
     assert facts["rudderstack/connection_id"] == project.SURVEY
     assert facts["rudderstack/deferred"] == "true"
-    limits = facts["rudderstack/limits"]
+    limits = facts["rudderstack/checks"]
     assert '"max_failed_rows": 5' in limits
     assert '"max_failed_ratio": 0.01' in limits
     assert '"severity": "WARN"' in limits

@@ -67,7 +67,7 @@ def with_server(attributes: dict[str, Any], server: LocalRudderStack) -> dict[st
 
 
 def test_workspace_in_yaml(project: Project, server: LocalRudderStack) -> None:
-    """The YAML of a workspace loads, with its group, its check and its sensor."""
+    """The YAML of a workspace loads, with its group, its checks and its sensor."""
     document = component_yaml(0)
     project.component("crm", document["type"], with_server(document["attributes"], server))
 
@@ -78,6 +78,8 @@ def test_workspace_in_yaml(project: Project, server: LocalRudderStack) -> None:
     assert (spec.group_name, list(spec.owners)) == ("activation", ["team:crm"])
     assert spec.automation_condition == dg.AutomationCondition.eager()
     assert definitions.resolve_sensor_def("rudderstack_crm_polling_sensor") is not None
+    checks = definitions.resolve_asset_graph().asset_check_keys
+    assert {check.name for check in checks} == {"rejected_rows", "no_rows", "duration"}
 
 
 def test_connection_in_yaml(project: Project, server: LocalRudderStack) -> None:

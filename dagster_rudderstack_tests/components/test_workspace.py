@@ -129,7 +129,7 @@ def test_sync_attributes(
         workspace,
         grouping="all",
         sync_type="full",
-        rejected_rows_check={"max_failed_ratio": 0.1, "severity": "ERROR", "name": "bounced"},
+        checks={"rejected_rows": {"max_failed_ratio": 0.1, "severity": "ERROR", "name": "bounced"}},
         retry_policy={"max_retries": 2, "delay": 5},
         pool="crm",
         op_tags={"dagster/priority": "3"},
@@ -166,9 +166,9 @@ def test_retry_policy(project: Project, workspace: dict[str, Any]) -> None:
     }
 
 
-def test_rejected_rows_check__null(project: Project, workspace: dict[str, Any]) -> None:
+def test_checks__null(project: Project, workspace: dict[str, Any]) -> None:
     """With null, the assets have no check."""
-    definitions = assets_of(project, workspace, rejected_rows_check=None)
+    definitions = assets_of(project, workspace, checks=None)
 
     assert list(definitions.resolve_asset_graph().asset_check_keys) == []
 

@@ -122,7 +122,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "nmaes",
     ),
     "wrong limit of the check": (
-        {"workspace": {"access_token": "t"}, "rejected_rows_check": {"max_failed_ratio": 7}},
+        {"workspace": {"access_token": "t"}, "checks": {"rejected_rows": {"max_failed_ratio": 7}}},
         "max_failed_ratio 7",
     ),
     "unknown backoff": (

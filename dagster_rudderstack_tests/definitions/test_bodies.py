@@ -41,7 +41,7 @@ def loaded(asset: dg.AssetsDefinition, **changes: object) -> list[Any]:
     "options",
     [
         {},
-        {"rejected_rows_check": None},
+        {"checks": None},
         {"on_disabled": "skip"},
         {"execute": lambda _context, _rudderstack, sync: sync()},
     ],
@@ -159,7 +159,7 @@ def test_custom_body__no_sync(
 ) -> None:
     """An asset whose body ends without a sync fails, and is not materialized."""
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", rejected_rows_check=None, execute=execute
+        connection_id="crm", spec="contacts", checks=None, execute=execute
     )
 
     result = dg.materialize([asset], resources={"rudderstack": rudderstack}, raise_on_error=False)

@@ -7,17 +7,17 @@ import dagster as dg
 import pytest
 
 from dagster_rudderstack import MetadataKey, RudderStackResource, build_rudderstack_sync_asset
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.sync_checks import SyncChecks
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.step.world import materialized, run
 
 
-@pytest.mark.parametrize("check", [RejectedRowsCheck(), None], ids=["check", "no check"])
+@pytest.mark.parametrize("checks", [SyncChecks(), None], ids=["checks", "no checks"])
 def test_body__fails_after_its_sync(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
-    check: RejectedRowsCheck | None,
+    checks: SyncChecks | None,
 ) -> None:
     """The retry reports the sync of the first attempt no second time, and downstream runs."""
     server.add_connection("crm")
@@ -37,7 +37,7 @@ def test_body__fails_after_its_sync(
         connection_id="crm",
         spec="contacts",
         execute=body,
-        rejected_rows_check=check,
+        checks=checks,
         retry_policy=dg.RetryPolicy(max_retries=1),
     )
 

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from dagster_rudderstack import (
-    RejectedRowsCheck,
     RudderStackResource,
+    SyncChecks,
     build_rudderstack_sync_asset,
 )
 from dagster_rudderstack.testing import LocalRudderStack
@@ -36,7 +36,7 @@ def syncs_again_after_a_failure(context: Any, rudderstack: Any, sync: Sync) -> I
         yield from sync()
 
 
-CHECKS = pytest.mark.parametrize("check", [RejectedRowsCheck(), None], ids=["check", "no check"])
+CHECKS = pytest.mark.parametrize("chosen", [SyncChecks(), None], ids=["checks", "no checks"])
 
 
 @CHECKS
@@ -44,19 +44,19 @@ def test_body__syncs_twice(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
-    check: RejectedRowsCheck | None,
+    chosen: SyncChecks | None,
 ) -> None:
     """The second call yields nothing, since the attempt has reported the sync of the first one."""
     add(server, "crm")
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="crm", execute=syncs_twice, rejected_rows_check=check
+        connection_id="crm", spec="crm", execute=syncs_twice, checks=chosen
     )
 
     result = run([asset], rudderstack, instance)
 
     assert result.success
     assert materialized(result) == ["crm"]
-    assert len(result.get_asset_check_evaluations()) == (1 if check else 0)
+    assert len(result.get_asset_check_evaluations()) == (1 if chosen else 0)
     assert len(server.starts()) == 1
 
 
@@ -78,16 +78,16 @@ def test_body__syncs_again_after_a_failure(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
-    check: RejectedRowsCheck | None,
+    chosen: SyncChecks | None,
 ) -> None:
     """In a group, the second call syncs and yields only what failed in the first one."""
     add(server, "a", "b")
     server.script_next("b", FAILING)
-    asset = group("a", "b", execute=syncs_again_after_a_failure, rejected_rows_check=check)
+    asset = group("a", "b", execute=syncs_again_after_a_failure, checks=chosen)
 
     result = run([asset], rudderstack, instance)
 
     assert result.success
     assert starts(server) == {"a": 1, "b": 2}
     assert sorted(materialized(result)) == ["a", "b"]
-    assert checks(result) == ({"a": True, "b": True} if check else {})
+    assert checks(result) == ({"a": True, "b": True} if chosen else {})

@@ -12,6 +12,7 @@ from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
     RudderStackResource,
+    SyncChecks,
     SyncReport,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_op,
@@ -148,10 +149,10 @@ def test_bad_input__checks() -> None:
     spec = dg.AssetCheckSpec("fresh", asset="contacts")
     with pytest.raises(InvalidSettingError, match="check_specs has 'fresh'"):
         build_rudderstack_sync_asset(connection_id="crm", spec="contacts", check_specs=[spec])
-    with pytest.raises(InvalidSettingError, match="expected a RejectedRowsCheck"):
+    with pytest.raises(InvalidSettingError, match="checks True: expected SyncChecks"):
         build_rudderstack_sync_asset(
             connection_id="crm",
-            rejected_rows_check=True,  # type: ignore[arg-type]
+            checks=True,  # type: ignore[arg-type]
         )
 
 
@@ -160,7 +161,7 @@ def test_rejected_rows_check__log(server: LocalRudderStack, instance: dg.Dagster
     server.add_connection("crm", script=ROWS)
     check = RejectedRowsCheck(max_failed_rows=2, severity=dg.AssetCheckSeverity.ERROR)
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", rejected_rows_check=check
+        connection_id="crm", spec="contacts", checks=SyncChecks(rejected_rows=check)
     )
 
     result = dg.materialize(
@@ -169,7 +170,10 @@ def test_rejected_rows_check__log(server: LocalRudderStack, instance: dg.Dagster
 
     assert check == RejectedRowsCheck(max_failed_rows=2, severity="ERROR")
     lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
-    assert "contacts: 3 of 20 rows were rejected (15.0 %); up to 2 are accepted." in lines
+    assert (
+        "contacts: 3 of 20 rows were rejected (15.0 %); up to 2 are accepted. RudderStack's "
+        "dashboard calls this sync failed."
+    ) in lines
 
 
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
@@ -269,7 +273,7 @@ def test_rejected_rows_check(
     """3 rejected rows of 20 fail the check if they exceed a limit. The run succeeds either way."""
     server.add_connection("crm", script=ROWS)
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", rejected_rows_check=check
+        connection_id="crm", spec="contacts", checks=SyncChecks(rejected_rows=check)
     )
 
     result = dg.materialize([asset], resources={"rudderstack": rudderstack})
@@ -288,7 +292,7 @@ def test_rejected_rows_check__blocking(
     asset = build_rudderstack_sync_asset(
         connection_id="crm",
         spec="contacts",
-        rejected_rows_check=RejectedRowsCheck(severity="ERROR", blocking=True),
+        checks=SyncChecks(rejected_rows=RejectedRowsCheck(severity="ERROR", blocking=True)),
     )
     ran = []
 

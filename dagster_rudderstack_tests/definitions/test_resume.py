@@ -9,6 +9,7 @@ from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
     RudderStackResource,
+    SyncChecks,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_op,
     rudderstack_sync_op,
@@ -311,7 +312,7 @@ def test_step_retry__failed_blocking_check(
     asset = build_rudderstack_sync_asset(
         connection_id="crm",
         spec="contacts",
-        rejected_rows_check=RejectedRowsCheck(severity="ERROR", blocking=True),
+        checks=SyncChecks(rejected_rows=RejectedRowsCheck(severity="ERROR", blocking=True)),
         retry_policy=RETRY,
     )
 

@@ -17,7 +17,7 @@ def test_options(server: LocalRudderStack, rudderstack: RudderStackResource) -> 
     """The options apply to every asset."""
     fill(server)
     assets = build_rudderstack_assets_definitions(
-        rudderstack, sync_type="full", rejected_rows_check=None, pool="crm"
+        rudderstack, sync_type="full", checks=None, pool="crm"
     )
 
     materialize(rudderstack, assets)

@@ -17,11 +17,12 @@ from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
     RudderStackResource,
+    SyncChecks,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
 from dagster_rudderstack.options import asset_options
-from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
+from dagster_rudderstack.testing import Fault, LocalRudderStack, ScaledClock, SyncScript
 from dagster_rudderstack_tests.project import readme
 from dagster_rudderstack_tests.testing import test_command_line
 
@@ -125,6 +126,33 @@ def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "succeeded 17 3\n"
 
 
+ALERTS = {row[0].strip("`"): row[2] for row in readme.rows("Alerts")}
+BAD_SYNCS = {
+    "rejected_rows": SyncScript(rows_total=226, rows_failed=4),
+    "no_rows": SyncScript(rows_total=0),
+    "nothing_changed": SyncScript(rows_total=100, rows_changed=0),
+    "duration": SyncScript(rows_total=100, duration_seconds=3900),
+}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_alerts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example has the checks of the table, whose results say what the table says."""
+    example = executed(readme.block("Alerts", "python"))
+    with LocalRudderStack(clock=ScaledClock(scale=10_000)) as server:
+        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
+        server.add_connection(CONNECTION, script=BAD_SYNCS[name])
+        resources = {"rudderstack": local(server)}
+        result = dg.materialize(
+            [example["crm_contacts"]], resources=resources, raise_on_error=False
+        )
+
+    evaluations = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert list(evaluations) == list(ALERTS)
+    assert (evaluations[name].description or "").startswith(ALERTS[name])
+    assert result.success is (name != "no_rows")
+
+
 def test_own_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of a user's test passes."""
     # The plugins of this project slow down the start, and users do not have them.
@@ -139,7 +167,7 @@ def test_every_example_is_tested(language: str) -> None:
     """Each example of the README has a test here."""
     count = len(readme.blocks_of(readme.README.read_text(), language))
 
-    assert count == {"python": 4, "yaml": 1, "sh": 2}[language]
+    assert count == {"python": 5, "yaml": 1, "sh": 2}[language]
 
 
 def test_commands_of_make() -> None:
@@ -230,8 +258,9 @@ def unknown_status(server: LocalRudderStack) -> None:
 def rejected_rows(server: LocalRudderStack) -> None:
     result = sync(server)
     strict = RejectedRowsCheck(max_failed_rows=2, severity="ERROR", blocking=True)
-    failed = sync(server, rejected_rows_check=strict)
-    within_limits = sync(server, rejected_rows_check=RejectedRowsCheck(max_failed_rows=3))
+    failed = sync(server, checks=SyncChecks(rejected_rows=strict))
+    lenient = RejectedRowsCheck(max_failed_rows=3)
+    within_limits = sync(server, checks=SyncChecks(rejected_rows=lenient))
 
     (check,) = result.get_asset_check_evaluations()
     assert (result.success, len(origins(result))) == (True, 1)

@@ -8,6 +8,7 @@ from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
     RudderStackResource,
+    SyncChecks,
     build_rudderstack_polling_sensor,
     build_rudderstack_sync_asset,
 )
@@ -54,7 +55,7 @@ def test_sensor__specs_and_connection_ids(
             dg.AssetSpec("something else"),
         ],
         connections={"b": ["plain", "key"]},
-        rejected_rows_check=RejectedRowsCheck(name="rows"),
+        checks=SyncChecks(rejected_rows=RejectedRowsCheck(name="rows")),
     )
     scene = World(instance, rudderstack, [], sensor)
     scene.tick()
@@ -78,10 +79,8 @@ def test_sensor__check_of_the_asset(
 ) -> None:
     """The sensor evaluates the asset's own check, with its limits and its severity."""
     connect(server, "crm", script=SyncScript(rows_total=10, rows_failed=3))
-    check = RejectedRowsCheck(max_failed_rows=2, severity="ERROR")
-    asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", rejected_rows_check=check
-    )
+    checks = SyncChecks(rejected_rows=RejectedRowsCheck(max_failed_rows=2, severity="ERROR"))
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", checks=checks)
     scene = world(instance, rudderstack, asset)
     scene.tick()
     server.start_sync("crm")
@@ -92,7 +91,10 @@ def test_sensor__check_of_the_asset(
 
     assert not evaluation.passed
     assert evaluation.severity is dg.AssetCheckSeverity.ERROR
-    assert evaluation.description == "3 of 10 rows were rejected (30.0 %); up to 2 are accepted."
+    assert evaluation.description == (
+        "3 of 10 rows were rejected (30.0 %); up to 2 are accepted. RudderStack's dashboard calls "
+        "this sync failed."
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.settings import PollPolicy, RetryPolicy, SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep
@@ -187,7 +187,7 @@ def runner(
     *,
     syncs: Sequence[StepSync] | None = None,
     stop_when: Any = "run_canceled",
-    check: RejectedRowsCheck | None = None,
+    checks: Sequence[SyncCheck] = (),
     policy: SyncPolicy | None = None,
     **options: Any,
 ) -> Runner:
@@ -201,7 +201,7 @@ def runner(
         StopSettings(stop_when, lambda: api),
         log,
         max_concurrent=4,
-        check=check,
+        checks=checks,
         **options,
     )
 

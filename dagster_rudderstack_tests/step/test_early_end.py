@@ -25,7 +25,7 @@ def test_error_of_the_code(server: LocalRudderStack, stored_instance: dg.Dagster
             yield event
             raise ValueError("The code fails.")
 
-    step = group("short", "long", execute=body, rejected_rows_check=None)
+    step = group("short", "long", execute=body, checks=None)
     result = run([step], resource_of(server, stop_on_termination="always"), stored_instance)
 
     (line,) = (

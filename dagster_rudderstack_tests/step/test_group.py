@@ -12,6 +12,7 @@ from dagster_rudderstack import (
     RejectedRowsCheck,
     RudderStackResource,
     RudderStackSyncConfig,
+    SyncChecks,
     build_rudderstack_sync_assets,
 )
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
@@ -259,9 +260,9 @@ def test_blocking_check__fails_the_step(
     """A blocking check that fails also fails the step, after all syncs are materialized."""
     add(server, "good")
     add(server, "bad", script=SyncScript(rows_total=5, rows_failed=5))
-    check = RejectedRowsCheck(severity="ERROR", blocking=True)
+    checks = SyncChecks(rejected_rows=RejectedRowsCheck(severity="ERROR", blocking=True))
 
-    result = run([group("good", "bad", rejected_rows_check=check)], rudderstack, instance)
+    result = run([group("good", "bad", checks=checks)], rudderstack, instance)
 
     assert not result.success
     assert sorted(materialized(result)) == ["bad", "good"]

@@ -6,7 +6,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey, RejectedRowsCheck, RudderStackResource
+from dagster_rudderstack import (
+    MetadataKey,
+    RejectedRowsCheck,
+    RudderStackResource,
+    SyncChecks,
+)
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.step.group import FAILING, add, group, starts
 from dagster_rudderstack_tests.step.world import (
@@ -19,6 +24,7 @@ from dagster_rudderstack_tests.step.world import (
 )
 
 RETRY = dg.RetryPolicy(max_retries=1)
+BLOCKING = SyncChecks(rejected_rows=RejectedRowsCheck(severity="ERROR", blocking=True))
 
 
 # --- step retries
@@ -59,8 +65,7 @@ def test_step_retry__blocking_check(
     def after_bad() -> None:
         ran.append("after_bad")
 
-    check = RejectedRowsCheck(severity="ERROR", blocking=True)
-    step = group("bad", "b", rejected_rows_check=check, retry_policy=RETRY)
+    step = group("bad", "b", checks=BLOCKING, retry_policy=RETRY)
     result = run([step, after_bad], rudderstack, instance)
 
     assert not result.success
@@ -88,8 +93,7 @@ def test_step_retry__check_not_evaluated(
             if attempts == [0]:
                 raise RuntimeError("The worker failed.")
 
-    check = RejectedRowsCheck(severity="ERROR", blocking=True)
-    step = group("bad", rejected_rows_check=check, retry_policy=RETRY, execute=fail_before_check)
+    step = group("bad", checks=BLOCKING, retry_policy=RETRY, execute=fail_before_check)
     result = run([step], rudderstack, instance)
 
     assert attempts == [0, 1]
@@ -158,9 +162,6 @@ def after_a() -> None:
     """An asset downstream of one of the syncs."""
 
 
-BLOCKING = RejectedRowsCheck(severity="ERROR", blocking=True)
-
-
 def everything() -> dg.JobDefinition:
     """Return a job of 3 syncs and an asset downstream of one of them."""
     rudderstack = RudderStackResource(
@@ -169,7 +170,7 @@ def everything() -> dg.JobDefinition:
         poll_min_interval_seconds=0.05,
     )
     defs = dg.Definitions(
-        assets=[group("a", "b", "c", rejected_rows_check=BLOCKING), after_a],
+        assets=[group("a", "b", "c", checks=BLOCKING), after_a],
         jobs=[dg.define_asset_job("everything", executor_def=dg.in_process_executor)],
         resources={"rudderstack": rudderstack},
     )

@@ -43,7 +43,7 @@ def job() -> dg.JobDefinition:
         outage_tolerance_seconds=dg.EnvVar.int("OUTAGE_TOLERANCE_SECONDS"),
     )
     defs = dg.Definitions(
-        assets=[group(*NAMES, execute=end_early, rejected_rows_check=None)],
+        assets=[group(*NAMES, execute=end_early, checks=None)],
         jobs=[dg.define_asset_job("everything", executor_def=dg.in_process_executor)],
         resources={"rudderstack": rudderstack},
     )

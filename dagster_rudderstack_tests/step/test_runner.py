@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_rudderstack.checks import RejectedRowsCheck
+from dagster_rudderstack.checks.rejected_rows import RejectedRowsCheck
 from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     SyncFailedError,
@@ -572,7 +572,7 @@ class Check:
 def test_earlier_result__blocked(run_id: str, blocking: bool, passed: bool, status: str) -> None:
     """After a blocking check has failed, a re-execution syncs again."""
     check: Any = Check(blocking=blocking, passed=passed)
-    _, _, job = synced_before(run_id, check=check)
+    _, _, job = synced_before(run_id, checks=(check,))
 
     assert only(job.run()).status == status
     assert check.asked in ([], [(CRM, "ours")])

@@ -38,7 +38,7 @@ def test_slow_body(
             while not interrupted(context.run.run_id) and time.monotonic() < give_up_at:
                 time.sleep(0.1)
 
-    step = group("short", "long", execute=body, rejected_rows_check=None)
+    step = group("short", "long", execute=body, checks=None)
     with contextlib.suppress(dg.DagsterExecutionInterruptedError):
         run([step], resource_of(server), stored_instance)
 

@@ -18,6 +18,7 @@ from dagster_rudderstack import (
     RudderStackResource,
     StatusError,
     Sync,
+    SyncChecks,
     SyncError,
     SyncMetrics,
     SyncReport,
@@ -148,7 +149,9 @@ build_rudderstack_sync_asset(connection_id="crm", spec=dg.AssetKey(["a", "b"]))
 build_rudderstack_sync_asset(connection_id="crm", spec=dg.AssetSpec("crm", group_name="g"))
 build_rudderstack_sync_asset(
     connection_id="crm",
-    rejected_rows_check=RejectedRowsCheck(max_failed_rows=5, severity="ERROR", blocking=True),
+    checks=SyncChecks(
+        rejected_rows=RejectedRowsCheck(max_failed_rows=5, severity="ERROR", blocking=True)
+    ),
     retry_policy=dg.RetryPolicy(max_retries=2),
     on_running_sync="attach",
     on_disabled="skip",

@@ -4,6 +4,7 @@ import dagster as dg
 
 from dagster_rudderstack import (
     RejectedRowsCheck,
+    SyncChecks,
     build_rudderstack_polling_sensor,
     build_rudderstack_sync_asset,
 )
@@ -18,7 +19,7 @@ newsletter = build_rudderstack_sync_asset(
         owners=["team:marketing"],
         description="Readers of the newsletter. Its tool is slow, so no step waits for the sync.",
     ),
-    rejected_rows_check=RejectedRowsCheck(max_failed_ratio=0.01),
+    checks=SyncChecks(rejected_rows=RejectedRowsCheck(max_failed_ratio=0.01)),
     wait=False,
 )
 

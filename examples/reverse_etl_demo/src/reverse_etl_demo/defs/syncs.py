@@ -2,7 +2,11 @@
 
 import dagster as dg
 
-from dagster_rudderstack import RejectedRowsCheck, build_rudderstack_sync_asset
+from dagster_rudderstack import (
+    RejectedRowsCheck,
+    SyncChecks,
+    build_rudderstack_sync_asset,
+)
 
 crm_contacts = build_rudderstack_sync_asset(
     connection_id="crm-contacts",
@@ -14,7 +18,7 @@ crm_contacts = build_rudderstack_sync_asset(
         description="Contacts of the CRM, which rejects invalid e-mail addresses.",
     ),
     # A few typos are normal. More of them fail the check.
-    rejected_rows_check=RejectedRowsCheck(max_failed_rows=5),
+    checks=SyncChecks(rejected_rows=RejectedRowsCheck(max_failed_rows=5)),
     retry_policy=dg.RetryPolicy(max_retries=2, delay=10),
 )
 

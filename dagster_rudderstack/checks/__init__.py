@@ -1,0 +1,1 @@
+"""The asset checks: alerts on a sync that succeeded, and the result of a deferred sync."""
