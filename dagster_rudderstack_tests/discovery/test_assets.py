@@ -1,16 +1,22 @@
 """What the assets of a workspace sync and report."""
 
 import dagster as dg
+import pytest
 
 from dagster_rudderstack import (
     DagsterRudderStackTranslator,
+    DurationCheck,
+    MetadataKey,
+    NoRowsCheck,
     RudderStackConnectionProps,
     RudderStackResource,
+    SyncChecks,
     build_rudderstack_assets_definitions,
     build_rudderstack_polling_sensor,
 )
+from dagster_rudderstack.discovery.grouping import Grouping
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.discovery.conftest import CONTACTS, fill, materialize
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fill, materialize
 
 
 def test_options(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
@@ -25,6 +31,34 @@ def test_options(server: LocalRudderStack, rudderstack: RudderStackResource) -> 
     assert [request.body for request in server.starts()] == [{"syncType": "full"}] * 2
     assert [list(each.check_specs) for each in assets] == [[], []]
     assert {each.op.pool for each in assets} == {"crm"}
+
+
+@pytest.mark.parametrize("grouping", ["connection", "all"])
+def test_checks(
+    server: LocalRudderStack, rudderstack: RudderStackResource, grouping: Grouping
+) -> None:
+    """Every asset has all checks, in steps of one connection and of many."""
+    fill(server)
+    checks = SyncChecks(no_rows=NoRowsCheck(), duration=DurationCheck(max_seconds=60))
+    assets = build_rudderstack_assets_definitions(rudderstack, checks=checks, grouping=grouping)
+
+    result = materialize(rudderstack, assets)
+
+    assert sorted(
+        (each.asset_key.to_user_string(), each.check_name)
+        for each in result.get_asset_check_evaluations()
+    ) == [
+        (key, name)
+        for key in sorted([AUDIENCE, CONTACTS])
+        for name in ("duration", "no_rows", "rejected_rows")
+    ]
+    for asset in assets:
+        for spec in asset.specs:
+            assert list(spec.metadata[MetadataKey.CHECKS].value) == [
+                "rejected_rows",
+                "no_rows",
+                "duration",
+            ]
 
 
 def test_columns(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:

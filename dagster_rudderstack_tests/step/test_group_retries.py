@@ -7,7 +7,10 @@ import dagster as dg
 import pytest
 
 from dagster_rudderstack import (
+    DurationCheck,
     MetadataKey,
+    NoRowsCheck,
+    NothingChangedCheck,
     RejectedRowsCheck,
     RudderStackResource,
     SyncChecks,
@@ -162,6 +165,14 @@ def after_a() -> None:
     """An asset downstream of one of the syncs."""
 
 
+CHECKS = SyncChecks(
+    rejected_rows=BLOCKING.rejected_rows,
+    no_rows=NoRowsCheck(severity="ERROR", blocking=True),
+    nothing_changed=NothingChangedCheck(),
+    duration=DurationCheck(max_seconds=60, severity="ERROR", blocking=True),
+)
+
+
 def everything() -> dg.JobDefinition:
     """Return a job of 3 syncs and an asset downstream of one of them."""
     rudderstack = RudderStackResource(
@@ -170,7 +181,7 @@ def everything() -> dg.JobDefinition:
         poll_min_interval_seconds=0.05,
     )
     defs = dg.Definitions(
-        assets=[group("a", "b", "c", checks=BLOCKING), after_a],
+        assets=[group("a", "b", "c", checks=CHECKS), after_a],
         jobs=[dg.define_asset_job("everything", executor_def=dg.in_process_executor)],
         resources={"rudderstack": rudderstack},
     )
@@ -250,11 +261,16 @@ def test_reexecution__of_a_successful_run(
     assert starts(location) == {"a": 2, "b": 2, "c": 2}
 
 
+@pytest.mark.parametrize(
+    "script",
+    [SyncScript(rows_total=3, rows_failed=1), SyncScript(rows_total=0)],
+    ids=["rejected rows", "no rows"],
+)
 def test_reexecution__after_a_blocking_check(
-    location: LocalRudderStack, stored_instance: dg.DagsterInstance
+    location: LocalRudderStack, stored_instance: dg.DagsterInstance, script: SyncScript
 ) -> None:
-    """A re-execution from failure starts a sync again if its blocking check failed."""
-    location.script_next("a", SyncScript(rows_total=3, rows_failed=1))
+    """A re-execution from failure starts a sync again if one of its blocking checks failed."""
+    location.script_next("a", script)
     first = execute(stored_instance)
     again = dg.ReexecutionOptions.from_failure(first.run_id, stored_instance)
 
@@ -263,6 +279,19 @@ def test_reexecution__after_a_blocking_check(
     assert not first.success
     assert second.success
     assert starts(location) == {"a": 2, "b": 1, "c": 1}
+
+
+def test_reexecution__after_a_warning(
+    location: LocalRudderStack, stored_instance: dg.DagsterInstance
+) -> None:
+    """A re-execution from failure does not start a sync again whose check only warned."""
+    location.script_next("a", SyncScript(rows_total=3, rows_changed=0))
+    location.script_next("b", FAILING)
+    first = execute(stored_instance)
+    again = dg.ReexecutionOptions.from_failure(first.run_id, stored_instance)
+
+    assert execute(stored_instance, again).success
+    assert starts(location) == {"a": 1, "b": 2, "c": 1}
 
 
 def test_unrelated_run__starts_all_syncs(

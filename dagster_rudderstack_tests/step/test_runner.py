@@ -578,6 +578,18 @@ def test_earlier_result__blocked(run_id: str, blocking: bool, passed: bool, stat
     assert check.asked in ([], [(CRM, "ours")])
 
 
+def test_earlier_result__one_of_many_checks() -> None:
+    """If any blocking check has failed, a re-execution syncs again."""
+    checks: Any = [
+        Check(blocking=True, passed=True),
+        Check(blocking=False, passed=False),
+        Check(blocking=True, passed=False),
+    ]
+    _, _, job = synced_before("before", checks=checks)
+
+    assert only(job.run()).status == "succeeded"
+
+
 def test_rejected_rows_check__fake() -> None:
     """The check on rejected rows has the attributes of the fake one."""
     check = RejectedRowsCheck(severity="ERROR", blocking=True)

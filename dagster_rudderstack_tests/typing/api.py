@@ -12,7 +12,10 @@ from typing_extensions import assert_type
 from dagster_rudderstack import (
     ApiError,
     Connection,
+    DurationCheck,
     MetadataKey,
+    NoRowsCheck,
+    NothingChangedCheck,
     RejectedRowsCheck,
     RudderStackError,
     RudderStackResource,
@@ -121,6 +124,7 @@ def check_report(report: SyncReport) -> None:
     assert_type(report.rows_failed, int | None)
     assert_type(report.success_ratio, float | None)
     assert_type(report.connection_id, str)
+    assert_type(NoRowsCheck().result(dg.AssetKey("crm"), report), dg.AssetCheckResult)
 
 
 def check_errors() -> None:
@@ -158,6 +162,20 @@ build_rudderstack_sync_asset(
 )
 build_rudderstack_sync_asset("crm")  # type: ignore[call-arg]
 assert_type(build_rudderstack_sync_op(connection_id="crm", name="sync_crm"), dg.OpDefinition)
+CHECKS = SyncChecks(
+    rejected_rows=RejectedRowsCheck(max_failed_rows=5, max_failed_ratio=0.1, name="bounced"),
+    no_rows=NoRowsCheck(severity="ERROR", blocking=True),
+    nothing_changed=NothingChangedCheck(severity=dg.AssetCheckSeverity.ERROR),
+    duration=DurationCheck(max_seconds=3600),
+)
+SyncChecks(rejected_rows=None, no_rows=None, nothing_changed=None, duration=None)
+SyncChecks(no_rows=DurationCheck(max_seconds=60))  # type: ignore[arg-type]
+SyncChecks(RejectedRowsCheck())  # type: ignore[call-arg]
+DurationCheck()  # type: ignore[call-arg]
+assert_type(NoRowsCheck().spec(dg.AssetKey("crm")), dg.AssetCheckSpec)
+build_rudderstack_sync_asset(connection_id="crm", checks=CHECKS)
+build_rudderstack_sync_asset(connection_id="crm", checks=None)
+build_rudderstack_sync_asset(connection_id="crm", checks=NoRowsCheck())  # type: ignore[arg-type]
 assert_type(rudderstack_sync_op, dg.OpDefinition)
 assert_type(MetadataKey.SYNC_ID, str)
 
