@@ -62,7 +62,10 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 def _model_of_checks() -> type[BaseModel]:
     return _model(
         "SyncChecksModel",
-        {name: (_model_of_check(kind) | None, None, None) for name, kind in CHECKS.items()},
+        {
+            name: (_model_of_check(kind) | None, None, (kind.__doc__ or "").partition("\n")[0])
+            for name, kind in CHECKS.items()
+        },
     )
 
 

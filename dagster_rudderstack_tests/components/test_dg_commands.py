@@ -90,6 +90,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, server: LocalRudderStack) 
     project.dg("scaffold", "defs", WORKSPACE, "crm")
     document = yaml.safe_load(project.yaml_file.read_text())
     document["attributes"]["workspace"]["api_url"] = server.url
+    document["attributes"]["checks"] = {"no_rows": True, "duration": {"max_seconds": 3600}}
     project.yaml_file.write_text(yaml.safe_dump(document))
     return project
 
@@ -117,14 +118,20 @@ def test_check(project: DgProject) -> None:
 
 
 def test_check__unknown_attribute(project: DgProject) -> None:
-    """`dg check yaml` names an attribute that does not exist."""
+    """`dg check yaml` names an attribute that does not exist, also within another one."""
     original = project.yaml_file.read_text()
-    project.yaml_file.write_text(f"{original}  grupping: all\n")
+    document = yaml.safe_load(original)
+    document["attributes"] |= {"grupping": "all"}
+    document["attributes"]["checks"]["duration"] = {"max_minutes": 60}
+    project.yaml_file.write_text(yaml.safe_dump(document))
 
     try:
-        assert "grupping" in project.dg("check", "yaml", succeeds=False)
+        output = project.dg("check", "yaml", succeeds=False)
     finally:
         project.yaml_file.write_text(original)
+
+    assert "grupping" in output
+    assert "max_minutes" in output
 
 
 def test_list_defs(project: DgProject) -> None:
