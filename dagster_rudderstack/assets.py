@@ -214,9 +214,7 @@ class _Body:
     def check_specs(self) -> list[dg.AssetCheckSpec]:
         keys = self.keys.values()
         specs = [check.spec(key) for key in keys for check in self.checks]
-        if self.options["wait"]:
-            return specs
-        return [*specs, *(sync_succeeded_spec(key) for key in keys)]
+        return specs if self.options["wait"] else [*specs, *map(sync_succeeded_spec, keys)]
 
     def keys_in(self, context: dg.AssetExecutionContext) -> dict[str, dg.AssetKey]:
         """Return the keys by connection id as the definitions have them, selected or not.

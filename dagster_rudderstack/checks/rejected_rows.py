@@ -145,7 +145,7 @@ class RejectedRowsCheck(SyncCheck):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._row_limits  # raises for a limit that is none
+        _ = self._row_limits  # an invalid limit is an error now, not at the first sync
 
     @cached_property
     def _row_limits(self) -> RowLimits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +37,7 @@ class Watch:
 
     connection_id: str
     key: dg.AssetKey
-    checks: Sequence[SyncCheck] = ()
+    checks: tuple[SyncCheck, ...] = ()
     op_name: str | None = None
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
@@ -96,7 +95,7 @@ def watches_of(
 
 
 def _watches_of_asset(
-    asset: dg.AssetsDefinition | dg.AssetSpec, default: Sequence[SyncCheck]
+    asset: dg.AssetsDefinition | dg.AssetSpec, default: tuple[SyncCheck, ...]
 ) -> Iterator[Watch]:
     if isinstance(asset, dg.AssetSpec):
         yield from _watch_of_spec(asset, default, None)
@@ -106,17 +105,18 @@ def _watches_of_asset(
             f"assets has {asset!r}: expected definitions or specs. Give a key as `connections="
             "{connection id: key}`."
         )
-    own_checks: dict[dg.AssetKey, list[SyncCheck]] = defaultdict(list)
+    own_checks: dict[dg.AssetKey, tuple[SyncCheck, ...]] = {}
     for check_spec in asset.check_specs:
         if (check := check_of_spec(check_spec)) is not None:
-            own_checks[check_spec.asset_key].append(check)
+            key = check_spec.asset_key
+            own_checks[key] = (*own_checks.get(key, ()), check)
     op_name = asset.op.name if asset.is_executable else None
     for spec in asset.specs:
         yield from _watch_of_spec(spec, own_checks.get(spec.key, default), op_name)
 
 
 def _watch_of_spec(
-    spec: dg.AssetSpec, checks: Sequence[SyncCheck], op_name: str | None
+    spec: dg.AssetSpec, checks: tuple[SyncCheck, ...], op_name: str | None
 ) -> Iterator[Watch]:
     connection_id = _plain(spec.metadata.get(MetadataKey.CONNECTION_ID))
     if connection_id:
