@@ -11,7 +11,7 @@ from typing import Protocol
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
-from dagster_rudderstack.errors import ApiError, AuthenticationError, NotFoundError
+from dagster_rudderstack.errors import ApiError, AuthenticationError, StatusError
 from dagster_rudderstack.sensor.cursor import Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
     Answer,
@@ -33,7 +33,7 @@ from dagster_rudderstack.sensor.limits import (
     STRAGGLERS_SECONDS,
 )
 from dagster_rudderstack.settings import MAX_PAGE_SIZE
-from dagster_rudderstack.sync.decisions import is_temporary
+from dagster_rudderstack.sync.decisions import is_temporary, is_unresolved
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.task import Task
 
@@ -186,7 +186,7 @@ class Poll:
         if len(listed) >= FIRST_PAGE and not reaches_back(mark, listed):
             listed = self._listed(connection_id, MAX_CATCH_UP)
         missing = missing_open(mark, listed)
-        return Answer(listed, {each: self._sync(connection_id, each) for each in missing})
+        return Answer(listed, self._syncs(connection_id, missing))
 
     def _first_poll(
         self, connection_id: str, rules: ConnectionRules, listed: Sequence[Sync]
@@ -208,7 +208,7 @@ class Poll:
             listed = self._listed(connection_id, MAX_CATCH_UP)
             answer = replace(answer, listed=listed)
             missing = missing_deferred(answer)
-        others = {each: self._sync(connection_id, each) for each in missing}
+        others = self._syncs(connection_id, missing)
         return replace(answer, others={**answer.others, **others})
 
     def _listed(self, connection_id: str, limit: int, status: str | None = None) -> Sequence[Sync]:
@@ -218,10 +218,20 @@ class Poll:
         # A sync that begins between two pages moves the last sync of the first page to the second.
         return list({sync.id: sync for sync in syncs}.values())
 
-    def _sync(self, connection_id: str, sync_id: str) -> Sync | None:
+    def _syncs(self, connection_id: str, sync_ids: Sequence[str]) -> dict[str, Sync | None]:
+        """Return syncs by id. None for one that neither its details nor the list show."""
+        found = {each: self._details(connection_id, each) for each in sync_ids}
+        if None not in found.values():
+            return found
+        listed = {sync.id: sync for sync in self._listed(connection_id, MAX_CATCH_UP)}
+        return {each: sync or listed.get(each) for each, sync in found.items()}
+
+    def _details(self, connection_id: str, sync_id: str) -> Sync | None:
         try:
             return self.api.get_sync(connection_id, sync_id)
-        except NotFoundError:
+        except StatusError as error:
+            if not is_unresolved(error):
+                raise
             return None
 
     def _note_answer(self, ends: int) -> None:

@@ -19,6 +19,7 @@ from dagster_rudderstack.errors import (
     UnexpectedResponseError,
 )
 from dagster_rudderstack.settings import SyncPolicy, SyncType
+from dagster_rudderstack.sync.decisions import is_unresolved
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 
 __all__ = [
@@ -39,12 +40,6 @@ NEWEST_SYNCS = 25
 
 REDIRECT_SETTLING_SECONDS = 3.0
 """How long to look for the sync of a start that was redirected, which most likely had no effect."""
-
-_MAY_BE_LISTED = frozenset({404, 500})
-"""The answers to the details of a sync that do not yet mean an outage.
-
-RudderStack answers 404 or 500 for an id that it cannot resolve, and for some seconds for a new one.
-"""
 
 
 class SyncApi(Protocol):
@@ -354,7 +349,7 @@ class SyncAttempt:
         try:
             return self.get_sync(sync_id)
         except StatusError as error:
-            if error.status_code not in _MAY_BE_LISTED:
+            if not is_unresolved(error):
                 raise
             missing = error
         for sync in self.list_syncs():

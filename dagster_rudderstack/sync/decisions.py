@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dagster_rudderstack.api.models import Sync, SyncState
@@ -38,6 +39,7 @@ __all__ = [
     "failure_of",
     "is_redirect",
     "is_temporary",
+    "is_unresolved",
     "judge_start",
     "percent_done",
     "running_among",
@@ -96,6 +98,15 @@ def is_temporary(error: ApiError) -> bool:
     return isinstance(error, StatusError) and (
         error.status_code >= _FIRST_SERVER_ERROR or error.status_code == _REQUEST_TIMEOUT
     )
+
+
+def is_unresolved(error: StatusError) -> bool:
+    """Whether RudderStack may not know the sync whose details it was asked for.
+
+    It answers 404 or 500 for an id that it cannot resolve, and for some seconds for a new sync. The
+    list of syncs then tells an unknown sync from an outage.
+    """
+    return error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 ADOPTION_SECONDS = 3600.0

@@ -71,6 +71,7 @@ class ListedApi:
 
     syncs: Sequence[Sync] | BaseException = ()
     details: dict[str, Sync] = field(default_factory=dict)
+    unknown: ApiError = field(default_factory=lambda: failing(404, NotFoundError))
     errors: dict[str, BaseException] = field(default_factory=dict)
     requests: list[tuple[object, ...]] = field(default_factory=list)
 
@@ -78,7 +79,7 @@ class ListedApi:
         """Return one of the syncs that have details."""
         self.requests.append(("get", connection_id, sync_id))
         if sync_id not in self.details:
-            raise failing(404, NotFoundError)
+            raise self.unknown
         return self.details[sync_id]
 
     def list_syncs(
@@ -231,8 +232,29 @@ def test_next_poll__open_syncs() -> None:
 
     answer = asked.run()
 
-    assert asked.api.requests == [FIRST, ("get", "crm", "below"), ("get", "crm", "gone")]
+    assert asked.api.requests == [FIRST, ("get", "crm", "below"), ("get", "crm", "gone"), CATCH_UP]
     assert answer.others == {"below": runs("below"), "gone": None}
+
+
+@pytest.mark.parametrize("unknown", [failing(404, NotFoundError), failing(500)])
+def test_next_poll__details_unavailable(unknown: ApiError) -> None:
+    """A sync without details, whether RudderStack answers 404 or 500, is looked for in the list.
+    One that the list does not show either does not exist any more."""
+    mark = handled("s300", open={"s7": 0, "gone": 0})
+    asked = Asked(ListedApi(many(300), unknown=unknown), mark=mark)
+
+    assert asked.run().others == {"s7": over("s7"), "gone": None}
+    assert asked.api.requests[-1] == CATCH_UP
+
+
+def test_next_poll__details_fail() -> None:
+    """Any other error of the details is one of the connection."""
+    error = failing(503)
+    api = ListedApi([over("a")], unknown=error)
+
+    result = polled(api, ["crm"], marks={"crm": handled("a", open={"b": 0})})
+
+    assert result.errors == {"crm": error}
 
 
 def test_next_poll__nothing_new() -> None:
@@ -272,7 +294,10 @@ def test_deferred__below_the_page() -> None:
 
     answer = asked.run()
 
-    assert asked.api.requests == [FIRST, RUNNING, ("get", "crm", "s1"), ("get", "crm", "gone")]
+    assert asked.api.requests == [
+        *(FIRST, RUNNING, ("get", "crm", "s1"), ("get", "crm", "gone")),
+        CATCH_UP,
+    ]
     assert answer.others == {"running": runs("running"), "s1": over("s1"), "gone": None}
     assert answer.history == known
     assert len(answer.listed) == FIRST_PAGE
@@ -287,8 +312,12 @@ def test_deferred__as_many_as_a_page() -> None:
 
     answer = asked.run()
 
-    assert [request[0] for request in asked.api.requests] == ["list", "list", *["get"] * FIRST_PAGE]
-    assert answer.others == dict.fromkeys(recorded)
+    assert [request[0] for request in asked.api.requests] == [
+        *("list", "list"),
+        *["get"] * FIRST_PAGE,
+        "list",
+    ]
+    assert answer.others == {name: over(name) for name in recorded}
 
 
 def test_deferred__many() -> None:
