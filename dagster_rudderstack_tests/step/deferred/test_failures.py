@@ -44,7 +44,7 @@ def test_failed_sync__fails_a_run(
     assert [request.asset_check_keys for request in result.run_requests or ()] == [[]]
     (sync,) = server.syncs("crm")
     assert not run.success
-    assert failure(run).startswith(f"Sync {sync.id} of connection crm failed after 1 min.")
+    assert failure(run).startswith(f"Sync {sync.id} of connection crm failed after 1 min (")
     assert "no such table" in failure(run)
     assert failure_metadata(run)[MetadataKey.SYNC_ID].value == sync.id
     assert run.dagster_run.tags["dagster/max_retries"] == "0"
