@@ -32,6 +32,7 @@ from dagster_rudderstack.text import one_line, well_formed
 __all__ = [
     "Connection",
     "Destination",
+    "Event",
     "Mapping",
     "Paging",
     "Schedule",
@@ -304,6 +305,21 @@ class Schedule(ApiModel):
     cron_expression: Text = None
 
 
+class Event(ApiModel):
+    """The event that a connection sends for each row.
+
+    Attributes:
+        type: `identify` or `track`.
+        name: The name of all track events. None if a column has it.
+        name_column: The column of the source with the name of a track event. None if all events
+            have the same name.
+    """
+
+    type: Text = None
+    name: Text = None
+    name_column: Text = None
+
+
 class SyncLogsConfig(ApiModel):
     """Whether RudderStack writes sync logs into the warehouse, and what it keeps of them.
 
@@ -327,8 +343,8 @@ class SyncSettings(ApiModel):
 class Connection(ApiModel):
     """The link from one source to one destination.
 
-    `destinationConfig`, `event` and the other `syncSettings` are not read. They may hold
-    credentials, and the library does not need them.
+    `destinationConfig` and the other `syncSettings` are not read. They may hold credentials, and
+    the library does not need them.
     """
 
     id: Id
@@ -342,6 +358,7 @@ class Connection(ApiModel):
     identifiers: Objects[Mapping] = ()
     mappings: Objects[Mapping] = ()
     constants: Objects[dict[str, Any]] = ()
+    event: OrNone[Event] = None
     object: Text = None
     cursor_column: Text = None
     created_at: Timestamp = None

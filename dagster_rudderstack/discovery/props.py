@@ -139,6 +139,8 @@ def _fields(connection: Connection) -> Iterator[DestinationField]:
         yield DestinationField(mapping.destination_field, "identifier", (mapping.source_column,))
     for mapping in connection.mappings:
         yield DestinationField(mapping.destination_field, "mapping", (mapping.source_column,))
+    if connection.event is not None and connection.event.name_column:
+        yield DestinationField("event", "mapping", (connection.event.name_column,))
     for name in map(constant_field, connection.constants):
         if name:
             yield DestinationField(name, "constant")

@@ -19,12 +19,13 @@ SCHEMA_NAMES = {
     "Sync": "RetlSync",
 }
 INNER_SCHEMAS = {
+    "Event": ("RetlConnection", "event"),
     "SyncLogsConfig": ("RetlConnection", "syncSettings", "syncLogsConfig"),
     "SyncMetrics": ("RetlSync", "metrics"),
     "SyncSettings": ("RetlConnection", "syncSettings"),
 }
 NEVER_READ = {
-    *("config", "destinationConfig", "event", "externalId", "failedKeysConfig"),
+    *("config", "destinationConfig", "externalId", "failedKeysConfig"),
     *("transformation", "version"),
 }
 READ_OF = {"Source": {"config", "externalId"}, "Connection": {"externalId"}}

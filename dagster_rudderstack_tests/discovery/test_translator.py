@@ -293,6 +293,16 @@ def test_column_lineage__table() -> None:
     }
 
 
+def test_column_lineage__name_of_the_event() -> None:
+    """The column with the names of track events is upstream of the field `event`."""
+    event = {"type": "track", "nameColumn": "email"}
+
+    assert lineage_of(props(upstreams=(upstream(),), event=event)) == {
+        "event": [("warehouse/customers", "email")]
+    }
+    assert lineage_of(props(upstreams=(upstream(),), event={"type": "track", "name": "Paid"})) == {}
+
+
 def test_column_lineage__query() -> None:
     """The upstream columns of a field are those from which the SQL model makes it."""
     given = props(
