@@ -59,8 +59,9 @@ def test_events(entries: Entries, history: History) -> None:
 def test_events__failed(entries: Entries) -> None:
     """The observation of a failed sync says what failed, what RudderStack said and what to do."""
     assert re.fullmatch(
-        rf"Sync {SYNC} of connection {project.CRM} failed after 0\.2 s \(the dashboard shows it as aborted\)\. RudderStack says: "
-        rf"{RUDDERSTACK_SAYS}\. Fix the source or the destination, then sync again\.",
+        rf"Sync {SYNC} of connection {project.CRM} failed after 0\.2 s \(the dashboard shows it as "
+        rf"aborted\)\. RudderStack says: {RUDDERSTACK_SAYS}\. "
+        r"Fix the source or the destination, then sync again\.",
         entries["failed"].description or "",
     )
 
@@ -252,8 +253,9 @@ def test_run__data_of_a_record(logs: Logs, run: str) -> None:
 def test_run__failed(logs: Logs) -> None:
     """The page of a failed run says what failed, what RudderStack said, and what to do."""
     assert failure(logs["failed"]).endswith(
-        f"Failure: Sync ... of connection CRM failed after 0.2 s (the dashboard shows it as aborted). RudderStack says: "
-        f"{RUDDERSTACK_SAYS}. Fix the source or the destination, then sync again."
+        "Failure: Sync ... of connection CRM failed after 0.2 s (the dashboard shows it as "
+        f"aborted). RudderStack says: {RUDDERSTACK_SAYS}. "
+        "Fix the source or the destination, then sync again."
     )
 
 
