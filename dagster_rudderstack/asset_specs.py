@@ -9,9 +9,17 @@ from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.options import AssetOptions
+from dagster_rudderstack.sync.failed_rows import SyncLog, snapshot_key
 from dagster_rudderstack.text import identifier
 
-__all__ = ["KIND", "CoercibleToSpec", "asset_spec", "asset_specs", "connection_name"]
+__all__ = [
+    "KIND",
+    "CoercibleToSpec",
+    "asset_spec",
+    "asset_specs",
+    "connection_name",
+    "known_sync_log",
+]
 
 KIND = "rudderstack"
 
@@ -78,6 +86,23 @@ def _definition_metadata(connection_id: str, options: AssetOptions) -> Metadata:
         MetadataKey.DEFERRED: dg.MetadataValue.bool(not options["wait"]),
         **(checks.metadata if checks else {}),
     }
+
+
+def known_sync_log(metadata: Mapping[str, Any]) -> SyncLog | None:
+    """Return the sync log of a connection, according to the metadata of its asset's definition.
+
+    Discovery has written it. None if the metadata does not name the warehouse.
+    """
+    warehouse = text_of(metadata, MetadataKey.WAREHOUSE)
+    if warehouse is None:
+        return None
+    key = snapshot_key(
+        text_of(metadata, MetadataKey.SYNC_BEHAVIOUR),
+        text_of(metadata, MetadataKey.CURSOR_COLUMN),
+        text_of(metadata, MetadataKey.PRIMARY_KEY),
+    )
+    is_disabled = metadata.get(MetadataKey.SYNC_LOGS) == dg.MetadataValue.bool(False)
+    return SyncLog(warehouse, key, is_enabled=not is_disabled)
 
 
 def connection_name(spec: dg.AssetSpec) -> str | None:

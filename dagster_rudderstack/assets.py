@@ -12,6 +12,7 @@ from dagster_rudderstack.asset_specs import (
     asset_spec,
     asset_specs,
     connection_name,
+    known_sync_log,
 )
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import sync_succeeded_spec
@@ -298,8 +299,13 @@ class _Body:
         rudderstack = self._rudderstack(context)
         sync_type = config.sync_type_or(self.options["sync_type"])
         on_running_sync = config.on_running_sync_or(self.options["on_running_sync"])
+        specs = context.assets_def.specs_by_key
         syncs = [
-            StepSync(SyncRequest(connection, sync_type, self.names[connection]), key)
+            StepSync(
+                SyncRequest(connection, sync_type, self.names[connection]),
+                key,
+                known_sync_log(specs[key].metadata),
+            )
             for connection, key in self._selected(context).items()
         ]
         try:

@@ -192,7 +192,14 @@ class SyncError(RudderStackError):
     Attributes:
         connection_id: The connection.
         sync: The last state seen. None if no sync was seen.
+        failed_rows_sql: SQL that lists the rows that the destination rejected. None if it rejected
+            none, or if they cannot be listed.
+        failed_rows_note: What to do with that SQL, or why the rows cannot be listed. None if the
+            destination rejected none.
     """
+
+    failed_rows_sql: str | None = None
+    failed_rows_note: str | None = None
 
     def __init__(self, message: str, *, connection_id: str, sync: Sync | None = None) -> None:
         super().__init__(message)

@@ -14,6 +14,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.errors import RudderStackError, SyncError
+from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.text import one_line
 
@@ -22,6 +23,7 @@ __all__ = [
     "Metadata",
     "MetadataKey",
     "column_metadata",
+    "failed_rows_of",
     "failure_from",
     "number",
     "report_metadata",
@@ -46,6 +48,8 @@ class MetadataKey:
     """Delivered rows as a share of the rows sent, 0.0 to 1.0, with four digits."""
     NOTHING_CHANGED = "rudderstack/nothing_changed"
     """True if the sync succeeded and there was no row to send."""
+    FAILED_ROWS_SQL = "rudderstack/failed_rows_sql"
+    """SQL that lists the rows that the destination rejected, as Markdown."""
     STATUS = "rudderstack/status"
     """RudderStack's status, or `stopped` for a sync that our run asked RudderStack to stop."""
     DURATION = "rudderstack/duration_seconds"
@@ -64,6 +68,8 @@ class MetadataKey:
     SOURCE_TYPE = "rudderstack/source_type"
     SOURCE_TABLES = "rudderstack/source_tables"
     WAREHOUSE = "rudderstack/warehouse"
+    PRIMARY_KEY = "rudderstack/primary_key"
+    """The column that identifies a row of the source."""
     DESTINATION_ID = "rudderstack/destination_id"
     DESTINATION_NAME = "rudderstack/destination_name"
     DESTINATION_TYPE = "rudderstack/destination_type"
@@ -71,6 +77,8 @@ class MetadataKey:
     SYNC_BEHAVIOUR = "rudderstack/sync_behaviour"
     SCHEDULE = "rudderstack/schedule"
     CURSOR_COLUMN = "rudderstack/cursor_column"
+    SYNC_LOGS = "rudderstack/sync_logs"
+    """Whether RudderStack writes sync logs into the warehouse."""
     ENABLED = "rudderstack/enabled"
     DEFERRED = "rudderstack/deferred"
     """Whether steps only start the syncs, and the polling sensor reports them."""
@@ -104,13 +112,14 @@ def column_metadata(definition: Mapping[str, object]) -> dict[str, Any]:
     return {key: definition[key] for key in _COLUMN_KEYS if key in definition}
 
 
-def sync_metadata(
+def sync_metadata(  # noqa: PLR0913 - the facts of one sync
     sync: Sync | None,
     connection_id: str,
     *,
     sync_type: str | None = None,
     origin: str | None = None,
     link_template: str | None = None,
+    failed_rows: FailedRows | None = None,
 ) -> Metadata:
     """Return the metadata of a sync.
 
@@ -121,11 +130,15 @@ def sync_metadata(
         origin: How the sync came to be reported, see `MetadataKey.ORIGIN`.
         link_template: The address of a sync's page in RudderStack's dashboard, see
             `RudderStackResource.dashboard_url`.
+        failed_rows: How to list the rejected rows. None if there are none.
     """
     facts: dict[str, dg.MetadataValue | None] = {
         # The first entry is what the UI shows of a failure that a RetryPolicy has wrapped.
         MetadataKey.ERROR: _text(one_line(sync.error, 2000) if sync and sync.error else None),
         **(_rows(sync) if sync else {}),
+        MetadataKey.FAILED_ROWS_SQL: (
+            dg.MetadataValue.md(failed_rows.markdown) if failed_rows else None
+        ),
         MetadataKey.STATUS: _text(sync.status if sync else None),
         MetadataKey.DURATION: number(sync.duration_seconds if sync else None),
         MetadataKey.SYNC_TYPE: _text(sync_type),
@@ -146,7 +159,15 @@ def report_metadata(report: SyncReport, link_template: str | None = None) -> Met
         sync_type=report.sync_type,
         origin=report.origin,
         link_template=link_template,
+        failed_rows=failed_rows_of(report),
     )
+
+
+def failed_rows_of(found: SyncReport | RudderStackError) -> FailedRows | None:
+    """Return how to list the rejected rows, according to a report or an error."""
+    if not isinstance(found, (SyncReport, SyncError)) or found.failed_rows_note is None:
+        return None
+    return FailedRows(found.failed_rows_sql, found.failed_rows_note)
 
 
 def _rows(sync: Sync) -> dict[str, dg.MetadataValue | None]:
@@ -213,5 +234,9 @@ def failure_from(
     """
     sync = error.sync if isinstance(error, SyncError) else None
     about = error.connection_id if isinstance(error, SyncError) else connection_id
-    metadata = sync_metadata(sync, about, link_template=link_template) if about else {}
+    metadata = (
+        sync_metadata(sync, about, link_template=link_template, failed_rows=failed_rows_of(error))
+        if about
+        else {}
+    )
     return dg.Failure(description=error.message, metadata=metadata, allow_retries=error.retryable)

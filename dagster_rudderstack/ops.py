@@ -59,13 +59,17 @@ def _sync_in_op(  # noqa: PLR0913 - what both ops let a person choose
         yield dg.AssetMaterialization(asset_key=asset_key, partition=partition, metadata=metadata)
     if reason is not None:
         connection = SyncRequest(report.connection_id).connection
+        has_sql = report.failed_rows_sql is not None
+        where = "with the SQL in the metadata" if has_sql else "there"
         error = RowsRejectedError(
             f"Sync {report.id} of connection {connection} succeeded, but {reason}. RudderStack's "
-            "dashboard shows it as failed. Look at the rejected rows there, fix them in the "
+            f"dashboard shows it as failed. Look at the rejected rows {where}, fix them in the "
             "warehouse and sync again.",
             connection_id=report.connection_id,
             sync=report,
         )
+        error.failed_rows_sql = report.failed_rows_sql
+        error.failed_rows_note = report.failed_rows_note
         raise failure_from(error, link_template=rudderstack.dashboard_url) from error
     yield dg.Output(report, metadata=metadata)
 

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import dagster as dg
@@ -40,8 +41,10 @@ from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, curre
 from dagster_rudderstack.step.interrupts import StopSettings
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
+from dagster_rudderstack.sync.failed_rows import SyncLog
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack.sync.sync_logs import PATIENCE_SECONDS, SyncLogs
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,6 +79,7 @@ class RudderStackResource(ResourceSettings):
 
     _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _found_logs: dict[str, SyncLog] = PrivateAttr(default_factory=dict)
     _warned: bool = PrivateAttr(default=False)
     _started: dict[str, SyncType] = PrivateAttr(default_factory=dict)
     _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
@@ -93,6 +97,13 @@ class RudderStackResource(ResourceSettings):
     def stop_settings(self) -> StopSettings:
         """When and how an interrupt stops the syncs of a step."""
         return StopSettings(self.stop_on_termination, lambda: self._new_client(STOP_PATIENCE))
+
+    @property
+    def sync_logs(self) -> SyncLogs:
+        """Where the rejected rows of the connections are listed. Each is asked for once."""
+        # With a client of its own, so that no result of a sync waits long for an answer.
+        client = cache(lambda: self._new_client(PATIENCE_SECONDS))
+        return SyncLogs(client, _LOG, self._found_logs)
 
     def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
         # Imported late, since it imports httpx, which definitions do not need to load.
@@ -349,6 +360,7 @@ class RudderStackResource(ResourceSettings):
             log=step.context.log if step else _LOG,
             max_concurrent=self.max_concurrent_requests,
             link_template=self._link_template,
+            sync_logs=self.sync_logs,
         )
 
     @property

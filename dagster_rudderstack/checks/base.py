@@ -12,7 +12,8 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.metadata import Metadata, MetadataKey, sync_metadata
+from dagster_rudderstack.metadata import Metadata, MetadataKey, report_metadata, sync_metadata
+from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.text import identifier, shown
 
 __all__ = ["SyncCheck", "int_of"]
@@ -88,7 +89,10 @@ class SyncCheck(ABC):
 
     def result(self, asset: dg.AssetKey, sync: Sync) -> dg.AssetCheckResult:
         """Return the result of the check for a sync, such as a report of `sync_and_poll`."""
-        return self.result_of_metadata(asset, sync_metadata(sync, ""))
+        metadata = (
+            report_metadata(sync) if isinstance(sync, SyncReport) else sync_metadata(sync, "")
+        )
+        return self.result_of_metadata(asset, metadata)
 
     def result_of_metadata(
         self, asset: dg.AssetKey, metadata: Mapping[str, dg.MetadataValue]

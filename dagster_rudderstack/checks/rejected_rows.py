@@ -138,7 +138,11 @@ class RejectedRowsCheck(SyncCheck):
     """
 
     kind: ClassVar[str] = "rejected_rows"
-    evidence: ClassVar[tuple[str, ...]] = (MetadataKey.ROWS_FAILED, MetadataKey.ROWS_SUCCEEDED)
+    evidence: ClassVar[tuple[str, ...]] = (
+        MetadataKey.ROWS_FAILED,
+        MetadataKey.ROWS_SUCCEEDED,
+        MetadataKey.FAILED_ROWS_SQL,
+    )
     max_failed_rows: int | None = None
     max_failed_ratio: float | None = None
     name: str = kind

@@ -29,7 +29,7 @@ from dagster_rudderstack.text import one_line
 
 __all__ = ["PageReader", "fetch_workspace"]
 
-_SOURCE_CONFIG = ("schema", "table", "sql", "bucketName", "objectPrefix")
+_SOURCE_CONFIG = ("primaryKey", "schema", "table", "sql", "bucketName", "objectPrefix")
 """The keys of a source's `config` that a snapshot keeps."""
 
 _Item = TypeVar("_Item", Connection, Source, Destination)

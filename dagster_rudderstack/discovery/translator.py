@@ -122,6 +122,7 @@ def _schedule_text(schedule: Schedule) -> str:
 def _facts(props: RudderStackConnectionProps) -> dict[str, dg.MetadataValue]:
     connection, source, destination = props.connection, props.source, props.destination
     schedule = connection.schedule
+    primary_key = source.config.get("primaryKey") if source else None
     texts = {
         MetadataKey.CONNECTION_ID: connection.id,
         MetadataKey.SOURCE_ID: connection.source_id,
@@ -129,6 +130,7 @@ def _facts(props: RudderStackConnectionProps) -> dict[str, dg.MetadataValue]:
         MetadataKey.SOURCE_TYPE: source and source.source_type,
         MetadataKey.SOURCE_TABLES: ", ".join(str(each.table) for each in props.upstreams),
         MetadataKey.WAREHOUSE: source and source.source_definition_name,
+        MetadataKey.PRIMARY_KEY: primary_key if isinstance(primary_key, str) else None,
         MetadataKey.DESTINATION_ID: connection.destination_id,
         MetadataKey.DESTINATION_NAME: destination and destination.name,
         MetadataKey.DESTINATION_TYPE: destination and destination.type,
@@ -140,6 +142,7 @@ def _facts(props: RudderStackConnectionProps) -> dict[str, dg.MetadataValue]:
     facts: dict[str, dg.MetadataValue] = {
         key: dg.MetadataValue.text(one_line(value)) for key, value in texts.items() if value
     }
+    facts[MetadataKey.SYNC_LOGS] = dg.MetadataValue.bool(connection.sync_logs.enabled)
     facts[MetadataKey.ENABLED] = dg.MetadataValue.bool(props.enabled)
     if props.link:
         facts[MetadataKey.LINK] = dg.MetadataValue.url(props.link)

@@ -15,6 +15,7 @@ from dagster_rudderstack.sensor.detect import Finding
 from dagster_rudderstack.sensor.watch import Watch
 from dagster_rudderstack.step.deferred import FAILED_SYNCS_TAG
 from dagster_rudderstack.sync.decisions import failure_of, stopped_by_timeout
+from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.stop import StopOutcome
 
 __all__ = [
@@ -36,6 +37,7 @@ def events_of(
     watch: Watch,
     partitions: Sequence[str | None],
     link_template: str | None = None,
+    failed_rows: FailedRows | None = None,
 ) -> list[Event]:
     """Return the events that report how a sync has ended.
 
@@ -44,8 +46,9 @@ def events_of(
         watch: Its asset.
         partitions: The partitions that it was about, see `partitions_of`.
         link_template: The address of a sync's page in RudderStack's dashboard.
+        failed_rows: How to list its rejected rows. None if there are none.
     """
-    metadata = _metadata(finding, link_template)
+    metadata = _metadata(finding, link_template, failed_rows)
     failure = _failure(finding, watch)
     if failure is not None:
         observations = _observations(watch, partitions, failure.message, metadata)
@@ -133,7 +136,9 @@ def _origin(finding: Finding) -> str:
     return "started" if finding.recorded.owned else "attached"
 
 
-def _metadata(finding: Finding, link_template: str | None) -> Metadata:
+def _metadata(
+    finding: Finding, link_template: str | None, failed_rows: FailedRows | None = None
+) -> Metadata:
     recorded = finding.recorded
     return sync_metadata(
         finding.sync,
@@ -142,6 +147,7 @@ def _metadata(finding: Finding, link_template: str | None) -> Metadata:
         sync_type=recorded.sync_type if recorded and recorded.owned else None,
         origin=_origin(finding),
         link_template=link_template,
+        failed_rows=failed_rows,
     )
 
 

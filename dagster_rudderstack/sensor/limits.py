@@ -22,6 +22,7 @@ __all__ = [
     "RUNS_READ",
     "STOP_SECONDS",
     "STRAGGLERS_SECONDS",
+    "SYNC_LOGS_SECONDS",
     "TICK_SECONDS",
 ]
 
@@ -37,6 +38,9 @@ STRAGGLERS_SECONDS = 8.0
 
 STOP_SECONDS = 5.0
 """How long a tick waits for the stops of syncs whose timeouts have passed."""
+
+SYNC_LOGS_SECONDS = 3.0
+"""How long a tick asks RudderStack where the rejected rows of its syncs are listed."""
 
 # --- requests
 

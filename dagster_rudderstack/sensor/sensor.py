@@ -39,6 +39,7 @@ from dagster_rudderstack.sensor.events import (
     partitions_of,
     partitions_of_runs,
 )
+from dagster_rudderstack.sensor.failed_rows import failed_rows_of
 from dagster_rudderstack.sensor.limits import (
     MAX_CATCH_UP,
     MAX_TICK_SECONDS,
@@ -49,6 +50,7 @@ from dagster_rudderstack.sensor.poll import Poll, Polled
 from dagster_rudderstack.sensor.watch import Watch, watches_of
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
+from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import StopOutcome, stop
@@ -184,10 +186,19 @@ def _tick(
         context.log.warning(f"Connection {name} could not be polled. {error}")
     detected = detect(cursor, polled.answers, settings.rules, now=now, position=polled.position)
     stops = _stop([finding for finding in detected.findings if finding.overdue], rudderstack)
+    failed_rows = failed_rows_of(
+        detected.findings,
+        settings.watches,
+        rudderstack.sync_logs,
+        threads=rudderstack.max_concurrent_requests,
+    )
+    link = rudderstack.dashboard_url
     events = [
         event
         for finding in detected.findings
-        for event in _events(context, finding, settings, stops, rudderstack.dashboard_url)
+        for event in _events(
+            context, finding, settings, stops=stops, failed_rows=failed_rows, link=link
+        )
     ]
     runs = _run_requests(context, detected, settings)
     summary = (
@@ -246,11 +257,13 @@ def _problem_of(polled: Polled) -> str:
     return ""
 
 
-def _events(
+def _events(  # noqa: PLR0913 - what a tick has learned
     context: dg.SensorEvaluationContext,
     finding: Finding,
     settings: _Settings,
+    *,
     stops: Mapping[str, StopOutcome | None],
+    failed_rows: Mapping[str, FailedRows],
     link: str | None,
 ) -> list[Event]:
     watch = settings.watches[finding.connection_id]
@@ -271,7 +284,7 @@ def _events(
         )
     if finding.overdue:
         return overdue_events(finding, watch, partitions, stopped, link)
-    return events_of(finding, watch, partitions, link)
+    return events_of(finding, watch, partitions, link, failed_rows.get(finding.sync.id))
 
 
 def _stop(

@@ -9,11 +9,12 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_id
-from dagster_rudderstack.asset_specs import connection_name
+from dagster_rudderstack.asset_specs import connection_name, known_sync_log
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import SyncChecks, check_of_spec
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey, column_metadata
+from dagster_rudderstack.sync.failed_rows import SyncLog
 from dagster_rudderstack.sync.request import SyncRequest
 
 __all__ = ["Watch", "watches_of"]
@@ -33,6 +34,7 @@ class Watch:
         is_defined: Whether its definition or its spec is known. False: only its key is.
         connection_name: The connection's name. None if the definition does not have it.
         columns: What the asset's definition says about its columns, see `column_metadata`.
+        sync_log: The sync log of the connection. None if the definition does not have it.
     """
 
     connection_id: str
@@ -44,6 +46,7 @@ class Watch:
     is_defined: bool = False
     connection_name: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    sync_log: SyncLog | None = None
 
     @property
     def has_runs(self) -> bool:
@@ -130,6 +133,7 @@ def _watch_of_spec(
             is_defined=True,
             connection_name=connection_name(spec),
             columns=column_metadata(spec.metadata),
+            sync_log=known_sync_log(spec.metadata),
         )
 
 

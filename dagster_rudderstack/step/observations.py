@@ -12,10 +12,11 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import RudderStackError, SyncTimedOutError
-from dagster_rudderstack.metadata import STOPPED, sync_metadata
+from dagster_rudderstack.metadata import STOPPED, failed_rows_of, sync_metadata
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
+from dagster_rudderstack.sync.failed_rows import FailedRows
 
 __all__ = ["AssetObserver"]
 
@@ -54,7 +55,7 @@ class AssetObserver:
             return
         if seen is None and self.earlier.has_observed_reason(self.key, error.message):
             return
-        self._write(error.message, _stopped(seen) if is_stopped else seen)
+        self._write(error.message, _stopped(seen) if is_stopped else seen, failed_rows_of(error))
 
     def report_stopped(self, cause: str) -> None:
         """Report that our run asked RudderStack to stop the sync.
@@ -65,7 +66,7 @@ class AssetObserver:
         reason = f"{self.attempt.name} was stopped because {cause}."
         self._write(reason, _stopped(self.attempt.last_seen))
 
-    def _write(self, reason: str, seen: Sync | None) -> None:
+    def _write(self, reason: str, seen: Sync | None, failed_rows: FailedRows | None = None) -> None:
         attempt = self.attempt
         metadata = sync_metadata(
             seen,
@@ -73,6 +74,7 @@ class AssetObserver:
             sync_type=attempt.sync_type,
             origin=attempt.current.origin if attempt.current else None,
             link_template=self.link_template,
+            failed_rows=failed_rows,
         )
         observation = dg.AssetObservation(
             asset_key=self.key,

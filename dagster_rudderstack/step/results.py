@@ -13,9 +13,11 @@ from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostErro
 from dagster_rudderstack.metadata import Metadata
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
+from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
+from dagster_rudderstack.sync.sync_logs import SyncLogs
 
-__all__ = ["StepSync", "SyncResult", "earlier_result", "failed_result"]
+__all__ = ["StepSync", "SyncResult", "earlier_result", "failed_result", "succeeded_result"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class StepSync:
     Attributes:
         request: What to sync.
         key: The asset that the sync is reported on. None if it is reported on none.
+        sync_log: The sync log of the connection, as discovery knows it. None if it does not.
     """
 
     request: SyncRequest
     key: dg.AssetKey | None = None
+    sync_log: SyncLog | None = None
 
     @property
     def name(self) -> str:
@@ -60,14 +64,47 @@ class SyncResult:
     error: BaseException | None = None
 
 
-def failed_result(sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
-    """Return the result of an attempt that ended in an error."""
+def succeeded_result(sync: StepSync, report: SyncReport, logs: SyncLogs | None) -> SyncResult:
+    """Return the result of a sync that succeeded, with the SQL for its rejected rows.
+
+    Args:
+        sync: The sync that was asked for.
+        report: Its report.
+        logs: Says where rejected rows are listed. None lists none.
+    """
+    found = _failed_rows(sync, report, logs)
+    if found is not None:
+        fields = {"failed_rows_sql": found.sql, "failed_rows_note": found.note}
+        report = report.model_copy(update=fields)
+    return SyncResult(sync, report.status, report=report, last_seen=report)
+
+
+def failed_result(
+    sync: StepSync, attempt: SyncAttempt, error: RudderStackError, logs: SyncLogs | None
+) -> SyncResult:
+    """Return the result of an attempt that ended in an error, with the SQL for rejected rows.
+
+    Args:
+        sync: The sync that was asked for.
+        attempt: The attempt.
+        error: Why it failed. It gets the SQL.
+        logs: Says where rejected rows are listed. None lists none.
+    """
     seen = error.sync if isinstance(error, SyncError) else None
     # A sync of another client that is in the way is not the one that failed.
     owned = {attempt.sync_id, attempt.previous.sync_id if attempt.previous else None}
     seen = seen if seen and seen.id in owned else None
+    found = _failed_rows(sync, seen, logs)
+    if found is not None and isinstance(error, SyncError):
+        error.failed_rows_sql, error.failed_rows_note = found
     status = "lost" if isinstance(error, SyncLostError) else seen.status if seen else "failed"
     return SyncResult(sync, status, last_seen=seen, error=error)
+
+
+def _failed_rows(sync: StepSync, seen: Sync | None, logs: SyncLogs | None) -> FailedRows | None:
+    if logs is None:
+        return None
+    return logs.failed_rows(sync.request.connection_id, seen, sync.sync_log)
 
 
 def earlier_result(

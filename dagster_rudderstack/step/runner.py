@@ -31,13 +31,20 @@ from dagster_rudderstack.step.interrupts import (
 )
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.records import RunRecorder
-from dagster_rudderstack.step.results import StepSync, SyncResult, earlier_result, failed_result
+from dagster_rudderstack.step.results import (
+    StepSync,
+    SyncResult,
+    earlier_result,
+    failed_result,
+    succeeded_result,
+)
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
 from dagster_rudderstack.sync.attempt import Log, NamedLog, PreviousAttempt, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.scheduler import Finished, Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS
+from dagster_rudderstack.sync.sync_logs import SyncLogs
 from dagster_rudderstack.sync.task import Task
 
 __all__ = ["Runner"]
@@ -74,6 +81,7 @@ class Runner:
         is_returned: Whether the results go to the step's own code, which reports them. Otherwise a
             materialization with the result's metadata reports them.
         link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+        sync_logs: Asks RudderStack where rejected rows are listed. None lists none.
     """
 
     api: SyncApi
@@ -88,6 +96,7 @@ class Runner:
     is_deferred: bool = False
     is_returned: bool = False
     link_template: str | None = None
+    sync_logs: SyncLogs | None = None
 
     rows: list[SummaryRow] = field(default_factory=list, init=False)
     """A row for each result, for the end of the step."""
@@ -306,10 +315,11 @@ class Runner:
         recorder = attempt.recorder
         if self.is_returned and isinstance(recorder, RunRecorder):
             attempt.record(lambda: recorder.returned(report.id))
+        result = succeeded_result(sync, report, self.sync_logs)
         # Many results may wait until the step takes them, which needs no attempt.
         self._ended.add(sync.request.connection_id)
         del self._attempts[sync.request.connection_id]
-        return SyncResult(sync, report.status, report=report, last_seen=report)
+        return result
 
     def _start_one(self, sync: StepSync) -> Task[SyncResult]:
         previous = self._earlier.deferred(sync.request) if self._earlier else None
@@ -332,13 +342,13 @@ class Runner:
             report = yield from attach(attempt, sync_id, owned=owned)
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
-        return SyncResult(sync, report.status, report=report, last_seen=report)
+        return succeeded_result(sync, report, self.sync_logs)
 
     def _failed(self, sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
             attempt.log.info(f"Skipped: connection {sync.request.connection} is disabled.")
             return SyncResult(sync, "skipped")
-        return failed_result(sync, attempt, error)
+        return failed_result(sync, attempt, error, self.sync_logs)
 
     def _attempt(
         self, sync: StepSync, previous: PreviousAttempt | None, *, is_recorded: bool = True

@@ -56,8 +56,14 @@ class SyncReport(Sync):
         origin: `started` by this attempt; `adopted`: started by this attempt, though the answer to
             the start was lost; `attached`: started by another client; `resumed`: started or
             attached by an earlier attempt of this run.
+        failed_rows_sql: SQL that lists the rows that the destination rejected, for the warehouse
+            of the source. None if it rejected none, or if they cannot be listed.
+        failed_rows_note: What to do with that SQL, or why the rows cannot be listed. None if the
+            destination rejected none.
     """
 
     connection_id: str
     sync_type: SyncType | None = None
     origin: Origin = "started"
+    failed_rows_sql: str | None = None
+    failed_rows_note: str | None = None

@@ -189,6 +189,7 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
     values = {key: value.value for key, value in event.materialization.metadata.items()}
     assert isinstance(values.pop(MetadataKey.STARTED_AT), float)
     assert isinstance(values.pop(MetadataKey.FINISHED_AT), float)
+    assert sync.id in str(values.pop(MetadataKey.FAILED_ROWS_SQL))
     assert values == {
         MetadataKey.CONNECTION_ID: "crm",
         MetadataKey.SYNC_ID: sync.id,
@@ -212,6 +213,7 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
         "rows_total",
         "row_count",
         "success_ratio",
+        "failed_rows_sql",
         "status",
         "duration_seconds",
         "sync_type",

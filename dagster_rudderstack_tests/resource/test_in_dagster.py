@@ -65,7 +65,9 @@ def polling_job() -> None:
 
 
 def test_materialize(server: LocalRudderStack, resource: RudderStackResource) -> None:
-    """The resource works in an asset of a user."""
+    """The resource works in an asset of a user, and sends its requests over one connection."""
+    server.add_connection("crm", script=SyncScript(rows_failed=0))
+
     result = dg.materialize([own_asset], resources={"rudderstack": resource})
 
     (event,) = result.get_asset_materialization_events()
