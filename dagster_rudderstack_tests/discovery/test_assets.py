@@ -132,3 +132,28 @@ def test_two_workspaces(rudderstack: RudderStackResource, server: LocalRudderSta
         assert result.success
         assert len(eu_server.starts()) == 2
         assert server.starts() == []
+
+
+def test_failed_rows(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """Discovery knows where rejected rows are listed, so that a run need not ask for it."""
+    fill(server)
+    off = {"syncLogsConfig": {"enabled": False}}
+    server.update_connection("audience", wire_fields={"syncSettings": off})
+    assets = build_rudderstack_assets_definitions(rudderstack)
+    for connection_id in ("contacts", "audience"):
+        server.set_script(connection_id, SyncScript(rows_total=10, rows_failed=1))
+    server.clear_requests()
+
+    result = materialize(rudderstack, assets)
+
+    shown = {
+        event.materialization.asset_key.to_user_string(): str(
+            event.materialization.metadata[MetadataKey.FAILED_ROWS_SQL].value
+        )
+        for event in result.get_asset_materialization_events()
+    }
+    (sync,) = server.syncs("contacts")
+    assert f'"_RUDDERSTACK"."SNAPSHOT_CONTACTS_{sync.id.upper()}" AS sn' in shown[CONTACTS]
+    assert 'ON CAST(sn."id" AS VARCHAR) = sl.primary_key' in shown[CONTACTS]
+    assert "Retain sync logs" in shown[AUDIENCE]
+    assert not any(request.path.startswith("/v2/retl-sources") for request in server.requests)
