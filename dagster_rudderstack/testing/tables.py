@@ -12,8 +12,15 @@ class TableSync:
 
     The destination rejects rows that violate `required` or `patterns`. They count as failed.
 
+    As RudderStack does, a sync writes its log into the warehouse when it ends: the table
+    `_rudderstack.sync_log` and, for the sync behaviour `mirror` and for `upsert` without a
+    `cursorColumn`, a snapshot of the rows. It writes none if the connection's `syncSettings` switch
+    the logs off. If the log cannot be written, for example because another process has the file
+    open for more than five seconds, the sync ends without it.
+
     Attributes:
-        warehouse: DuckDB file. It is opened read-only, and only while rows are read.
+        warehouse: DuckDB file. It is opened read-only while rows are read, and for writing while
+            the log is written.
         table: Table to read. Give either `table` or `sql`.
         primary_key: Column that identifies a row.
         destination: DuckDB file, or SQLite file if its name ends in .sqlite, .sqlite3 or .db.

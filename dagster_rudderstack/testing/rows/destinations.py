@@ -99,7 +99,7 @@ class DestinationFile:
         if not self._types_are_kept:
             # In a column without a type, SQLite stores each value unchanged.
             return quoted(field.name)
-        return f"{quoted(field.name)} {field.type if _is_kept(field) else 'VARCHAR'}"
+        return f"{quoted(field.name)} {kept_type(field)}"
 
     def _column_names(self, table: str) -> AbstractSet[str]:
         cursor = self._run(f"SELECT * FROM {quoted(table)} LIMIT 0")
@@ -120,7 +120,7 @@ class DestinationFile:
 
     def _writable(self, fields: Sequence[NamedColumn], row: Sequence[Value]) -> Sequence[Value]:
         return [
-            bindable(value) if self._types_are_kept and _is_kept(field) else plain(value)
+            storable(field, value) if self._types_are_kept else plain(value)
             for field, value in zip(fields, row, strict=True)
         ]
 
@@ -148,12 +148,7 @@ class DestinationFile:
         self._delete_where(STATE_TABLE, "row_key", list(keys), connection_id)
 
     def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
-        names = ", ".join(quoted(name) for name in columns)
-        row_marks = f"({_marks(len(columns))})"
-        for chunk in _chunks(rows, max(1, _MAX_PARAMETERS // len(columns))):
-            marks = ", ".join([row_marks] * len(chunk))
-            values = [value for row in chunk for value in row]
-            self._run(f"INSERT INTO {quoted(table)} ({names}) VALUES {marks}", values)
+        insert_rows(self._run, quoted(table), columns, rows)
 
     def _delete_where(
         self,
@@ -177,6 +172,31 @@ def quoted(dotted_name: str) -> str:
 def quoted_part(name: str) -> str:
     """Quote one name. A dot in it does not separate."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def insert_rows(
+    run: Callable[[str, list[Value]], object],
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Value]],
+) -> None:
+    """Insert rows into a table, whose name is quoted, with a few statements."""
+    names = ", ".join(quoted_part(name) for name in columns)
+    row_marks = f"({_marks(len(columns))})"
+    for chunk in _chunks(rows, max(1, _MAX_PARAMETERS // len(columns))):
+        marks = ", ".join([row_marks] * len(chunk))
+        values = [value for row in chunk for value in row]
+        run(f"INSERT INTO {table} ({names}) VALUES {marks}", values)
+
+
+def kept_type(column: NamedColumn) -> str:
+    """Return the type of a column in DuckDB that holds the values of this one."""
+    return column.type if _is_kept(column) else "VARCHAR"
+
+
+def storable(column: NamedColumn, value: Value) -> Value:
+    """Return a value as a parameter for a column with the type of `kept_type`."""
+    return bindable(value) if _is_kept(column) else plain(value)
 
 
 def _is_kept(field: NamedColumn) -> bool:

@@ -1,6 +1,8 @@
 """Opens DuckDB files that other processes use as well."""
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +21,29 @@ class InterruptedWork(Exception):  # noqa: N818 - not an error: a stop was reque
     """The work was stopped before it was done."""
 
 
+_file_locks: dict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+
+def file_lock(path: Path) -> threading.Lock:
+    """Return the lock that lets one sync of this process at a time write to a file."""
+    return _file_locks[path.resolve()]
+
+
 def open_duckdb(
-    path: Path, *, read_only: bool, must_stop: Callable[[], bool]
+    path: Path,
+    *,
+    read_only: bool,
+    must_stop: Callable[[], bool],
+    timeout_seconds: float | None = None,
 ) -> "duckdb.DuckDBPyConnection":
     """Open a file, and wait while another process has it open for writing.
 
-    Raises DuckDB's error after 30 seconds, or at once if the file is missing or not a database.
-    Raises InterruptedWork if `must_stop` returns true during the wait.
+    Raises DuckDB's error after 30 seconds, unless `timeout_seconds` says otherwise, or at once if
+    the file is missing or not a database. Raises InterruptedWork if `must_stop` returns true during
+    the wait.
     """
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    seconds = LOCK_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
+    deadline = time.monotonic() + seconds
     while True:
         connection = _try_to_open(path, read_only=read_only, locked_is_fine=_is_before(deadline))
         if connection is not None:

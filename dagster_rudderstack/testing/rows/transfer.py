@@ -7,16 +7,20 @@ on the same files continues where the old one ended.
 import hashlib
 import json
 import re
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster_rudderstack.testing.rows.destinations import DestinationFile, open_destination
-from dagster_rudderstack.testing.rows.duckdb_files import InterruptedWork
+from dagster_rudderstack.testing.rows.duckdb_files import InterruptedWork, file_lock
 from dagster_rudderstack.testing.rows.duckdb_values import Value, canonical_text
+from dagster_rudderstack.testing.rows.sync_log import (
+    LogSettings,
+    SentRow,
+    SyncLog,
+    write_sync_log,
+)
 from dagster_rudderstack.testing.rows.warehouse import Column, Extract, read_source
 from dagster_rudderstack.testing.scripts import RowCounts
 from dagster_rudderstack.testing.tables import TableSync
@@ -29,8 +33,11 @@ class Plan:
     """What a sync does: `full` delivers unchanged rows as well, `mirror` deletes vanished rows."""
 
     connection_id: str
+    sync_id: str
+    started_at: float
     full: bool = False
     mirror: bool = False
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 @dataclass
@@ -55,6 +62,8 @@ class Record:
     key: str | None
     digest: str
     values: Sequence[Value]
+    row: Sequence[Value]
+    primary_key: Value
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,8 @@ class FieldMap:
             key=None if key is None else canonical_text(key),
             digest=_digest([field.name for field in self.fields], values),
             values=values,
+            row=row,
+            primary_key=key,
         )
 
 
@@ -84,9 +95,13 @@ def _digest(names: Sequence[str], values: Sequence[Value]) -> str:
 
 
 def move_rows(
-    table: TableSync, plan: Plan, progress: Progress, must_stop: Callable[[], bool]
+    table: TableSync,
+    plan: Plan,
+    progress: Progress,
+    must_stop: Callable[[], bool],
+    clock: Callable[[], float],
 ) -> None:
-    """Deliver the rows of the source to the destination.
+    """Deliver the rows of the source to the destination, and log them in the warehouse.
 
     The counts do not include rows that a mirror deletes, which are not rows of the source.
 
@@ -98,9 +113,15 @@ def move_rows(
     rules = _Rules(table, field_map)
     records = _unique([field_map.record(row) for row in extract.rows])
     progress.total = len(extract.rows)
-    with _destination(Path(table.destination), must_stop) as destination:
-        destination.prepare(table.destination_table, field_map.fields)
-        _deliver(_Job(table, plan, field_map, rules, destination), records, progress, must_stop)
+    log = SyncLog(plan.connection_id, plan.sync_id, plan.started_at, extract.columns)
+    try:
+        with _destination(Path(table.destination), must_stop) as destination:
+            destination.prepare(table.destination_table, field_map.fields)
+            job = _Job(table, plan, field_map, rules, destination, log)
+            _deliver(job, records, progress, must_stop)
+    finally:
+        if plan.log.enabled:
+            write_sync_log(Path(table.warehouse), log, plan.log, clock(), must_stop)
 
 
 def _unique(records: Sequence[Record]) -> Sequence[Record]:
@@ -120,26 +141,40 @@ class _Job:
     field_map: FieldMap
     rules: "_Rules"
     destination: DestinationFile
+    log: SyncLog
 
 
 def _deliver(
     job: _Job, records: Sequence[Record], progress: Progress, must_stop: Callable[[], bool]
 ) -> None:
     known = job.destination.delivered_hashes(job.plan.connection_id)
-    changed = [
-        each for each in records if job.plan.full or known.get(each.key or "") != each.digest
-    ]
+    operations = {id(each): _operation(job, each, known) for each in records}
+    changed = [each for each in records if operations[id(each)] != "unchanged"]
+    job.log.snapshot += [(each.row, operations[id(each)]) for each in records if each.key]
     progress.changed = len(changed)
     for start in range(0, len(changed), _ROWS_PER_BATCH):
         if must_stop():
             raise InterruptedWork
-        _write_batch(job, changed[start : start + _ROWS_PER_BATCH], progress)
+        batch = changed[start : start + _ROWS_PER_BATCH]
+        _write_batch(job, batch, progress)
+        job.log.sent += [
+            SentRow(each.primary_key, operations[id(each)], job.rules.reason(each))
+            for each in batch
+        ]
     if job.plan.mirror:
         _delete_vanished(job, known, records)
 
 
+def _operation(job: _Job, record: Record, known: Mapping[str, str]) -> str:
+    """Return whether a sync inserts or updates a row, or leaves it unchanged."""
+    key = record.key or ""
+    if known.get(key) == record.digest and not job.plan.full:
+        return "unchanged"
+    return "update" if key in known else "insert"
+
+
 def _write_batch(job: _Job, batch: Sequence[Record], progress: Progress) -> None:
-    valid = [record for record in batch if job.rules.allow(record)]
+    valid = [record for record in batch if job.rules.reason(record) is None]
     job.destination.upsert(
         job.table.destination_table,
         job.field_map.fields,
@@ -160,12 +195,19 @@ def _delete_vanished(job: _Job, known: Mapping[str, str], records: Sequence[Reco
     job.destination.delete(job.table.destination_table, job.field_map.key_field, vanished)
     job.destination.forget(job.plan.connection_id, vanished)
     job.destination.commit()
+    # A key is recorded as JSON, except for one of bytes.
+    job.log.sent += [SentRow(_key_of(key), "delete") for key in sorted(vanished)]
+
+
+def _key_of(text: str) -> Value:
+    return text if text.startswith("bytes ") else json.loads(text)
 
 
 class _Rules:
     """The rules of the destination for its fields."""
 
     def __init__(self, table: TableSync, field_map: FieldMap) -> None:
+        self._fields = field_map.fields
         self._index = {field.name: index for index, field in enumerate(field_map.fields)}
         self._required = [self._index_of(name) for name in table.required]
         self._patterns = {
@@ -177,16 +219,18 @@ class _Rules:
             raise LookupError(f'The destination has a rule for "{name}", but no column maps to it')
         return self._index[name]
 
-    def allow(self, record: Record) -> bool:
-        """Return whether the destination accepts the record."""
+    def reason(self, record: Record) -> str | None:
+        """Return why the destination rejects the record. None if it accepts it."""
         if record.key is None:
-            return False
-        if any(_is_blank(record.values[index]) for index in self._required):
-            return False
-        return all(
-            record.values[index] is None or pattern.fullmatch(str(record.values[index]))
-            for index, pattern in self._patterns.items()
-        )
+            return "The primary key is null"
+        for index in self._required:
+            if _is_blank(record.values[index]):
+                return f'The field "{self._fields[index].name}" is required'
+        for index, pattern in self._patterns.items():
+            value = record.values[index]
+            if value is not None and not pattern.fullmatch(str(value)):
+                return f'The field "{self._fields[index].name}" has an invalid value'
+        return None
 
 
 def _is_blank(value: Value) -> bool:
@@ -208,11 +252,8 @@ def _field_map(table: TableSync, extract: Extract) -> FieldMap:
     )
 
 
-_file_locks: dict[Path, threading.Lock] = defaultdict(threading.Lock)
-
-
 @contextmanager
 def _destination(path: Path, must_stop: Callable[[], bool]) -> Iterator[DestinationFile]:
     """Open the destination for one sync at a time, because two connections may share a file."""
-    with _file_locks[path.resolve()], closing(open_destination(path, must_stop)) as destination:
+    with file_lock(path), closing(open_destination(path, must_stop)) as destination:
         yield destination

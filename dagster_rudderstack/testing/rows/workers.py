@@ -5,6 +5,7 @@ import threading
 from dagster_rudderstack.testing.clock import Clock
 from dagster_rudderstack.testing.objects import Connection
 from dagster_rudderstack.testing.rows.duckdb_files import InterruptedWork
+from dagster_rudderstack.testing.rows.sync_log import LogSettings
 from dagster_rudderstack.testing.rows.transfer import Plan, Progress, move_rows
 from dagster_rudderstack.testing.scripts import RowCounts
 from dagster_rudderstack.testing.syncs import Sync
@@ -50,7 +51,7 @@ class TableWork:
 
     def _run(self) -> None:
         try:
-            move_rows(self._table, self._plan, self._progress, self._must_stop)
+            move_rows(self._table, self._plan, self._progress, self._must_stop, self._clock)
         except InterruptedWork:
             self.interrupted = True
         except Exception as error:  # noqa: BLE001
@@ -95,6 +96,22 @@ class Workers:
 def _plan(sync: Sync, connection: Connection) -> Plan:
     return Plan(
         connection_id=connection.id,
+        sync_id=sync.id,
+        started_at=sync.started_at,
         full=sync.sync_type == "full" or connection.sync_behaviour == "full",
         mirror=connection.sync_behaviour == "mirror",
+        log=_log_settings(connection),
+    )
+
+
+def _log_settings(connection: Connection) -> LogSettings:
+    """Return what the connection logs, according to the fields that the API returns."""
+    fields = connection.wire_fields
+    config = (fields.get("syncSettings") or {}).get("syncLogsConfig") or {}
+    is_upsert = connection.sync_behaviour == "upsert" and not fields.get("cursorColumn")
+    has_snapshots = connection.sync_behaviour == "mirror" or is_upsert
+    return LogSettings(
+        enabled=config.get("enabled", True),
+        retention_days=config.get("logRetentionInDays", LogSettings.retention_days),
+        snapshots=config.get("snapshotsToRetain", LogSettings.snapshots) if has_snapshots else 0,
     )
