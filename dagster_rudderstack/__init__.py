@@ -53,7 +53,7 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.metadata import MetadataKey, latest_failed_rows_sql
 from dagster_rudderstack.ops import build_rudderstack_sync_op, rudderstack_sync_op
 from dagster_rudderstack.options import (
     RudderStackDeferredSyncConfig,
@@ -116,6 +116,7 @@ __all__ = [
     "build_rudderstack_sync_assets",
     "build_rudderstack_sync_op",
     "fetch_rudderstack_workspace",
+    "latest_failed_rows_sql",
     "load_rudderstack_asset_specs",
     "refresh_rudderstack_snapshot",
     "rudderstack_assets",

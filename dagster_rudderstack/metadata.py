@@ -14,7 +14,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.errors import RudderStackError, SyncError
-from dagster_rudderstack.sync.failed_rows import FailedRows
+from dagster_rudderstack.sync.failed_rows import FailedRows, sql_in
 from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.text import one_line
 
@@ -25,6 +25,7 @@ __all__ = [
     "column_metadata",
     "failed_rows_of",
     "failure_from",
+    "latest_failed_rows_sql",
     "number",
     "report_metadata",
     "sync_link",
@@ -223,6 +224,22 @@ def sync_link(
         return None
     url = template.replace("{connection_id}", connection_id).replace("{sync_id}", sync_id or "")
     return dg.MetadataValue.url(url)
+
+
+def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> str | None:
+    """Return the SQL that lists the rows that the destination rejected in an asset's last sync.
+
+        @dg.asset_check(asset=crm_contacts)
+        def reasons(context: dg.AssetCheckExecutionContext, warehouse: DuckDBResource):
+            sql = latest_failed_rows_sql(context.instance, crm_contacts.key)
+
+    It is read from the last materialization. Returns None if the asset has none, if no row was
+    rejected, or if the rows cannot be listed.
+    """
+    event = instance.get_latest_materialization_event(asset_key)
+    last = event.asset_materialization if event else None
+    value = last.metadata.get(MetadataKey.FAILED_ROWS_SQL) if last else None
+    return sql_in(value.md_str or "") if isinstance(value, dg.MarkdownMetadataValue) else None
 
 
 def failure_from(

@@ -7,6 +7,7 @@ Reference" describe them, and its library sqlconnect-go shows how it spells and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from dagster_rudderstack.api.models import Connection, Source
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
 
-__all__ = ["FailedRows", "SyncLog", "failed_rows", "failed_rows_sql", "snapshot_key"]
+__all__ = ["FailedRows", "SyncLog", "failed_rows", "failed_rows_sql", "snapshot_key", "sql_in"]
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,15 @@ class FailedRows(NamedTuple):
         while fence in self.sql:
             fence += "`"
         return f"{self.note}\n\n{fence}sql\n{self.sql}\n{fence}"
+
+
+_CODE_BLOCK = re.compile(r"^(`{3,})sql\n(.+)\n\1$", re.MULTILINE | re.DOTALL)
+
+
+def sql_in(markdown: str) -> str | None:
+    """Return the SQL in the Markdown of `FailedRows`. None if it has none."""
+    found = _CODE_BLOCK.search(markdown)
+    return found[2] if found else None
 
 
 def failed_rows(connection_id: str, sync_id: str, log: SyncLog) -> FailedRows:

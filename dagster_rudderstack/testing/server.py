@@ -211,7 +211,8 @@ class LocalRudderStack:
             enabled: Whether the connection can be synced.
             schedule: Schedule as the API returns it.
             script: What its syncs do.
-            table: The rows to move, if its syncs move real rows.
+            table: The rows to move, if its syncs move real rows. They are logged in the warehouse,
+                see `TableSync`.
             sync_behaviour: "upsert", "mirror" or "full".
             identifiers: Column to field, as a mapping or as the API's list.
             mappings: Column to field, as a mapping or as the API's list.

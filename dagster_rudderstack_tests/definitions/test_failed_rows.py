@@ -15,6 +15,7 @@ from dagster_rudderstack import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
     build_rudderstack_sync_op,
+    latest_failed_rows_sql,
 )
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.step.world import failure, failure_metadata, run
@@ -78,6 +79,22 @@ def test_materialization(
     assert shown(event.materialization.metadata) == markdown_of(server)
     assert shown(check.metadata) == markdown_of(server)
     assert asked(server) == ["connections/crm", "connections/crm", "sources/orders"]
+
+
+def test_latest_failed_rows_sql(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """The user's own code gets the SQL of the last sync, if rows were rejected in it."""
+    key = dg.AssetKey("contacts")
+    before = latest_failed_rows_sql(instance, key)
+    run([CRM], rudderstack, instance)
+    rejected = latest_failed_rows_sql(instance, key)
+    wanted = sql_of(server)
+    server.set_script("crm", CLEAN)
+    run([CRM], rudderstack, instance)
+
+    assert (before, rejected) == (None, wanted)
+    assert latest_failed_rows_sql(instance, key) is None
 
 
 def test_nothing_rejected(

@@ -20,7 +20,7 @@ import duckdb
 import httpx
 import pytest
 
-from dagster_rudderstack import MetadataKey
+from dagster_rudderstack import MetadataKey, latest_failed_rows_sql
 
 pytestmark = pytest.mark.processes
 
@@ -223,9 +223,78 @@ def test_check_on_rejected_rows(instance: dg.DagsterInstance) -> None:
     ]
     evaluations = [entry.asset_check_evaluation for entry in entries]
 
-    contacts = dg.AssetKey("crm_contacts")
-    results = [each.passed for each in evaluations if each and each.asset_key == contacts]
+    rejected = dg.AssetCheckKey(dg.AssetKey("crm_contacts"), "rejected_rows")
+    results = [each.passed for each in evaluations if each and each.asset_check_key == rejected]
     assert results == [False, True]
+
+
+def test_rejected_rows__sql(
+    home: Path, instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """The SQL on the asset's page, unchanged, lists the rejected rows with their reasons."""
+    key = dg.AssetKey("crm_contacts")
+    records = instance.fetch_materializations(key, limit=10, ascending=True).records
+    customers = ("FROM before.analytics.customer_360", "FROM analytics.customer_360")
+    listed = []
+    for record, source in zip(records, customers, strict=True):
+        assert record.asset_materialization is not None
+        page = record.asset_materialization.metadata[MetadataKey.FAILED_ROWS_SQL].value
+        _, _, code = str(page).partition("```sql\n")
+        sql, _, _ = code.partition("\n```")
+        listed.append(warehouse.execute(sql).fetchall())
+        columns = [column[0] for column in warehouse.description or ()]
+
+        rejected = warehouse.sql(
+            'SELECT customer_id::VARCHAR, CASE WHEN email IS NULL THEN \'The field "email" is'
+            " required' ELSE 'The field \"email\" has an invalid value' END, COLUMNS(*)"
+            f" {source} WHERE NOT {CONTACT_IS_VALID} ORDER BY customer_id::VARCHAR"
+        ).fetchall()
+
+        assert columns[:4] == ["primary_key", "operation", "error_reason", "customer_id"]
+        assert [(row[0], row[2], *row[3:-1]) for row in listed[-1]] == rejected
+        assert {(row[1], row[-1]) for row in listed[-1]} == {("insert", "insert")}
+    assert [len(rows) for rows in listed] == [
+        counts["failed"] for counts in counts_of_dagster(instance, "crm_contacts")
+    ]
+    delivered = {
+        str(id_) for (id_,) in rows_of_destination(home, "SELECT customer_id FROM contacts")
+    }
+    assert delivered.isdisjoint(row[0] for row in listed[-1])
+    assert listed[-1] != listed[0]
+    assert latest_failed_rows_sql(instance, key) == sql
+
+
+def test_rejected_rows__clean_sync(instance: dg.DagsterInstance) -> None:
+    """A sync without rejected rows has no SQL."""
+    assert latest_failed_rows_sql(instance, dg.AssetKey("cart_audience")) is None
+
+
+def test_rejected_rows__sensor(
+    instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """What the sensor has reported has the SQL too."""
+    sql = latest_failed_rows_sql(instance, dg.AssetKey("newsletter"))
+    (counts,) = counts_of_dagster(instance, "newsletter")
+
+    assert sql is not None
+    assert len(warehouse.sql(sql)) == counts["failed"] > 0
+
+
+def test_check_on_reasons(instance: dg.DagsterInstance) -> None:
+    """The project's own check has run the SQL with its resource, and lists the top reasons."""
+    check = dg.AssetCheckKey(dg.AssetKey("crm_contacts"), "rejection_reasons")
+    record = instance.get_latest_asset_check_evaluation_record(check)
+
+    assert record is not None
+    assert record.event is not None
+    result = record.event.asset_check_evaluation
+    assert result is not None
+    assert not result.passed
+    assert result.metadata["top_reasons"].value == (
+        "| Reason | Rows |\n|---|---|\n"
+        '| The field "email" has an invalid value | 3 |\n'
+        '| The field "email" is required | 1 |'
+    )
 
 
 def test_dev__history(home: Path) -> None:

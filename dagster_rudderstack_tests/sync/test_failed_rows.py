@@ -10,6 +10,7 @@ from dagster_rudderstack.sync.failed_rows import (
     failed_rows,
     failed_rows_sql,
     snapshot_key,
+    sql_in,
 )
 
 CONNECTION, SYNC = "2hkeBOp0", "9mEzx-1"
@@ -219,7 +220,8 @@ def test_markdown() -> None:
     assert found.markdown.startswith("Run this SQL in mysql to list the rejected rows.\n\n```")
     first, *lines, last = found.markdown.splitlines()[2:]
     assert (first, last) == ("```````sql", "```````")
-    assert "\n".join(lines) == found.sql
+    assert "\n".join(lines) == found.sql == sql_in(found.markdown)
+    assert sql_in("No ```sql here```.") is None
 
 
 def test_markdown__unknown_warehouse() -> None:

@@ -238,6 +238,7 @@ def run(home: Home) -> None:
     with local_rudderstack(home) as url:
         took = launch(home, url, ["--assets", "*"], "first-run.log")
         show(home, f"The first run built the warehouse and synced all rows ({took:.0f} s):")
+        show_reasons(home)
         took = wait_for_sensor(home, url)
         title = f"A sensor reported the sync that the run did not wait for ({took:.0f} s):"
         show(home, title, [DEFERRED_ASSET])
@@ -245,6 +246,7 @@ def run(home: Home) -> None:
         change_rows(home)
         took = launch(home, url, ["--job", "daily_activation"], "second-run.log")
         show(home, f"The second run synced the changes of the night ({took:.0f} s):")
+        show_reasons(home)
     show_destinations(home)
     print("\nTo see the history in Dagster's UI, run:  make dev")
 
@@ -296,6 +298,16 @@ def check_result(instance: dg.DagsterInstance, name: str) -> str:
     assert result is not None  # noqa: S101 - the asset has the check
     verdict = "passed" if result.passed else result.severity.value
     return f"{verdict}: {result.description}"
+
+
+def show_reasons(home: Home) -> None:
+    """Print why the CRM rejected rows, as the project's own check has found in the warehouse."""
+    with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:
+        result = evaluation(instance, SYNC_ASSETS[0], "rejection_reasons")
+    assert result is not None  # noqa: S101 - the run has evaluated the check
+    verdict = "passed" if result.passed else result.severity.value
+    print(f"\nThe check rejection_reasons of {SYNC_ASSETS[0]} ({verdict}: {result.description})")
+    print(f"\n{result.metadata['top_reasons'].value}")
 
 
 def evaluation(

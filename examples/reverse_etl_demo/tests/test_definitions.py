@@ -1,6 +1,7 @@
 """Tests of the project's syncs with a local RudderStack, without a workspace or a network."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import duckdb
 import pytest
 
 from dagster_rudderstack import MetadataKey
-from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from dagster_rudderstack.testing import LocalRudderStack, SyncScript, TableSync
 from reverse_etl_demo.definitions import defs
 from reverse_etl_demo.defs.deferred import unwaited_syncs
 
@@ -54,18 +55,41 @@ def test_models(instance: dg.DagsterInstance) -> None:
 
 
 def test_crm_contacts__rows_rejected(
-    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
+    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack, tmp_path: Path
 ) -> None:
-    """More than five rejected rows give a warning, and the asset is materialized."""
-    script = SyncScript(rows_total=100, rows_changed=20, rows_failed=6)
-    local_rudderstack.add_connection("crm-contacts", script=script)
+    """More than five rejected rows are a warning, and so is a reason that is not known."""
+    contacts = TableSync(
+        warehouse=os.environ["WAREHOUSE_PATH"],
+        table="analytics.customer_360",
+        primary_key="customer_id",
+        destination=tmp_path / "crm.duckdb",
+        patterns={"email": r"[^@\s]+@[^@\s]+", "plan": "free|starter"},
+    )
+    local_rudderstack.add_connection("crm-contacts", table=contacts)
+    materialize(instance, "raw_customers", "raw_orders", "customer_360")
 
     result = materialize(instance, "crm_contacts")
 
-    (check,) = result.get_asset_check_evaluations()
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    rejected, reasons = checks["rejected_rows"], checks["rejection_reasons"]
     (materialization,) = result.asset_materializations_for_node("crm_contacts")
-    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert materialization.metadata[MetadataKey.ROWS_SUCCEEDED].value == 14
+    rows_failed = materialization.metadata[MetadataKey.ROWS_FAILED].value
+    assert (rejected.passed, rejected.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (reasons.passed, reasons.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert reasons.description == 'New: The field "plan" has an invalid value.'
+    counts = re.findall(r"\| (\d+) \|", str(reasons.metadata["top_reasons"].value))
+    assert sum(map(int, counts)) == rows_failed
+
+
+def test_crm_contacts__no_row_rejected(
+    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
+) -> None:
+    """Without rejected rows both checks pass, and the warehouse is not read."""
+    local_rudderstack.add_connection("crm-contacts", script=SyncScript(rows_total=100))
+
+    result = materialize(instance, "crm_contacts")
+
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
 
 
 def test_cart_audience__failed(
