@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 
 from dagster_rudderstack.sensor.detect import Finding
-from dagster_rudderstack.sensor.limits import SYNC_LOGS_SECONDS
+from dagster_rudderstack.sensor.limits import LAST_REQUEST_SECONDS, SYNC_LOGS_SECONDS
 from dagster_rudderstack.sensor.watch import Watch
 from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog, failed_rows
 from dagster_rudderstack.sync.scheduler import Scheduler
@@ -17,7 +17,12 @@ __all__ = ["failed_rows_of"]
 
 
 def failed_rows_of(
-    findings: Collection[Finding], watches: Mapping[str, Watch], logs: SyncLogs, *, threads: int
+    findings: Collection[Finding],
+    watches: Mapping[str, Watch],
+    logs: SyncLogs,
+    *,
+    threads: int,
+    began: float,
 ) -> dict[str, FailedRows]:
     """Return how to list the rejected rows, by sync id, of the syncs that have some.
 
@@ -29,10 +34,11 @@ def failed_rows_of(
         watches: The assets by connection id.
         logs: Asks RudderStack.
         threads: How many connections are asked for at once.
+        began: When the tick began, on the clock of `time.monotonic`.
     """
     rejected = [finding for finding in findings if has_rejected_rows(finding.sync)]
     known = {each.connection_id: watches[each.connection_id].sync_log for each in rejected}
-    known |= _asked([id_ for id_, log in known.items() if log is None], logs, threads)
+    known |= _asked([id_ for id_, log in known.items() if log is None], logs, threads, began)
     return {
         each.sync.id: failed_rows(
             each.connection_id, each.sync.id, known[each.connection_id] or SyncLog()
@@ -41,11 +47,14 @@ def failed_rows_of(
     }
 
 
-def _asked(connection_ids: Collection[str], logs: SyncLogs, threads: int) -> dict[str, SyncLog]:
+def _asked(
+    connection_ids: Collection[str], logs: SyncLogs, threads: int, began: float
+) -> dict[str, SyncLog]:
     if not connection_ids:
         return {}
     scheduler = Scheduler({id_: _ask(id_, logs) for id_ in connection_ids}, threads=threads)
-    finished = list(scheduler.until(time.monotonic() + SYNC_LOGS_SECONDS))
+    give_up_at = min(time.monotonic() + SYNC_LOGS_SECONDS, began + LAST_REQUEST_SECONDS)
+    finished = list(scheduler.until(give_up_at))
     scheduler.halt()
     return {each.key: each.result for each in finished if each.result is not None}
 

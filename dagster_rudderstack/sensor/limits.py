@@ -12,6 +12,7 @@ __all__ = [
     "EVENTS_PER_SYNC",
     "EVENTS_READ",
     "FIRST_PAGE",
+    "LAST_REQUEST_SECONDS",
     "MAX_CATCH_UP",
     "MAX_ENDS",
     "MAX_OPEN",
@@ -41,6 +42,9 @@ STOP_SECONDS = 5.0
 
 SYNC_LOGS_SECONDS = 3.0
 """How long a tick asks RudderStack where the rejected rows of its syncs are listed."""
+
+LAST_REQUEST_SECONDS = 57.0
+"""After how many seconds a tick asks nothing more. Dagster ends it after 60."""
 
 # --- requests
 

@@ -191,6 +191,7 @@ def _tick(
         settings.watches,
         rudderstack.sync_logs,
         threads=rudderstack.max_concurrent_requests,
+        began=began,
     )
     link = rudderstack.dashboard_url
     events = [

@@ -263,7 +263,10 @@ def rejected_rows(server: LocalRudderStack) -> None:
     within_limits = sync(server, checks=SyncChecks(rejected_rows=lenient))
 
     (check,) = result.get_asset_check_evaluations()
+    (event,) = result.get_asset_materialization_events()
     assert (result.success, len(origins(result))) == (True, 1)
+    for metadata in (check.metadata, event.materialization.metadata):
+        assert "sync_log" in str(metadata[MetadataKey.FAILED_ROWS_SQL].value)
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert not failed.success
     assert within_limits.get_asset_check_evaluations()[0].passed

@@ -127,7 +127,7 @@ def test_known_from_the_definition(
     assert asked(server) == []
 
 
-@pytest.mark.parametrize("problem", ["refused", "no time"])
+@pytest.mark.parametrize("problem", ["refused", "no time", "late"])
 def test_general_sql(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
@@ -142,7 +142,8 @@ def test_general_sql(
     if problem == "refused":
         server.add_fault(Fault("status", status=403, operation="get_source"))
     else:
-        monkeypatch.setattr(failed_rows, "SYNC_LOGS_SECONDS", 0.0)
+        limit = "SYNC_LOGS_SECONDS" if problem == "no time" else "LAST_REQUEST_SECONDS"
+        monkeypatch.setattr(failed_rows, limit, 0.0)
 
     found = sql_shown(scene.tick())
 
