@@ -4,7 +4,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import dagster as dg
@@ -102,8 +101,7 @@ class RudderStackResource(ResourceSettings):
     def sync_logs(self) -> SyncLogs:
         """Where the rejected rows of the connections are listed. Each is asked for once."""
         # With a client of its own, so that no result of a sync waits long for an answer.
-        client = cache(lambda: self._new_client(PATIENCE_SECONDS))
-        return SyncLogs(client, _LOG, self._found_logs)
+        return SyncLogs(lambda: self._new_client(PATIENCE_SECONDS), _LOG, self._found_logs)
 
     def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
         # Imported late, since it imports httpx, which definitions do not need to load.

@@ -13,10 +13,10 @@ from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.sync_logs import SyncLogs, has_rejected_rows
 from dagster_rudderstack.sync.task import Task
 
-__all__ = ["failed_rows_of"]
+__all__ = ["failed_rows_by_sync"]
 
 
-def failed_rows_of(
+def failed_rows_by_sync(
     findings: Collection[Finding],
     watches: Mapping[str, Watch],
     logs: SyncLogs,

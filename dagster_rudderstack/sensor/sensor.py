@@ -39,7 +39,7 @@ from dagster_rudderstack.sensor.events import (
     partitions_of,
     partitions_of_runs,
 )
-from dagster_rudderstack.sensor.failed_rows import failed_rows_of
+from dagster_rudderstack.sensor.failed_rows import failed_rows_by_sync
 from dagster_rudderstack.sensor.limits import (
     MAX_CATCH_UP,
     MAX_TICK_SECONDS,
@@ -186,7 +186,7 @@ def _tick(
         context.log.warning(f"Connection {name} could not be polled. {error}")
     detected = detect(cursor, polled.answers, settings.rules, now=now, position=polled.position)
     stops = _stop([finding for finding in detected.findings if finding.overdue], rudderstack)
-    failed_rows = failed_rows_of(
+    failed_rows = failed_rows_by_sync(
         detected.findings,
         settings.watches,
         rudderstack.sync_logs,

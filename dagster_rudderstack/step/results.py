@@ -17,7 +17,7 @@ from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.sync_logs import SyncLogs
 
-__all__ = ["StepSync", "SyncResult", "earlier_result", "failed_result", "succeeded_result"]
+__all__ = ["StepSync", "SyncResult", "earlier_result", "ended_result"]
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,26 @@ class SyncResult:
     error: BaseException | None = None
 
 
-def succeeded_result(sync: StepSync, report: SyncReport, logs: SyncLogs | None) -> SyncResult:
-    """Return the result of a sync that succeeded, with the SQL for its rejected rows.
+def ended_result(
+    sync: StepSync,
+    attempt: SyncAttempt,
+    end: SyncReport | RudderStackError,
+    logs: SyncLogs | None,
+) -> SyncResult:
+    """Return the result of an attempt that has ended, with the SQL for its rejected rows.
 
     Args:
         sync: The sync that was asked for.
-        report: Its report.
+        attempt: The attempt.
+        end: The report of the sync, or why it failed. It gets the SQL.
         logs: Says where rejected rows are listed. None lists none.
     """
+    if isinstance(end, SyncReport):
+        return _succeeded(sync, end, logs)
+    return _failed(sync, attempt, end, logs)
+
+
+def _succeeded(sync: StepSync, report: SyncReport, logs: SyncLogs | None) -> SyncResult:
     found = _failed_rows(sync, report, logs)
     if found is not None:
         fields = {"failed_rows_sql": found.sql, "failed_rows_note": found.note}
@@ -79,17 +91,9 @@ def succeeded_result(sync: StepSync, report: SyncReport, logs: SyncLogs | None) 
     return SyncResult(sync, report.status, report=report, last_seen=report)
 
 
-def failed_result(
+def _failed(
     sync: StepSync, attempt: SyncAttempt, error: RudderStackError, logs: SyncLogs | None
 ) -> SyncResult:
-    """Return the result of an attempt that ended in an error, with the SQL for rejected rows.
-
-    Args:
-        sync: The sync that was asked for.
-        attempt: The attempt.
-        error: Why it failed. It gets the SQL.
-        logs: Says where rejected rows are listed. None lists none.
-    """
     seen = error.sync if isinstance(error, SyncError) else None
     # A sync of another client that is in the way is not the one that failed.
     owned = {attempt.sync_id, attempt.previous.sync_id if attempt.previous else None}

@@ -31,13 +31,7 @@ from dagster_rudderstack.step.interrupts import (
 )
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.records import RunRecorder
-from dagster_rudderstack.step.results import (
-    StepSync,
-    SyncResult,
-    earlier_result,
-    failed_result,
-    succeeded_result,
-)
+from dagster_rudderstack.step.results import StepSync, SyncResult, earlier_result, ended_result
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
 from dagster_rudderstack.sync.attempt import Log, NamedLog, PreviousAttempt, SyncApi, SyncAttempt
@@ -315,7 +309,7 @@ class Runner:
         recorder = attempt.recorder
         if self.is_returned and isinstance(recorder, RunRecorder):
             attempt.record(lambda: recorder.returned(report.id))
-        result = succeeded_result(sync, report, self.sync_logs)
+        result = ended_result(sync, attempt, report, self.sync_logs)
         # Many results may wait until the step takes them, which needs no attempt.
         self._ended.add(sync.request.connection_id)
         del self._attempts[sync.request.connection_id]
@@ -342,13 +336,13 @@ class Runner:
             report = yield from attach(attempt, sync_id, owned=owned)
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
-        return succeeded_result(sync, report, self.sync_logs)
+        return ended_result(sync, attempt, report, self.sync_logs)
 
     def _failed(self, sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
             attempt.log.info(f"Skipped: connection {sync.request.connection} is disabled.")
             return SyncResult(sync, "skipped")
-        return failed_result(sync, attempt, error, self.sync_logs)
+        return ended_result(sync, attempt, error, self.sync_logs)
 
     def _attempt(
         self, sync: StepSync, previous: PreviousAttempt | None, *, is_recorded: bool = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from dagster_rudderstack.api.models import Connection, Source, Sync
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
-from dagster_rudderstack.errors import RudderStackError, TransportError
+from dagster_rudderstack.errors import TransportError
 from dagster_rudderstack.sync.attempt import Log
 from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog, failed_rows
 
@@ -41,7 +42,7 @@ class SyncLogs:
     """The sync logs of connections. Asks RudderStack at most once for each. Threads may share it.
 
     Args:
-        api: Returns the client. It is called before each request.
+        api: Makes the client. It is called once, for the first request.
         log: Gets a line if RudderStack does not say where a log is.
         found: What is known already, by connection id. It keeps what is found.
         monotonic: Seconds that only grow.
@@ -54,7 +55,9 @@ class SyncLogs:
         found: dict[str, SyncLog],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._api = api
+        self._make_api = api
+        self._api: SyncLogApi | None = None
+        self._lock = threading.Lock()
         self._log = log
         self._monotonic = monotonic
         self._found = found
@@ -88,15 +91,22 @@ class SyncLogs:
             return found
         try:
             with waiting_until(time.monotonic() + PATIENCE_SECONDS):
-                connection = self._api().get_connection(connection_id)
+                api = self._client()
+                connection = api.get_connection(connection_id)
                 found = SyncLog.of(connection, None)
                 if found.is_enabled:
-                    found = SyncLog.of(connection, self._api().get_source(connection.source_id))
-        except (RudderStackError, NoTurnError) as error:
+                    found = SyncLog.of(connection, api.get_source(connection.source_id))
+        except Exception as error:  # noqa: BLE001 - a sync that succeeded must not fail now
             if isinstance(error, (TransportError, NoTurnError)):
                 self._quiet_until = self._monotonic() + OUTAGE_SECONDS
             self._log.info(
-                f"The SQL that lists the rejected rows of connection {connection_id} is not for a "
-                f"certain warehouse. {error}"
+                f"The SQL that lists the rejected rows of connection {connection_id} is a general "
+                f"one, since RudderStack did not say where they are. {error}"
             )
         return found
+
+    def _client(self) -> SyncLogApi:
+        with self._lock:
+            if self._api is None:
+                self._api = self._make_api()
+            return self._api

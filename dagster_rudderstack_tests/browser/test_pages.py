@@ -78,6 +78,7 @@ def test_events__failed_metadata(entries: Entries) -> None:
         "rudderstack/rows_total",
         "dagster/row_count",
         "rudderstack/success_ratio",
+        "rudderstack/failed_rows_sql",
         "rudderstack/status",
         "rudderstack/duration_seconds",
         "rudderstack/sync_type",
@@ -93,6 +94,17 @@ def test_events__failed_metadata(entries: Entries) -> None:
     assert facts["rudderstack/success_ratio"] == "0.6667"
     assert facts["rudderstack/status"] == "failed"
     assert facts["rudderstack/duration_seconds"] == "0.2"
+
+
+@pytest.mark.parametrize("run", ["second", "failed"])
+def test_events__rejected_rows(entries: Entries, run: str) -> None:
+    """An event with rejected rows shows the SQL that lists them."""
+    facts = entries[run].metadata
+
+    assert (
+        f"WHERE sl.sync_run_id = '{facts['rudderstack/sync_id']}'"
+        in (facts["rudderstack/failed_rows_sql"])
+    )
 
 
 def test_events__canceled(entries: Entries) -> None:

@@ -1,10 +1,12 @@
 """Finding out where rejected rows are listed: asked once, only if needed, and never in the way."""
 
 import logging
+from typing import NoReturn
 
 import pytest
 
 from dagster_rudderstack import RudderStackResource
+from dagster_rudderstack.api.client import RudderStackClient
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.sync import sync_logs
 from dagster_rudderstack.sync.failed_rows import SyncLog
@@ -131,6 +133,16 @@ def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource) -> N
     assert logs.find("mail").warehouse == "snowflake"
 
 
+def test_bug(server: LocalRudderStack) -> None:
+    """Even an error that nobody expects does not fail a sync that has succeeded."""
+
+    def broken() -> NoReturn:
+        raise ZeroDivisionError
+
+    assert SyncLogs(broken, LOG, {}).find("crm") == SyncLog()
+    assert paths(server) == []
+
+
 def test_pause(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """If RudderStack has asked for a long pause, the result does not wait for its end."""
     rudderstack.get_client()._transport._throttle.pause(60)
@@ -142,11 +154,13 @@ def test_pause(server: LocalRudderStack, rudderstack: RudderStackResource) -> No
 def test_patience(server: LocalRudderStack) -> None:
     """The requests have a client of their own, which waits for an answer for a short time only."""
     resource = resource_of(server, read_timeout_seconds=60)
-    resource.sync_logs.find("crm")
+    logs = resource.sync_logs
+    logs.find("crm")
 
-    settings = resource.sync_logs._api()._transport._settings.requests  # type: ignore[attr-defined]
-
-    assert settings.read_timeout_seconds == sync_logs.PATIENCE_SECONDS
+    client = logs._api
+    assert isinstance(client, RudderStackClient)
+    timeout = client._transport._settings.requests.read_timeout_seconds
+    assert timeout == sync_logs.PATIENCE_SECONDS
     assert paths(server) == ["retl-connections/crm", "retl-sources/orders"]
     # Another step of the process knows what this one has found.
     assert resource.sync_logs.find("crm") == SyncLog("snowflake", "ID")

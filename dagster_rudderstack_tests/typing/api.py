@@ -29,6 +29,7 @@ from dagster_rudderstack import (
     TransportError,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_op,
+    latest_failed_rows_sql,
     rudderstack_sync_op,
 )
 
@@ -123,6 +124,8 @@ def check_report(report: SyncReport) -> None:
     assert_type(report.rows_succeeded, int | None)
     assert_type(report.rows_failed, int | None)
     assert_type(report.success_ratio, float | None)
+    assert_type(report.failed_rows_sql, str | None)
+    assert_type(report.failed_rows_note, str | None)
     assert_type(report.connection_id, str)
     assert_type(NoRowsCheck().result(dg.AssetKey("crm"), report), dg.AssetCheckResult)
 
@@ -142,6 +145,7 @@ def check_errors() -> None:
     except SyncError as error:
         assert_type(error.connection_id, str)
         assert_type(error.sync, Sync | None)
+        assert_type(error.failed_rows_sql, str | None)
     except RudderStackError as error:
         assert_type(error.message, str)
         assert_type(error.retryable, bool)
@@ -178,6 +182,7 @@ build_rudderstack_sync_asset(connection_id="crm", checks=None)
 build_rudderstack_sync_asset(connection_id="crm", checks=NoRowsCheck())  # type: ignore[arg-type]
 assert_type(rudderstack_sync_op, dg.OpDefinition)
 assert_type(MetadataKey.SYNC_ID, str)
+assert_type(latest_failed_rows_sql(dg.DagsterInstance.ephemeral(), dg.AssetKey("crm")), str | None)
 
 
 def check_job() -> Any:
