@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dagster_rudderstack.api.models import Connection, Source
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.text import one_line
 
 __all__ = ["FailedRows", "SyncLog", "failed_rows", "failed_rows_sql", "snapshot_key", "sql_in"]
 
@@ -212,5 +213,5 @@ def failed_rows(connection_id: str, sync_id: str, log: SyncLog) -> FailedRows:
         return FailedRows(
             None, f"{error} Look at the rejected rows of the sync in RudderStack's dashboard."
         )
-    where = log.warehouse or "the warehouse of the source"
+    where = one_line(log.warehouse, 50) if log.warehouse else "the warehouse of the source"
     return FailedRows(sql, f"Run this SQL in {where} to list the rejected rows.")

@@ -1,6 +1,8 @@
 """The SQL for rejected rows: how each warehouse spells it, and when there is none."""
 
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from dagster_rudderstack import InvalidSettingError
 from dagster_rudderstack.api.models import Connection, Source
@@ -151,6 +153,34 @@ def test_hostile_column(warehouse: str, column: str, quoted: str) -> None:
     sql = failed_rows_sql(CONNECTION, SYNC, warehouse=warehouse, snapshot_key=column)
 
     assert f"sn.{quoted}" in sql
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "schema", "snapshot"),
+    [
+        ("bigquery", "rudderstack_", "snapshot_2hkebop0_9mezx-1"),
+        ("clickhouse", "_rudderstack", "snapshot_2hkeBOp0_9mEzx-1"),
+        ("databricks", "_rudderstack", "snapshot_2hkebop0_9mezx-1"),
+        ("mysql", "_rudderstack", "snapshot_2hkebop0_9mezx-1"),
+        ("postgres", "_rudderstack", "snapshot_2hkebop0_9mezx-1"),
+        ("redshift", "_rudderstack", "snapshot_2hkebop0_9mezx-1"),
+        ("snowflake", "_RUDDERSTACK", "SNAPSHOT_2HKEBOP0_9MEZX-1"),
+        ("trino", "_rudderstack", "snapshot_2hkebop0_9mezx-1"),
+    ],
+)
+def test_sql__parsed(warehouse: str, schema: str, snapshot: str) -> None:
+    """A parser of each warehouse's SQL reads the tables and columns that are meant."""
+    sql = failed_rows_sql(CONNECTION, SYNC, warehouse=warehouse, snapshot_key="Customer Id")
+
+    query = sqlglot.parse_one(sql, read=warehouse)
+
+    log = "SYNC_LOG" if warehouse == "snowflake" else "sync_log"
+    assert [(table.db, table.name, table.alias) for table in query.find_all(exp.Table)] == [
+        (schema, log, "sl"),
+        (schema, snapshot, "sn"),
+    ]
+    assert "Customer Id" in {column.name for column in query.find_all(exp.Column)}
+    assert [literal.this for literal in query.find_all(exp.Literal)] == [SYNC, "failed"]
 
 
 @pytest.mark.parametrize(
