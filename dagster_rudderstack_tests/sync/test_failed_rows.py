@@ -259,3 +259,12 @@ def test_markdown__unknown_warehouse() -> None:
     found = failed_rows(CONNECTION, SYNC, SyncLog())
 
     assert found.note == ("Run this SQL in the warehouse of the source to list the rejected rows.")
+
+
+def test_markdown__hostile_warehouse() -> None:
+    """What a server calls a warehouse stays on one line, and out of the SQL."""
+    found = failed_rows(CONNECTION, SYNC, SyncLog("mssql\n```\n" + 100 * "x"))
+
+    assert found.note.startswith("Run this SQL in mssql ``` xxx")
+    assert "\n" not in found.note
+    assert "mssql" not in (found.sql or "")
