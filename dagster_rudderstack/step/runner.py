@@ -306,10 +306,10 @@ class Runner:
             report = yield from start_and_wait(attempt)
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
+        result = ended_result(sync, attempt, report, self.sync_logs)
         recorder = attempt.recorder
         if self.is_returned and isinstance(recorder, RunRecorder):
             attempt.record(lambda: recorder.returned(report.id))
-        result = ended_result(sync, attempt, report, self.sync_logs)
         # Many results may wait until the step takes them, which needs no attempt.
         self._ended.add(sync.request.connection_id)
         del self._attempts[sync.request.connection_id]

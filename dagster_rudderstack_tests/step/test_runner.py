@@ -25,6 +25,7 @@ from dagster_rudderstack.step.interrupts import RunCanceledError
 from dagster_rudderstack.step.records import RecordKind, RunRecorder
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
+from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack_tests.step.fakes import (
@@ -143,6 +144,37 @@ def test_run__returned() -> None:
 
     last = written(step)[-1]
     assert (last.kind, last.sync_id) == (RecordKind.RETURNED, "new")
+
+
+class Logs:
+    """Says how to list rejected rows, and keeps the records that were written before."""
+
+    def __init__(self, step: FakeStep) -> None:
+        self.step = step
+        self.before: list[RecordKind] = []
+
+    def failed_rows(self, *_: object) -> FailedRows:
+        """Return how to list the rejected rows of any sync."""
+        self.before = [record.kind for record in written(self.step)]
+        return FailedRows("SELECT 1", "Run it.")
+
+
+def test_run__rejected_rows() -> None:
+    """A report, or an error, has the SQL. A step that is killed while it asks resumes the sync."""
+    step = FakeStep()
+    logs = Logs(step)
+    failing = ScriptedApi(get=[sync("new", "failed", error="no such table")])
+
+    good = only(runner(ScriptedApi(**GOOD), step, is_returned=True, sync_logs=logs).run())
+    asked_after = logs.before
+    bad = only(runner(failing, FakeStep(), sync_logs=logs).run())
+
+    assert RecordKind.RETURNED not in asked_after
+    assert written(step)[-1].kind is RecordKind.RETURNED
+    assert good.report is not None
+    assert isinstance(bad.error, SyncFailedError)
+    for end in (good.report, bad.error):
+        assert (end.failed_rows_sql, end.failed_rows_note) == ("SELECT 1", "Run it.")
 
 
 def test_run__returned_outside_dagster() -> None:
