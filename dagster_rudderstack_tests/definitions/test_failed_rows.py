@@ -11,6 +11,7 @@ from dagster_rudderstack import (
     RejectedRowsCheck,
     RowsRejectedError,
     RudderStackResource,
+    SyncChecks,
     SyncFailedError,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
@@ -229,7 +230,7 @@ def test_blocking_check(
     """A check that blocks has the SQL."""
     check = RejectedRowsCheck(severity="ERROR", blocking=True)
     asset = build_rudderstack_sync_asset(
-        connection_id="crm", spec="contacts", rejected_rows_check=check
+        connection_id="crm", spec="contacts", checks=SyncChecks(rejected_rows=check)
     )
 
     result = run([asset], rudderstack, instance)
