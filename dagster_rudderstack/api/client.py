@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from dagster_rudderstack.api.models import Connection, Destination, Source, Sync
+from dagster_rudderstack.api.models import Connection, Destination, Source, Sync, Workspace
 from dagster_rudderstack.api.paging import (
     CONNECTIONS,
     DESTINATIONS,
@@ -150,7 +150,16 @@ class RudderStackClient:
         }
         return self._list(Listing(path, "syncs", Sync), query, limit)
 
-    # --- connections, sources, destinations
+    # --- the workspace: connections, sources, destinations
+
+    def get_workspace(self) -> Workspace:
+        """Return the workspace that the access token belongs to.
+
+        Raises:
+            NotFoundError: If the deployment is too old to have this endpoint.
+        """
+        answer = self._transport.request("GET", "/workspace")
+        return parsed(answer.get("workspace"), Workspace, "GET", "/workspace")
 
     def get_connection(self, connection_id: str) -> Connection:
         """Return one connection."""

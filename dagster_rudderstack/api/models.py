@@ -42,6 +42,7 @@ __all__ = [
     "SyncMetrics",
     "SyncSettings",
     "SyncState",
+    "Workspace",
 ]
 
 MAX_STATUS_LENGTH = 100
@@ -399,6 +400,17 @@ class Destination(ApiModel):
     workspace_id: Text = None
     created_at: Timestamp = None
     updated_at: Timestamp = None
+
+
+class Workspace(ApiModel):
+    """The workspace that an access token belongs to."""
+
+    id: Id
+    name: RequiredText
+    environment: Text = None
+    status: Text = None
+    region: Text = None
+    data_plane_url: Text = Field(default=None, alias="dataPlaneURL")
 
 
 class Paging(ApiModel):

@@ -35,6 +35,7 @@ class Operation:
 
 
 OPERATIONS = (
+    Operation("get_workspace", "getWorkspace", "GET", "/workspace"),
     Operation("list_connections", "listRetlConnections", "GET", "/retl-connections"),
     Operation("get_connection", "getRetlConnection", "GET", "/retl-connections/{connectionId}"),
     Operation("start", "startRetlSync", "POST", "/retl-connections/{connectionId}/start"),

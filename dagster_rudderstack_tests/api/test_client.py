@@ -60,6 +60,12 @@ DESTINATION = {"id": "dst", "name": "CRM", "type": "HUBSPOT"}
             ["s1"],
         ),
         (
+            lambda c: c.get_workspace().name,
+            in_json({"workspace": {"id": "w", "name": "Shop"}}),
+            "GET /v2/workspace",
+            "Shop",
+        ),
+        (
             lambda c: c.get_connection("crm").source_id,
             in_json(connection()),
             "GET /v2/retl-connections/crm",

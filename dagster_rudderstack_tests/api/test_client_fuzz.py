@@ -54,6 +54,7 @@ def call_everything(client: RudderStackClient) -> list[ApiError]:
         lambda: client.get_sync("crm", "s1"),
         lambda: client.list_syncs("crm", limit=300),
         lambda: client.get_connection("crm"),
+        client.get_workspace,
         client.list_connections,
         client.list_sources,
         client.list_destinations,

@@ -19,6 +19,7 @@ from dagster_rudderstack.api.models import (
     Source,
     Sync,
     SyncState,
+    Workspace,
 )
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError, UnexpectedResponseError
@@ -41,10 +42,11 @@ many = settings(
 
 @dataclass(frozen=True)
 class One:
-    """An answer with one object."""
+    """An answer with one object, which may be the value of a key."""
 
     path: str
     call: Callable[[RudderStackClient], ApiModel]
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Many:
 
 
 ONES = [
+    One("/workspace", lambda client: client.get_workspace(), key="workspace"),
     One(CONNECTION, lambda client: client.get_connection("crm")),
     One(f"{CONNECTION}/syncs/{{syncId}}", lambda client: client.get_sync("crm", "s1")),
 ]
@@ -98,7 +101,8 @@ def test_one(case: One, api: Api) -> None:
     def holds(content: Any) -> None:
         check_allowed(content, schema)
         api.content = content
-        says_the_same(case.call(api.client), content)
+        item = content if case.key is None else content[case.key]
+        says_the_same(case.call(api.client), item)
 
     holds()
 
@@ -161,7 +165,7 @@ def test_every_answer_is_here() -> None:
         (path, method)
         for path, methods in DOCUMENT["paths"].items()
         for method in methods
-        if path.startswith(("/retl-", "/destinations"))
+        if path.startswith(("/retl-", "/destinations", "/workspace"))
     }
     not_in_the_client = {
         ("/retl-sources/{sourceId}", "get"),
@@ -187,9 +191,9 @@ def says_the_same(found: ApiModel, item: dict[str, Any]) -> None:
     elif isinstance(found, Connection):
         _same_connection(found, item)
     else:
-        assert isinstance(found, (Source, Destination))
+        assert isinstance(found, (Source, Destination, Workspace))
         assert found.name == item["name"]
-        assert found.enabled is item.get("enabled", True)
+        assert isinstance(found, Workspace) or found.enabled is item.get("enabled", True)
 
 
 def _same_sync(sync: Sync, item: dict[str, Any]) -> None:

@@ -16,6 +16,18 @@ WORKSPACE_ID = "local-workspace"
 _EVERY_MINUTES_AND_CRON = {"everyMinutes": None, "cronExpression": None}
 
 
+def workspace_json() -> JsonObject:
+    """Return the JSON of the workspace. It is the same for each local RudderStack."""
+    return {
+        "id": WORKSPACE_ID,
+        "name": "Local workspace",
+        "environment": "DEVELOPMENT",
+        "status": "ACTIVE",
+        "region": "US",
+        "dataPlaneURL": None,
+    }
+
+
 def sync_json(sync: Sync, now: float) -> JsonObject:
     """Return the JSON of a sync in its current state."""
     shows_times = not sync.script.null_timestamps

@@ -20,6 +20,7 @@ from dagster_rudderstack.testing.web.api_json import (
     run_json,
     source_json,
     sync_json,
+    workspace_json,
 )
 from dagster_rudderstack.testing.web.api_request import (
     ApiRequest,
@@ -57,6 +58,10 @@ def _check_permission(workspace: Workspace, operation: str, request: ApiRequest)
     message = workspace.denial(operation, connection_id)
     if message is not None:
         raise PermissionError(message)
+
+
+def _get_workspace(_: Workspace, __: ApiRequest) -> Answer:
+    return json_answer(200, {"workspace": workspace_json()})
 
 
 def _list_connections(workspace: Workspace, request: ApiRequest) -> Answer:
@@ -189,6 +194,7 @@ def _get_run(workspace: Workspace, request: ApiRequest) -> Answer:
 
 
 _HANDLERS: Mapping[str, Callable[[Workspace, ApiRequest], Answer]] = {
+    "get_workspace": _get_workspace,
     "list_connections": _list_connections,
     "get_connection": _get_connection,
     "start": _start,
