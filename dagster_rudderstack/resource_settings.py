@@ -43,6 +43,7 @@ __all__ = [
     "policy_from",
     "read_setting",
     "resolved",
+    "setting_error",
     "settings_of",
 ]
 
@@ -136,11 +137,16 @@ def resolved(resource: _R) -> _R:
     try:
         return type(resource)(**values)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidSettingError(wrong.replace("Value error, ", "")) from None
+        raise setting_error(error) from None
+
+
+def setting_error(error: ValidationError) -> InvalidSettingError:
+    """Return what pydantic says of a setting as an error of this library."""
+    wrong = "; ".join(
+        f"{'.'.join(map(str, problem['loc']))} {problem['msg']}".strip()
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+    return InvalidSettingError(wrong.replace("Value error, ", ""))
 
 
 _P = TypeVar("_P", bound=Policy)

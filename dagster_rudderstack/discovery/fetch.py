@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
 
@@ -25,9 +25,10 @@ from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, constant_f
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
 from dagster_rudderstack.errors import InvalidSettingError, StatusError, UnexpectedResponseError
+from dagster_rudderstack.sync.attempt import Log
 from dagster_rudderstack.text import one_line
 
-__all__ = ["PageReader", "fetch_workspace"]
+__all__ = ["PageReader", "WorkspaceObjects", "fetch_objects", "fetch_workspace"]
 
 _SOURCE_CONFIG = ("primaryKey", "schema", "table", "sql", "bucketName", "objectPrefix")
 """The keys of a source's `config` that a snapshot keeps."""
@@ -48,15 +49,49 @@ def fetch_workspace(
     *,
     retried: Retried = once,
     max_concurrent: int = MAX_CONCURRENT_READS,
-    log: logging.Logger,
+    log: Log,
 ) -> WorkspaceSnapshot:
-    """Read the workspace.
+    """Read the workspace, and the tables behind its SQL models.
+
+    The arguments and the errors are those of `fetch_objects`.
+    """
+    objects = fetch_objects(api, retried=retried, max_concurrent=max_concurrent, log=log)
+    used = {connection.source_id for connection in objects.connections}
+    sources = [_without_secrets(source) for source in objects.sources]
+    return WorkspaceSnapshot(
+        fetched_at=datetime.now(timezone.utc),
+        connections=tuple(objects.connections),
+        sources=tuple(sources),
+        destinations=tuple(objects.destinations),
+        queries=_read_queries([source for source in sources if source.id in used], log),
+    )
+
+
+@dataclass(frozen=True)
+class WorkspaceObjects:
+    """The objects of a workspace. A list that was not asked for, or is refused, is empty."""
+
+    connections: list[Connection]
+    sources: list[Source]
+    destinations: list[Destination]
+
+
+def fetch_objects(
+    api: PageReader,
+    listings: Sequence[Listing[Any]] = WORKSPACE_LISTS,
+    *,
+    retried: Retried = once,
+    max_concurrent: int = MAX_CONCURRENT_READS,
+    log: Log,
+) -> WorkspaceObjects:
+    """Read the lists of a workspace.
 
     A broken object is skipped with a warning. So are the sources or the destinations if the access
     token may not read them.
 
     Args:
         api: The client.
+        listings: The lists to read.
         retried: Makes a request, and repeats it after transient errors.
         max_concurrent: Maximum number of requests at once.
         log: Receives the warnings.
@@ -70,25 +105,18 @@ def fetch_workspace(
             raise error
         log.warning(f"{error} Ids are shown instead of names and tables.")
 
-    items = ParallelReader(api.get_page, retried, refused).read(WORKSPACE_LISTS, max_concurrent)
-    connections = _usable(_parsed(CONNECTIONS, items, log), log)
-    used = {connection.source_id for connection in connections}
-    sources = [_without_secrets(source) for source in _parsed(SOURCES, items, log)]
-    return WorkspaceSnapshot(
-        fetched_at=datetime.now(timezone.utc),
-        connections=tuple(connections),
-        sources=tuple(sources),
-        destinations=tuple(_parsed(DESTINATIONS, items, log)),
-        queries=_read_queries([source for source in sources if source.id in used], log),
+    items = ParallelReader(api.get_page, retried, refused).read(listings, max_concurrent)
+    return WorkspaceObjects(
+        connections=_usable(_parsed(CONNECTIONS, items, log), log),
+        sources=_parsed(SOURCES, items, log),
+        destinations=_parsed(DESTINATIONS, items, log),
     )
 
 
-def _parsed(
-    listing: Listing[_Item], items: Mapping[str, list[Any]], log: logging.Logger
-) -> list[_Item]:
+def _parsed(listing: Listing[_Item], items: Mapping[str, list[Any]], log: Log) -> list[_Item]:
     """Return the items of a list, each once, without the broken ones."""
     found: dict[str, _Item] = {}
-    for item in items[listing.path]:
+    for item in items.get(listing.path, ()):
         try:
             parsed = listing.parse(item)
         except UnexpectedResponseError as error:
@@ -106,7 +134,7 @@ def _name_of(item: object) -> str:
     return f"the object with the id {one_line(str(item.get('id')), 100)!r}{name}"
 
 
-def _usable(connections: Iterable[Connection], log: logging.Logger) -> list[Connection]:
+def _usable(connections: Iterable[Connection], log: Log) -> list[Connection]:
     usable = []
     for connection in connections:
         try:
@@ -124,7 +152,7 @@ def _without_secrets(source: Source) -> Source:
     return source.model_copy(update={"config": config})
 
 
-def _read_queries(sources: Iterable[Source], log: logging.Logger) -> dict[str, QueryLineage]:
+def _read_queries(sources: Iterable[Source], log: Log) -> dict[str, QueryLineage]:
     with_sql = [source for source in sources if isinstance(source.config.get("sql"), str)]
     if with_sql and not can_read_queries():
         log.warning(
