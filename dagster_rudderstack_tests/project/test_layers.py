@@ -17,6 +17,9 @@ PACKAGE = Path(__file__).parents[2] / NAME
 LAYERS: Sequence[Sequence[str]] = (
     # From top to bottom. A module imports from its own row and the rows below. An entry is a module
     # or a package; for a module inside a package that has an entry, its own entry counts.
+    # Nothing imports the command line.
+    ("__main__",),
+    ("cli",),
     ("__init__",),
     ("components",),
     ("discovery", "sensor"),
@@ -45,7 +48,7 @@ USES_SQLGLOT = "discovery.sql"
 USES_PRIVATE_DAGSTER = "dagster_internals"
 PRIVATE_DAGSTER = ("dagster._", "dagster.components.utils")
 
-MAX_TOP_LEVEL_MODULES = 14
+MAX_TOP_LEVEL_MODULES = 15
 MAX_LINES = 400
 
 
