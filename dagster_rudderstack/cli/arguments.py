@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from dagster_rudderstack.api.validation import checked_id
+from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.version import __version__
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "REGION_VARIABLE",
     "TOKEN_VARIABLE",
     "WRONG_USAGE",
+    "checked_connection",
     "parse",
 ]
 
@@ -68,6 +71,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         _refuse_unknown(commands[options.command], unknown)
     return options
+
+
+def checked_connection(text: str) -> str:
+    """Return the id of a connection.
+
+    Raises:
+        InvalidSettingError: If it is not an id.
+    """
+    try:
+        return checked_id(text, "CONNECTION")
+    except InvalidSettingError as error:
+        raise InvalidSettingError(f"{error} `{PROGRAM} connections` lists the ids.") from None
 
 
 def _refuse_token(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:

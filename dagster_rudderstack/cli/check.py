@@ -12,9 +12,8 @@ from typing import Literal
 from dagster_rudderstack.api.client import RudderStackClient
 from dagster_rudderstack.api.models import Connection, Sync, Workspace
 from dagster_rudderstack.api.paging import CONNECTIONS, DESTINATIONS, SOURCES
-from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.cli.access import Access
-from dagster_rudderstack.cli.arguments import REGION_VARIABLE, TOKEN_VARIABLE
+from dagster_rudderstack.cli.arguments import REGION_VARIABLE, TOKEN_VARIABLE, checked_connection
 from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.cli.names import Names, schedule_text
 from dagster_rudderstack.discovery.fetch import WorkspaceObjects
@@ -55,10 +54,10 @@ class Finding:
 
 def check(access: Access, options: argparse.Namespace, console: Console) -> int:
     """Print what keeps syncs from working. Return 1 if there is a problem."""
-    if options.connection is not None:
-        options.connection = checked_id(options.connection, "CONNECTION")
+    given = options.connection
+    connection_id = None if given is None else checked_connection(given)
     findings = []
-    for finding in _findings(access, options.connection):
+    for finding in _findings(access, connection_id):
         findings.append(finding)
         console.line(f"{finding.level:<7}  {finding.check:<11}  {one_line(finding.message, 2000)}")
     counts = Counter(finding.level for finding in findings)

@@ -45,6 +45,7 @@ def run() -> None:
             stream.reconfigure(errors="replace")
     try:
         code = main()
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has seen enough. Python flushes once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

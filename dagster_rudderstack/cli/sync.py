@@ -9,12 +9,12 @@ from typing import Any
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.cli.access import Access
-from dagster_rudderstack.cli.arguments import PROGRAM
+from dagster_rudderstack.cli.arguments import PROGRAM, checked_connection
 from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.cli.names import sync_json
 from dagster_rudderstack.errors import InvalidSettingError, NotFoundError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import OnRunningSync, RetryPolicy
+from dagster_rudderstack.settings import OnRunningSync, RetryPolicy, SyncType
 from dagster_rudderstack.step.interrupts import StopSettings, end_outside_dagster, shielded
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.decisions import duration_text, percent_done
@@ -68,7 +68,8 @@ def sync(access: Access, options: argparse.Namespace, console: Console) -> int:
 def _attempt(
     rudderstack: RudderStackResource, options: argparse.Namespace, access: Access, console: Console
 ) -> SyncAttempt:
-    request = SyncRequest(options.connection, "full" if options.full else "incremental")
+    sync_type: SyncType = "full" if options.full else "incremental"
+    request = SyncRequest(checked_connection(options.connection), sync_type)
     if options.on_running_sync is not None:
         checked_choice(options.on_running_sync, OnRunningSync, "--on-running-sync")
     if options.timeout is not None and options.timeout < 1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from dagster_rudderstack.api.models import Sync
-from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.cli.access import Access
+from dagster_rudderstack.cli.arguments import checked_connection
 from dagster_rudderstack.cli.console import Console, moment_text, table
 from dagster_rudderstack.cli.names import sync_json
 from dagster_rudderstack.errors import InvalidSettingError
@@ -23,7 +23,7 @@ HEADS = (
 
 def syncs(access: Access, options: argparse.Namespace, console: Console) -> int:
     """List the newest syncs of a connection."""
-    connection_id = checked_id(options.connection, "CONNECTION")
+    connection_id = checked_connection(options.connection)
     if options.limit < 1:
         raise InvalidSettingError(f"--limit {options.limit}: expected a whole number from 1.")
     listed = access.ask(
@@ -56,7 +56,7 @@ def _row(sync: Sync) -> tuple[str, ...]:
 
 def stop(access: Access, options: argparse.Namespace, console: Console) -> int:
     """Ask RudderStack to stop what is running. It does not wait until it has ended."""
-    connection_id = checked_id(options.connection, "CONNECTION")
+    connection_id = checked_connection(options.connection)
     listed = access.ask(lambda client: client.list_syncs(connection_id, limit=25))
     running = [sync.id for sync in listed if not sync.is_over]
     if running:
