@@ -36,7 +36,7 @@ COMMANDS = {
     "syncs": "list the newest syncs of a connection",
     "sync": "start a sync and wait until it ends",
     "stop": "stop the running sync of a connection",
-    "failed-rows": "print the SQL that finds the rows that a sync did not deliver",
+    "failed-rows": "print the SQL that lists the rejected rows of a sync",
 }
 
 EPILOG = f"""\

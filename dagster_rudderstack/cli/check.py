@@ -25,12 +25,10 @@ from dagster_rudderstack.errors import (
     PermissionDeniedError,
     TransportError,
 )
+from dagster_rudderstack.sync.failed_rows import WITHOUT_LOG
 from dagster_rudderstack.text import one_line, plural, sentence
 
 __all__ = ["check"]
-
-WITHOUT_SYNC_LOG = ("s3", "sftp")
-"""The sources for which RudderStack never writes a sync log."""
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -260,18 +258,18 @@ def _connection_findings(connection: Connection, names: Names) -> Iterator[Findi
                 connection.id,
             )
         )
-    has_log = names.warehouse(connection) not in WITHOUT_SYNC_LOG
+    has_log = names.warehouse(connection) not in WITHOUT_LOG
     if has_log and not connection.sync_logs.enabled:
         findings.append(
             Finding(
                 "warning",
                 "sync log",
-                f"{label} writes no sync log, so there is no record of which rows were rejected. "
-                "Turn on the sync log in the settings of the connection.",
+                f"{label} writes no sync logs, so its rejected rows cannot be listed. Turn on "
+                '"Retain sync logs" in the Settings tab of the connection in the dashboard.',
                 connection.id,
             )
         )
-    facts = "is enabled, is not scheduled by RudderStack and writes a sync log"
+    facts = "is enabled, is not scheduled by RudderStack and writes sync logs"
     if not has_log:
         facts = "is enabled and is not scheduled by RudderStack"
     yield from findings or [Finding("ok", "connection", f"{label} {facts}.", connection.id)]

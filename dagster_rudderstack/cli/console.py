@@ -50,6 +50,10 @@ class Console:
         """Print what a person may want to know."""
         self._print(self._err if self.as_json else self._out, one_line(str(msg), 2000))
 
+    def note(self, text: str) -> None:
+        """Print what to do with a result, next to it and not in it."""
+        self._print(self._err, one_line(text, 2000))
+
     def warning(self, msg: object, /) -> None:
         """Print what a person should look at."""
         self._print(self._err, f"warning: {one_line(str(msg), 2000)}")

@@ -13,6 +13,7 @@ from dagster_rudderstack.cli.arguments import PROGRAM, WRONG_USAGE, parse
 from dagster_rudderstack.cli.check import check
 from dagster_rudderstack.cli.connections import connections
 from dagster_rudderstack.cli.console import Console
+from dagster_rudderstack.cli.failed_rows import failed_rows
 from dagster_rudderstack.cli.sync import INTERRUPTED, sync
 from dagster_rudderstack.cli.syncs import stop, syncs
 from dagster_rudderstack.errors import (
@@ -32,6 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "syncs": syncs,
     "sync": sync,
     "stop": stop,
+    "failed-rows": failed_rows,
 }
 
 PROBLEM = 1

@@ -17,7 +17,15 @@ from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.text import one_line
 
-__all__ = ["FailedRows", "SyncLog", "failed_rows", "failed_rows_sql", "snapshot_key", "sql_in"]
+__all__ = [
+    "WITHOUT_LOG",
+    "FailedRows",
+    "SyncLog",
+    "failed_rows",
+    "failed_rows_sql",
+    "snapshot_key",
+    "sql_in",
+]
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ _WAREHOUSES = {
     "trino": _Warehouse(),
 }
 
-_WITHOUT_LOG = frozenset({"s3", "sftp"})
+WITHOUT_LOG = frozenset({"s3", "sftp"})
 """The kinds of sources that have no warehouse to write a log into."""
 
 
@@ -140,7 +148,7 @@ def failed_rows_sql(
     """
     connection, sync = checked_id(connection_id, "connection_id"), checked_id(sync_id, "sync_id")
     kind = warehouse.strip().lower() if warehouse else None
-    if kind in _WITHOUT_LOG:
+    if kind in WITHOUT_LOG:
         raise InvalidSettingError(f"RudderStack writes no sync log for sources on {warehouse}.")
     known = _WAREHOUSES.get(kind or "")
     lines = [f"-- The rows that the destination rejected in sync {sync}."]

@@ -19,7 +19,7 @@ PERMITTED = (
 )
 CONNECTION = (
     "ok       connection   crm-contacts (Customers to HubSpot) is enabled, is not scheduled by "
-    "RudderStack and writes a sync log.\n"
+    "RudderStack and writes sync logs.\n"
 )
 REFUSED = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
 
@@ -152,9 +152,9 @@ def test_sync_log_off(cli: CommandLine, us: LocalRudderStack) -> None:
     assert (result.code, result.err) == (0, "")
     assert result.out == (
         f"{ACCEPTED}{PERMITTED}"
-        "warning  sync log     crm-contacts (Customers to HubSpot) writes no sync log, so there is "
-        "no record of which rows were rejected. Turn on the sync log in the settings of the "
-        "connection.\n"
+        "warning  sync log     crm-contacts (Customers to HubSpot) writes no sync logs, so its "
+        'rejected rows cannot be listed. Turn on "Retain sync logs" in the Settings tab of the '
+        "connection in the dashboard.\n"
         "No problem, 1 warning.\n"
     )
 
