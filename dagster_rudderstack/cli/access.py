@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import random
 import shutil
 import sys
 import time
@@ -54,6 +55,7 @@ class Surroundings:
         err: Where warnings and errors go.
         sleep: Waits for some seconds.
         monotonic: Seconds that only grow.
+        jitter: A random number from 0.0 to 1.0.
         columns: The width of the terminal.
     """
 
@@ -63,6 +65,7 @@ class Surroundings:
     err: TextIO = field(default_factory=lambda: sys.stderr)
     sleep: Callable[[float], object] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
     columns: Callable[[], int] = lambda: shutil.get_terminal_size().columns
 
 

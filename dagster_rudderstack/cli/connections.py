@@ -21,7 +21,7 @@ def connections(access: Access, options: argparse.Namespace, console: Console) -
     del options
     objects = access.objects()
     names = Names(objects)
-    listed = sorted(objects.connections, key=lambda each: names.source_name(each).lower())
+    listed = sorted(objects.connections, key=names.sort_key)
     newest = access.newest_syncs([connection.id for connection in listed])
     rows = [
         (

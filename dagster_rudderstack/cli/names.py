@@ -43,6 +43,11 @@ class Names:
         destination = self.destination(connection)
         return destination.name if destination else connection.destination_id
 
+    def sort_key(self, connection: Connection) -> tuple[str, str, str]:
+        """Return what connections are sorted by: their sources, then their destinations."""
+        source, destination = self.source_name(connection), self.destination_name(connection)
+        return source.lower(), destination.lower(), connection.id
+
     def label(self, connection: Connection) -> str:
         """Return a connection as the lines of `check` call it."""
         source, destination = self.source_name(connection), self.destination_name(connection)

@@ -83,6 +83,7 @@ def _attempt(
         log=console,
         logs_success=False,
         monotonic=access.surroundings.monotonic,
+        jitter=access.surroundings.jitter,
     )
 
 

@@ -69,6 +69,7 @@ class CommandLine:
                     hosts=self.urls,
                     sleep=self.sleep,
                     monotonic=self.clock.monotonic,
+                    jitter=lambda: 0.5,
                 ),
             )
         result = Result(code, self.shown(out.getvalue()), self.shown(err.getvalue()))

@@ -32,10 +32,10 @@ def test_connections(cli: CommandLine, workspace: LocalRudderStack) -> None:
         "ENABLED  SCHEDULE          LAST SYNC (UTC)\n"
         "2hkeBWdTkWWcBlbJyvsrqGdfGbe  All the orders of the shop, and all ret…  Google Ads   "
         "yes      every 60 minutes  running 2026-01-05 00:00\n"
-        "crm-contacts                 Customers                                 HubSpot      "
-        "yes      manual            succeeded 2026-01-05 00:00\n"
         "ads                          Customers                                 Google Ads   "
         "no       cron 5 * * * *    never\n"
+        "crm-contacts                 Customers                                 HubSpot      "
+        "yes      manual            succeeded 2026-01-05 00:00\n"
     )
 
 
@@ -57,7 +57,7 @@ def test_unreadable_syncs(cli: CommandLine, workspace: LocalRudderStack) -> None
     result = cli("connections")
 
     assert result.code == 0
-    assert [line.split()[-1] for line in result.out.splitlines()[1:]] == ["00:00", "00:00", "?"]
+    assert [line.split()[-1] for line in result.out.splitlines()[1:]] == ["00:00", "?", "00:00"]
     assert result.err.startswith("warning: The syncs of 1 connection cannot be read. RudderStack ")
 
 

@@ -1,6 +1,7 @@
 """The declared dependencies are the used ones, and the distributions are complete."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 import dagster_rudderstack
+from dagster_rudderstack.cli.arguments import PROGRAM
+from dagster_rudderstack.cli.main import run
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -155,6 +158,19 @@ def test_wheel(built: Path) -> None:
     assert {"dagster_rudderstack/py.typed", f"{info}/licenses/LICENSE"} <= names
     assert {name for name in names if name.endswith(".py")} == modules
     assert {name.partition("/")[0] for name in names} == {"dagster_rudderstack", info}
+
+
+@pytest.mark.processes
+def test_console_script(built: Path) -> None:
+    """The wheel installs the command line under the name that its help shows."""
+    (file,) = built.glob("*.whl")
+    info = f"dagster_rudderstack-{dagster_rudderstack.__version__}.dist-info"
+    with zipfile.ZipFile(file) as wheel:
+        entry_points = configparser.ConfigParser()
+        entry_points.read_string(wheel.read(f"{info}/entry_points.txt").decode())
+
+    (script,) = entry_points["console_scripts"].items()
+    assert script == (PROGRAM, f"{run.__module__}:{run.__name__}")
 
 
 @pytest.mark.processes
