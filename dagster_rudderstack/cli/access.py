@@ -105,7 +105,7 @@ class Access:
         for resource in self._resources:
             resource.close()
 
-    def check_token(self) -> str:
+    def checked_access_token(self) -> str:
         """Return the access token.
 
         Raises:
@@ -131,7 +131,7 @@ class Access:
         """
         try:
             made = RudderStackResource(
-                access_token=self.check_token(),
+                access_token=self.checked_access_token(),
                 api_url=self.address(region),
                 ca_bundle=self._options.ca_bundle,
                 **{"request_max_retries": MAX_RETRIES, "stop_on_termination": "always", **settings},
@@ -155,7 +155,7 @@ class Access:
 
     def ask(self, call: Callable[[RudderStackClient], _T]) -> _T:
         """Make a safe request, and repeat it after temporary errors."""
-        return self._retried(lambda: call(self.client), self.surroundings.sleep)
+        return self._retried(lambda: call(self.client))
 
     def objects(
         self, listings: Sequence[Listing[Any]] = WORKSPACE_LISTS, log: Log | None = None
@@ -166,7 +166,12 @@ class Access:
             listings: The lists to read. The others are empty.
             log: Gets what could not be read. None prints it.
         """
-        return fetch_objects(self.client, listings, retried=self._retried, log=log or self.console)
+        return fetch_objects(
+            self.client,
+            listings,
+            retried=lambda call, _: self._retried(call),
+            log=log or self.console,
+        )
 
     def newest_syncs(self, connection_ids: Sequence[str]) -> dict[str, Sync | ApiError | None]:
         """Return the newest sync of each connection, or why its syncs cannot be read.
@@ -188,9 +193,9 @@ class Access:
             # After an interrupt, do not wait for the requests that were not sent.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _retried(self, call: Callable[[], _T], sleep: Callable[[float], object]) -> _T:
+    def _retried(self, call: Callable[[], _T]) -> _T:
         retry = self.own.sync_policy(None, None).retry
-        return call_with_retries(call, retry, self.console, sleep=sleep)
+        return call_with_retries(call, retry, self.console, sleep=self.surroundings.sleep)
 
     def hint_for(self, connection_id: str) -> str:
         """Return how to find the id of a connection. Empty if this one exists."""

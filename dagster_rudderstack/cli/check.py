@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from dagster_rudderstack.api.client import RudderStackClient
-from dagster_rudderstack.api.models import Connection, Sync, Workspace
+from dagster_rudderstack.api.models import Connection, Workspace
 from dagster_rudderstack.api.paging import CONNECTIONS, DESTINATIONS, SOURCES
 from dagster_rudderstack.cli.access import Access
 from dagster_rudderstack.cli.arguments import REGION_VARIABLE, TOKEN_VARIABLE, checked_connection
@@ -78,7 +78,7 @@ def _summary(problems: int, warnings: int) -> str:
 def _findings(access: Access, connection_id: str | None) -> Iterator[Finding]:
     """Check one thing after another, until one cannot be checked."""
     try:
-        access.check_token()
+        access.checked_access_token()
     except InvalidSettingError as error:
         yield Finding("problem", "token", str(error))
         return
@@ -87,20 +87,22 @@ def _findings(access: Access, connection_id: str | None) -> Iterator[Finding]:
     except AuthenticationError as error:
         yield from _refused_token(access, error)
         return
-    except TransportError as error:
-        yield Finding(
-            "problem",
-            "network",
-            f"{error} Check the address, the network, the firewall and the proxy (HTTPS_PROXY).",
-        )
-        return
     except ApiError as error:
-        yield Finding("problem", "api", str(error))
+        yield _problem(error)
         return
     yield Finding("ok", "token", f"{TOKEN_VARIABLE} is accepted{_of(workspace)}.")
     where = f"region is {access.region}" if access.region else "api_url is set"
     yield Finding("ok", "region", f"{where}: {access.address()}")
     yield from _workspace_findings(access, connection_id)
+
+
+def _problem(error: ApiError, connection_id: str | None = None) -> Finding:
+    """Return the finding of a request that failed."""
+    if isinstance(error, TransportError):
+        hint = "Check the address, the network, the firewall and the proxy (HTTPS_PROXY)."
+        return Finding("problem", "network", f"{error} {hint}", connection_id)
+    kind = "permissions" if isinstance(error, PermissionDeniedError) else "api"
+    return Finding("problem", kind, str(error), connection_id)
 
 
 def _workspace_of(client: RudderStackClient) -> Workspace | None:
@@ -181,21 +183,17 @@ def _workspace_findings(access: Access, connection_id: str | None) -> Iterator[F
     unread = _Warnings()
     try:
         found = _read(access, connection_id, unread)
-    except PermissionDeniedError as error:
-        yield Finding("problem", "permissions", str(error), connection_id)
-        return
     except NotFoundError as error:
-        yield Finding(
-            "problem", "connection", _unknown(access, connection_id, error), connection_id
-        )
+        message = _unknown(access, connection_id, error)
+        yield Finding("problem", "connection", message, connection_id)
         return
     except ApiError as error:
-        yield Finding("problem", "api", str(error))
+        yield _problem(error, connection_id)
         return
     newest = access.newest_syncs([connection.id for connection in found.connections])
     permissions = [
         *(Finding("warning", "permissions", message) for message in unread.messages),
-        *_unreadable_syncs(newest),
+        *(_problem(each, id_) for id_, each in newest.items() if isinstance(each, ApiError)),
     ]
     yield from permissions or [
         Finding(
@@ -224,13 +222,6 @@ def _unknown(access: Access, connection_id: str | None, error: NotFoundError) ->
     if connection_id is None:
         return str(error)
     return f"The workspace has no connection {connection_id}. {access.hint_for(connection_id)}"
-
-
-def _unreadable_syncs(newest: Mapping[str, Sync | ApiError | None]) -> Iterator[Finding]:
-    for connection_id, found in newest.items():
-        if isinstance(found, ApiError):
-            kind = "permissions" if isinstance(found, PermissionDeniedError) else "api"
-            yield Finding("problem", kind, str(found), connection_id)
 
 
 def _connection_findings(connection: Connection, names: Names) -> Iterator[Finding]:

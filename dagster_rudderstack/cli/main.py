@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None, surroundings: Surroundings | No
         return _fail(console, error, str(error))
     except KeyboardInterrupt:
         console.error("Interrupted.")
+        console.document({"error": {"type": "Interrupted", "message": "Interrupted."}})
         return INTERRUPTED
 
 

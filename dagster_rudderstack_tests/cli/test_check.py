@@ -302,6 +302,16 @@ def test_outage__later(cli: CommandLine, us: LocalRudderStack) -> None:
     assert "problem  api          RudderStack answered 503 to GET /retl-connections." in result.out
 
 
+def test_network_down__later(cli: CommandLine, us: LocalRudderStack) -> None:
+    """A network that fails after the first answer is a problem of the network as well."""
+    us.add_fault(Fault("reset", operation="list_syncs", times=None))
+
+    result = cli("check")
+
+    assert result.code == 1
+    assert "problem  network      RudderStack at api.rudderstack.com did not answer" in result.out
+
+
 def test_no_connection(cli: CommandLine, us: LocalRudderStack) -> None:
     """A workspace without connections has nothing to sync."""
     us.remove_connection("crm-contacts")

@@ -3,7 +3,7 @@
 import pytest
 
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
-from dagster_rudderstack_tests.cli.conftest import CommandLine
+from dagster_rudderstack_tests.cli.conftest import TOKEN, CommandLine
 
 
 @pytest.fixture
@@ -124,6 +124,14 @@ def test_hostile_name(cli: CommandLine, us: LocalRudderStack) -> None:
 
     assert all(char.isprintable() or char == "\n" for char in result.out)
     assert len(result.out.splitlines()) == 2
+
+
+def test_token_in_a_name(cli: CommandLine, us: LocalRudderStack) -> None:
+    """The token is masked wherever the server repeats it."""
+    us.add_source("src-1", name=f"a {TOKEN}", definition="snowflake")
+
+    assert "  a ***  " in cli("connections").out
+    assert '"a ***"' in cli("connections", "--json").out
 
 
 def test_json(cli: CommandLine, us: LocalRudderStack) -> None:

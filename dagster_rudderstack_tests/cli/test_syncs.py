@@ -2,7 +2,7 @@
 
 import pytest
 
-from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
+from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.cli.conftest import CommandLine
 
 
@@ -92,6 +92,23 @@ def test_unknown_connection(cli: CommandLine, command: str) -> None:
         "to the workspace that owns it. Did you mean crm-contacts? `dagster-rudderstack "
         "connections` lists the ids.\n"
     )
+
+
+def test_ctrl_c(cli: CommandLine, us: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the command without a traceback, also in the document."""
+    us.add_fault(Fault("status", operation="list_syncs", status=503, times=None))
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "sleep", interrupt)
+
+    result = cli("syncs", "crm-contacts")
+    as_json = cli("syncs", "crm-contacts", "--json")
+
+    assert (result.code, result.out) == (130, "")
+    assert result.err.endswith("error: Interrupted.\n")
+    assert as_json.json == {"error": {"type": "Interrupted", "message": "Interrupted."}}
 
 
 def test_stop(cli: CommandLine, us: LocalRudderStack, ids: list[str]) -> None:
