@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dagster_rudderstack.api.client import RudderStackClient
+from dagster_rudderstack.api.fields import ApiModel
 from dagster_rudderstack.api.models import (
-    ApiModel,
     Connection,
     Destination,
     Source,

@@ -14,7 +14,7 @@ from openapi_core.exceptions import OpenAPIError
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from dagster_rudderstack.api.client import RudderStackClient
-from dagster_rudderstack.api.models import ApiModel
+from dagster_rudderstack.api.fields import ApiModel
 from dagster_rudderstack_tests.api.contract import DOCUMENT, OPENAPI
 from dagster_rudderstack_tests.api.raw_server import (
     RawServer,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from dagster_rudderstack.api.fields import ApiModel
 from dagster_rudderstack.api.models import (
-    ApiModel,
     Connection,
     Destination,
     Mapping,

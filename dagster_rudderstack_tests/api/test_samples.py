@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dagster_rudderstack.api import models
-from dagster_rudderstack.api.models import ApiModel, Connection, Destination, Mapping, Source, Sync
+from dagster_rudderstack.api.fields import ApiModel
+from dagster_rudderstack.api.models import Connection, Destination, Mapping, Source, Sync
 from dagster_rudderstack_tests.api.contract import DOCUMENT, is_allowed
 
 FOLDER = Path(__file__).parents[1] / "sample_data"

@@ -39,6 +39,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("errors",),
     # A SyncError carries the last Sync seen, so the models are below the errors.
     ("api.models",),
+    ("api.fields",),
     ("text", "version"),
 )
 ROW_OF = {name: row for row, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,154 @@
+"""The fields of the API's models, and what a value that does not fit becomes.
+
+A broken optional field never fails a good sync: a value that cannot be read is None, which means
+unknown. A timestamp is an aware UTC datetime.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.alias_generators import to_camel
+
+from dagster_rudderstack.text import one_line, well_formed
+
+__all__ = [
+    "ApiModel",
+    "Flag",
+    "Id",
+    "Objects",
+    "OrNone",
+    "RequiredText",
+    "Rows",
+    "Status",
+    "Text",
+    "Timestamp",
+    "WholeNumber",
+]
+
+MAX_STATUS_LENGTH = 100
+"""The longest known status has 24 characters."""
+
+MAX_ID_LENGTH = 255
+"""No id is longer. A longer value is cut, so that it does not fill a log."""
+
+MAX_COUNT = 2**63 - 1
+"""No warehouse has more rows, and Dagster's databases store no larger number."""
+
+_DATETIME = TypeAdapter(datetime)
+_BOOLEAN = TypeAdapter(bool)
+
+
+def _timestamp(value: object) -> datetime | None:
+    """Return an aware UTC datetime. None if the value cannot be the time of a sync.
+
+    Go services write "0001-01-01T00:00:00Z" for null. RFC 3339 allows leap seconds (":60"), but
+    Python's datetime does not.
+    """
+    if isinstance(value, str):
+        value = value.strip().replace(":60", ":59", 1) if ":60" in value[15:] else value.strip()
+    try:
+        parsed = _DATETIME.validate_python(value)
+    except ValidationError:
+        return None
+    if parsed.year <= 1:
+        return None
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=timezone.utc)
+    try:
+        return parsed.astimezone(timezone.utc)
+    except OverflowError:
+        return None
+
+
+def _whole_number(value: object) -> int | None:
+    """Return a count. None for anything else, since an unknown count must not fail a good sync."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+        return None
+    return int(value) if 0 <= value <= MAX_COUNT else None
+
+
+def _rows(value: object) -> int | None:
+    """Return a count of rows, which the API wraps in an object. None if unknown."""
+    return _whole_number(value.get("total")) if isinstance(value, dict) else None
+
+
+def _rows_on_the_wire(rows: int | None) -> dict[str, int | None]:
+    return {"total": rows}
+
+
+def _flag(value: object) -> bool:
+    """Return a flag. A value that is neither true nor false counts as true, like a missing one."""
+    try:
+        return _BOOLEAN.validate_python(value)
+    except ValidationError:
+        return True
+
+
+def _text(value: object) -> object:
+    return well_formed(value) if isinstance(value, str) else value
+
+
+def _text_or_none(value: object) -> str | None:
+    return well_formed(value) if isinstance(value, str) and value else None
+
+
+def _status(value: object) -> object:
+    # It is logged and compared, so it must be one clean line.
+    return one_line(value, MAX_STATUS_LENGTH) if isinstance(value, str) else value
+
+
+def _id(value: object) -> object:
+    """Return an id that is safe to log. An unusable id stays unusable."""
+    if not isinstance(value, str):
+        return value
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in value[:MAX_ID_LENGTH])
+    return shown if len(value) <= MAX_ID_LENGTH else f"{shown}…"
+
+
+def _or_none(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return parse(value)
+    except ValidationError:
+        return None
+
+
+def _usable(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
+    """Parse a list, and leave out the items that do not fit."""
+    items = value if isinstance(value, (list, tuple)) else ()
+    return tuple(parsed for item in items for parsed in _or_none((item,), parse) or ())
+
+
+_T = TypeVar("_T")
+Id = Annotated[str, BeforeValidator(_id)]
+Text = Annotated[str | None, BeforeValidator(_text_or_none)]
+RequiredText = Annotated[str, BeforeValidator(_text)]
+Status = Annotated[str, BeforeValidator(_status)]
+Timestamp = Annotated[datetime | None, BeforeValidator(_timestamp)]
+WholeNumber = Annotated[int | None, BeforeValidator(_whole_number)]
+Rows = Annotated[int | None, BeforeValidator(_rows), PlainSerializer(_rows_on_the_wire)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+OrNone = Annotated[_T | None, WrapValidator(_or_none)]
+Objects = Annotated[tuple[_T, ...], WrapValidator(_usable)]
+
+
+class ApiModel(BaseModel):
+    """Base of all models. They use camelCase in JSON, are immutable and ignore unknown fields."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
