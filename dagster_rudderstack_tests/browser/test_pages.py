@@ -96,17 +96,6 @@ def test_events__failed_metadata(entries: Entries) -> None:
     assert facts["rudderstack/duration_seconds"] == "0.2"
 
 
-@pytest.mark.parametrize("run", ["second", "failed"])
-def test_events__rejected_rows(entries: Entries, run: str) -> None:
-    """An event with rejected rows shows the SQL that lists them."""
-    facts = entries[run].metadata
-
-    assert (
-        f"WHERE sl.sync_run_id = '{facts['rudderstack/sync_id']}'"
-        in (facts["rudderstack/failed_rows_sql"])
-    )
-
-
 def test_events__canceled(entries: Entries) -> None:
     """The observation of a canceled sync says that the run was canceled."""
     assert re.fullmatch(
@@ -180,6 +169,15 @@ def test_row_count(page: Page) -> None:
 
     count = page.get_by_text("Row count", exact=True).locator("xpath=following::*[text()][1]")
     expect(count).to_have_text("1,596")
+
+
+def test_rejected_rows(page: Page) -> None:
+    """The page of an asset with rejected rows shows the SQL that lists them."""
+    open_asset(page, "crm_contacts")
+
+    sync_id = metadata(page)["rudderstack/sync_id"]
+    code = page.locator("pre").filter(has_text="SELECT sl.primary_key")
+    expect(code.first).to_contain_text(f"WHERE sl.sync_run_id = '{sync_id}'")
 
 
 def test_before_the_first_sync(page: Page) -> None:
