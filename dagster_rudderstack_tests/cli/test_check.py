@@ -96,8 +96,9 @@ def test_missing_permission(cli: CommandLine, us: LocalRudderStack) -> None:
         f"{ACCEPTED}"
         "problem  permissions  RudderStack answered 403 to GET /retl-connections. RudderStack "
         "says: retl:view is missing (code FORBIDDEN) details: "
-        '{"permission": "retl:view is missing"}. The access token lacks a permission. It needs to '
-        "view the Reverse ETL connections, the sources and the destinations of the workspace.\n"
+        '{"permission": "retl:view is missing"}. The access token may lack a permission: it needs '
+        "to view the Reverse ETL connections, the sources and the destinations of the workspace. "
+        "Or the account may lack the feature.\n"
         "1 problem.\n"
     )
 

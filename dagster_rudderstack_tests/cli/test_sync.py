@@ -75,8 +75,9 @@ def test_failure(cli: CommandLine, us: LocalRudderStack) -> None:
     assert result.code == 1
     assert result.out == f"Started sync {sync.id} of connection crm-contacts (incremental).\n"
     assert result.err.splitlines()[-1] == (
-        f"error: Sync {sync.id} of connection crm-contacts failed. RudderStack says: relation is "
-        "gone. Fix the source or the destination, then sync again."
+        f"error: Sync {sync.id} of connection crm-contacts failed (the dashboard shows it "
+        "as aborted). RudderStack says: relation is gone. Fix the source or the destination, then "
+        "sync again."
     )
 
 

@@ -271,7 +271,7 @@ def test_op__no_sql(server: LocalRudderStack, rudderstack: RudderStackResource) 
 
     result = activate.execute_in_process(raise_on_error=False)
 
-    assert "Look at the rejected rows in RudderStack's dashboard" in failure(result)
+    assert "dashboard shows it as failed. Look at the rejected rows there" in failure(result)
     value = failure_metadata(result)[MetadataKey.FAILED_ROWS_SQL].value
     assert str(value).startswith("RudderStack writes no sync log for sources on s3.")
 
