@@ -283,7 +283,8 @@ class RudderStackResource(ResourceSettings):
         """Wait for the end of a running sync and return its report.
 
         If this resource's `start_sync` has started it, it is stopped when a person cancels the run
-        and when it takes too long. Otherwise it is left alone.
+        and when it takes too long. Otherwise it is left alone. A sync that RudderStack does not
+        show is looked for during `start_settling_seconds`, since it may be new.
 
         Args:
             connection_id: The connection.
