@@ -208,9 +208,9 @@ class SyncPolicy(Policy):
         default=30,
         ge=0,
         description=(
-            "Seconds to look for the sync of a start whose answer was lost, before another start is "
-            "sent. A new sync may be missing for as long, and a start of an existing connection "
-            "may get 404."
+            "Seconds to look for the sync of a start whose answer was lost, before another start "
+            "is sent. A new sync may be missing for as long, and a start of an existing "
+            "connection may get 404."
         ),
     )
     stop_on_termination: StopOnTermination = Field(

@@ -123,11 +123,13 @@ class Sync(ApiModel):
         state = sync_state(str(info.data.get("status")), finished=True)
         if state is SyncState.RUNNING:
             return None
-        if state is not SyncState.SUCCEEDED and state is not SyncState.FAILED:
-            started = info.data.get("started_at")
-            is_impossible = started is not None and value < started
-            return None if is_impossible or value > datetime.now(timezone.utc) else value
-        return value
+        started = info.data.get("started_at")
+        is_guess = state in (SyncState.ABORTED, SyncState.UNKNOWN_OVER)
+        if is_guess and started is not None and value < started:
+            return None
+        # A status that says "over" needs no proof. RudderStack's clock may be ahead of ours.
+        is_future = value > datetime.now(timezone.utc)
+        return None if state is SyncState.UNKNOWN_OVER and is_future else value
 
     @property
     def state(self) -> SyncState:

@@ -166,12 +166,21 @@ class PreviousAttempt:
 
 @dataclass(frozen=True)
 class CurrentSync:
-    """The sync that an attempt waits for, and since when, on the attempt's clock."""
+    """The sync that an attempt waits for.
+
+    Attributes:
+        sync_id: The sync.
+        origin: How the attempt came to wait for it.
+        owned: Whether our run started it.
+        since: Since when the attempt waits, on its clock.
+        others: Other syncs one of which may be ours instead. All must succeed.
+    """
 
     sync_id: str
     origin: Origin
     owned: bool
     since: float
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,13 +188,13 @@ class LostStart:
     """A start whose answer we do not have.
 
     Attributes:
-        sent_at: When it was sent, or when this attempt learned of it, on the attempt's clock.
+        since: When its answer was lost, or when this attempt learned of it, on the attempt's clock.
         is_earlier: Whether an earlier attempt sent it, if it was sent at all.
         recorded_at: When that earlier attempt announced it, if that is long ago.
         redirect: The answer, if it was a redirect. The start is then not sent again.
     """
 
-    sent_at: float
+    since: float
     is_earlier: bool = False
     recorded_at: datetime | None = None
     redirect: ApiError | None = None
@@ -270,7 +279,7 @@ class SyncAttempt:
         seconds = self.policy.start_settling_seconds
         if lost.redirect is not None:
             seconds = min(seconds, REDIRECT_SETTLING_SECONDS)
-        return lost.sent_at + seconds - self.monotonic()
+        return lost.since + seconds - self.monotonic()
 
     def begin(self) -> None:
         """Start the timeout."""
@@ -293,9 +302,11 @@ class SyncAttempt:
                 self.monotonic(), is_earlier=True, recorded_at=previous.recorded_at
             )
 
-    def wait_on(self, sync_id: str, origin: Origin, *, owned: bool) -> CurrentSync:
+    def wait_on(
+        self, sync_id: str, origin: Origin, *, owned: bool, others: Sequence[str] = ()
+    ) -> CurrentSync:
         """Make a sync the one that this attempt waits for, and record it."""
-        current = CurrentSync(sync_id, origin, owned, self.monotonic())
+        current = CurrentSync(sync_id, origin, owned, self.monotonic(), tuple(others))
         self.current = current
         self.lost_start = self.last_seen = None
         self.record(lambda: self.records.waiting(sync_id, origin, owned=owned))

@@ -33,14 +33,18 @@ def has_failed_before(attempt: SyncAttempt, found: Sequence[Sync]) -> bool:
 def adopt(attempt: SyncAttempt, found: Sequence[Sync]) -> CurrentSync:
     """Wait for the first sync that began after our start.
 
-    If several began, the first one may be another client's, so it is never stopped.
+    If several began, the first one may be another client's, so it is never stopped, and the others
+    must succeed as well.
     """
     first, *others = found
-    current = attempt.wait_on(first.id, "adopted", owned=not others)
+    current = attempt.wait_on(
+        first.id, "adopted", owned=not others, others=[each.id for each in others]
+    )
     if others:
         names = ", ".join(each.id for each in found)
         attempt.log.warning(
-            f"Several syncs began after the start whose answer was lost: {names}. Waiting for the "
-            f"first, {first.id}. It is never stopped, since it may belong to another client."
+            f"Several syncs began after the start whose answer was lost: {names}. The first, "
+            f"{first.id}, is reported if all succeed. None is stopped, since they may belong to "
+            "another client."
         )
     return current

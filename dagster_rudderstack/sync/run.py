@@ -64,8 +64,12 @@ def attach(attempt: SyncAttempt, sync_id: str, *, owned: bool = False) -> Task[S
 
 def _wait_and_report(attempt: SyncAttempt, current: CurrentSync) -> Task[SyncReport]:
     sync = yield from wait_for(attempt, current.sync_id, current.since)
-    attempt.is_over = True
     failure = failure_of(sync, attempt.request)
+    for sync_id in current.others:
+        if failure is None:
+            other = yield from wait_for(attempt, sync_id, current.since)
+            failure = failure_of(other, attempt.request)
+    attempt.is_over = True
     if failure is not None:
         raise failure
     return attempt.report(sync, current.origin)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import (
@@ -149,16 +149,16 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
     """Start a sync, or find one that makes a start unnecessary."""
     failures = conflicts = 0
     failure: ApiError | None = None
-    failing_since = 0.0
+    refusals = _Refusals(attempt)
     while True:
         found = yield from _look_before_start(attempt)
         if found is not None:
             return found
         if attempt.disabled is not None:
-            attempt.records.nothing_started()
+            attempt.record(attempt.records.nothing_started)
             raise attempt.disabled
         if failure is not None and failures > attempt.policy.retry.request_max_retries:
-            attempt.records.nothing_started()
+            attempt.record(attempt.records.nothing_started)
             raise failure
         try:
             return attempt.wait_on(_send_start(attempt), "started", owned=True)
@@ -168,14 +168,14 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
                 conflicts += 1
                 yield from _handle_conflict(attempt, error, conflicts)
                 continue
-            if failures == 0:
-                failing_since = attempt.monotonic()
-            failures, failure = failures + 1, error
             patience = math.inf
             if answer is StartAnswer.REFUSED_FOR_NOW:
-                patience = yield from _patience(attempt, error, failures, failing_since)
+                patience = yield from refusals.patience(error)
                 answer = StartAnswer.NOT_STARTED if patience > 0 else StartAnswer.REFUSED
-            yield from _handle_failure(attempt, error, answer, failures, patience)
+            else:
+                failures, failure = failures + 1, error
+            tries = failures + refusals.count
+            yield from _handle_failure(attempt, error, answer, tries, patience)
 
 
 def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
@@ -265,7 +265,10 @@ def _send_start(attempt: SyncAttempt) -> str:
     try:
         return attempt.api.start_sync(attempt.connection_id, attempt.request.sync_type)
     except ApiError as error:
-        if judge_start(error) is not StartAnswer.LOST:
+        if judge_start(error) is StartAnswer.LOST:
+            # RudderStack may have acted on it until now, which can be a read timeout later.
+            attempt.lost_start = LostStart(attempt.monotonic())
+        else:
             attempt.lost_start = before
             if before is None:
                 _withdraw(attempt)
@@ -278,7 +281,7 @@ def _withdraw(attempt: SyncAttempt) -> None:
     Otherwise the next attempt would adopt a sync that another client starts until then.
     """
     attempt.known_sync_ids = None
-    attempt.records.nothing_started()
+    attempt.record(attempt.records.nothing_started)
 
 
 def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> Task[None]:
@@ -291,21 +294,34 @@ def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> T
     yield from pause(attempt, delay)
 
 
-def _patience(
-    attempt: SyncAttempt, error: ApiError, failures: int, failing_since: float
-) -> Task[float]:
-    """Return for how many seconds a start may be repeated that was refused with 401 or 404.
+@dataclass
+class _Refusals:
+    """Counts the starts that were refused although they may be accepted soon.
 
-    A source that was just created can make a start answer 404 for some seconds, although the
-    connection exists.
+    A valid token can be refused with 401. A source that was just created can make a start answer
+    404 for some seconds, although the connection exists.
     """
-    if not isinstance(error, NotFoundError):
-        return math.inf if may_pass(error, failures, attempt.policy.retry) else 0.0
-    left = failing_since + attempt.policy.start_settling_seconds - attempt.monotonic()
-    if left <= 0:
-        return 0.0
-    exists = yield from ask(attempt, lambda: _exists(attempt), may_be_running=False)
-    return left if exists else 0.0
+
+    attempt: SyncAttempt
+    count: int = 0
+    _unauthorized: int = 0
+    _not_found_since: float | None = None
+
+    def patience(self, error: ApiError) -> Task[float]:
+        """Return for how many more seconds the start may be repeated. 0 means that it is final."""
+        self.count += 1
+        retry = self.attempt.policy.retry
+        if not isinstance(error, NotFoundError):
+            self._unauthorized += 1
+            return math.inf if may_pass(error, self._unauthorized, retry) else 0.0
+        now = self.attempt.monotonic()
+        if self._not_found_since is None:
+            self._not_found_since = now
+        left = self._not_found_since + self.attempt.policy.start_settling_seconds - now
+        if left <= 0 or retry.request_max_retries == 0:
+            return 0.0
+        exists = yield from ask(self.attempt, lambda: _exists(self.attempt), may_be_running=False)
+        return left if exists else 0.0
 
 
 def _exists(attempt: SyncAttempt) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.api.throttle import urgent
 from dagster_rudderstack.errors import ApiError
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
@@ -83,13 +83,27 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
     attempt.last_seen = attempt.find_sync(current.sync_id)
     if attempt.last_seen.is_over:
         return StopOutcome.OVER
-    # An unknown status counts as running here: it is better that one sync too many continues than
-    # that another client's is stopped.
-    if any(sync.id != current.sync_id and not sync.is_over for sync in listed):
+    if _others_running(listed, current.sync_id):
         return StopOutcome.OTHERS_RUNNING
     attempt.api.stop_sync(attempt.connection_id)
     attempt.record(lambda: attempt.records.stop_requested(current.sync_id))
     return StopOutcome.REQUESTED
+
+
+def _others_running(listed: Sequence[Sync], sync_id: str) -> bool:
+    """Whether another sync of the connection may be running; `listed` is newest first.
+
+    An unknown status counts as running: it is better that one sync too many continues than that
+    another client's is stopped. But it counts only if no later sync has ended, since a sync that
+    never got an end must not prevent every stop.
+    """
+    for sync in listed:
+        if sync.id == sync_id:
+            continue
+        if sync.is_over:
+            return any(each.state is SyncState.RUNNING for each in listed if each.id != sync_id)
+        return True
+    return False
 
 
 def _started_by_lost_start(attempt: SyncAttempt, listed: Sequence[Sync]) -> CurrentSync | None:

@@ -77,11 +77,15 @@ def find(attempt: SyncAttempt, sync_id: str, *, may_be_running: bool) -> Task[Sy
     """
     give_up_at = attempt.monotonic() + attempt.policy.start_settling_seconds
     check_others = _check(attempt, may_be_running=may_be_running)
+    unknown = 0
 
     def check(error: ApiError, failures: int) -> None:
+        nonlocal unknown
         if not isinstance(error, NotFoundError):
-            check_others(error, failures)
-        elif attempt.monotonic() >= give_up_at:
+            check_others(error, failures - unknown)
+            return
+        unknown += 1
+        if attempt.monotonic() >= give_up_at:
             raise error
 
     def wait(seconds: float) -> Task[None]:
@@ -119,22 +123,28 @@ REFUSED_TOKEN_RETRIES = 4
 """How often a request is sent again before the start if the token is refused. It takes 15 s."""
 
 
-def may_pass(error: ApiError, failures: int, policy: RetryPolicy) -> bool:
-    """Whether the token was refused, but not so often yet that it must be wrong.
+def may_pass(error: ApiError, refused: int, policy: RetryPolicy) -> bool:
+    """Whether an error refuses the token, but not so often yet that the token must be wrong.
 
-    RudderStack has answered 401 to valid tokens.
+    Args:
+        error: The error.
+        refused: How often the token was refused in a row, this time included.
+        policy: How often a request is retried at most.
     """
     retries = min(REFUSED_TOKEN_RETRIES, policy.request_max_retries)
-    return isinstance(error, AuthenticationError) and failures <= retries
+    return isinstance(error, AuthenticationError) and refused <= retries
 
 
 def _before_start_check(attempt: SyncAttempt) -> _Check:
     policy = attempt.policy.retry
     raise_others = raise_unless_temporary(policy)
+    refused = 0
 
     def check(error: ApiError, failures: int) -> None:
-        if not may_pass(error, failures, policy):
-            raise_others(error, failures)
+        nonlocal refused
+        refused += isinstance(error, AuthenticationError)
+        if not may_pass(error, refused, policy):
+            raise_others(error, failures - refused)
 
     return check
 

@@ -144,7 +144,7 @@ def test_duration(started: str | None, finished: str | None, seconds: float | No
     assert sync.duration_seconds == seconds
 
 
-@pytest.mark.parametrize("status", ["running", "Running", "warming up", "aborted"])
+@pytest.mark.parametrize("status", ["running", "Running", "warming up"])
 @pytest.mark.parametrize(
     "finished",
     [
@@ -160,6 +160,21 @@ def test_finished_at__impossible(status: str, finished: str) -> None:
     sync = a_sync(status=status, startedAt="2026-01-05T10:00:00Z", finishedAt=finished)
 
     assert (sync.finished_at, sync.is_over) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("finished", "is_over"),
+    [
+        ("2999-01-01T00:00:00Z", True),
+        ("2026-01-05T09:59:59Z", False),
+        ("1970-01-01T00:00:00Z", False),
+    ],
+)
+def test_finished_at__aborted(finished: str, is_over: bool) -> None:
+    """A sync that is aborted has ended, also if RudderStack's clock is ahead of ours."""
+    sync = a_sync(status="aborted", startedAt="2026-01-05T10:00:00Z", finishedAt=finished)
+
+    assert sync.is_over is is_over
 
 
 def test_finished_at__running() -> None:

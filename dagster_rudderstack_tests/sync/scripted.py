@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from dagster_rudderstack.api.models import Connection, Schedule, Sync
 from dagster_rudderstack.errors import (
     ApiError,
+    AuthenticationError,
     ConflictError,
     NotFoundError,
     PermissionDeniedError,
@@ -53,6 +54,7 @@ def connection_read(*, enabled: bool = True, schedule: str | None = "Manual") ->
 def status_error(status: int, message: str | None = None, **facts: Any) -> StatusError:
     """Return the error of an answer."""
     kinds: dict[int, type[StatusError]] = {
+        401: AuthenticationError,
         403: PermissionDeniedError,
         404: NotFoundError,
         409: ConflictError,

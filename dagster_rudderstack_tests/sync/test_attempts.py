@@ -609,11 +609,11 @@ def test_lost_start__next_one_refused() -> None:
 
 
 def test_lost_start__several_syncs_appear() -> None:
-    """If several syncs appear, the attempt waits for the oldest and owns none."""
+    """If several syncs appear, the attempt waits for all, reports the oldest and owns none."""
     scripted = script(
         start=[cut_off()],
         listed=[[], [sync("c"), sync("b"), sync("a")]],
-        get=[succeeded("a")],
+        get=[succeeded("a"), sync("b"), succeeded("b"), succeeded("c")],
     )
 
     report = scripted.run(start_and_wait)
@@ -621,9 +621,107 @@ def test_lost_start__several_syncs_appear() -> None:
     assert report.id == "a"
     assert scripted.records[-1] == ("waiting", "a", "adopted", False)
     assert scripted.log.lines[1] == (
-        "warning: Several syncs began after the start whose answer was lost: a, b, c. Waiting for "
-        "the first, a. It is never stopped, since it may belong to another client."
+        "warning: Several syncs began after the start whose answer was lost: a, b, c. The first, "
+        "a, is reported if all succeed. None is stopped, since they may belong to another client."
     )
+
+
+def test_lost_start__one_of_several_syncs_fails() -> None:
+    """If one of the syncs that may be ours fails, no success is reported."""
+    scripted = script(
+        start=[cut_off()],
+        listed=[[], [sync("b"), sync("a")]],
+        get=[succeeded("a"), sync("b", "failed")],
+    )
+
+    with pytest.raises(SyncFailedError, match="Sync b of connection"):
+        scripted.run(start_and_wait)
+
+
+def test_lost_start__answer_lost_late() -> None:
+    """The settling time begins when the answer is lost, which can be a read timeout after the start
+    was sent."""
+    scripted = script(
+        start=[cut_off()], listed=[[], [], [], [], [sync("late")]], get=[succeeded("late")]
+    )
+    send = scripted.api.start_sync
+
+    def slow(connection_id: str, sync_type: str | None = None) -> str:
+        scripted.clock.now += 60
+        return send(connection_id, sync_type)
+
+    scripted.api.start_sync = slow  # type: ignore[method-assign]
+
+    assert scripted.run(start_and_wait).id == "late"
+    assert scripted.api.operations.count("start") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_start__refusal_cannot_be_recorded(status: int) -> None:
+    """If the database fails while a refused start is recorded, the error is still the refusal."""
+    recorder = ScriptedRecorder()
+    scripted = script(
+        recorder=recorder,
+        policy=every_second(retry=RetryPolicy(request_max_retries=0)),
+        start=[status_error(status, "Refused.")],
+    )
+    send = scripted.api.start_sync
+
+    def locked(connection_id: str, sync_type: str | None = None) -> str:
+        recorder.error = RuntimeError("database is locked")
+        return send(connection_id, sync_type)
+
+    scripted.api.start_sync = locked  # type: ignore[method-assign]
+
+    with pytest.raises(StatusError, match="Refused"):
+        scripted.run(start_and_wait)
+
+
+def test_before_the_start__errors_are_counted_by_kind() -> None:
+    """A refused token after other errors is not final, and neither are other errors after it."""
+    scripted = script(
+        connection=[
+            *[status_error(503)] * 5,
+            *[status_error(401)] * 3,
+            status_error(503),
+            connection_read(),
+        ],
+        get=[succeeded("new")],
+    )
+
+    assert scripted.run(start_and_wait).id == "new"
+
+
+def test_start__refusals_are_counted_by_kind() -> None:
+    """A start that gets 404 for a while and then 401 is still repeated."""
+    scripted = script(
+        start=[*[status_error(404)] * 4, *[status_error(401)] * 3, *[status_error(429)] * 2, "new"],
+        get=[succeeded("new")],
+    )
+
+    assert scripted.run(start_and_wait).id == "new"
+
+
+def test_start__not_found_without_retries() -> None:
+    """With `request_max_retries` of 0, a start that gets 404 is not repeated."""
+    scripted = script(
+        policy=every_second(retry=RetryPolicy(request_max_retries=0)), start=[status_error(404)]
+    )
+
+    with pytest.raises(NotFoundError):
+        scripted.run(start_and_wait)
+
+    assert scripted.api.operations.count("start") == 1
+
+
+def test_find__errors_are_counted_by_kind() -> None:
+    """Errors while a new sync is looked for count without the answers that it is unknown."""
+    unknown = [status_error(404)] * 4
+    scripted = script(
+        get=[*unknown, *[status_error(503)] * 5, status_error(401), succeeded("new")], listed=[[]]
+    )
+
+    assert scripted.drive(attach(scripted.attempt, "new")).id == "new"
 
 
 def test_lost_start__sync_failed() -> None:

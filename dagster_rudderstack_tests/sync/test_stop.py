@@ -105,6 +105,22 @@ def test_stop__another_sync_running(world: World, status: str) -> None:
     assert world.server.stops(CONNECTION) == []
 
 
+def test_stop__old_sync_without_an_end(world: World) -> None:
+    """An old sync with an unknown status that never got an end does not prevent the stop, if a
+    later one has ended."""
+    world.server.add_connection(CONNECTION, parallel_syncs=True)
+    stuck = SyncScript(never_ends=True, running_status="stuck")
+    scripts = (stuck, SyncScript(duration_seconds=5), FIVE_MINUTES)
+    for script in scripts:
+        owned_id = world.server.start_sync(CONNECTION, script=script)
+        world.clock.advance(10)
+    attempt = world.attempt(previous=PreviousAttempt(sync_id=owned_id))
+    attempt.take_over_previous()
+
+    assert world.stop(attempt) is StopOutcome.REQUESTED
+    assert len(world.server.stops(CONNECTION)) == 1
+
+
 def test_stop__two_syncs_after_lost_start(world: World) -> None:
     """If two syncs began after a lost start, none is stopped, since either may be another
     client's."""
