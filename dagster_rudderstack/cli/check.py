@@ -105,8 +105,12 @@ def _problem(error: ApiError, connection_id: str | None = None) -> Finding:
     return Finding("problem", kind, str(error), connection_id)
 
 
-def _workspace_of(client: RudderStackClient) -> Workspace | None:
+def _workspace_of(client: RudderStackClient, *, needs_proof: bool = False) -> Workspace | None:
     """Return the workspace of the token. None if RudderStack does not show it.
+
+    Args:
+        client: The client.
+        needs_proof: Whether a 403 is not enough, since it does not prove that the token is known.
 
     Raises:
         AuthenticationError: If the token is not accepted.
@@ -114,9 +118,10 @@ def _workspace_of(client: RudderStackClient) -> Workspace | None:
     """
     try:
         return client.get_workspace()
-    except (NotFoundError, PermissionDeniedError):
-        # An old deployment. Any answer to another request says whether the token is accepted.
-        with contextlib.suppress(PermissionDeniedError):
+    except (AuthenticationError, NotFoundError, PermissionDeniedError):
+        # An old deployment, or another refusal. The answer to another request says whether the
+        # token is accepted.
+        with contextlib.suppress(*() if needs_proof else (PermissionDeniedError,)):
             client.get_page(CONNECTIONS, CONNECTIONS.query)
         return None
 
@@ -137,7 +142,7 @@ def _refused_token(access: Access, refused: AuthenticationError) -> Iterator[Fin
     (other,) = (region for region in access.surroundings.hosts if region != asked)
     says = f" RudderStack says: {sentence(refused.detail)}" if refused.detail else ""
     try:
-        workspace = _workspace_of(access.resource(other).get_client())
+        workspace = _workspace_of(access.resource(other).get_client(), needs_proof=True)
     except AuthenticationError:
         yield Finding(
             "problem",
@@ -191,9 +196,10 @@ def _workspace_findings(access: Access, connection_id: str | None) -> Iterator[F
         yield _problem(error, connection_id)
         return
     newest = access.newest_syncs([connection.id for connection in found.connections])
+    unreadable = {id_: each for id_, each in newest.items() if isinstance(each, ApiError)}
     permissions = [
         *(Finding("warning", "permissions", message) for message in unread.messages),
-        *(_problem(each, id_) for id_, each in newest.items() if isinstance(each, ApiError)),
+        *(_problem(each, id_) for id_, each in unreadable.items()),
     ]
     yield from permissions or [
         Finding(
@@ -205,7 +211,10 @@ def _workspace_findings(access: Access, connection_id: str | None) -> Iterator[F
     ]
     names = Names(found)
     for connection in found.connections:
-        yield from _connection_findings(connection, names)
+        findings = _connection_findings(connection, names)
+        yield from (
+            each for each in findings if each.level != "ok" or connection.id not in unreadable
+        )
     if not found.connections:
         yield Finding("warning", "connection", "The workspace has no Reverse ETL connection.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TextIO
@@ -31,6 +32,8 @@ class Console:
         self._out = out
         self._err = err
         self._live = ""
+        self._has_document = False
+        self._lock = threading.Lock()
 
     # --- results
 
@@ -40,8 +43,9 @@ class Console:
             self._print(self._out, text)
 
     def document(self, content: Any) -> None:
-        """Print the result as JSON, if that was asked for."""
-        if self.as_json:
+        """Print the result as JSON, if that was asked for. Only the first one is printed."""
+        if self.as_json and not self._has_document:
+            self._has_document = True
             self._print(self._out, json.dumps(content, indent=2))
 
     # --- the log of a sync or of a retried request
@@ -78,11 +82,14 @@ class Console:
             self._live = shown
 
     def _print(self, stream: TextIO, text: str) -> None:
-        if self._live:
-            self._out.write(f"\r{' ' * len(self._live)}\r")
-            self._out.flush()
-            self._live = ""
-        print(text, file=stream, flush=True)
+        # Requests in several threads may warn at the same time.
+        with self._lock:
+            if self._live:
+                self._out.write(f"\r{' ' * len(self._live)}\r")
+                self._out.flush()
+                self._live = ""
+            stream.write(f"{text}\n")
+            stream.flush()
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -52,6 +52,10 @@ def run() -> None:
         # The reader of a pipe, such as `head`, has seen enough. Python flushes once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = PROBLEM
+    if code == INTERRUPTED:
+        # Threads may still wait for answers, and Python would wait for them.
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

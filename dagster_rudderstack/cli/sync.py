@@ -58,7 +58,7 @@ def sync(access: Access, options: argparse.Namespace, console: Console) -> int:
     console.line(_summary(report))
     if report.rows_failed:
         console.line(
-            "RudderStack's dashboard calls this sync failed, since it has rejected rows. To see "
+            'RudderStack\'s dashboard calls this sync "failed", since it has rejected rows. To see '
             f"them: {PROGRAM} failed-rows {report.connection_id} {report.id}"
         )
     console.document(_document(attempt))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from dagster_rudderstack.api.client import RudderStackClient
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.cli.access import Access
 from dagster_rudderstack.cli.arguments import checked_connection
@@ -14,6 +15,9 @@ from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.text import plural
 
 __all__ = ["stop", "syncs"]
+
+NEWEST_SYNCS = 25
+"""How many syncs are listed to see what runs. A connection has one running, or a few."""
 
 HEADS = (
     *("ID", "STATUS", "STARTED (UTC)", "DURATION"),
@@ -57,10 +61,20 @@ def _row(sync: Sync) -> tuple[str, ...]:
 def stop(access: Access, options: argparse.Namespace, console: Console) -> int:
     """Ask RudderStack to stop what is running. It does not wait until it has ended."""
     connection_id = checked_connection(options.connection)
-    listed = access.ask(lambda client: client.list_syncs(connection_id, limit=25))
-    running = [sync.id for sync in listed if not sync.is_over]
+    asked: list[str] = []
+
+    def ask_to_stop(client: RudderStackClient) -> list[str]:
+        listed = client.list_syncs(connection_id, limit=NEWEST_SYNCS)
+        running = [sync.id for sync in listed if not sync.is_over]
+        # A request whose answer was lost may have had an effect. It must not be sent again if
+        # another sync has begun since.
+        if running and (not asked or set(running) <= set(asked)):
+            asked.extend(each for each in running if each not in asked)
+            client.stop_sync(connection_id)
+        return asked
+
+    running = access.ask(ask_to_stop)
     if running:
-        access.ask(lambda client: client.stop_sync(connection_id))
         console.line(
             f"RudderStack was asked to stop {plural(len(running), 'sync')} of connection "
             f"{connection_id}: {', '.join(running)}. It still delivers the rows that are under way."

@@ -72,6 +72,39 @@ def test_wrong_region(cli: CommandLine) -> None:
     )
 
 
+def test_workspace_refused(cli: CommandLine, us: LocalRudderStack) -> None:
+    """A token that is accepted for everything but the workspace is right."""
+    us.add_fault(Fault("status", status=401, operation="get_workspace", times=None))
+
+    result = cli("check")
+
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("ok       token        RUDDERSTACK_ACCESS_TOKEN is accepted.\n")
+
+
+def test_other_region_refuses(cli: CommandLine, us: LocalRudderStack, eu: LocalRudderStack) -> None:
+    """A 403 of the other region does not prove that the token belongs there."""
+    us.add_fault(Fault("status", status=401, times=None))
+    eu.add_fault(Fault("status", status=403, times=None))
+
+    result = cli("check")
+
+    assert result.code == 1
+    assert "The EU region could not be asked." in result.out
+    assert "belongs to" not in result.out
+
+
+def test_unreadable_syncs(cli: CommandLine, us: LocalRudderStack) -> None:
+    """A connection whose syncs cannot be read is not called ok."""
+    us.deny("not yours", operation="list_syncs")
+
+    result = cli("check")
+
+    assert result.code == 1
+    assert "GET /retl-connections/crm-contacts/syncs" in result.out
+    assert "ok       connection" not in result.out
+
+
 def test_unknown_connection(cli: CommandLine) -> None:
     """For an unknown connection it names the one with the nearest id."""
     result = cli("check", "crm-contact")
@@ -224,7 +257,9 @@ def test_other_host_gets_no_token(cli: CommandLine, eu: LocalRudderStack) -> Non
         result = cli("check", "--api-url", gateway.url)
 
     assert result.code == 1
-    assert result.out.startswith("problem  token        RudderStack answered 401 to GET /workspace")
+    assert result.out.startswith(
+        "problem  token        RudderStack answered 401 to GET /retl-connections"
+    )
     assert cli.us.requests == eu.requests == []
 
 

@@ -53,8 +53,8 @@ def test_rejected_rows(cli: CommandLine, us: LocalRudderStack) -> None:
         f"Started sync {sync.id} of connection crm-contacts (incremental).\n"
         f"Sync {sync.id} succeeded after 0 s. Rows: 17 delivered, 3 rejected, 20 changed, 2,000 in "
         "the source.\n"
-        "RudderStack's dashboard calls this sync failed, since it has rejected rows. To see them: "
-        f"dagster-rudderstack failed-rows crm-contacts {sync.id}\n"
+        'RudderStack\'s dashboard calls this sync "failed", since it has rejected rows. To see '
+        f"them: dagster-rudderstack failed-rows crm-contacts {sync.id}\n"
     )
 
 
@@ -238,7 +238,7 @@ def test_terminal(cli: CommandLine, us: LocalRudderStack) -> None:
     assert max(cli.sleeps) <= 1
     # The last line is the result, without a rest of the progress.
     last = out.getvalue().splitlines()[-1]
-    assert last.startswith("RudderStack's dashboard calls this sync failed")
+    assert last.startswith('RudderStack\'s dashboard calls this sync "failed"')
 
 
 # --- Ctrl-C

@@ -142,3 +142,17 @@ def test_stop__json(cli: CommandLine, ids: list[str]) -> None:
         "stop_requested": [ids[2]],
     }
     assert cli("stop", "crm-contacts", "--json").json["stop_requested"] == []
+
+
+def test_stop__answer_lost(cli: CommandLine, us: LocalRudderStack, ids: list[str]) -> None:
+    """If the answer to a stop is lost, it is not repeated once another client's sync runs."""
+    us.add_fault(Fault("reset", operation="stop", effect=True))
+    us.add_fault(Fault("scheduled_sync", operation="list_syncs", skip=1))
+
+    result = cli("stop", "crm-contacts")
+
+    assert result.code == 0
+    assert f": {ids[2]}. It still" in result.out
+    assert len(us.stops("crm-contacts")) == 1
+    assert us.syncs("crm-contacts")[-1].origin == "schedule"
+    assert us.syncs("crm-contacts")[-1].stop_requested_at is None
