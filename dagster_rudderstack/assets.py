@@ -360,8 +360,8 @@ class _Body:
                 continue
             event = context.instance.get_latest_materialization_event(key)
             last = event.asset_materialization if event else None
-            for check in checks:
-                yield check.result_of_metadata(key, last.metadata if last else {})
+            for each in checks:
+                yield each.result_of_metadata(key, last.metadata) if last else each.no_sync(key)
 
 
 # --- definitions

@@ -108,6 +108,16 @@ class SyncCheck(ABC):
             metadata={key: metadata[key] for key in self.evidence if key in metadata},
         )
 
+    def no_sync(self, asset: dg.AssetKey) -> dg.AssetCheckResult:
+        """Return the result of the check for an asset that was never materialized: a warning."""
+        return dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=self.name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="There is no sync to check yet: the asset was never materialized.",
+        )
+
     @property
     def settings(self) -> dict[str, Any]:
         """The limits and the severity, which Dagster's definition of a check does not have."""

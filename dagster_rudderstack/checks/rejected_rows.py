@@ -18,7 +18,8 @@ from dagster_rudderstack.text import plural
 __all__ = ["DASHBOARD_WORDS", "RejectedRowsCheck", "RowLimits"]
 
 DASHBOARD_WORDS = (
-    "RudderStack's dashboard calls a sync with rejected rows failed, and a failed sync aborted."
+    'RudderStack\'s dashboard calls a sync with rejected rows "failed", and a failed sync '
+    '"aborted".'
 )
 """What a person who compares the two must know. The API calls the first one `succeeded`."""
 
@@ -173,4 +174,4 @@ class RejectedRowsCheck(SyncCheck):
         succeeded = int_of(metadata, MetadataKey.ROWS_SUCCEEDED)
         exceeded = self._row_limits.exceeded(failed, succeeded)
         text = exceeded or self._row_limits.kept(failed, succeeded)
-        return exceeded is None, f"{text}. RudderStack's dashboard calls this sync failed."
+        return exceeded is None, f'{text}. RudderStack\'s dashboard calls this sync "failed".'

@@ -112,11 +112,11 @@ def test_description(check: RejectedRowsCheck, accepted: str) -> None:
 
     assert description == (
         f"Rows that the destination rejected. {accepted} RudderStack's dashboard calls a sync with "
-        "rejected rows failed, and a failed sync aborted."
+        'rejected rows "failed", and a failed sync "aborted".'
     )
 
 
-IN_DASHBOARD = "RudderStack's dashboard calls this sync failed."
+IN_DASHBOARD = 'RudderStack\'s dashboard calls this sync "failed".'
 
 
 @pytest.mark.parametrize(

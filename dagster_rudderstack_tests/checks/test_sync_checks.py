@@ -61,7 +61,7 @@ def test_sync_succeeded_spec() -> None:
     """The check on deferred syncs says what the dashboard calls a failed sync."""
     assert sync_succeeded_spec(KEY).description == (
         "Whether the last deferred sync succeeded, according to the polling sensor. RudderStack's "
-        "dashboard calls a sync with rejected rows failed, and a failed sync aborted."
+        'dashboard calls a sync with rejected rows "failed", and a failed sync "aborted".'
     )
 
 

@@ -172,7 +172,7 @@ def test_rejected_rows_check__log(server: LocalRudderStack, instance: dg.Dagster
     lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert (
         "contacts: 3 of 20 rows were rejected (15.0 %); up to 2 are accepted. RudderStack's "
-        "dashboard calls this sync failed."
+        'dashboard calls this sync "failed".'
     ) in lines
 
 

@@ -93,7 +93,7 @@ def test_sensor__check_of_the_asset(
     assert evaluation.severity is dg.AssetCheckSeverity.ERROR
     assert evaluation.description == (
         "3 of 10 rows were rejected (30.0 %); up to 2 are accepted. RudderStack's dashboard calls "
-        "this sync failed."
+        'this sync "failed".'
     )
 
 

@@ -150,6 +150,24 @@ def test_selection__check_alone(
     assert starts(server) == {"crm": 1}
 
 
+def test_selection__check_alone__no_sync(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A check of an asset that was never synced does not pass. It is a warning, also if the check
+    blocks."""
+    add(server, "crm")
+    checks = SyncChecks(no_rows=NoRowsCheck(severity="ERROR", blocking=True))
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", checks=checks)
+    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("crm"), "no_rows"))
+
+    result = run([asset], rudderstack, instance, selection=chosen)
+
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert (evaluation.passed, evaluation.severity.value, result.success) == (False, "WARN", True)
+    assert evaluation.description is not None
+    assert evaluation.description.startswith("There is no sync to check yet")
+
+
 def test_step_retry(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
