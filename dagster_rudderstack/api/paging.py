@@ -261,7 +261,7 @@ class ParallelReader:
             return [first, *self._followed(listing, 2)]
         if pages[-1].has_next:
             pages += self._followed(listing, len(pages) + 1)
-        if len(later) > 1 and _distinct(pages) < (first.total or 0):
+        if later and _distinct(pages) < (first.total or 0):
             # If an item is deleted meanwhile, all later items move up by one. One of them may move
             # from a page that is still to be read to a page that was read before.
             pages += self._followed(listing, 1)

@@ -150,6 +150,21 @@ def test_pages__deleted_item() -> None:
     assert found >= {f"i{number}" for number in range(1, 35)}
 
 
+@pytest.mark.parametrize("total", [15, None])
+def test_pages__deleted_item__two_pages(total: int | None) -> None:
+    """That also holds for a list of two pages, if its total is known."""
+
+    def delete(listing: Listing[Any], number: int) -> None:
+        if listing is CONNECTIONS and number == 2 and len(pages.items) == 15:
+            del pages.items[0]
+
+    pages = Pages(numbered(15), total=total, before_page=delete)
+
+    found = {connection.id for connection in read(pages).connections}
+
+    assert found >= {f"i{number}" for number in range(1, 15) if total or number != 10}
+
+
 def test_pages__repeated_page(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     """Reading ends if the next page is always the same page."""
     fill(server)
