@@ -19,6 +19,9 @@ PATIENCE_SECONDS = 5
 """How long a request may wait for its turn, and then for its answer. The sync is over, and its
 result waits meanwhile."""
 
+BUDGET_SECONDS = 30.0
+"""How long one step may ask in all. A thousand syncs with rejected rows must not take an hour."""
+
 OUTAGE_SECONDS = 60.0
 """How long nothing is asked after a request without an answer. A step may have a thousand syncs."""
 
@@ -62,6 +65,7 @@ class SyncLogs:
         self._monotonic = monotonic
         self._found = found
         self._quiet_until = float("-inf")
+        self._spent_seconds = 0.0
 
     def failed_rows(
         self, connection_id: str, sync: Sync | None, known: SyncLog | None = None
@@ -87,7 +91,8 @@ class SyncLogs:
 
     def _ask(self, connection_id: str) -> SyncLog:
         found = SyncLog()
-        if self._monotonic() < self._quiet_until:
+        began = self._monotonic()
+        if began < self._quiet_until or self._spent_seconds > BUDGET_SECONDS:
             return found
         try:
             with waiting_until(time.monotonic() + PATIENCE_SECONDS):
@@ -103,6 +108,7 @@ class SyncLogs:
                 f"The SQL that lists the rejected rows of connection {connection_id} is a general "
                 f"one, since RudderStack did not say where they are. {error}"
             )
+        self._spent_seconds += self._monotonic() - began
         return found
 
     def _client(self) -> SyncLogApi:

@@ -7,7 +7,7 @@ import pytest
 
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.api.client import RudderStackClient
-from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.sync import sync_logs
 from dagster_rudderstack.sync.failed_rows import SyncLog
 from dagster_rudderstack.sync.sync_logs import OUTAGE_SECONDS, SyncLogs
@@ -131,6 +131,24 @@ def test_outage(server: LocalRudderStack, rudderstack: RudderStackResource) -> N
     server.add_connection("mail", "orders")
     clock.advance(1)
     assert logs.find("mail").warehouse == "snowflake"
+
+
+def test_budget(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """A step stops asking when it has asked for half a minute in all."""
+    clock = ManualClock()
+    logs = SyncLogs(rudderstack.get_client, LOG, {}, clock.monotonic)
+    send = rudderstack.get_client().get_connection
+
+    def slow(connection_id: str) -> Connection:
+        clock.advance(16)
+        return send(connection_id)
+
+    rudderstack.get_client().get_connection = slow  # type: ignore[method-assign]
+    server.add_connection("third", "orders")
+
+    found = [logs.find(each).warehouse for each in ("crm", "ads", "third")]
+
+    assert found == ["snowflake", "snowflake", None]
 
 
 def test_bug(server: LocalRudderStack) -> None:
