@@ -218,7 +218,7 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
         attempt.lost_start = None
     else:
         attempt.log.info(
-            "No sync has appeared since the start whose answer was lost. Sending the start again."
+            "No sync has appeared since the start whose answer was lost, so it had no effect."
         )
 
 

@@ -158,7 +158,7 @@ class Run:
 
     def has_started(self, connection_id: str) -> bool:
         """Whether the log has the start of a sync of the connection."""
-        end = f"of connection {connection_id}."
+        end = f" of connection {connection_id} (incremental)."
         return any(
             line.startswith("Started sync") and line.endswith(end) for line in self.log_lines
         )

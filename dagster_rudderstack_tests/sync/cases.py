@@ -136,8 +136,8 @@ _FIRST_REQUEST = [
     Case(
         "wrong_token",
         "The access token is wrong (401 on every request).",
-        "The step fails after about 15 seconds and may be retried, since RudderStack has refused "
-        "valid tokens for a while. The error says to check the token and the region.",
+        "The step fails after about 15 seconds and may be retried, since RudderStack once refused "
+        "valid tokens for half an hour. The error says to check the token and the region.",
         connection(GOOD, Fault("status", status=401, times=None)),
         errors.AuthenticationError,
         says="check the region",
