@@ -23,6 +23,7 @@ from dagster_rudderstack.sync.decisions import is_unresolved
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 
 __all__ = [
+    "MAX_REDIRECTS",
     "CurrentSync",
     "Log",
     "LogRecorder",
@@ -38,8 +39,11 @@ NEWEST_SYNCS = 25
 """How many syncs are listed to see what runs. A connection has one running, or a few."""
 
 
-REDIRECT_SETTLING_SECONDS = 3.0
+REDIRECT_SETTLING_SECONDS = 6.0
 """How long to look for the sync of a start that was redirected, which most likely had no effect."""
+
+MAX_REDIRECTS = 2
+"""After so many redirected starts in a row, the address is wrong."""
 
 
 class SyncApi(Protocol):
@@ -191,13 +195,15 @@ class LostStart:
         since: When its answer was lost, or when this attempt learned of it, on the attempt's clock.
         is_earlier: Whether an earlier attempt sent it, if it was sent at all.
         recorded_at: When that earlier attempt announced it, if that is long ago.
-        redirect: The answer, if it was a redirect. The start is then not sent again.
+        redirect: The answer, if it was a redirect.
+        redirects: How many starts in a row were answered by a redirect, this one included.
     """
 
     since: float
     is_earlier: bool = False
     recorded_at: datetime | None = None
     redirect: ApiError | None = None
+    redirects: int = 0
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import (
@@ -19,7 +19,7 @@ from dagster_rudderstack.errors import (
     PermissionDeniedError,
     SyncAlreadyRunningError,
 )
-from dagster_rudderstack.sync.attempt import CurrentSync, LostStart, SyncAttempt
+from dagster_rudderstack.sync.attempt import MAX_REDIRECTS, CurrentSync, LostStart, SyncAttempt
 from dagster_rudderstack.sync.decisions import (
     StartAnswer,
     duration_text,
@@ -208,11 +208,11 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
 
 
 def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
-    redirect = attempt.lost_start.redirect if attempt.lost_start else None
-    if redirect is not None:
+    lost = attempt.lost_start
+    if lost is not None and lost.redirect is not None and lost.redirects >= MAX_REDIRECTS:
         _withdraw(attempt)
         attempt.lost_start = None
-        raise redirect
+        raise lost.redirect
     if failed:
         attempt.log.info(f"Sync {failed[0].id} of a previous attempt failed. Starting a new one.")
         attempt.lost_start = None
@@ -266,13 +266,21 @@ def _send_start(attempt: SyncAttempt) -> str:
         return attempt.api.start_sync(attempt.connection_id, attempt.request.sync_type)
     except ApiError as error:
         if judge_start(error) is StartAnswer.LOST:
-            # RudderStack may have acted on it until now, which can be a read timeout later.
-            attempt.lost_start = LostStart(attempt.monotonic())
+            attempt.lost_start = _lost_start(attempt, error, before)
         else:
             attempt.lost_start = before
             if before is None:
                 _withdraw(attempt)
         raise
+
+
+def _lost_start(attempt: SyncAttempt, error: ApiError, before: LostStart | None) -> LostStart:
+    # RudderStack may have acted on it until now, which can be a read timeout after the start.
+    now = attempt.monotonic()
+    if not is_redirect(error):
+        return LostStart(now)
+    redirects = (before.redirects if before else 0) + 1
+    return LostStart(now, redirect=error, redirects=redirects)
 
 
 def _withdraw(attempt: SyncAttempt) -> None:
@@ -339,8 +347,6 @@ def _handle_failure(
 ) -> Task[None]:
     """Wait before the next look after a failed start, or raise if another try is of no use."""
     if answer is StartAnswer.LOST:
-        if is_redirect(error) and attempt.lost_start is not None:
-            attempt.lost_start = replace(attempt.lost_start, redirect=error)
         attempt.log.warning(
             f"The answer to the start of a sync of connection {attempt.request.connection} was "
             f"lost, so it is unknown whether a sync was started. Looking for it. {error}"

@@ -187,12 +187,21 @@ _FIRST_REQUEST = [
     Case(
         "start_redirected",
         "Each start is answered by a redirect and has no effect.",
-        "The step fails after three seconds. The error says to set `api_url` to the final address.",
+        "The step fails after twelve seconds. The error says to set `api_url` to the final "
+        "address.",
         connection(GOOD, start_without_effect("redirect", times=None)),
         errors.StatusError,
         says="Redirects are not followed",
         starts=0,
-        sent=1,
+        sent=2,
+    ),
+    Case(
+        "start_redirected_once",
+        "One start is answered by a redirect and has no effect.",
+        "The sync succeeds six seconds later. The log says why the start was sent again.",
+        connection(GOOD, start_without_effect("redirect")),
+        logged="No sync has appeared",
+        sent=2,
     ),
     Case(
         "forbidden",
