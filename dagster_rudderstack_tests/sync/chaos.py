@@ -56,7 +56,7 @@ MUST_BE_ZERO = (
 BEYOND_TOLERANCE = "not started, retries used up"
 RETRIES = 6
 """The default that the README promises. Not read from the code, so that a change is noticed."""
-_NO_EFFECT = (409, 429)
+_NO_EFFECT = (401, 404, 409, 429)
 """Statuses of a start that had no effect, so that a sync that began later is another client's."""
 MAX_BEYOND_TOLERANCE = 1
 """Per seed. In one seed of 30, an attempt meets seven faults in a row before its start. In one of
@@ -148,12 +148,17 @@ _LOST_STARTS: list[tuple[str, dict[str, object]]] = [
     )
     for effect in (True, False)
 ]
+# RudderStack once refused valid tokens for half an hour.
+_BEFORE_THE_START: list[tuple[str, dict[str, object]]] = [*_TRANSIENT, ("status", {"status": 401})]
 _KINDS: dict[str, list[tuple[str, dict[str, object]]]] = {
-    "get_connection": _TRANSIENT,
-    "list_syncs": _TRANSIENT,
+    "get_connection": _BEFORE_THE_START,
+    "list_syncs": _BEFORE_THE_START,
     "start": [
         *_LOST_STARTS,
         ("status", {"status": 429}),
+        ("status", {"status": 401}),
+        # As for a source that was just created.
+        ("status", {"status": 404}),
         ("scheduled_sync", {"script": SyncScript(duration_seconds=45)}),
     ],
     "get_sync": _POLL_FAULTS,
