@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from dagster_rudderstack.api.models import Sync, SyncState
+from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import urgent
 from dagster_rudderstack.errors import ApiError
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
+from dagster_rudderstack.sync.decisions import running_among
 from dagster_rudderstack.sync.lost_start import adopt, candidates
 from dagster_rudderstack.sync.retry import delay_after
 from dagster_rudderstack.sync.task import Task
@@ -83,27 +84,13 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
     attempt.last_seen = attempt.find_sync(current.sync_id)
     if attempt.last_seen.is_over:
         return StopOutcome.OVER
-    if _others_running(listed, current.sync_id):
+    # An unknown status counts only in the newest of the others: a sync that never got an end must
+    # not prevent every stop.
+    if running_among([sync for sync in listed if sync.id != current.sync_id]):
         return StopOutcome.OTHERS_RUNNING
     attempt.api.stop_sync(attempt.connection_id)
     attempt.record(lambda: attempt.records.stop_requested(current.sync_id))
     return StopOutcome.REQUESTED
-
-
-def _others_running(listed: Sequence[Sync], sync_id: str) -> bool:
-    """Whether another sync of the connection may be running; `listed` is newest first.
-
-    An unknown status counts as running: it is better that one sync too many continues than that
-    another client's is stopped. But it counts only if no later sync has ended, since a sync that
-    never got an end must not prevent every stop.
-    """
-    for sync in listed:
-        if sync.id == sync_id:
-            continue
-        if sync.is_over:
-            return any(each.state is SyncState.RUNNING for each in listed if each.id != sync_id)
-        return True
-    return False
 
 
 def _started_by_lost_start(attempt: SyncAttempt, listed: Sequence[Sync]) -> CurrentSync | None:
