@@ -191,6 +191,11 @@ class Schedule(ApiModel):
     every_minutes: WholeNumber = None
     cron_expression: Text = None
 
+    @property
+    def is_manual(self) -> bool:
+        """Whether RudderStack itself never starts a sync."""
+        return self.type.lower() == "manual"
+
 
 class Event(ApiModel):
     """The event that a connection sends for each row.

@@ -247,7 +247,7 @@ def _connection_findings(connection: Connection, names: Names) -> Iterator[Findi
             )
         )
     schedule = connection.schedule
-    if schedule is not None and schedule.type.lower() != "manual":
+    if schedule is not None and not schedule.is_manual:
         findings.append(
             Finding(
                 "warning",

@@ -134,7 +134,7 @@ def _read_connection(attempt: SyncAttempt) -> Connection | None:
 
 def _warn_of_schedule(attempt: SyncAttempt, connection: Connection) -> None:
     schedule = connection.schedule
-    if schedule is not None and schedule.type.lower() != "manual":
+    if schedule is not None and not schedule.is_manual:
         attempt.log.warning(
             f"RudderStack also syncs connection {attempt.request.connection} on its own schedule "
             f"({one_line(schedule.type, 40)!r}). Set the schedule to Manual in the dashboard, so "
