@@ -14,7 +14,7 @@ from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.cli.names import sync_json
 from dagster_rudderstack.errors import InvalidSettingError, NotFoundError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import OnRunningSync, RetryPolicy, SyncType
+from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnRunningSync, RetryPolicy, SyncType
 from dagster_rudderstack.step.interrupts import StopSettings, end_outside_dagster, shielded
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.decisions import duration_text, percent_done
@@ -68,7 +68,7 @@ def sync(access: Access, options: argparse.Namespace, console: Console) -> int:
 def _attempt(
     rudderstack: RudderStackResource, options: argparse.Namespace, access: Access, console: Console
 ) -> SyncAttempt:
-    sync_type: SyncType = "full" if options.full else "incremental"
+    sync_type: SyncType = "full" if options.full else DEFAULT_SYNC_TYPE
     request = SyncRequest(checked_connection(options.connection), sync_type)
     if options.on_running_sync is not None:
         checked_choice(options.on_running_sync, OnRunningSync, "--on-running-sync")

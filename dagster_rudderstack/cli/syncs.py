@@ -11,13 +11,11 @@ from dagster_rudderstack.cli.arguments import checked_connection
 from dagster_rudderstack.cli.console import Console, moment_text, table
 from dagster_rudderstack.cli.names import sync_json
 from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.sync.attempt import NEWEST_SYNCS
 from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.text import plural
 
 __all__ = ["stop", "syncs"]
-
-NEWEST_SYNCS = 25
-"""How many syncs are listed to see what runs. A connection has one running, or a few."""
 
 HEADS = (
     *("ID", "STATUS", "STARTED (UTC)", "DURATION"),

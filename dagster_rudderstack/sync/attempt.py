@@ -24,6 +24,7 @@ from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 
 __all__ = [
     "MAX_REDIRECTS",
+    "NEWEST_SYNCS",
     "CurrentSync",
     "Log",
     "LogRecorder",
