@@ -104,7 +104,7 @@ def is_unresolved(error: StatusError) -> bool:
     """Whether RudderStack may not know the sync whose details it was asked for.
 
     It answers 404 or 500 for an id that it cannot resolve, and for some seconds for a new sync. The
-    list of syncs then tells an unknown sync from an outage.
+    list of syncs then shows whether it is unknown.
     """
     return error.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR)
 

@@ -178,7 +178,7 @@ def test_finished_at__aborted(finished: str, is_over: bool) -> None:
 
 
 def test_finished_at__running() -> None:
-    """While a sync is running, its end time means nothing, whatever it is."""
+    """While a sync is running, no end time means anything."""
     sync = a_sync(startedAt="2026-01-05T10:00:00Z", finishedAt="2026-01-05T10:00:05Z")
 
     assert (sync.finished_at, sync.duration_seconds) == (None, None)

@@ -152,7 +152,7 @@ def test_budget(server: LocalRudderStack, rudderstack: RudderStackResource) -> N
 
 
 def test_bug(server: LocalRudderStack) -> None:
-    """Even an error that nobody expects does not fail a sync that has succeeded."""
+    """An unexpected error does not fail a sync that has succeeded."""
 
     def broken() -> NoReturn:
         raise ZeroDivisionError
