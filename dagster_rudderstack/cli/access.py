@@ -33,7 +33,7 @@ from dagster_rudderstack.errors import ApiError, InvalidSettingError
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.resource_settings import setting_error
 from dagster_rudderstack.settings import API_URLS
-from dagster_rudderstack.sync.attempt import Log
+from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.retry import call_with_retries
 
 __all__ = ["Access", "Surroundings"]

@@ -25,7 +25,7 @@ from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, constant_f
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
 from dagster_rudderstack.errors import InvalidSettingError, StatusError, UnexpectedResponseError
-from dagster_rudderstack.sync.attempt import Log
+from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.text import one_line
 
 __all__ = ["PageReader", "WorkspaceObjects", "fetch_objects", "fetch_workspace"]

@@ -18,7 +18,8 @@ import dagster as dg
 
 from dagster_rudderstack.settings import StopOnTermination
 from dagster_rudderstack.step.dagster_step import DagsterStep
-from dagster_rudderstack.sync.attempt import Log, SyncApi, SyncAttempt
+from dagster_rudderstack.sync.attempt import SyncApi, SyncAttempt
+from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS, StopOutcome, stop
 from dagster_rudderstack.sync.task import Task, drive

@@ -20,7 +20,7 @@ from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.dagster_internals import engine_event_data
 from dagster_rudderstack.metadata import MetadataKey, sync_link
 from dagster_rudderstack.step.dagster_step import DagsterStep
-from dagster_rudderstack.sync.attempt import waiting_text
+from dagster_rudderstack.sync.recorder import waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncRequest
 
 __all__ = [

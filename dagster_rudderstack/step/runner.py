@@ -34,7 +34,8 @@ from dagster_rudderstack.step.records import RunRecorder
 from dagster_rudderstack.step.results import StepSync, SyncResult, earlier_result, ended_result
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
-from dagster_rudderstack.sync.attempt import Log, NamedLog, PreviousAttempt, SyncApi, SyncAttempt
+from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncApi, SyncAttempt
+from dagster_rudderstack.sync.recorder import Log, NamedLog
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.scheduler import Finished, Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS

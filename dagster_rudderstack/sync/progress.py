@@ -10,7 +10,7 @@ from dagster_rudderstack.sync.decisions import duration_text, percent_done
 from dagster_rudderstack.text import plural, sentence
 
 if TYPE_CHECKING:
-    from dagster_rudderstack.sync.attempt import Log
+    from dagster_rudderstack.sync.recorder import Log
 
 __all__ = ["Progress"]
 

@@ -13,7 +13,7 @@ from dagster_rudderstack.sync.task import Task, drive
 
 if TYPE_CHECKING:
     from dagster_rudderstack.settings import RetryPolicy
-    from dagster_rudderstack.sync.attempt import Log
+    from dagster_rudderstack.sync.recorder import Log
 
 __all__ = ["call_with_retries", "delay_after", "raise_unless_temporary", "retry"]
 

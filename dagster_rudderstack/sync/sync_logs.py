@@ -10,8 +10,8 @@ from typing import Protocol
 from dagster_rudderstack.api.models import Connection, Source, Sync
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.errors import TransportError
-from dagster_rudderstack.sync.attempt import Log
 from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog, failed_rows
+from dagster_rudderstack.sync.recorder import Log
 
 __all__ = ["PATIENCE_SECONDS", "SyncLogs", "has_rejected_rows"]
 

@@ -22,11 +22,11 @@ from dagster_rudderstack.settings import PollPolicy, RetryPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import (
     NEWEST_SYNCS,
     CurrentSync,
-    LogRecorder,
     LostStart,
     PreviousAttempt,
     SyncAttempt,
 )
+from dagster_rudderstack.sync.recorder import LogRecorder
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.start import resume_or_start

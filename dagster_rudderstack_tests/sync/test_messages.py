@@ -5,7 +5,6 @@ import pytest
 from dagster_rudderstack.api.models import Sync, SyncMetrics
 from dagster_rudderstack.errors import SyncAbortedError, SyncFailedError
 from dagster_rudderstack.settings import RetryPolicy
-from dagster_rudderstack.sync.attempt import NamedLog
 from dagster_rudderstack.sync.decisions import (
     StartAnswer,
     began_since,
@@ -17,6 +16,7 @@ from dagster_rudderstack.sync.decisions import (
     stopped_by_timeout,
 )
 from dagster_rudderstack.sync.progress import HEARTBEAT_SECONDS, ROWS_SECONDS, Progress
+from dagster_rudderstack.sync.recorder import NamedLog
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack_tests.sync.scripted import (

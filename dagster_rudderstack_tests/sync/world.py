@@ -17,7 +17,8 @@ from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.settings import RequestPolicy, SyncPolicy
-from dagster_rudderstack.sync.attempt import Log, PreviousAttempt, SyncAttempt, waiting_text
+from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
+from dagster_rudderstack.sync.recorder import Log, waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 from dagster_rudderstack.sync.run import start_and_wait
 from dagster_rudderstack.sync.stop import StopOutcome, stop
