@@ -356,7 +356,7 @@ class RudderStackResource(ResourceSettings):
             syncs,
             step,
             self.stop_settings,
-            log=step.context.log if step else _LOG,
+            log=step.log if step else _LOG,
             max_concurrent=self.max_concurrent_requests,
             link_template=self._link_template,
             sync_logs=self.sync_logs,

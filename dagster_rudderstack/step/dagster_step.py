@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cached_property
 
 import dagster as dg
 
-__all__ = ["AnyContext", "DagsterStep", "current_step"]
+from dagster_rudderstack.sync.recorder import Log
+
+__all__ = ["AnyContext", "DagsterStep", "RunState", "StepLog", "current_step"]
+
+_LOG = logging.getLogger(__name__)
 
 AnyContext = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
 MAX_ANCESTORS = 100
 """How many runs are followed from a retried run to the run that it retries."""
+
+
+RETRY_NUMBER_TAG = "dagster/retry_number"
+"""The tag of a run that Dagster has launched by itself to retry another one. Dagster leaves it out
+when a person re-executes that run."""
+
+CANCEL_EVENTS = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
+
+
+class RunState(Enum):
+    """What the status of a run means for its syncs."""
+
+    ACTIVE = auto()
+    """Its syncs may be started and reported."""
+    CANCELED = auto()
+    """A person canceled it, so its syncs are stopped."""
+    OVER = auto()
+    """It has ended while a step went on. A retry may be doing the same work already, so nothing is
+    started, reported or stopped."""
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """The log of a step, whose lines only inform: one that cannot be stored fails nothing.
+
+    Attributes:
+        log: The log of the run. Its lines are stored in Dagster's database.
+    """
+
+    log: Log
+
+    def info(self, msg: object, /) -> None:
+        """Log a line."""
+        self._write(self.log.info, msg, _LOG.info)
+
+    def warning(self, msg: object, /) -> None:
+        """Log a warning."""
+        self._write(self.log.warning, msg, _LOG.warning)
+
+    @staticmethod
+    def _write(
+        write: Callable[[object], None], msg: object, write_elsewhere: Callable[..., None]
+    ) -> None:
+        try:
+            write(msg)
+        except Exception:  # noqa: BLE001 - a database can fail in many ways
+            # The output of the process is what people look at while the database is away.
+            write_elsewhere("%s", msg)
 
 
 def current_step(context: AnyContext | None = None) -> DagsterStep | None:
@@ -47,6 +101,11 @@ class DagsterStep:
     def instance(self) -> dg.DagsterInstance:
         """Dagster's instance."""
         return self.context.instance
+
+    @cached_property
+    def log(self) -> StepLog:
+        """The log of the step."""
+        return StepLog(self.context.log)
 
     @property
     def is_in_memory(self) -> bool:
@@ -108,13 +167,35 @@ class DagsterStep:
         """Return the run as it is now. `run` is as it was when the step began."""
         return self.instance.get_run_by_id(self.run.run_id)
 
-    def is_canceled(self) -> bool:
-        """Whether a person canceled the run. False means an eviction, or Ctrl-C in a shell."""
+    def run_state(self) -> RunState:
+        """Return what the current status of the run means for its syncs.
+
+        A run that is not found counts as active: the storage of a remote step may not have it.
+        """
         run = self.current_run()
-        return run is not None and run.status in (
-            dg.DagsterRunStatus.CANCELING,
-            dg.DagsterRunStatus.CANCELED,
-        )
+        if run is None or not (run.is_finished or run.status is dg.DagsterRunStatus.CANCELING):
+            return RunState.ACTIVE
+        if run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED):
+            return RunState.CANCELED
+        return RunState.OVER
+
+    def canceled_run_id(self) -> str | None:
+        """Return the canceled run that this run retries, if Dagster has launched the retry.
+
+        A run that is canceled by force can end as failed, which Dagster retries. The log still
+        says that a person canceled it. None if there is no such run.
+        """
+        for run in self._ancestors():
+            if (
+                run is not self.run
+                and self.instance.get_records_for_run(
+                    run.run_id, of_type=CANCEL_EVENTS, limit=1
+                ).records
+            ):
+                return run.run_id
+            if RETRY_NUMBER_TAG not in run.tags:
+                return None
+        return None
 
     def is_run_ending(self) -> bool:
         """Whether the run is over or about to be."""

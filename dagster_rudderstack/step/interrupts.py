@@ -17,7 +17,7 @@ from typing import TypeVar
 import dagster as dg
 
 from dagster_rudderstack.settings import StopOnTermination
-from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.sync.attempt import SyncApi, SyncAttempt
 from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.scheduler import Scheduler
@@ -29,7 +29,7 @@ __all__ = [
     "INTERRUPTS",
     "InterruptMonitor",
     "Interruption",
-    "RunCanceledError",
+    "RunEndedError",
     "StopSettings",
     "end_outside_dagster",
     "shielded",
@@ -47,20 +47,24 @@ _T = TypeVar("_T")
 INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 
 
-class RunCanceledError(dg.DagsterError, dg.DagsterExecutionInterruptedError):
-    """The run was canceled; the message says what happened to its syncs.
+class RunEndedError(dg.DagsterExecutionInterruptedError, dg.DagsterError):
+    """The run was canceled, or has ended; the message says what happened to its syncs.
 
     Neither a Failure nor a plain interrupt works here. A Failure would make a failed run, which is
     retried, of one that was canceled by force. A plain interrupt would be turned into a retry by a
     RetryPolicy, which would start a second sync while the run is being canceled. An interrupt that
     is also a DagsterError bypasses a RetryPolicy and ends the run as canceled.
+
+    The interrupt is the first base, because Celery sends the error to the process of the run as the
+    first of these classes that can be pickled. There the run ends as canceled only for an
+    interrupt.
     """
 
 
 # The multiprocess executor recognizes an interrupted step by this name (the qualified one on
 # Python 3.13, the plain one before).
-RunCanceledError.__name__ = dg.DagsterExecutionInterruptedError.__name__
-RunCanceledError.__qualname__ = dg.DagsterExecutionInterruptedError.__qualname__
+RunEndedError.__name__ = dg.DagsterExecutionInterruptedError.__name__
+RunEndedError.__qualname__ = dg.DagsterExecutionInterruptedError.__qualname__
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Interruption:
         deferred: The syncs that the step has started and left to the polling sensor.
         is_closed: Whether the step was closed before its syncs had ended. Either an interrupt or
             the step's own code did that; the two cannot be distinguished.
-        is_canceled: Whether a person canceled the run. Known after `handle`.
+        state: What the status of the run means for its syncs. Known after `handle`.
         sentences: What happened to each sync. Known after `handle`.
     """
 
@@ -99,34 +103,39 @@ class Interruption:
     on_stopped: Callable[[SyncAttempt], None] = lambda _: None
     deferred: Sequence[SyncAttempt] = ()
     is_closed: bool = False
-    is_canceled: bool = field(default=False, init=False)
+    state: RunState = field(default=RunState.ACTIVE, init=False)
     sentences: list[str] = field(default_factory=list, init=False)
 
     def handle(self) -> Interruption:
         """Stop the syncs or leave them running, and log which. A second signal does not end it."""
         if shielded(self._handle, seconds=STOP_GRACE_SECONDS + 5) is None:
-            self.step.context.log.warning(
+            self.step.log.warning(
                 "Interrupted. There was not enough time to find out what happened to every sync: "
                 "look in RudderStack's dashboard."
             )
         return self
 
     @property
-    def error(self) -> RunCanceledError:
-        """The error that ends the step of a canceled run."""
+    def error(self) -> RunEndedError:
+        """The error that ends the step of a run that was canceled or has ended."""
         more = len(self.sentences) - MAX_SENTENCES
         shown = self.sentences[:MAX_SENTENCES]
         if more > 0:
             shown.append(f"The log lists {plural(more, 'more sync')}.")
-        return RunCanceledError(" ".join(["The run was canceled.", *shown]))
+        reason = (
+            "The run has already ended, so this step starts, reports and stops nothing."
+            if self.state is RunState.OVER
+            else "The run was canceled."
+        )
+        return RunEndedError(" ".join([reason, *shown]))
 
     @property
     def may_be_early_end(self) -> bool:
         """Whether the step's own code may have ended the step early, without an interrupt."""
-        return self.is_closed and not self.is_canceled
+        return self.is_closed and self.state is RunState.ACTIVE
 
     def _handle(self) -> bool:
-        self.is_canceled = self._ask_whether_canceled()
+        self.state = self._ask_for_state()
         for attempt in self.attempts:
             attempt.take_over_previous()
         for attempt in self.deferred:
@@ -139,24 +148,26 @@ class Interruption:
             self._stop(running)
         elif running:
             self._leave(running)
-        elif not self.deferred:
+        elif not self.deferred and self.state is not RunState.OVER:
             self._log("There was no sync to stop.")
         return True
 
     @property
     def _is_stop_wanted(self) -> bool:
+        if self.state is RunState.OVER:
+            return False
         when = self.settings.when
-        return when == "always" or (self.is_canceled and when == "run_canceled")
+        return when == "always" or (self.state is RunState.CANCELED and when == "run_canceled")
 
-    def _ask_whether_canceled(self) -> bool:
+    def _ask_for_state(self) -> RunState:
         """Ask Dagster's database, several times if it does not answer."""
         for _ in range(STATUS_TRIES - 1):
             try:
-                return self.step.is_canceled()
+                return self.step.run_state()
             except Exception as error:  # noqa: BLE001 - a database can fail in many ways
-                self.step.context.log.warning(f"The status of the run cannot be read: {error}")
+                self.step.log.warning(f"The status of the run cannot be read: {error}")
                 time.sleep(STATUS_PAUSE_SECONDS)
-        return self.step.is_canceled()
+        return self.step.run_state()
 
     def _stop(self, attempts: list[SyncAttempt]) -> None:
         api = self.settings.new_api()
@@ -179,8 +190,11 @@ class Interruption:
 
     def _log(self, sentence: str) -> None:
         self.sentences.append(sentence)
-        what = "Interrupted, or ended early" if self.may_be_early_end else "Interrupted"
-        self.step.context.log.info(f"{what}. {sentence}")
+        if self.state is RunState.OVER:
+            what = "The run has already ended"
+        else:
+            what = "Interrupted, or ended early" if self.may_be_early_end else "Interrupted"
+        self.step.log.info(f"{what}. {sentence}")
 
 
 def _stop_text(attempt: SyncAttempt, outcome: StopOutcome) -> str:

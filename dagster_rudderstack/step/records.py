@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.dagster_internals import engine_event_data
 from dagster_rudderstack.metadata import MetadataKey, sync_link
-from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.sync.recorder import waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncRequest
 
@@ -72,7 +72,6 @@ class SyncRecord:
         known_sync_ids: The syncs that existed before a start.
         deadline: When the timeout of a deferred sync passes, in epoch seconds. None if the step
             waits for the sync.
-        retry_number: The attempt of the step that wrote it, from 0.
         run_id: The run whose log holds it.
         timestamp: When it was written, in epoch seconds.
         position: Its place in the log of its run.
@@ -87,7 +86,6 @@ class SyncRecord:
     owned: bool = False
     known_sync_ids: tuple[str, ...] = ()
     deadline: float | None = None
-    retry_number: int = 0
     run_id: str = ""
     timestamp: float = 0.0
     position: int = 0
@@ -113,7 +111,6 @@ class SyncRecord:
             "owned": self.owned,
             "known_sync_ids": list(self.known_sync_ids),
             "deadline": self.deadline,
-            "retry_number": self.retry_number,
         }
         return {name: value for name, value in fields.items() if value not in (None, [])}
 
@@ -191,6 +188,10 @@ class RunRecorder:
     link_template: str | None = None
     is_durable: bool = field(default=True, init=False)
 
+    def is_sync_wanted(self) -> bool:
+        """Whether the run goes on. Its step may outlive it, and a retry may run already."""
+        return self.step.run_state() is RunState.ACTIVE
+
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""
         self._write(
@@ -246,7 +247,6 @@ class RunRecorder:
             owned=owned,
             known_sync_ids=known_sync_ids,
             deadline=self.deadline,
-            retry_number=self.step.context.retry_number,
         )
         self.step.instance.report_engine_event(
             text,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
-from dagster_rudderstack.metadata import Metadata
+from dagster_rudderstack.metadata import Metadata, report_metadata
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.sync_logs import SyncLogs
 
-__all__ = ["StepSync", "SyncResult", "earlier_result", "ended_result"]
+__all__ = ["StepSync", "SyncResult", "completed_result", "earlier_result", "ended_result"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,25 @@ def _failed_rows(sync: StepSync, seen: Sync | None, logs: SyncLogs | None) -> Fa
     if logs is None:
         return None
     return logs.failed_rows(sync.request.connection_id, seen, sync.sync_log)
+
+
+def completed_result(
+    result: SyncResult, earlier: EarlierAttempts | None, link_template: str | None
+) -> SyncResult:
+    """Return the result of a sync that succeeded with the metadata to report.
+
+    Args:
+        result: The result. One without a report is returned as it is.
+        earlier: Says whether another execution of the step has reported the sync in the meantime.
+            None if the step's own code reports it.
+        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+    """
+    report, key = result.report, result.sync.key
+    if report is None:
+        return result
+    is_reported = bool(earlier and key and earlier.was_reported_by_another(report.id, key))
+    metadata = report_metadata(report, link_template)
+    return replace(result, metadata=metadata, is_reported=is_reported)
 
 
 def earlier_result(

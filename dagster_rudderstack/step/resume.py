@@ -126,7 +126,7 @@ class EarlierAttempts:
         if record is None or left is None:
             return None
         if self.was_rebuilt(key, record):
-            self.step.context.log.info(
+            self.step.log.info(
                 f"The previous sync of connection {request.connection} is not resumed, because an "
                 "upstream asset was materialized after it began."
             )
@@ -172,9 +172,23 @@ class EarlierAttempts:
     def _has_failed_since(self, record: SyncRecord) -> bool:
         """Whether the step's own code got the result in an attempt that failed afterwards.
 
-        The retry returns the result again. Within one attempt, two calls are two syncs.
+        The next attempt returns the result again. Within one attempt, two calls are two syncs.
         """
-        return record.retry_number < self.step.context.retry_number
+        return record.position < self._attempt_positions[-1]
+
+    @_read_once
+    def _attempt_positions(self) -> list[int]:
+        """The places in the log of the run at which the attempts of the step began.
+
+        Dagster's retry number does not count them: a worker that takes over the step of a killed
+        one executes it again with the same number.
+        """
+        kinds = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED}
+        found = self.step.instance.get_records_for_run(self.step.run.run_id, of_type=kinds).records
+        begun = [
+            entry.storage_id for entry in found if entry.event_log_entry.step_key == self.step.key
+        ]
+        return begun or [0]
 
     def _was_reported(self, record: SyncRecord, key: dg.AssetKey | None) -> bool:
         """Whether a materialization reports the sync, of an attempt or of the sensor."""
@@ -193,6 +207,19 @@ class EarlierAttempts:
             if each.asset_materialization and each.timestamp >= record.timestamp
         )
 
+    def was_reported_by_another(self, sync_id: str, key: dg.AssetKey) -> bool:
+        """Whether another execution of this step has reported the sync since this one began.
+
+        A queue can deliver a step twice. Both executions then wait for the same sync.
+        """
+        if self.step.is_in_memory:
+            return False
+        event = self.step.instance.get_latest_materialization_event(key)
+        last = event.asset_materialization if event else None
+        if event is None or last is None or event.run_id != self.step.run.run_id:
+            return False
+        return text_of(last.metadata, MetadataKey.SYNC_ID) == sync_id
+
     def has_observed(self, sync_id: str) -> bool:
         """Whether an earlier attempt reported on the page of the asset that the sync failed."""
         if not self._last_records:
@@ -201,7 +228,7 @@ class EarlierAttempts:
 
     def has_observed_reason(self, key: dg.AssetKey, reason: str) -> bool:
         """Whether an earlier attempt reported the same failure without a sync for the asset."""
-        if self.step.context.retry_number == 0 and len(self.step.ancestry) == 1:
+        if len(self.step.ancestry) == 1 and len(self._attempt_positions) == 1:
             return False
         return (key, reason, None) in self._observed
 

@@ -11,16 +11,15 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import dagster as dg
 
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import ConnectionDisabledError, RudderStackError
-from dagster_rudderstack.metadata import failure_from, report_metadata
 from dagster_rudderstack.settings import OnDisabled, SyncPolicy
-from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.step.interrupts import (
     INTERRUPTS,
     Interruption,
@@ -31,9 +30,16 @@ from dagster_rudderstack.step.interrupts import (
 )
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.records import RunRecorder
-from dagster_rudderstack.step.results import StepSync, SyncResult, earlier_result, ended_result
+from dagster_rudderstack.step.results import (
+    StepSync,
+    SyncResult,
+    completed_result,
+    earlier_result,
+    ended_result,
+)
 from dagster_rudderstack.step.resume import EarlierAttempts
-from dagster_rudderstack.step.summary import SummaryRow, failure_of_many, summary_row, summary_text
+from dagster_rudderstack.step.run_guard import RunGuard
+from dagster_rudderstack.step.summary import SummaryRow, failure_of, summary_row, summary_text
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncApi, SyncAttempt
 from dagster_rudderstack.sync.recorder import Log, NamedLog
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
@@ -50,11 +56,11 @@ HALT_SECONDS = 5.0
 HANDLING_SECONDS = HALT_SECONDS + STOP_GRACE_SECONDS + 10.0
 """How long an interrupted step waits until its syncs are stopped or left."""
 
-STATUS_SECONDS = 10.0
-"""How often a waiting step checks whether its run was canceled, in case the interrupt is lost.
+STATUS_SECONDS = 3.0
+"""How often a waiting step checks whether its run was canceled or has ended.
 
-Python drops an exception that arrives in a callback of the garbage collector, and a thread other
-than the main one never gets it."""
+Celery interrupts no step, Python drops an exception that arrives in a callback of the garbage
+collector, and a thread other than the main one never gets it. A step can outlive its run."""
 
 
 @dataclass
@@ -104,16 +110,18 @@ class Runner:
     _handled: Interruption | None = field(default=None, init=False)
     """The interrupt that ends the step. It is handled once, in whichever thread notices it."""
     _earlier: EarlierAttempts | None = field(default=None, init=False)
+    _guard: RunGuard = field(init=False)
 
     def __post_init__(self) -> None:
         self._earlier = EarlierAttempts(self.step) if self.step else None
         self.policy = self.policy.for_syncs(len(self.syncs))
+        self._guard = RunGuard(self.step, self.policy, self.log)
 
     # --- what a step can do with its syncs
 
     def run(self) -> Iterator[SyncResult]:
         """Start or resume all syncs, wait for them, and yield each result as it comes."""
-        yield from self._drive(self._run_one, self._with_metadata)
+        yield from self._drive(self._run_one, self._completed)
         if self.step is not None and len(self.syncs) > 1:
             self.log.info(summary_text(self.rows))
 
@@ -135,23 +143,15 @@ class Runner:
             lambda sync: self._attach_one(sync, sync_ids[sync.request.connection_id], owned=owned)
         )
 
-    def raise_failures(self, *, allow_retries: bool = True) -> None:
+    def raise_failures(self) -> None:
         """Raise one failure that names the syncs that failed, if any did.
 
         Raises:
             dagster.Failure: With the reason, and the facts as metadata.
         """
         failed = [row for row in self.rows if row.error is not None]
-        if not failed:
-            return
-        first = failed[0].error
-        if len(self.syncs) == 1 and isinstance(first, RudderStackError):
-            connection_id = self.syncs[0].request.connection_id
-            failure = failure_from(first, connection_id, self.link_template)
-        else:
-            failure = failure_of_many(failed, len(self.syncs))
-        failure.allow_retries = failure.allow_retries and allow_retries
-        raise failure from first
+        if failed:
+            raise failure_of(failed, len(self.syncs), self.link_template) from failed[0].error
 
     # --- driving
 
@@ -160,13 +160,15 @@ class Runner:
         task: Callable[[StepSync], Task[SyncResult]],
         completed: Callable[[SyncResult], SyncResult] = lambda result: result,
     ) -> Iterator[SyncResult]:
-        self._end_if_canceled()
+        if not self._guard.check_begin():
+            self._end(None)
         scheduler = Scheduler(
             {sync.request.connection_id: task(sync) for sync in self.syncs}, threads=self._threads
         )
         try:
             with InterruptMonitor(self._is_run_ending, lambda: self._drop(scheduler)) as monitor:
                 for finished in self._finished(scheduler):
+                    self._guard.check_result(finished.error)
                     result = completed(self._result(finished))
                     self._keep(result)
                     with monitor.yielding() if scheduler.left else contextlib.nullcontext():
@@ -191,13 +193,13 @@ class Runner:
     def _finished(
         self, scheduler: Scheduler[str, SyncResult]
     ) -> Iterator[Finished[str, SyncResult]]:
-        """Yield the finished tasks. Raise if the run was canceled without our being interrupted."""
+        """Yield the finished tasks. Raise if the run has ended without our being interrupted."""
         while scheduler.left:
             self._raise_if_handled()
             yield from scheduler.until(time.monotonic() + STATUS_SECONDS)
             # A database that cannot be reached must not fail running syncs.
             with contextlib.suppress(Exception):
-                if self.step is not None and scheduler.left and self.step.is_canceled():
+                if scheduler.left and self._guard.state() is not RunState.ACTIVE:
                     raise dg.DagsterExecutionInterruptedError
 
     def _raise_if_handled(self) -> None:
@@ -207,11 +209,6 @@ class Runner:
 
     def _is_run_ending(self) -> bool:
         return self.step is not None and not self.step.is_in_memory and self.step.is_run_ending()
-
-    def _end_if_canceled(self) -> None:
-        if self.step is not None and self.step.is_canceled():
-            self._prepare_attempts()
-            self._end(None)
 
     def _prepare_attempts(self) -> None:
         """Prepare the attempts that have not begun, so that a stop finds what earlier ones left."""
@@ -224,14 +221,14 @@ class Runner:
         """Stop the syncs, if that is configured, and end the step.
 
         Raises:
-            RunCanceledError: If a person canceled the run, or if there was no interrupt.
+            RunEndedError: If the run has ended or was canceled, or if there was no interrupt.
             BaseException: The interrupt otherwise.
         """
         if self.step is None:
             end_outside_dagster(list(self._attempts.values()), self.stop_settings, self.log)
             raise interrupt or KeyboardInterrupt
         interruption = self._handle(self.step)
-        if interruption.is_canceled or interrupt is None:
+        if interruption.state is not RunState.ACTIVE or interrupt is None:
             raise interruption.error from interrupt
         raise interrupt
 
@@ -272,14 +269,13 @@ class Runner:
             return finished.result
         return SyncResult(self._sync_of(finished.key), "failed", error=finished.error)
 
-    def _with_metadata(self, result: SyncResult) -> SyncResult:
-        """Add the metadata of a sync that succeeded, unless an earlier attempt made it.
+    def _completed(self, result: SyncResult) -> SyncResult:
+        """Add the metadata, and find out whether another execution of the step has reported it.
 
         This is done only now, since many results may have waited until the step took them.
         """
-        if result.report is None:
-            return result
-        return replace(result, metadata=report_metadata(result.report, self.link_template))
+        earlier = None if self.is_returned else self._earlier
+        return completed_result(result, earlier, self.link_template)
 
     def _keep(self, result: SyncResult) -> None:
         """Store the summary row, report a failed sync, and drop an attempt that has ended."""
@@ -299,10 +295,14 @@ class Runner:
 
     def _run_one(self, sync: StepSync) -> Task[SyncResult]:
         if self._earlier is not None and not self.is_returned:
-            earlier = earlier_result(sync, self._earlier, self.checks)
+            known = self._earlier
+            earlier = yield from self._guard.until_stored(
+                lambda: earlier_result(sync, known, self.checks)
+            )
             if earlier is not None:
                 return earlier
-        attempt = self._attempt(sync, self._unfinished(sync))
+        left = yield from self._guard.until_stored(lambda: self._unfinished(sync))
+        attempt = self._attempt(sync, left)
         try:
             report = yield from start_and_wait(attempt)
         except RudderStackError as error:
@@ -317,8 +317,10 @@ class Runner:
         return result
 
     def _start_one(self, sync: StepSync) -> Task[SyncResult]:
-        previous = self._earlier.deferred(sync.request) if self._earlier else None
-        attempt = self._attempt(sync, previous or self._unfinished(sync))
+        left = yield from self._guard.until_stored(
+            lambda: self._left_to_sensor(sync) or self._unfinished(sync)
+        )
+        attempt = self._attempt(sync, left)
         try:
             sync_id = yield from start_only(attempt)
         except RudderStackError as error:
@@ -369,6 +371,9 @@ class Runner:
 
     def _unfinished(self, sync: StepSync) -> PreviousAttempt | None:
         return self._earlier.unfinished(sync.request, sync.key) if self._earlier else None
+
+    def _left_to_sensor(self, sync: StepSync) -> PreviousAttempt | None:
+        return self._earlier.deferred(sync.request) if self._earlier else None
 
     # --- observations of the asset
 

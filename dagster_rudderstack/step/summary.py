@@ -9,12 +9,12 @@ from typing import NamedTuple
 import dagster as dg
 
 from dagster_rudderstack.errors import RudderStackError
-from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.metadata import MetadataKey, failure_from
 from dagster_rudderstack.step.results import SyncResult
 from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.text import one_line, plural
 
-__all__ = ["SummaryRow", "failure_of_many", "summary_row", "summary_text"]
+__all__ = ["SummaryRow", "failure_of", "summary_row", "summary_text"]
 
 MAX_REASONS = 30
 """How many failures are explained in the message. All of them are named."""
@@ -33,6 +33,7 @@ class SummaryRow(NamedTuple):
     rows_rejected: str
     duration: str
     error: BaseException | None
+    connection_id: str
 
     @property
     def reason(self) -> str:
@@ -49,7 +50,7 @@ class SummaryRow(NamedTuple):
     @property
     def cells(self) -> tuple[str, ...]:
         """The cells of the table."""
-        return self[:-1]
+        return self[:-2]
 
 
 def summary_row(result: SyncResult) -> SummaryRow:
@@ -65,6 +66,7 @@ def summary_row(result: SyncResult) -> SummaryRow:
         _count(sync.rows_failed if sync else None),
         "" if seconds is None else duration_text(seconds),
         result.error,
+        result.sync.request.connection_id,
     )
 
 
@@ -72,13 +74,24 @@ def _count(rows: int | None) -> str:
     return "" if rows is None else f"{rows:,}"
 
 
-def failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
-    """Return one failure that names the syncs that failed, and why.
+def failure_of(
+    failed: Sequence[SummaryRow], total: int, link_template: str | None = None
+) -> dg.Failure:
+    """Return one failure for the syncs that failed. That of a single sync has its facts.
 
     Args:
         failed: The rows of the syncs that failed.
         total: How many syncs there were.
+        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
     """
+    first = failed[0]
+    if total == 1 and isinstance(first.error, RudderStackError):
+        return failure_from(first.error, first.connection_id, link_template)
+    return _failure_of_many(failed, total)
+
+
+def _failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
+    """Return one failure that names the syncs that failed, and why."""
     lines = [
         f"- {row.name} (connection {row.connection}): {row.reason}" for row in failed[:MAX_REASONS]
     ]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import (
@@ -22,6 +22,8 @@ from dagster_rudderstack.settings import SyncPolicy, SyncType
 from dagster_rudderstack.sync.decisions import is_unresolved
 from dagster_rudderstack.sync.recorder import Log, LogRecorder, Recorder
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
+from dagster_rudderstack.sync.storage import until_stored
+from dagster_rudderstack.sync.task import Task
 
 __all__ = [
     "MAX_REDIRECTS",
@@ -31,7 +33,10 @@ __all__ = [
     "PreviousAttempt",
     "SyncApi",
     "SyncAttempt",
+    "SyncUnwantedError",
 ]
+
+_T = TypeVar("_T")
 
 NEWEST_SYNCS = 25
 """How many syncs are listed to see what runs. A connection has one running, or a few."""
@@ -42,6 +47,10 @@ REDIRECT_SETTLING_SECONDS = 6.0
 
 MAX_REDIRECTS = 2
 """After so many redirected starts in a row, the address is wrong."""
+
+
+class SyncUnwantedError(Exception):
+    """No sync may be started any more, since the run has ended or was canceled."""
 
 
 class SyncApi(Protocol):
@@ -157,6 +166,8 @@ class SyncAttempt:
     disabled: ConnectionDisabledError | None = field(default=None, init=False)
     is_over: bool = field(default=False, init=False)
     """Whether the sync has ended, so that there is nothing to stop."""
+    _unwritten: list[Callable[[], None]] = field(default_factory=list, init=False)
+    """The records that could not be written yet, the oldest first."""
 
     @property
     def records(self) -> Recorder:
@@ -244,13 +255,33 @@ class SyncAttempt:
         return report
 
     def record(self, write: Callable[[], None]) -> None:
-        """Write a record that must not fail a running sync, or its stop."""
+        """Write a record that must not fail a running sync, or its stop.
+
+        If that fails, `write_records` writes it later.
+        """
+        self._unwritten.append(write)
         try:
-            write()
+            self.write_records()
         except Exception as error:  # noqa: BLE001 - a database can fail in many ways
             self.log.warning(
-                f"{self.name} could not be recorded, so a retry may not find it: {error}"
+                f"{self.name} could not be recorded. Until it is, a retry may not find it. {error}"
             )
+
+    def write_records(self) -> None:
+        """Write the records that could not be written before.
+
+        Raises:
+            Exception: If the database still does not answer.
+        """
+        while self._unwritten:
+            self._unwritten[0]()
+            del self._unwritten[0]
+
+    def until_stored(self, call: Callable[[], _T]) -> Task[_T]:
+        """Read or write in Dagster's storage, again and again until that succeeds."""
+        return until_stored(
+            call, self.policy, self.log, monotonic=self.monotonic, jitter=self.jitter
+        )
 
     # --- requests, each sent once
 

@@ -47,6 +47,9 @@ class Recorder(Protocol):
     def is_durable(self) -> bool:
         """Whether a later attempt can read the records."""
 
+    def is_sync_wanted(self) -> bool:
+        """Whether a sync may still be started. False once the run has ended or was canceled."""
+
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""
 
@@ -67,6 +70,10 @@ class LogRecorder:
     request: SyncRequest
     log: Log
     is_durable = False
+
+    def is_sync_wanted(self) -> bool:
+        """Return True: there is no run that could end before its sync."""
+        return True
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Do nothing: the next line says whether the start succeeded."""

@@ -38,6 +38,8 @@ def start_only(attempt: SyncAttempt) -> Task[str]:
     """
     attempt.begin()
     current = yield from resume_or_start(attempt)
+    # The polling sensor reports the sync only if it finds the record.
+    yield from attempt.until_stored(attempt.write_records)
     return current.sync_id
 
 
@@ -70,6 +72,7 @@ def _wait_and_report(attempt: SyncAttempt, current: CurrentSync) -> Task[SyncRep
             other = yield from wait_for(attempt, sync_id, current.since)
             failure = failure_of(other, attempt.request)
     attempt.is_over = True
+    yield from attempt.until_stored(attempt.write_records)
     if failure is not None:
         raise failure
     return attempt.report(sync, current.origin)

@@ -19,7 +19,13 @@ from dagster_rudderstack.errors import (
     PermissionDeniedError,
     SyncAlreadyRunningError,
 )
-from dagster_rudderstack.sync.attempt import MAX_REDIRECTS, CurrentSync, LostStart, SyncAttempt
+from dagster_rudderstack.sync.attempt import (
+    MAX_REDIRECTS,
+    CurrentSync,
+    LostStart,
+    SyncAttempt,
+    SyncUnwantedError,
+)
 from dagster_rudderstack.sync.decisions import (
     StartAnswer,
     duration_text,
@@ -36,6 +42,9 @@ from dagster_rudderstack.text import one_line
 
 __all__ = ["resume_or_start"]
 
+STALE_SECONDS = 10.0
+"""After so long, what was seen before a start is seen again: another sync may run by then."""
+
 
 def resume_or_start(attempt: SyncAttempt) -> Task[CurrentSync]:
     """Return the sync to wait for: one that an earlier attempt left, or a new one.
@@ -44,6 +53,7 @@ def resume_or_start(attempt: SyncAttempt) -> Task[CurrentSync]:
         SyncAlreadyRunningError: If another sync runs and `on_running_sync` is `fail`.
         ConnectionDisabledError: If the connection is disabled.
         SyncError: If the sync that an earlier attempt of this run left must not be started again.
+        SyncUnwantedError: If the run has ended or was canceled before the start.
         ApiError: If no sync was started.
     """
     current = yield from _resume(attempt)
@@ -202,9 +212,9 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
             if current is not None:
                 return current
             continue
-        if attempt.lost_start is None or attempt.lost_start.is_earlier:
-            _announce(attempt, frozenset(sync.id for sync in listed))
-        return None
+        if (yield from _announce(attempt, frozenset(sync.id for sync in listed))):
+            return None
+        yield from pause(attempt, 0.0)
 
 
 def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
@@ -222,13 +232,32 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
         )
 
 
-def _announce(attempt: SyncAttempt, known: frozenset[str]) -> None:
-    """Record which syncs exist before the start, unless that is recorded already."""
+def _announce(attempt: SyncAttempt, known: frozenset[str]) -> Task[bool]:
+    """Record which syncs exist before the start, unless that is recorded already.
+
+    Returns:
+        Whether the start may be sent. False if the storage has not answered for so long that the
+        syncs must be listed again.
+
+    Raises:
+        SyncUnwantedError: If the run has ended or was canceled.
+    """
     # A later attempt judges an old record by its time, so this attempt writes one of its own.
     is_earlier = attempt.lost_start is not None and attempt.lost_start.is_earlier
-    if known != attempt.known_sync_ids or is_earlier:
-        attempt.known_sync_ids = known
-        attempt.records.starting(sorted(known))
+    is_new = attempt.lost_start is None and known != attempt.known_sync_ids
+
+    def announce() -> bool:
+        attempt.write_records()
+        is_wanted = attempt.records.is_sync_wanted()
+        if is_wanted and (is_new or is_earlier):
+            attempt.records.starting(sorted(known))
+            attempt.known_sync_ids = known
+        return is_wanted
+
+    asked_at = attempt.monotonic()
+    if not (yield from attempt.until_stored(announce)):
+        raise SyncUnwantedError
+    return attempt.monotonic() - asked_at < STALE_SECONDS
 
 
 def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None]:

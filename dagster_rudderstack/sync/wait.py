@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -169,12 +170,14 @@ def _outage_check(attempt: SyncAttempt) -> _Check:
 
 
 def pause(attempt: SyncAttempt, seconds: float) -> Task[None]:
-    """Wait, but not past the deadline.
+    """Wait, but not past the deadline. Write the records that could not be written before.
 
     Raises:
         SyncTimedOutError: If the deadline has passed. Our sync is stopped first, if the policy
             says so.
     """
+    with contextlib.suppress(Exception):
+        attempt.write_records()
     remaining = attempt.deadline - attempt.monotonic()
     if remaining <= 0:
         yield from _time_out(attempt)

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.settings import PollPolicy, RetryPolicy, SyncPolicy
-from dagster_rudderstack.step.dagster_step import DagsterStep
+from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.step.interrupts import StopSettings
 from dagster_rudderstack.step.records import RunRecorder, SyncRecord, read_records
 from dagster_rudderstack.step.results import StepSync
@@ -25,6 +25,7 @@ KINDS = {
     "engine": dg.DagsterEventType.ENGINE_EVENT,
     "materialized": dg.DagsterEventType.ASSET_MATERIALIZATION,
     "observed": dg.DagsterEventType.ASSET_OBSERVATION,
+    "begun": dg.DagsterEventType.STEP_START,
 }
 
 
@@ -60,6 +61,10 @@ class FakeInstance:
         )
         self.events.append((KINDS[kind], record))
 
+    def begin(self, run_id: str, step_key: str = "sync_crm_key") -> None:
+        """Keep the begin of an attempt of a step."""
+        self.add("begun", run_id, event_log_entry=SimpleNamespace(step_key=step_key))
+
     def materialize(self, run_id: str, key: dg.AssetKey = CRM, **metadata: str) -> None:
         """Keep a materialization with ids."""
         self.add(
@@ -74,10 +79,14 @@ class FakeInstance:
             "observed", run_id, asset_observation=dg.AssetObservation(CRM, metadata=ids(**metadata))
         )
 
-    def get_records_for_run(self, run_id: str, of_type: dg.DagsterEventType) -> Any:
-        """Return the events of one type of a run."""
-        self.queries.append((run_id, of_type))
-        found = [each for kind, each in self.events if kind is of_type and each.run_id == run_id]
+    def get_records_for_run(
+        self, run_id: str, of_type: dg.DagsterEventType | set[dg.DagsterEventType]
+    ) -> Any:
+        """Return the events of some types of a run."""
+        kinds = of_type if isinstance(of_type, set) else {of_type}
+        if not isinstance(of_type, set):
+            self.queries.append((run_id, of_type))
+        found = [each for kind, each in self.events if kind in kinds and each.run_id == run_id]
         return SimpleNamespace(records=found)
 
     def get_run_records(self, filters: dg.RunsFilter, limit: int) -> list[Any]:
@@ -111,10 +120,9 @@ def ids(sync_id: str | None = None, connection_id: str | None = "crm") -> Mappin
 
 @dataclass
 class FakeContext:
-    """The context of a step: a log, events and the number of the attempt."""
+    """The context of a step: a log and events."""
 
     log: ListLog = field(default_factory=ListLog)
-    retry_number: int = 0
     logged_events: list[Any] = field(default_factory=list)
     error: Exception | None = None
 
@@ -138,6 +146,8 @@ class FakeStep:
     continued_run_ids: frozenset[str] = frozenset({"now"})
     upstream: frozenset[dg.AssetKey] = frozenset()
     canceled: Callable[[], bool] = lambda: False
+    over: Callable[[], bool] = lambda: False
+    retries_canceled: str | None = None
     ending: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -149,9 +159,20 @@ class FakeStep:
         """Whether only one thread may use the storage."""
         return self.instance.is_ephemeral
 
-    def is_canceled(self) -> bool:
-        """Whether a person canceled the run."""
-        return self.canceled()
+    @property
+    def log(self) -> ListLog:
+        """The log of the step."""
+        return self.context.log
+
+    def run_state(self) -> RunState:
+        """Return what the test says."""
+        if self.canceled():
+            return RunState.CANCELED
+        return RunState.OVER if self.over() else RunState.ACTIVE
+
+    def canceled_run_id(self) -> str | None:
+        """Return the canceled run that this one retries."""
+        return self.retries_canceled
 
     def is_run_ending(self) -> bool:
         """Whether the run has ended or is about to."""

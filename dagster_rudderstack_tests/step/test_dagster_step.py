@@ -7,7 +7,12 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
-from dagster_rudderstack.step.dagster_step import MAX_ANCESTORS, DagsterStep, current_step
+from dagster_rudderstack.step.dagster_step import (
+    MAX_ANCESTORS,
+    DagsterStep,
+    RunState,
+    current_step,
+)
 
 Look = Callable[[DagsterStep], object]
 
@@ -230,17 +235,17 @@ def step_of(*runs: Any) -> DagsterStep:
 
 
 @pytest.mark.parametrize(
-    ("status", "canceled", "ending"),
+    ("status", "state", "ending"),
     [
-        ("STARTED", False, False),
-        ("CANCELING", True, True),
-        ("CANCELED", True, True),
-        ("FAILURE", False, True),
-        ("SUCCESS", False, True),
+        ("STARTED", RunState.ACTIVE, False),
+        ("CANCELING", RunState.CANCELED, True),
+        ("CANCELED", RunState.CANCELED, True),
+        ("FAILURE", RunState.OVER, True),
+        ("SUCCESS", RunState.OVER, True),
     ],
 )
-def test_status(status: str, canceled: bool, ending: bool) -> None:
-    """Whether a run is canceled, or about to end, is read each time."""
+def test_status(status: str, state: RunState, ending: bool) -> None:
+    """Whether a run is canceled, has ended or is about to, is read each time."""
     old = a_run("r")
     is_finished = status in ("CANCELED", "FAILURE", "SUCCESS")
     step = of(
@@ -250,15 +255,15 @@ def test_status(status: str, canceled: bool, ending: bool) -> None:
         old,
     )
 
-    assert step.is_canceled() is canceled
+    assert step.run_state() is state
     assert step.is_run_ending() is ending
 
 
 def test_status__deleted_run() -> None:
-    """A run that was deleted has ended, and was not canceled."""
+    """A step whose run is not found goes on, but an interrupt of it counts as an end."""
     step = of(SimpleNamespace(instance=Runs()), a_run("r"))
 
-    assert (step.is_canceled(), step.is_run_ending()) == (False, True)
+    assert (step.run_state(), step.is_run_ending()) == (RunState.ACTIVE, True)
     assert step.current_run() is None
 
 

@@ -43,7 +43,6 @@ RECORD = SyncRecord(
         {"owned": "false"},
         {"deadline": "soon"},
         {"deadline": float("inf")},
-        {"retry_number": "a"},
     ],
     ids=str,
 )
@@ -60,7 +59,6 @@ def test_record__wrong_type(damage: dict[str, object]) -> None:
         {"sync_id": 7},
         {"sync_type": ["full"]},
         {"kind": "starting", "known_sync_ids": [{}]},
-        {"kind": "returned", "retry_number": "a"},
     ],
     ids=str,
 )

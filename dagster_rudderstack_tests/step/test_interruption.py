@@ -13,12 +13,13 @@ import pytest
 
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.step import interrupts
+from dagster_rudderstack.step.dagster_step import RunState
 from dagster_rudderstack.step.interrupts import (
     MAX_SENTENCES,
     STATUS_TRIES,
     Interruption,
     InterruptMonitor,
-    RunCanceledError,
+    RunEndedError,
     StopSettings,
     shielded,
 )
@@ -74,7 +75,7 @@ def test_stop() -> None:
 
     end = interruption(step, scripted.attempt, api=new_api, on_stopped=stopped.append).handle()
 
-    assert end.is_canceled
+    assert end.state is RunState.CANCELED
     assert new_api.operations == ["list", "get", "stop"]
     assert scripted.api.operations == []
     assert stopped == [scripted.attempt]
@@ -120,7 +121,7 @@ def test_left_running(is_durable: bool) -> None:
 
     resumed = ": a retry of this run resumes it" if is_durable else ""
     assert end.sentences == [f"{NAME} is left running{resumed}."]
-    assert not end.is_canceled
+    assert end.state is RunState.ACTIVE
 
 
 @pytest.mark.parametrize("canceled", [True, False])
@@ -220,7 +221,7 @@ def test_error() -> None:
 
     assert str(end.error) == "The run was canceled. S0. S1. S2. S3. S4. The log lists 2 more syncs."
     assert len(end.sentences) == MAX_SENTENCES + 2
-    assert isinstance(end.error, RunCanceledError)
+    assert isinstance(end.error, RunEndedError)
     assert isinstance(end.error, dg.DagsterExecutionInterruptedError)
     assert not isinstance(end.error, dg.Failure)
 
@@ -238,7 +239,7 @@ def test_status__errors() -> None:
     step = FakeStep(canceled=canceled)
     end = interruption(step, running().attempt).handle()
 
-    assert end.is_canceled
+    assert end.state is RunState.CANCELED
     assert len(asked) == STATUS_TRIES
     warning = "warning: The status of the run cannot be read: locked"
     assert step.context.log.lines[:-1] == [warning] * (STATUS_TRIES - 1)

@@ -13,7 +13,7 @@ from dagster_rudderstack.errors import RudderStackError, SyncFailedError, SyncTi
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.step.observations import AssetObserver
 from dagster_rudderstack.step.resume import EarlierAttempts
-from dagster_rudderstack_tests.step.fakes import CRM, FakeContext, FakeStep, as_step
+from dagster_rudderstack_tests.step.fakes import CRM, FakeStep, as_step
 from dagster_rudderstack_tests.sync.scripted import Script, script, sync
 
 FAILED = SyncFailedError("No table.", connection_id="crm")
@@ -44,6 +44,13 @@ def observed_before(step: FakeStep, key: dg.AssetKey = CRM, reason: str = "No ta
     """Let an earlier attempt have reported a failure without a sync."""
     before = dg.AssetObservation(key, description=reason)
     step.instance.add("observed", "now", asset_observation=before)
+
+
+def second_attempt() -> FakeStep:
+    step = FakeStep()
+    step.instance.begin("now")
+    step.instance.begin("now")
+    return step
 
 
 def metadata_of(step: FakeStep) -> dict[str, Any]:
@@ -110,15 +117,17 @@ def test_report_stopped__no_sync() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "retry_number", "is_reported"),
-    [(("now",), 0, True), (("now",), 1, False), (("now", "later"), 0, False)],
-    ids=["first attempt", "step retry", "retried run"],
+    ("runs", "attempts", "is_reported"),
+    [(("now",), 1, True), (("now",), 2, False), (("now", "later"), 1, False)],
+    ids=["first attempt", "second attempt", "retried run"],
 )
 def test_report_failed__same_reason(
-    runs: tuple[str, ...], retry_number: int, is_reported: bool
+    runs: tuple[str, ...], attempts: int, is_reported: bool
 ) -> None:
     """A failure without a sync is not reported again by a retry that meets the same reason."""
-    step = FakeStep(runs=runs, context=FakeContext(retry_number=retry_number))
+    step = FakeStep(runs=runs)
+    for _ in range(attempts):
+        step.instance.begin("now")
     observed_before(step)
 
     observer(step, ended()).report_failed(FAILED, None)
@@ -131,7 +140,7 @@ def test_report_failed__same_reason(
 )
 def test_report_failed__another_reason(key: dg.AssetKey, reason: str) -> None:
     """A retry reports another reason, and the same one of another asset."""
-    step = FakeStep(context=FakeContext(retry_number=1))
+    step = second_attempt()
     observed_before(step, key, reason)
 
     observer(step, ended()).report_failed(FAILED, None)
@@ -141,7 +150,7 @@ def test_report_failed__another_reason(key: dg.AssetKey, reason: str) -> None:
 
 def test_report_failed__same_reason_of_a_sync() -> None:
     """The failure of a sync is reported, even if a start failed for the same reason before."""
-    step = FakeStep(context=FakeContext(retry_number=1))
+    step = second_attempt()
     observed_before(step)
 
     observer(step, ended()).report_failed(FAILED, sync("s", "failed"))

@@ -68,9 +68,8 @@ def test_records__texts() -> None:
 
 
 def test_records__read() -> None:
-    """Records are read with the step, the attempt and the position in the log."""
+    """Records are read with the step and the position in the log."""
     step = FakeStep(partition="p1")
-    step.context.retry_number = 2
     run_recorder = recorder(step, deadline=7.5)
 
     run_recorder.starting(["a", "b"])
@@ -87,7 +86,6 @@ def test_records__read() -> None:
             sync_type="full",
             partition="p1",
             deadline=7.5,
-            retry_number=2,
             run_id="now",
             timestamp=float(position),
             position=position,
@@ -114,7 +112,6 @@ FULL = SyncRecord(
     owned=True,
     known_sync_ids=("sync-0",),
     deadline=1.5,
-    retry_number=2,
 )
 SMALL = SyncRecord(RecordKind.NOTHING_STARTED, "crm", "activation")
 
@@ -129,7 +126,6 @@ def test_record__data() -> None:
         "connection_id": "crm",
         "step": "activation",
         "owned": False,
-        "retry_number": 0,
     }
     assert full.to_data() == {
         "version": 1,
@@ -142,7 +138,6 @@ def test_record__data() -> None:
         "owned": True,
         "known_sync_ids": ["sync-0"],
         "deadline": 1.5,
-        "retry_number": 2,
     }
     assert SyncRecord.from_data(full.to_data()) == FULL
     assert (SMALL.is_deferred, FULL.is_deferred) == (False, True)
@@ -374,15 +369,22 @@ def test_unfinished__ended(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "left"),
-    [(0, None), (1, PreviousAttempt("s", owned=False, is_same_run=True))],
+    ("begun", "left"),
+    [
+        ([], None),
+        (["sync_crm_key"], PreviousAttempt("s", owned=False, is_same_run=True)),
+        (["another_step"], None),
+    ],
+    ids=["second call", "next attempt", "attempt of another step"],
 )
-def test_unfinished__returned(attempt: int, left: PreviousAttempt | None) -> None:
-    """A result that the step's own code got is returned again by a retry, but not by a second
-    call."""
+def test_unfinished__returned(begun: list[str], left: PreviousAttempt | None) -> None:
+    """A result that the step's own code got is returned again by the next attempt, whatever its
+    retry number is, but not by a second call."""
     step = FakeStep()
+    step.instance.begin("now")
     recorder(step).returned("s")
-    step.context.retry_number = attempt
+    for key in begun:
+        step.instance.begin("now", key)
 
     assert earlier(step).unfinished(REQUEST, CRM) == left
 
@@ -391,7 +393,7 @@ def test_unfinished__returned_in_an_earlier_run() -> None:
     """A result that the code of an earlier run got is not returned again."""
     before, now = two_runs()
     recorder(before).returned("s")
-    now.context.retry_number = 1
+    now.instance.begin("now")
 
     assert earlier(now).unfinished(REQUEST, CRM) is None
 

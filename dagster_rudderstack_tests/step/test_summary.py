@@ -23,7 +23,7 @@ from dagster_rudderstack.step.summary import (
     MAX_REASONS,
     MAX_ROWS,
     SummaryRow,
-    failure_of_many,
+    failure_of,
     summary_row,
     summary_text,
 )
@@ -44,7 +44,7 @@ def row(name: str, error: BaseException | None = None, **fields: str) -> Summary
         "duration": "1 min",
         **fields,
     }
-    return SummaryRow(name, error=error, **facts)
+    return SummaryRow(name, error=error, connection_id=f"{name}-id", **facts)
 
 
 def test_summary_row() -> None:
@@ -64,6 +64,7 @@ def test_summary_row() -> None:
         "0",
         "1 min",
         ERROR,
+        "2hk",
     )
     assert summary_row(SyncResult(StepSync(request), "started")) == (
         "CRM contacts (2hk)",
@@ -74,6 +75,7 @@ def test_summary_row() -> None:
         "",
         "",
         None,
+        "2hk",
     )
     running = SyncResult(StepSync(request), "lost", last_seen=sync("s"))
     assert summary_row(running)[2:7] == ("s", "lost", "", "", "")
@@ -97,9 +99,9 @@ def test_summary_row__reason() -> None:
         (1000, " The other 998 syncs are not affected."),
     ],
 )
-def test_failure_of_many(total: int, others: str) -> None:
+def test_failure_of(total: int, others: str) -> None:
     """The failure names each failed sync with its reason, and the number of the others."""
-    failure = failure_of_many([row("a", ERROR), row("b", KeyError("x"))], total)
+    failure = failure_of([row("a", ERROR), row("b", KeyError("x"))], total)
 
     assert failure.description == (
         f"2 of {total:,} syncs failed.{others}\n"
@@ -127,28 +129,31 @@ def test_failure_of_many(total: int, others: str) -> None:
     ]
 
 
-def test_failure_of_many__one_sync() -> None:
-    """The failure of the only sync of a step has no count."""
-    failure = failure_of_many([row("a", ERROR)], 1)
+def test_failure_of__one_sync() -> None:
+    """The failure of the only sync of a step is that of the sync. Another error has no count."""
+    failure = failure_of([row("a", ERROR)], 1, "https://app/{connection_id}/{sync_id}")
+    unknown = failure_of([row("a", KeyError("x"))], 1)
 
-    assert failure.description == "The sync failed.\n- a (connection a-id): No table."
+    assert failure.description == "No table."
+    assert failure.metadata[MetadataKey.CONNECTION_ID].value == "crm"
+    assert unknown.description == "The sync failed.\n- a (connection a-id): KeyError: 'x'"
 
 
-def test_failure_of_many__retries() -> None:
+def test_failure_of__retries() -> None:
     """A retry is allowed if it may help one of the syncs."""
     final = SyncAbortedError("No.", connection_id="a")
 
-    assert failure_of_many([row("a", final)], 2).allow_retries is False
-    assert failure_of_many([row("a", final), row("b", ERROR)], 2).allow_retries is True
+    assert failure_of([row("a", final)], 2).allow_retries is False
+    assert failure_of([row("a", final), row("b", ERROR)], 2).allow_retries is True
 
 
-def test_failure_of_many__long() -> None:
+def test_failure_of__long() -> None:
     """Thirty failures are explained. The others are named in one line of limited length."""
     rows = [row(f"n{number}", ERROR) for number in range(MAX_REASONS + 2)]
 
-    lines = str(failure_of_many(rows, 99).description).split("\n")
-    exactly = str(failure_of_many(rows[:MAX_REASONS], 99).description).split("\n")
-    many = str(failure_of_many(rows * 100, 9999).description).split("\n")
+    lines = str(failure_of(rows, 99).description).split("\n")
+    exactly = str(failure_of(rows[:MAX_REASONS], 99).description).split("\n")
+    many = str(failure_of(rows * 100, 9999).description).split("\n")
 
     assert len(lines) == 1 + MAX_REASONS + 1
     assert lines[-1] == "- and 2 more: n30, n31"
@@ -235,7 +240,7 @@ def observed(sync_id: str, description: str | None) -> Any:
     return SimpleNamespace(asset_observation=observation)
 
 
-def failure_of(instance: FakeInstance, **syncs: str) -> dg.Failure:
+def failure_of_syncs(instance: FakeInstance, **syncs: str) -> dg.Failure:
     keys = {dg.AssetKey(key): (f"{key}-id", sync_id) for key, sync_id in syncs.items()}
     return failure_of_deferred(cast("dg.DagsterInstance", instance), keys)
 
@@ -246,7 +251,7 @@ def test_failure_of_deferred() -> None:
     others = [SimpleNamespace(asset_observation=None), observed("other", "Other.")]
     instance = FakeInstance(observed={CRM: [*others, observed("s", "No table.")]})
 
-    failure = failure_of(instance, crm="s")
+    failure = failure_of_syncs(instance, crm="s")
 
     assert failure.description == "No table."
     assert failure.metadata == ids(sync_id="s")
@@ -257,7 +262,7 @@ def test_failure_of_deferred__no_reason() -> None:
     """If the observation has no reason, the failure has none."""
     instance = FakeInstance(observed={CRM: [observed("s", None)]})
 
-    assert not failure_of(instance, crm="s").description
+    assert not failure_of_syncs(instance, crm="s").description
 
 
 @pytest.mark.parametrize("older", [OBSERVATIONS_READ, 0])
@@ -266,7 +271,7 @@ def test_failure_of_deferred__not_observed(older: int) -> None:
     below = [observed("s", "Too far down.")] if older else []
     instance = FakeInstance(observed={CRM: [observed("other", "Other.")] * older + below})
 
-    failure = failure_of(instance, crm="s")
+    failure = failure_of_syncs(instance, crm="s")
 
     assert failure.description == (
         "Deferred sync s of connection crm-id failed. Look at it in RudderStack's dashboard."
@@ -281,7 +286,7 @@ def test_failure_of_deferred__several() -> None:
     """Several syncs are one failure with a line for each asset."""
     instance = FakeInstance(observed={CRM: [observed("s", "No table.")]})
 
-    failure = failure_of(instance, crm="s", ads="t")
+    failure = failure_of_syncs(instance, crm="s", ads="t")
 
     assert failure.description == (
         "2 deferred syncs failed.\n"

@@ -155,6 +155,11 @@ class ScriptedRecorder:
     entries: list[tuple[object, ...]] = field(default_factory=list)
     is_durable: bool = True
     error: Exception | None = None
+    wanted: Callable[[], bool] = lambda: True
+
+    def is_sync_wanted(self) -> bool:
+        """Return what the test says."""
+        return self.wanted()
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Keep a record."""

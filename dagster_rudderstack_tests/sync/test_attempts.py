@@ -1116,17 +1116,24 @@ def test_timeout__lost_start() -> None:
 
 
 def test_record__cannot_be_written() -> None:
-    """If a record cannot be written while a sync runs, a warning says so."""
-    scripted = script(
-        get=[succeeded("theirs")], recorder=ScriptedRecorder(error=OSError("disk full"))
-    )
+    """A record that cannot be written while a sync runs is written later. A warning says so."""
+    recorder = ScriptedRecorder(error=OSError("disk full"))
+    scripted = script(get=[succeeded("theirs")] * 2, recorder=recorder)
+    task = attach(scripted.attempt, "theirs")
 
-    scripted.drive(attach(scripted.attempt, "theirs"))
+    scripted.clock.sleep(next(task))
+    recorder.error = None
+    report = scripted.drive(task)
 
-    assert scripted.log.lines[0] == (
-        f"warning: Sync theirs of connection {NAME} could not be recorded, so a retry may not find "
-        "it: disk full"
-    )
+    assert report.id == "theirs"
+    assert scripted.records == [("waiting", "theirs", "attached", False)]
+    lost = "could not be recorded. Until it is, a retry may not find it."
+    assert scripted.log.lines == [
+        f"warning: Sync theirs of connection {NAME} {lost} disk full",
+        "info: Sync theirs: succeeded (0 s)",
+        "warning: Dagster's storage does not answer. Waiting until it does. disk full",
+        "info: Dagster's storage answers again, after 1 s.",
+    ]
 
 
 def test_log_recorder() -> None:

@@ -38,6 +38,11 @@ class MemoryRecorder:
     previous: PreviousAttempt | None = None
     entries: list[tuple[str, object]] = field(default_factory=list)
     is_durable = True
+    is_run_over: bool = False
+
+    def is_sync_wanted(self) -> bool:
+        """Whether the run goes on."""
+        return not self.is_run_over
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record which syncs existed."""

@@ -1,0 +1,62 @@
+"""Waits until Dagster's storage answers, so that an outage of a database fails no sync."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from dagster_rudderstack.sync.decisions import duration_text
+from dagster_rudderstack.sync.task import Task
+
+if TYPE_CHECKING:
+    from dagster_rudderstack.settings import SyncPolicy
+    from dagster_rudderstack.sync.recorder import Log
+
+__all__ = ["until_stored"]
+
+_T = TypeVar("_T")
+
+MAX_DELAY_SECONDS = 5.0
+"""The longest wait between two tries: a database is back within seconds, or minutes."""
+
+
+def until_stored(
+    call: Callable[[], _T],
+    policy: SyncPolicy,
+    log: Log,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    jitter: Callable[[], float] = random.random,
+) -> Task[_T]:
+    """Read or write in Dagster's storage, again and again until that succeeds.
+
+    Args:
+        call: Reads or writes. It may be called many times.
+        policy: How long to try (`outage_tolerance_seconds`), and how often.
+        log: Gets the first error, and a line when the storage answers again.
+        monotonic: Seconds that only grow.
+        jitter: A random number from 0.0 to 1.0.
+
+    Raises:
+        Exception: The last error, if the storage has not answered for so long.
+    """
+    began = monotonic()
+    failures = 0
+    while True:
+        try:
+            answer = call()
+        # The storage can be any database, or a service, so that its errors have no common class.
+        except Exception as error:
+            failures += 1
+            if monotonic() - began >= policy.outage_tolerance_seconds:
+                raise
+            if failures == 1:
+                log.warning(f"Dagster's storage does not answer. Waiting until it does. {error}")
+        else:
+            if failures:
+                lasted = duration_text(monotonic() - began)
+                log.info(f"Dagster's storage answers again, after {lasted}.")
+            return answer
+        yield min(policy.retry.delay_seconds(failures, None, jitter()), MAX_DELAY_SECONDS)
