@@ -155,6 +155,8 @@ class ScriptedRecorder:
     entries: list[tuple[object, ...]] = field(default_factory=list)
     is_durable: bool = True
     error: Exception | None = None
+    fails: Callable[[object], bool] = lambda _kind: False
+    """Whether a record of this kind cannot be written."""
     wanted: Callable[[], bool] = lambda: True
 
     def is_sync_wanted(self) -> bool:
@@ -180,6 +182,8 @@ class ScriptedRecorder:
     def _keep(self, *entry: object) -> None:
         if self.error is not None:
             raise self.error
+        if self.fails(entry[0]):
+            raise OSError("connection refused")
         self.entries.append(entry)
 
 
