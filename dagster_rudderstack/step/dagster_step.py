@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 
@@ -27,6 +29,12 @@ RETRY_NUMBER_TAG = "dagster/retry_number"
 when a person re-executes that run."""
 
 CANCEL_EVENTS = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
+
+
+BEGIN_EVENTS = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED}
+
+_BEGAN_AT: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+"""Where each execution of a step in this process began, by Dagster's context of the execution."""
 
 
 class RunState(Enum):
@@ -179,6 +187,33 @@ class DagsterStep:
             return RunState.CANCELED
         return RunState.OVER
 
+    # --- the executions of the step
+
+    def executions(self) -> list[int]:
+        """Return the places in the log of the run at which executions of the step began.
+
+        Dagster's retry number does not count them: a worker that takes over the step of a killed
+        one executes it again with the same number.
+        """
+        return [entry.storage_id for entry in self._begins()]
+
+    @property
+    def began_at(self) -> int:
+        """The place in the log of the run at which this execution of the step began."""
+        execution = self.context.get_step_execution_context()
+        if execution not in _BEGAN_AT:
+            begins = self._begins()
+            # Another worker may have begun the step again before this is asked first.
+            own = [each for each in begins if _process_of(each) == os.getpid()] or begins
+            _BEGAN_AT[execution] = own[-1].storage_id if own else 0
+        return _BEGAN_AT[execution]
+
+    def _begins(self) -> list[dg.EventLogRecord]:
+        found = self.instance.get_records_for_run(self.run.run_id, of_type=BEGIN_EVENTS).records
+        return [entry for entry in found if entry.event_log_entry.step_key == self.key]
+
+    # --- the runs that this one retries
+
     def canceled_run_id(self) -> str | None:
         """Return the canceled run that this run retries, if Dagster has launched the retry.
 
@@ -238,3 +273,8 @@ class DagsterStep:
             if run.parent_run_id is None or not (run.is_resume_retry or run.step_keys_to_execute):
                 return
             run = self.instance.get_run_by_id(run.parent_run_id)
+
+
+def _process_of(entry: dg.EventLogRecord) -> int | None:
+    event = entry.event_log_entry.dagster_event
+    return event.pid if event else None

@@ -20,7 +20,7 @@ from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.dagster_internals import engine_event_data
 from dagster_rudderstack.metadata import MetadataKey, sync_link
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
-from dagster_rudderstack.sync.recorder import waiting_text
+from dagster_rudderstack.sync.recorder import Successor, waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncRequest
 
 __all__ = [
@@ -191,6 +191,23 @@ class RunRecorder:
     def is_sync_wanted(self) -> bool:
         """Whether the run goes on. Its step may outlive it, and a retry may run already."""
         return self.step.run_state() is RunState.ACTIVE
+
+    def successor(self) -> Successor | None:
+        """Return what a newer execution of the step has recorded. None if this is the newest."""
+        if self.step.is_in_memory:
+            return None
+        newest = max(self.step.executions(), default=0)
+        if newest <= self.step.began_at:
+            return None
+        for record in reversed(read_records(self.step.instance, self.step.run.run_id)):
+            if record.position > newest and self._is_about_the_same(record):
+                return Successor(record.sync_id, record.owned)
+        return Successor()
+
+    def _is_about_the_same(self, record: SyncRecord) -> bool:
+        theirs = (record.step, record.partition, record.connection_id, record.sync_type)
+        ours = (self.step.name, self.step.partition, self.request.connection_id)
+        return theirs == (*ours, self.request.sync_type)
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""

@@ -174,21 +174,7 @@ class EarlierAttempts:
 
         The next attempt returns the result again. Within one attempt, two calls are two syncs.
         """
-        return record.position < self._attempt_positions[-1]
-
-    @_read_once
-    def _attempt_positions(self) -> list[int]:
-        """The places in the log of the run at which the attempts of the step began.
-
-        Dagster's retry number does not count them: a worker that takes over the step of a killed
-        one executes it again with the same number.
-        """
-        kinds = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED}
-        found = self.step.instance.get_records_for_run(self.step.run.run_id, of_type=kinds).records
-        begun = [
-            entry.storage_id for entry in found if entry.event_log_entry.step_key == self.step.key
-        ]
-        return begun or [0]
+        return record.position < self.step.began_at
 
     def _was_reported(self, record: SyncRecord, key: dg.AssetKey | None) -> bool:
         """Whether a materialization reports the sync, of an attempt or of the sensor."""
@@ -228,7 +214,7 @@ class EarlierAttempts:
 
     def has_observed_reason(self, key: dg.AssetKey, reason: str) -> bool:
         """Whether an earlier attempt reported the same failure without a sync for the asset."""
-        if len(self.step.ancestry) == 1 and len(self._attempt_positions) == 1:
+        if len(self.step.ancestry) == 1 and len(self.step.executions()) <= 1:
             return False
         return (key, reason, None) in self._observed
 

@@ -14,9 +14,8 @@ import dagster as dg
 
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
-from dagster_rudderstack.sync.attempt import SyncUnwantedError
 from dagster_rudderstack.sync.recorder import Log
-from dagster_rudderstack.sync.storage import until_stored
+from dagster_rudderstack.sync.storage import SyncUnwantedError, until_stored
 from dagster_rudderstack.sync.task import Task, drive
 
 __all__ = ["RunGuard"]

@@ -33,7 +33,6 @@ __all__ = [
     "PreviousAttempt",
     "SyncApi",
     "SyncAttempt",
-    "SyncUnwantedError",
 ]
 
 _T = TypeVar("_T")
@@ -47,10 +46,6 @@ REDIRECT_SETTLING_SECONDS = 6.0
 
 MAX_REDIRECTS = 2
 """After so many redirected starts in a row, the address is wrong."""
-
-
-class SyncUnwantedError(Exception):
-    """No sync may be started any more, since the run has ended or was canceled."""
 
 
 class SyncApi(Protocol):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dagster_rudderstack.sync.request import Origin, SyncRequest
 
-__all__ = ["Log", "LogRecorder", "NamedLog", "Recorder", "waiting_text"]
+__all__ = ["Log", "LogRecorder", "NamedLog", "Recorder", "Successor", "waiting_text"]
 
 
 class Log(Protocol):
@@ -50,6 +50,13 @@ class Recorder(Protocol):
     def is_sync_wanted(self) -> bool:
         """Whether a sync may still be started. False once the run has ended or was canceled."""
 
+    def successor(self) -> Successor | None:
+        """Return what a newer execution of the same step has recorded.
+
+        A queue can deliver a step again while its first execution goes on. The newest one starts
+        the sync. None if this execution is the newest.
+        """
+
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""
 
@@ -64,6 +71,19 @@ class Recorder(Protocol):
 
 
 @dataclass(frozen=True)
+class Successor:
+    """What a newer execution of the same step has recorded about the connection.
+
+    Attributes:
+        sync_id: The sync that it waits for. None if it waits for none yet.
+        owned: Whether our run started that sync.
+    """
+
+    sync_id: str | None = None
+    owned: bool = False
+
+
+@dataclass(frozen=True)
 class LogRecorder:
     """Logs the records and keeps none, where no later attempt resumes: outside Dagster."""
 
@@ -74,6 +94,9 @@ class LogRecorder:
     def is_sync_wanted(self) -> bool:
         """Return True: there is no run that could end before its sync."""
         return True
+
+    def successor(self) -> None:
+        """Return None: nothing executes this code a second time."""
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Do nothing: the next line says whether the start succeeded."""

@@ -6,6 +6,8 @@ functions in `decisions`.
 
 from __future__ import annotations
 
+import contextlib
+
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import failure_of
@@ -72,7 +74,9 @@ def _wait_and_report(attempt: SyncAttempt, current: CurrentSync) -> Task[SyncRep
             other = yield from wait_for(attempt, sync_id, current.since)
             failure = failure_of(other, attempt.request)
     attempt.is_over = True
-    yield from attempt.until_stored(attempt.write_records)
+    # Without the record a later attempt looks for the sync, as for one whose start was lost.
+    with contextlib.suppress(Exception):
+        attempt.write_records()
     if failure is not None:
         raise failure
     return attempt.report(sync, current.origin)

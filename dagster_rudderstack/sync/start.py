@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import (
@@ -24,7 +25,6 @@ from dagster_rudderstack.sync.attempt import (
     CurrentSync,
     LostStart,
     SyncAttempt,
-    SyncUnwantedError,
 )
 from dagster_rudderstack.sync.decisions import (
     StartAnswer,
@@ -35,7 +35,9 @@ from dagster_rudderstack.sync.decisions import (
     running_among,
 )
 from dagster_rudderstack.sync.lost_start import adopt, candidates, has_failed_before
+from dagster_rudderstack.sync.recorder import Successor
 from dagster_rudderstack.sync.retry import delay_after
+from dagster_rudderstack.sync.storage import SyncUnwantedError
 from dagster_rudderstack.sync.task import Task
 from dagster_rudderstack.sync.wait import ask, find, may_pass, pause, wait_for
 from dagster_rudderstack.text import one_line
@@ -43,7 +45,11 @@ from dagster_rudderstack.text import one_line
 __all__ = ["resume_or_start"]
 
 STALE_SECONDS = 10.0
-"""After so long, what was seen before a start is seen again: another sync may run by then."""
+"""If the storage took longer to record a start, the syncs are listed again before it is sent, since
+another one may run by then."""
+
+SUCCESSOR_SECONDS = 5.0
+"""How often to look for the sync that a newer execution of the same step starts."""
 
 
 def resume_or_start(attempt: SyncAttempt) -> Task[CurrentSync]:
@@ -212,9 +218,14 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
             if current is not None:
                 return current
             continue
-        if (yield from _announce(attempt, frozenset(sync.id for sync in listed))):
+        known = frozenset(sync.id for sync in listed)
+        asked_at = attempt.monotonic()
+        successor = yield from attempt.until_stored(partial(_announce, attempt, known))
+        if successor is None and attempt.monotonic() - asked_at < STALE_SECONDS:
             return None
-        yield from pause(attempt, 0.0)
+        if successor is not None and successor.sync_id is not None:
+            return attempt.wait_on(successor.sync_id, "resumed", owned=successor.owned)
+        yield from pause(attempt, SUCCESSOR_SECONDS if successor is not None else 0.0)
 
 
 def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
@@ -232,32 +243,27 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
         )
 
 
-def _announce(attempt: SyncAttempt, known: frozenset[str]) -> Task[bool]:
+def _announce(attempt: SyncAttempt, known: frozenset[str]) -> Successor | None:
     """Record which syncs exist before the start, unless that is recorded already.
 
     Returns:
-        Whether the start may be sent. False if the storage has not answered for so long that the
-        syncs must be listed again.
+        None if the start may be sent. Otherwise what a newer execution of the step has recorded,
+        which starts the sync instead.
 
     Raises:
         SyncUnwantedError: If the run has ended or was canceled.
     """
+    attempt.write_records()
+    if not attempt.records.is_sync_wanted():
+        raise SyncUnwantedError
+    successor = attempt.records.successor()
     # A later attempt judges an old record by its time, so this attempt writes one of its own.
     is_earlier = attempt.lost_start is not None and attempt.lost_start.is_earlier
     is_new = attempt.lost_start is None and known != attempt.known_sync_ids
-
-    def announce() -> bool:
-        attempt.write_records()
-        is_wanted = attempt.records.is_sync_wanted()
-        if is_wanted and (is_new or is_earlier):
-            attempt.records.starting(sorted(known))
-            attempt.known_sync_ids = known
-        return is_wanted
-
-    asked_at = attempt.monotonic()
-    if not (yield from attempt.until_stored(announce)):
-        raise SyncUnwantedError
-    return attempt.monotonic() - asked_at < STALE_SECONDS
+    if successor is None and (is_new or is_earlier):
+        attempt.records.starting(sorted(known))
+        attempt.known_sync_ids = known
+    return successor
 
 
 def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None]:

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from dagster_rudderstack.settings import SyncPolicy
     from dagster_rudderstack.sync.recorder import Log
 
-__all__ = ["until_stored"]
+__all__ = ["SyncUnwantedError", "until_stored"]
 
 _T = TypeVar("_T")
 
 MAX_DELAY_SECONDS = 5.0
 """The longest wait between two tries: a database is back within seconds, or minutes."""
+
+
+class SyncUnwantedError(Exception):
+    """No sync may be started any more, since the run has ended or was canceled."""
 
 
 def until_stored(
@@ -40,6 +44,7 @@ def until_stored(
         jitter: A random number from 0.0 to 1.0.
 
     Raises:
+        SyncUnwantedError: If the storage has answered that the run has ended.
         Exception: The last error, if the storage has not answered for so long.
     """
     began = monotonic()
@@ -47,6 +52,8 @@ def until_stored(
     while True:
         try:
             answer = call()
+        except SyncUnwantedError:
+            raise
         # The storage can be any database, or a service, so that its errors have no common class.
         except Exception as error:
             failures += 1

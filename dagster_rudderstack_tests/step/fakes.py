@@ -148,6 +148,7 @@ class FakeStep:
     canceled: Callable[[], bool] = lambda: False
     over: Callable[[], bool] = lambda: False
     retries_canceled: str | None = None
+    began: int | None = None
     ending: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -177,6 +178,21 @@ class FakeStep:
     def is_run_ending(self) -> bool:
         """Whether the run has ended or is about to."""
         return self.ending()
+
+    def executions(self) -> list[int]:
+        """Return the places at which executions of the step began."""
+        return [
+            each.storage_id
+            for kind, each in self.instance.events
+            if kind is KINDS["begun"]
+            and each.run_id == self.run.run_id
+            and each.event_log_entry.step_key == self.key
+        ]
+
+    @property
+    def began_at(self) -> int:
+        """The place at which this execution began: the newest one, unless the test says it."""
+        return self.began if self.began is not None else max(self.executions(), default=0)
 
     def partition_of(self, key: dg.AssetKey) -> str | None:
         """Return the partition of an asset."""

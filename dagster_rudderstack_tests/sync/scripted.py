@@ -20,6 +20,7 @@ from dagster_rudderstack.errors import (
 )
 from dagster_rudderstack.settings import PollPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
+from dagster_rudderstack.sync.recorder import Successor
 from dagster_rudderstack.sync.request import Origin, SyncRequest
 from dagster_rudderstack.sync.task import Task
 
@@ -158,10 +159,15 @@ class ScriptedRecorder:
     fails: Callable[[object], bool] = lambda _kind: False
     """Whether a record of this kind cannot be written."""
     wanted: Callable[[], bool] = lambda: True
+    newer: Callable[[], Successor | None] = lambda: None
 
     def is_sync_wanted(self) -> bool:
         """Return what the test says."""
         return self.wanted()
+
+    def successor(self) -> Successor | None:
+        """Return what the test says."""
+        return self.newer()
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Keep a record."""

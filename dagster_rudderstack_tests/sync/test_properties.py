@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.run import start_and_wait
 from dagster_rudderstack.sync.stop import StopOutcome
+from dagster_rudderstack.sync.storage import SyncUnwantedError
+from dagster_rudderstack.sync.task import Task
 from dagster_rudderstack.testing import Fault, SyncScript
-from dagster_rudderstack_tests.sync.world import CONNECTION, MemoryRecorder, World, run_until
+from dagster_rudderstack_tests.sync.world import (
+    CONNECTION,
+    MemoryRecorder,
+    World,
+    run_tasks,
+    run_until,
+)
 from dagster_rudderstack_tests.sync.world import world as open_world
 
 many_examples = settings(max_examples=60, suppress_health_check=list(HealthCheck))
@@ -112,6 +121,84 @@ def test_killed_attempts(
         assert_true_result(world, result)
         succeeded = [sync for sync in world.server.syncs(CONNECTION) if sync.status == "succeeded"]
         assert len(succeeded) <= 1
+        if script.status == "succeeded":
+            assert len(world.owned_sync_ids) <= 1
+
+
+@many_examples
+@given(
+    script=SCRIPTS,
+    faults=fault_plans(),
+    seconds=st.sampled_from([0.0, 0.5, 2.0, 10.0, 60.0]),
+)
+def test_same_attempt_again(script: SyncScript, faults: list[Fault], seconds: float) -> None:
+    """A step that is delivered a second time while its first execution goes on starts no second
+    sync, unless the first one failed. Both executions end with what the server knows."""
+    with open_world() as world:
+        world.server.add_connection(CONNECTION, script=script)
+        for fault in faults:
+            world.server.add_fault(fault)
+        first, second = MemoryRecorder(), MemoryRecorder()
+
+        def again() -> Task[SyncReport]:
+            yield seconds
+            first.newer = second
+            attempt = world.attempt(previous=first.previous, recorder=second)
+            return (yield from start_and_wait(attempt))
+
+        attempt = world.attempt(recorder=first)
+        results = run_tasks([start_and_wait(attempt), again()], world.clock)
+
+        for result in results:
+            assert result is not None
+            assert_true_result(world, result)
+        if script.status == "succeeded":
+            assert len(world.owned_sync_ids) <= 1
+
+
+@many_examples
+@given(
+    script=SCRIPTS,
+    faults=fault_plans(),
+    seconds=st.sampled_from([0.0, 0.5, 2.0, 10.0, 60.0]),
+    other_client=st.booleans(),
+)
+def test_run_over(
+    script: SyncScript, faults: list[Fault], seconds: float, other_client: bool
+) -> None:
+    """After the end of its run, a step that goes on starts nothing, and the retry of the run starts
+    one sync at most."""
+    with open_world() as world:
+        world.server.add_connection(CONNECTION, script=script)
+        if other_client:
+            world.server.start_sync(CONNECTION, script=SyncScript(duration_seconds=30))
+        for fault in faults:
+            world.server.add_fault(fault)
+        orphan, retry = MemoryRecorder(), MemoryRecorder()
+        starts_before: list[int] = []
+
+        def outlive_the_run() -> Task[SyncReport | None]:
+            try:
+                return (yield from start_and_wait(world.attempt(recorder=orphan)))
+            except SyncUnwantedError:
+                # Nothing has begun since the run has ended, except what the retry started.
+                return None
+
+        def retry_the_run() -> Task[SyncReport | None]:
+            yield seconds
+            orphan.is_run_over = True
+            starts_before.append(orphan_starts())
+            attempt = world.attempt(previous=orphan.previous, recorder=retry)
+            return (yield from start_and_wait(attempt))
+
+        def orphan_starts() -> int:
+            return sum(kind == "starting" for kind, _ in orphan.entries)
+
+        _, result = run_tasks([outlive_the_run(), retry_the_run()], world.clock)
+
+        assert result is not None
+        assert_true_result(world, result)
+        assert orphan_starts() == starts_before[0]
         if script.status == "succeeded":
             assert len(world.owned_sync_ids) <= 1
 

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 import pytest
 
-from dagster_rudderstack.errors import SyncFailedError
-from dagster_rudderstack.sync.attempt import SyncUnwantedError
+from dagster_rudderstack.errors import SyncFailedError, SyncTimedOutError
+from dagster_rudderstack.sync.recorder import Successor
 from dagster_rudderstack.sync.run import start_and_wait, start_only
-from dagster_rudderstack.sync.storage import MAX_DELAY_SECONDS, until_stored
+from dagster_rudderstack.sync.start import SUCCESSOR_SECONDS
+from dagster_rudderstack.sync.storage import MAX_DELAY_SECONDS, SyncUnwantedError, until_stored
 from dagster_rudderstack_tests.sync.scripted import (
     Clock,
     ListLog,
@@ -150,10 +151,9 @@ def test_start__storage_away() -> None:
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
 def test_waiting__storage_away(status: str) -> None:
-    """While the record of a running sync cannot be written, the sync is polled, and its result is
-    held."""
+    """A sync whose record cannot be written is polled and ends as usual."""
     scripted = script(get=[sync("new"), sync("new"), sync("new", status)])
-    scripted.recorder.fails = lambda kind: kind == "waiting" and scripted.clock.now < 1300
+    scripted.recorder.fails = lambda kind: kind == "waiting"
 
     if status == "failed":
         with pytest.raises(SyncFailedError):
@@ -161,9 +161,11 @@ def test_waiting__storage_away(status: str) -> None:
     else:
         assert scripted.run(start_and_wait).id == "new"
 
-    assert scripted.clock.now >= 1300
     assert scripted.api.operations.count("get") == 3
-    assert scripted.records == [("starting",), ("waiting", "new", "started", True)]
+    assert scripted.records == [("starting",)]
+    assert scripted.log.lines[0].endswith(
+        "Until it is, a retry may not find it. connection refused"
+    )
 
 
 def test_waiting__storage_back() -> None:
@@ -188,3 +190,29 @@ def test_start_only__storage_away() -> None:
 
     assert scripted.clock.now >= 1120
     assert scripted.records == [("starting",), ("waiting", "new", "started", True)]
+
+
+def test_start__newer_execution() -> None:
+    """A step that a queue delivers again, before its first execution has started a sync, starts one
+    sync: the newest execution starts it, and the first one waits for it as well."""
+    scripted = script(get=[sync("ours"), succeeded("ours")])
+    answers = iter([Successor(), Successor(), Successor("ours", owned=True)])
+    scripted.recorder.newer = lambda: next(answers)
+
+    report = scripted.run(start_and_wait)
+
+    assert (report.id, report.origin) == ("ours", "resumed")
+    assert "start" not in scripted.api.operations
+    assert scripted.records == [("waiting", "ours", "resumed", True)]
+    assert scripted.waits[:2] == [SUCCESSOR_SECONDS, SUCCESSOR_SECONDS]
+
+
+def test_start__newer_execution_never_starts() -> None:
+    """The wait for a newer execution ends with the timeout."""
+    scripted = script(policy=every_second(sync_timeout_seconds=100))
+    scripted.recorder.newer = Successor
+
+    with pytest.raises(SyncTimedOutError, match="No sync of connection"):
+        scripted.run(start_and_wait)
+
+    assert "start" not in scripted.api.operations

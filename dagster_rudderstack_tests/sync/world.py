@@ -4,11 +4,13 @@ The server is the local RudderStack, reached over HTTP. Only the time is not rea
 the clock that the server and the client share.
 """
 
+from __future__ import annotations
+
 import heapq
 import itertools
 import logging
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,11 +20,11 @@ from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.settings import RequestPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
-from dagster_rudderstack.sync.recorder import Log, waiting_text
+from dagster_rudderstack.sync.recorder import Log, Successor, waiting_text
 from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
 from dagster_rudderstack.sync.run import start_and_wait
 from dagster_rudderstack.sync.stop import StopOutcome, stop
-from dagster_rudderstack.sync.task import drive
+from dagster_rudderstack.sync.task import Task, drive
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, ScaledClock
 
 CONNECTION = "crm"
@@ -39,10 +41,19 @@ class MemoryRecorder:
     entries: list[tuple[str, object]] = field(default_factory=list)
     is_durable = True
     is_run_over: bool = False
+    newer: MemoryRecorder | None = None
+    """The records of a newer execution of the same step."""
 
     def is_sync_wanted(self) -> bool:
         """Whether the run goes on."""
         return not self.is_run_over
+
+    def successor(self) -> Successor | None:
+        """Return what the newer execution has recorded."""
+        if self.newer is None:
+            return None
+        left = self.newer.previous
+        return Successor(left.sync_id, left.owned) if left else Successor()
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record which syncs existed."""
@@ -198,17 +209,23 @@ MAX_STEPS = 100_000
 def run_together(
     attempts: Sequence[SyncAttempt], clock: ManualClock
 ) -> list[SyncReport | RudderStackError | None]:
-    """Run attempts together: each goes on when its wait is over, in the order of the clock.
+    """Run attempts together, see `run_tasks`."""
+    return run_tasks([start_and_wait(attempt) for attempt in attempts], clock)
 
-    Returns the result of each attempt, in the order of `attempts`. None means that it hangs.
+
+def run_tasks(
+    tasks: Sequence[Task[SyncReport | None]], clock: ManualClock
+) -> list[SyncReport | RudderStackError | None]:
+    """Run tasks together: each goes on when its wait is over, in the order of the clock.
+
+    Returns the result of each task, in the order of `tasks`. None means that it hangs.
     """
-    results: list[SyncReport | RudderStackError | None] = [None] * len(attempts)
+    results: list[SyncReport | RudderStackError | None] = [None] * len(tasks)
     step_number = itertools.count()
-    waiting: list[tuple[float, int, int, Generator[float, None, SyncReport]]] = [
-        (clock.monotonic(), next(step_number), place, start_and_wait(attempt))
-        for place, attempt in enumerate(attempts)
+    waiting: list[tuple[float, int, int, Task[SyncReport | None]]] = [
+        (clock.monotonic(), next(step_number), place, task) for place, task in enumerate(tasks)
     ]
-    while waiting and next(step_number) < MAX_STEPS * len(attempts):
+    while waiting and next(step_number) < MAX_STEPS * len(tasks):
         wake_at, _, place, steps = heapq.heappop(waiting)
         clock.sleep(max(0.0, wake_at - clock.monotonic()))
         try:
