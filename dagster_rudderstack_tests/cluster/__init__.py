@@ -1,0 +1,1 @@
+"""A real cluster: Dagster on Celery, Redis and PostgreSQL, whose processes are killed."""
