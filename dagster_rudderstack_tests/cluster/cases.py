@@ -27,6 +27,9 @@ from dagster_rudderstack_tests.processes.harness import (
 OUTLIVING_SECONDS = 2.5 * VISIBILITY_SECONDS
 """A step that takes this long is delivered twice more while it runs."""
 
+OTHER_SYNC_SECONDS = 60.0
+"""Long enough that the run and its retry begin to wait for the other sync, on a busy machine too."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -95,7 +98,7 @@ def frozen_step(cluster: Cluster, scenario: Scenario) -> None:
 def killed_run_worker(cluster: Cluster, scenario: Scenario) -> None:
     """The run worker is killed while its step waits for another client's sync."""
     (connection,) = scenario.cases[0].seconds
-    script = SyncScript(duration_seconds=25)
+    script = SyncScript(duration_seconds=OTHER_SYNC_SECONDS)
     other = cluster.server.start_sync(connection, "dashboard", script=script)
     (run,) = scenario.launch(cluster)
     run.wait_for_log(f"Sync {other} of connection {connection} is already running")
@@ -145,17 +148,17 @@ mutation ($params: LaunchBackfillParams!) {
 
 TOGETHER = [
     Scenario(
+        "orphan",
+        killed_run_worker,
+        [single("orphan", "run worker killed, its step waits for another sync", 5)],
+    ),
+    Scenario(
         "long",
         nothing,
         [
             single("long", "sync outlives the visibility timeout", OUTLIVING_SECONDS),
             group("long_group", "- group", 3, OUTLIVING_SECONDS),
         ],
-    ),
-    Scenario(
-        "orphan",
-        killed_run_worker,
-        [single("orphan", "run worker killed, its step waits for another sync", 5)],
     ),
     Scenario(
         "frozen",

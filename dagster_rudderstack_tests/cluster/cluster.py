@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,13 @@ from dagster_rudderstack_tests.processes.harness import (
     Run,
     dagster_command,
     free_port,
-    wait_for,
 )
 
 PROJECT = "dagster_rudderstack_tests.cluster.project"
 STEPS_PER_WORKER = 12
 MAX_RUNS = 30
+QUERY_SECONDS = 0.5
+"""How often a case that waits asks the database."""
 DATABASE_USER = "postgres"
 """The user that Debian's package creates. PostgreSQL refuses to run as root."""
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
@@ -44,6 +47,10 @@ class ClusterHome(Home):
     """A DAGSTER_HOME, and the address of the broker."""
 
     redis_url: str = ""
+
+    def run(self, run_id: str) -> Run:
+        """Return a run of this instance. Many cases wait at the same time, each with a query."""
+        return Run(self.instance, run_id, QUERY_SECONDS)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -87,16 +94,23 @@ class Cluster:
         """Launch a run of some assets. Its retries inherit the tag of the case."""
         return self.dagster.launch(*assets, config={"ops": {}}, tags={CASE_TAG: case})
 
-    def wait_until_idle(self, seconds: float) -> None:
-        """Wait until Celery has no more step: none in its queues, and none that is executed."""
-        wait_for(lambda: not self._steps_in_celery, "the end of all steps in Celery", seconds)
+    def has_steps_of(self, run_ids: Iterable[str]) -> bool:
+        """Whether Celery has a step of these runs: in its queues, or executed by a worker."""
+        steps = self._steps_in_celery()
+        return any(run_id in step for run_id in run_ids for step in steps)
 
-    @property
-    def _steps_in_celery(self) -> int:
+    def _steps_in_celery(self) -> list[str]:
+        """Return the content of the messages that Redis holds for Celery."""
         # Celery has a queue for each of its priorities.
         queues: Any = self.broker.keys("dagster*")
-        waiting = sum(int(self.broker.llen(queue)) for queue in queues)
-        return waiting + int(self.broker.hlen("unacked"))
+        messages = [json.loads(each) for name in queues for each in self._waiting(name)]
+        delivered: Any = self.broker.hvals("unacked")
+        messages += [json.loads(each)[0] for each in delivered]
+        return [base64.b64decode(message["body"]).decode() for message in messages]
+
+    def _waiting(self, queue: Any) -> list[bytes]:
+        messages: Any = self.broker.lrange(queue, 0, -1)
+        return list(messages)
 
 
 def instance_config(database_port: int) -> Mapping[str, Any]:
@@ -109,13 +123,19 @@ def instance_config(database_port: int) -> Mapping[str, Any]:
         "run_coordinator": {
             "module": "dagster",
             "class": "QueuedRunCoordinator",
-            "config": {"max_concurrent_runs": MAX_RUNS, "dequeue_interval_seconds": 1},
+            "config": {
+                "max_concurrent_runs": MAX_RUNS,
+                "dequeue_interval_seconds": 1,
+                # Each launch waits until the process of the run has started.
+                "dequeue_use_threads": True,
+                "dequeue_num_workers": 4,
+            },
         },
         "run_launcher": {"module": "dagster", "class": "DefaultRunLauncher"},
         "run_retries": {"enabled": True, "max_retries": 2},
         "run_monitoring": {
             "enabled": True,
-            "poll_interval_seconds": 2,
+            "poll_interval_seconds": 3,
             "start_timeout_seconds": 120,
             "cancel_timeout_seconds": 60,
         },

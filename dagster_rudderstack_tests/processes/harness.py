@@ -30,17 +30,23 @@ ASSET_JOB = "__ASSET_JOB"
 
 MAX_WAIT_SECONDS = 120.0
 """Most waits take 1 to 10 s. The limit is higher, so that a busy machine fails no test."""
+POLL_SECONDS = 0.05
 
 _T = TypeVar("_T")
 
 
-def wait_for(find: Callable[[], _T | None], what: str, seconds: float = MAX_WAIT_SECONDS) -> _T:
+def wait_for(
+    find: Callable[[], _T | None],
+    what: str,
+    seconds: float = MAX_WAIT_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+) -> _T:
     """Call a function until it returns something true, and return that."""
     give_up_at = time.monotonic() + seconds
     while not (found := find()):
         if time.monotonic() > give_up_at:
             raise AssertionError(f"Timed out after {seconds:.0f} s while waiting for {what}")
-        time.sleep(0.05)
+        time.sleep(poll_seconds)
     return found
 
 
@@ -123,6 +129,7 @@ class Run:
 
     instance: dg.DagsterInstance
     run_id: str
+    poll_seconds: float = POLL_SECONDS
 
     @property
     def status(self) -> str:
@@ -138,19 +145,19 @@ class Run:
 
     def wait_for_end(self) -> str:
         """Wait for the end of the run and return its status."""
-        wait_for(lambda: self.is_over, f"the end of run {self.run_id}, which is {self.status}")
+        self._wait_for(lambda: self.is_over, f"the end of run {self.run_id}")
         return self.status
 
     def wait_for_log(self, text: str) -> None:
         """Wait until a line of the log contains this text. Fail if the run ends without it."""
-        wait_for(
+        self._wait_for(
             lambda: self.has_logged(text) or self.is_over, f"{text!r} in the log of {self.run_id}"
         )
         assert self.has_logged(text), f"{text!r} is not in the log:\n{self.log}"
 
     def wait_for_sync_start(self, connection_id: str) -> None:
         """Wait until the log has the start of a sync of the connection."""
-        wait_for(
+        self._wait_for(
             lambda: self.has_started(connection_id) or self.is_over,
             f"a sync of {connection_id} in {self.run_id}",
         )
@@ -165,7 +172,14 @@ class Run:
 
     def wait_for_exit(self) -> None:
         """Wait until the process of a launched run has exited."""
-        wait_for(lambda: self.has_logged("Process for run exited"), f"the exit of {self.run_id}")
+        found = "Process for run exited"
+        self._wait_for(lambda: self.has_logged(found), f"the exit of {self.run_id}")
+
+    def _wait_for(self, find: Callable[[], bool], what: str) -> None:
+        try:
+            wait_for(find, what, poll_seconds=self.poll_seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.log}") from None
 
     def events(self, kind: dg.DagsterEventType | None = None) -> list[dg.EventLogEntry]:
         """Return the events of one type, or all events."""
