@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     names = [scenario.name for scenario in (*TOGETHER, *ONE_BY_ONE)]
     parser.add_argument("--only", nargs="+", choices=names, metavar="CASE", help=", ".join(names))
-    chosen = parser.parse_args(arguments).only or names
+    parser.add_argument("--logs", action="store_true", help="print the logs of all runs")
+    options = parser.parse_args(arguments)
+    chosen = options.only or names
     # Let SIGTERM end the services, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with cluster(folder) as running:
         _say(began, "All services run.")
         rows = _rows(running, chosen, began)
+        for row in rows:
+            if options.logs or row.problems:
+                _explain(running, row)
     print(table(rows))
     failed = [row for row in rows if row.problems]
     _say(began, f"{len(rows) - len(failed)} of {len(rows)} rows are as wanted.")
@@ -78,7 +83,7 @@ def _rows(running: Cluster, chosen: Sequence[str], began: float) -> list[Row]:
     one_by_one = _chosen(ONE_BY_ONE, chosen)
     for scenario in one_by_one:
         play(scenario)
-    rows = [
+    return [
         row_of(
             case,
             running.home.instance,
@@ -88,9 +93,6 @@ def _rows(running: Cluster, chosen: Sequence[str], began: float) -> list[Row]:
         for scenario in (*together, *one_by_one)
         for case in scenario.cases
     ]
-    for row in rows:
-        _explain(running, row)
-    return rows
 
 
 def _chosen(scenarios: Iterable[Scenario], names: Sequence[str]) -> list[Scenario]:
@@ -122,9 +124,7 @@ def _play(running: Cluster, scenario: Scenario) -> None:
 
 
 def _explain(running: Cluster, row: Row) -> None:
-    """Print why a row is not as wanted, with the logs of its runs and its syncs."""
-    if not row.problems:
-        return
+    """Print why a row is not as wanted, its syncs, and the logs of its runs."""
     print(f"\n=== {row.case.name}: {row.case.title}")
     print(*(f"- {problem}" for problem in row.problems), sep="\n")
     for connection in row.case.seconds:

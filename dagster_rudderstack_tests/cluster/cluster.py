@@ -22,7 +22,7 @@ import yaml
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.cluster.project import CELERY_CONFIG, REDIS_VARIABLE
 from dagster_rudderstack_tests.cluster.result import CASE_TAG
-from dagster_rudderstack_tests.cluster.service import Service, listens
+from dagster_rudderstack_tests.cluster.service import Service, listens, supervised
 from dagster_rudderstack_tests.processes.harness import (
     LOCATION,
     Deployment,
@@ -33,7 +33,7 @@ from dagster_rudderstack_tests.processes.harness import (
 )
 
 PROJECT = "dagster_rudderstack_tests.cluster.project"
-STEPS_PER_WORKER = 12
+STEPS_PER_WORKER = 10
 MAX_RUNS = 30
 QUERY_SECONDS = 0.5
 """How often a case that waits asks the database."""
@@ -82,13 +82,6 @@ class Cluster:
     def worker_of(self, process: int) -> Service:
         """Return the Celery worker that a step's process belongs to."""
         return next(worker for worker in self.workers if process in worker.family)
-
-    def restart_exited(self) -> list[str]:
-        """Restart the services that exited, as Kubernetes does, and return their names."""
-        exited = [name for name, service in self.services.items() if not service.is_running]
-        for name in exited:
-            self.services[name].restart()
-        return exited
 
     def launch(self, case: str, *assets: str) -> Run:
         """Launch a run of some assets. Its retries inherit the tag of the case."""
@@ -174,6 +167,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             service.wait_until_ready()
         web_url = f"http://127.0.0.1:{web_port}"
         client = stack.enter_context(httpx.Client(base_url=web_url, timeout=60, trust_env=False))
+        stack.enter_context(supervised(started))
         yield Cluster(folder, server, home, Deployment(home, web_url, client), broker, started)
 
 

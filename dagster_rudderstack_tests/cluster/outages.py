@@ -22,6 +22,7 @@ def killed_workers(cluster: Cluster, scenario: Scenario) -> None:
     Their steps are delivered again after the visibility timeout.
     """
     scenario.launch_and_wait(cluster)
+    scenario.check_running(cluster)
     processes = {
         process_of(cluster.server, connection)
         for case in scenario.cases
@@ -42,6 +43,7 @@ def killed_control(cluster: Cluster, scenario: Scenario) -> None:
     runs = scenario.launch_and_wait(cluster)
     deferred = runs[1]
     deferred.wait_for_end()
+    scenario.check_running(cluster)
     cluster["daemon"].kill()
     cluster["code-server"].kill(with_children=False)
     wait_for(
@@ -60,6 +62,7 @@ def killed_control(cluster: Cluster, scenario: Scenario) -> None:
 def redis_outage(cluster: Cluster, scenario: Scenario) -> None:
     """Redis is killed, and comes back with its data."""
     scenario.launch_and_wait(cluster)
+    scenario.check_running(cluster)
     cluster["redis"].kill()
     time.sleep(REDIS_OUTAGE_SECONDS)
     cluster["redis"].restart()
@@ -68,10 +71,10 @@ def redis_outage(cluster: Cluster, scenario: Scenario) -> None:
 def database_outage(cluster: Cluster, scenario: Scenario) -> None:
     """PostgreSQL is killed. While it is away, the syncs end."""
     scenario.launch_and_wait(cluster)
+    scenario.check_running(cluster)
     cluster["postgres"].kill()
     time.sleep(DATABASE_OUTAGE_SECONDS)
     cluster["postgres"].restart()
-    cluster.restart_exited()
 
 
 ONE_BY_ONE = [
@@ -79,7 +82,7 @@ ONE_BY_ONE = [
         "workers",
         killed_workers,
         [
-            single("lost", "Celery workers killed", 10),
+            single("lost", "Celery workers killed", 20),
             group("lost_group", "- group", 3, 30),
         ],
     ),
@@ -95,16 +98,16 @@ ONE_BY_ONE = [
         "redis",
         redis_outage,
         [
-            single("redis", "Redis killed", 15),
-            group("redis_group", "- group", 3, 15),
+            single("redis", "Redis killed", 20),
+            group("redis_group", "- group", 3, 20),
         ],
     ),
     Scenario(
         "database",
         database_outage,
         [
-            single("database", "PostgreSQL away for 30 s", 15),
-            group("database_group", "- group", 5, 15),
+            single("database", "PostgreSQL away for 30 s", 20),
+            group("database_group", "- group", 8, 20),
         ],
     ),
 ]

@@ -7,11 +7,16 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster_rudderstack_tests.processes.harness import ROOT, signal_process, wait_for
+
+SUPERVISION_SECONDS = 1.0
+"""How soon a service that exited is started again."""
 
 
 @dataclass
@@ -34,10 +39,25 @@ class Service:
     is_ready: Callable[[], bool]
     user: str | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _is_wanted: bool = field(default=False, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _groups: list[int] = field(default_factory=list, init=False)
 
     def start(self) -> None:
         """Start the process, without waiting until it is ready."""
+        with self._lock:
+            self._is_wanted = True
+            self._start()
+
+    def start_again_if_exited(self) -> bool:
+        """Start the process again if it exited and nobody killed it, as Kubernetes does."""
+        with self._lock:
+            has_exited = self._is_wanted and not self.is_running
+            if has_exited:
+                self._start()
+        return has_exited
+
+    def _start(self) -> None:
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
@@ -56,8 +76,7 @@ class Service:
     def wait_until_ready(self) -> None:
         """Wait until the service can be used. Fail with its log if it does not start."""
         try:
-            wait_for(lambda: self.is_ready() or not self.is_running, f"the start of {self.name}")
-            assert self.is_running, f"{self.name} exited"
+            wait_for(self.is_ready, f"the start of {self.name}")
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{self.printed[-5000:]}") from None
 
@@ -79,9 +98,11 @@ class Service:
     def kill(self, *, with_children: bool = True) -> None:
         """Kill the process without any notice, by default with its descendants."""
         assert self._process is not None
-        for number in self.family if with_children else [self._process.pid]:
-            signal_process(number, signal.SIGKILL)
-        self._process.wait()
+        with self._lock:
+            self._is_wanted = False
+            for number in self.family if with_children else [self._process.pid]:
+                signal_process(number, signal.SIGKILL)
+            self._process.wait()
 
     def restart(self) -> None:
         """Start the process again after it was killed, and wait until it is ready."""
@@ -106,6 +127,26 @@ class Service:
     def printed(self) -> str:
         """The output so far."""
         return self.log_file.read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def supervised(services: Mapping[str, Service]) -> Iterator[None]:
+    """Start services again that exit, until the end of the `with` statement."""
+    is_over = threading.Event()
+
+    def supervise() -> None:
+        while not is_over.wait(SUPERVISION_SECONDS):
+            for service in list(services.values()):
+                if service.start_again_if_exited():
+                    sys.stderr.write(f"{service.name} exited, and was started again.\n")
+
+    thread = threading.Thread(target=supervise)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def family(number: int) -> list[int]:
