@@ -1,6 +1,7 @@
 # Needs make, git and Python 3.10 to 3.13. All other packages are installed into .venv from the
 # package index, with uv if it is on the PATH and with pip if not. The tests of Dagster's pages, which
-# are among those of test-processes, are skipped without Chromium.
+# are among those of test-processes, are skipped without Chromium. test-cluster needs Debian's packages
+# redis-server and postgresql.
 
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py
@@ -9,13 +10,13 @@ PORT := 3000
 PYTEST := --dist loadscope
 # Some machines forbid it. Then each process of the tests compiles all of them again.
 export PYTHONDONTWRITEBYTECODE :=
-# More arguments for pytest: make test ARGS="-k resource"
+# More arguments for pytest or the cluster: make test ARGS="-k resource"
 ARGS :=
 
 # The folders whose mutants the tests of the same folder must kill.
 MUTATED := sync sensor step
 
-.PHONY: help demo dev test test-processes lint bench mutants $(MUTATED:%=mutants-%) clean
+.PHONY: help demo dev test test-processes test-cluster lint bench mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo "make dev              open Dagster's UI on the result of the demo (PORT=3000)"
 	@echo "make test             run the tests, without those of test-processes (ARGS=... for pytest)"
 	@echo "make test-processes   run the tests that start real Dagster processes"
+	@echo "make test-cluster     break a cluster of Celery, Redis and PostgreSQL (ARGS=\"--only plain\")"
 	@echo "make lint             check style and types"
 	@echo "make bench            run the benchmarks against RudderStack's own package"
 	@echo "make mutants          change the code in small ways, and list what the tests do not notice"
@@ -40,6 +42,9 @@ test: .venv/installed
 
 test-processes: .venv/installed .venv-vendor/installed .venv-dbt/installed
 	$(PYTHON) -m pytest $(PYTEST) -n 2 -m processes $(ARGS)
+
+test-cluster: .venv/installed
+	$(PYTHON) -m dagster_rudderstack_tests.cluster $(ARGS)
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check
