@@ -75,6 +75,13 @@ def single(name: str, title: str, seconds: float) -> Case:
     return Case(name, title, {name: seconds})
 
 
+def wait_for_first(case: Case, run: Run) -> None:
+    """Wait until a group has reported the sync that ends before the others."""
+    first, *others = case.seconds
+    if others:
+        run.wait_for_log(f"Materialized value {first}")
+
+
 # --- what happens
 
 
@@ -86,10 +93,9 @@ def nothing(cluster: Cluster, scenario: Scenario) -> None:
 def killed_step(cluster: Cluster, scenario: Scenario) -> None:
     """The process of a step is killed. Celery delivers the step again at once."""
     (run,) = scenario.launch_and_wait(cluster)
-    first, *others = scenario.cases[0].seconds
-    if others:
-        run.wait_for_log(f"Materialized value {first}")
+    wait_for_first(scenario.cases[0], run)
     scenario.check_running(cluster)
+    first, *_ = scenario.cases[0].seconds
     signal_process(process_of(cluster.server, first), signal.SIGKILL)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dagster_rudderstack_tests.cluster.cases import Scenario, group, single
+from dagster_rudderstack_tests.cluster.cases import Scenario, group, single, wait_for_first
 from dagster_rudderstack_tests.cluster.cluster import Cluster
 from dagster_rudderstack_tests.cluster.project import DEFERRED
 from dagster_rudderstack_tests.cluster.result import Case, materialized_syncs
@@ -21,7 +21,8 @@ def killed_workers(cluster: Cluster, scenario: Scenario) -> None:
 
     Their steps are delivered again after the visibility timeout.
     """
-    scenario.launch_and_wait(cluster)
+    for case, run in zip(scenario.cases, scenario.launch_and_wait(cluster), strict=True):
+        wait_for_first(case, run)
     scenario.check_running(cluster)
     processes = {
         process_of(cluster.server, connection)
@@ -82,8 +83,8 @@ ONE_BY_ONE = [
         "workers",
         killed_workers,
         [
-            single("lost", "Celery workers killed", 20),
-            group("lost_group", "- group", 3, 30),
+            single("lost", "Celery workers killed", 25),
+            group("lost_group", "- group", 3, 25),
         ],
     ),
     Scenario(

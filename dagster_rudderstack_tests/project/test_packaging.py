@@ -25,6 +25,7 @@ else:
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dagster_rudderstack"
 TESTS = ROOT / "dagster_rudderstack_tests"
+CLUSTER = TESTS / "cluster"
 EXAMPLE = ROOT / "examples" / "reverse_etl_demo"
 
 OURS = {"dagster_rudderstack", "dagster_rudderstack_tests", "reverse_etl_demo", "benchmarks"}
@@ -49,11 +50,12 @@ def import_names(requirements: list[Any]) -> set[str]:
     return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
 
 
-def imports_of(folder: Path) -> set[str]:
-    """Return the third-party packages that a folder imports at run time."""
+def imports_of(folder: Path, without: Path | None = None) -> set[str]:
+    """Return the third-party packages that a folder, without one inside, imports at run time."""
     return {
         name
         for file in folder.rglob("*.py")
+        if without not in file.parents
         for statement in statements(ast.parse(file.read_text()))
         for name in names_in(statement)
         if name not in STANDARD and name not in OURS
@@ -103,7 +105,27 @@ def test_dependencies_of_the_tests() -> None:
     group = content["dependency-groups"]["test"]
     declared = import_names([*project["dependencies"], *extras, *group])
 
-    assert imports_of(TESTS) | imports_of(EXAMPLE) <= declared
+    assert imports_of(TESTS, without=CLUSTER) | imports_of(EXAMPLE) <= declared
+
+
+def test_dependencies_of_the_cluster() -> None:
+    """The test cluster also imports what the group `cluster` declares. Its unit tests do not."""
+    content = pyproject()
+    groups = content["dependency-groups"]
+    project = content["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    declared = import_names([*project["dependencies"], *extras, *groups["test"]])
+    added = import_names(groups["cluster"])
+    unit_tests = [
+        name
+        for file in CLUSTER.glob("test_*.py")
+        for statement in statements(ast.parse(file.read_text()))
+        for name in names_in(statement)
+    ]
+
+    assert imports_of(CLUSTER) <= declared | added
+    assert unit_tests
+    assert added.isdisjoint(unit_tests)
 
 
 def test_dependencies_of_the_example() -> None:
