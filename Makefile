@@ -5,7 +5,9 @@
 
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py
+CLUSTER := examples/cluster/cluster.py
 PORT := 3000
+CLUSTER_PORT := 13000
 # The tests of a module run in the same process, because they share fixtures.
 PYTEST := --dist loadscope
 # Some machines forbid it. Then each process of the tests compiles all of them again.
@@ -16,12 +18,13 @@ ARGS :=
 # The folders whose mutants the tests of the same folder must kill.
 MUTATED := sync sensor step
 
-.PHONY: help demo dev test test-processes test-cluster lint bench mutants $(MUTATED:%=mutants-%) clean
+.PHONY: help demo dev cluster test test-processes test-cluster lint bench mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo             sync a DuckDB warehouse through a local RudderStack with Dagster"
 	@echo "make dev              open Dagster's UI on the result of the demo (PORT=3000)"
+	@echo "make cluster          run the demo on Celery workers and Postgres (CLUSTER_PORT=13000)"
 	@echo "make test             run the tests, without those of test-processes (ARGS=... for pytest)"
 	@echo "make test-processes   run the tests that start real Dagster processes"
 	@echo "make test-cluster     break a cluster of Celery, Redis and PostgreSQL (ARGS=\"--only plain\")"
@@ -35,6 +38,11 @@ demo: .venv/installed
 
 dev: .venv/installed
 	@$(PYTHON) -u $(DEMO) dev --port $(PORT)
+
+# Needs redis-server and postgresql of Debian.
+cluster: .venv/installed
+	@PYTHONPATH=examples/cluster/src:examples/reverse_etl_demo/src $(PYTHON) -u $(CLUSTER) \
+		--port $(CLUSTER_PORT)
 
 # Four processes, also on two cores, since many tests only wait.
 test: .venv/installed
@@ -66,7 +74,7 @@ $(MUTATED:%=mutants-%): mutants-%: .venv-mutation/installed
 		.venv-mutation/bin/mutmut run --max-children 4 'dagster_rudderstack.$*.*'
 
 clean:
-	rm -rf .venv .venv-* .demo mutants dist build
+	rm -rf .venv .venv-* .demo .cluster mutants dist build
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

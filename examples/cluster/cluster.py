@@ -1,3 +1,4 @@
+# noqa: INP001 - a script, not a package
 """Start the cluster from nothing: `python cluster.py`. Ctrl-C ends all its processes.
 
 It creates the database, the warehouse and the folders, and then runs supervisord, which starts the
@@ -164,8 +165,8 @@ class Postgres:
         )
         if finished.returncode:
             sys.exit(
-                f"{finished.stdout}{finished.stderr}\n{program} failed. As root, the user postgres must"
-                " be able to enter the folder: choose another with --folder."
+                f"{finished.stdout}{finished.stderr}\n{program} failed. If you are root, the user"
+                " postgres must be able to enter the folder: choose another one with --folder."
             )
 
 

@@ -5,7 +5,9 @@ from dagster_celery import celery_executor
 
 from dagster_rudderstack import RudderStackResource
 from reverse_etl_cluster.settings import executor_config
-from reverse_etl_demo.definitions import defs as demo_defs
+
+# The module: Dagster accepts only one decorated function among the names of a module.
+from reverse_etl_demo import definitions as reverse_etl_demo
 
 rudderstack = RudderStackResource(
     access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
@@ -19,7 +21,7 @@ rudderstack = RudderStackResource(
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return all definitions of the demo. Only the executor and a timeout differ."""
-    demo = demo_defs()
+    demo = reverse_etl_demo.defs()
     return dg.Definitions(
         assets=demo.assets,
         asset_checks=demo.asset_checks,

@@ -1,7 +1,7 @@
 """The Celery app of the workers: `celery -A reverse_etl_cluster.worker worker`.
 
-`dagster-celery worker start` runs Celery as a child process and does not pass signals on. So a worker
-that it has started cannot be ended gently. This module starts the same tasks without it.
+`dagster-celery worker start` runs Celery as a child process and does not pass SIGTERM on to it, so
+that Celery cannot let its tasks end. This module runs the same tasks without that parent process.
 """
 
 import os
