@@ -28,8 +28,6 @@ RETRY_NUMBER_TAG = "dagster/retry_number"
 """The tag of a run that Dagster has launched by itself to retry another one. Dagster leaves it out
 when a person re-executes that run."""
 
-CANCEL_EVENTS = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
-
 
 BEGIN_EVENTS = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED}
 
@@ -217,16 +215,11 @@ class DagsterStep:
     def canceled_run_id(self) -> str | None:
         """Return the canceled run that this run retries, if Dagster has launched the retry.
 
-        A run that is canceled by force can end as failed, which Dagster retries. The log still
-        says that a person canceled it. None if there is no such run.
+        A run that is canceled by force can end as failed, which Dagster retries. Its log still
+        says that it was canceled. None if there is no such run.
         """
         for run in self._ancestors():
-            if (
-                run is not self.run
-                and self.instance.get_records_for_run(
-                    run.run_id, of_type=CANCEL_EVENTS, limit=1
-                ).records
-            ):
+            if run is not self.run and self._was_canceled(run):
                 return run.run_id
             if RETRY_NUMBER_TAG not in run.tags:
                 return None
@@ -236,6 +229,11 @@ class DagsterStep:
         """Whether the run is over or about to be."""
         run = self.current_run()
         return run is None or run.is_finished or run.status is dg.DagsterRunStatus.CANCELING
+
+    def _was_canceled(self, run: dg.DagsterRun) -> bool:
+        # Not RUN_CANCELING, which a run also gets that takes longer than `dagster/max_runtime`.
+        kind = dg.DagsterEventType.RUN_CANCELED
+        return bool(self.instance.get_records_for_run(run.run_id, of_type=kind).records)
 
     @cached_property
     def ancestry(self) -> tuple[dg.DagsterRun, ...]:

@@ -45,7 +45,10 @@ class Progress:
         if not is_new_status and self._monotonic() - self._logged_at < quiet_seconds:
             return
         self._status, self._tenths, self._logged_at = sync.status, tenths, self._monotonic()
-        elapsed = duration_text(self._logged_at - self._began)
+        # Another client's sync may have begun long before this attempt saw it first.
+        is_known = sync.is_over and sync.state is not SyncState.UNKNOWN_OVER
+        own = sync.duration_seconds if is_known else None
+        elapsed = duration_text(self._logged_at - self._began if own is None else own)
         if is_new_status and sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER):
             self._log.warning(
                 f"Sync {sync.id} has the unknown status {sync.status!r}, which does not count as a "

@@ -12,7 +12,7 @@ from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import urgent
 from dagster_rudderstack.errors import ApiError
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
-from dagster_rudderstack.sync.decisions import running_among
+from dagster_rudderstack.sync.decisions import is_temporary, running_among
 from dagster_rudderstack.sync.lost_start import adopt, candidates
 from dagster_rudderstack.sync.retry import delay_after
 from dagster_rudderstack.sync.task import Task
@@ -40,7 +40,12 @@ class StopOutcome(Enum):
         "it was being started and is not listed yet; if it appears later, stop it in RudderStack's "
         "dashboard"
     )
+    REFUSED = "it could not be stopped, since RudderStack refused that; look in its dashboard"
     UNKNOWN = "it could not be stopped, since RudderStack did not answer; look in its dashboard"
+
+
+MAY_CHANGE = (StopOutcome.UNKNOWN, StopOutcome.REFUSED, StopOutcome.NOT_SEEN)
+"""Outcomes after which the stop is tried again, as long as there is time."""
 
 
 def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Task[StopOutcome]:
@@ -60,15 +65,19 @@ def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Tas
                 outcome = _try_once(attempt)
             delay = attempt.policy.retry.delay_seconds(tries, None, attempt.jitter())
         except ApiError as error:
-            outcome = StopOutcome.UNKNOWN
+            outcome = _outcome_of(error)
             delay = delay_after(error, tries, attempt.policy.retry, attempt.jitter())
             if attempt.monotonic() + min(delay, MAX_DELAY_SECONDS) > give_up_at:
                 attempt.log.warning(f"{attempt.name} could not be stopped. {error}")
         delay = min(delay, MAX_DELAY_SECONDS)
-        may_change = outcome in (StopOutcome.UNKNOWN, StopOutcome.NOT_SEEN)
+        may_change = outcome in MAY_CHANGE
         if not may_change or attempt.monotonic() + delay > give_up_at:
             return outcome
         yield delay
+
+
+def _outcome_of(error: ApiError) -> StopOutcome:
+    return StopOutcome.UNKNOWN if is_temporary(error) else StopOutcome.REFUSED
 
 
 def _try_once(attempt: SyncAttempt) -> StopOutcome:

@@ -81,7 +81,7 @@ def test_sync__succeeds() -> None:
         ("starting", "old", "older"),
         ("waiting", "new", "started", True),
     ]
-    assert scripted.log.lines == ["info: Sync new: succeeded (2 s)"]
+    assert scripted.log.lines == ["info: Sync new: succeeded (1 min)"]
     assert (report.id, report.status, report.origin) == ("new", "succeeded", "started")
     assert (report.connection_id, report.sync_type) == ("crm", "full")
     assert scripted.attempt.is_over
@@ -334,7 +334,7 @@ def test_errors_while_running() -> None:
         "warning: One. Trying again in 0.8 s.",
         "warning: Two. Trying again in 1.5 s.",
         "info: RudderStack answers again. The errors lasted 2.2 s.",
-        "info: Sync new: succeeded (3.2 s)",
+        "info: Sync new: succeeded (1 min)",
     ]
 
 
@@ -550,7 +550,7 @@ def test_lost_start__sync_appears() -> None:
             f"warning: The answer to the start of a sync of connection {NAME} was lost, so it is "
             "unknown whether a sync was started. Looking for it. Cut off."
         ),
-        "info: Sync ours: succeeded (0 s)",
+        "info: Sync ours: succeeded (1 min)",
     ]
     assert scripted.records == [("starting", "old"), ("waiting", "ours", "adopted", True)]
 
@@ -921,7 +921,7 @@ def test_sync__fails() -> None:
         scripted.run(start_and_wait)
 
     assert scripted.attempt.is_over
-    assert scripted.log.lines == ["warning: Sync new: failed (1 s). RudderStack says: no table."]
+    assert scripted.log.lines == ["warning: Sync new: failed (1 min). RudderStack says: no table."]
 
 
 @pytest.mark.parametrize("is_durable", [True, False])
@@ -1093,7 +1093,7 @@ def test_success__not_logged() -> None:
     scripted.run(start_and_wait)
 
     lines = [line for line in scripted.log.lines if "succeeded" in line]
-    assert lines == ["info: Sync theirs: succeeded (0 s)"]
+    assert lines == ["info: Sync theirs: succeeded (1 min)"]
 
 
 def test_timeout__lost_start() -> None:
@@ -1130,7 +1130,7 @@ def test_record__cannot_be_written() -> None:
     lost = "could not be recorded. Until it is, a retry may not find it."
     assert scripted.log.lines == [
         f"warning: Sync theirs of connection {NAME} {lost} disk full",
-        "info: Sync theirs: succeeded (2 s)",
+        "info: Sync theirs: succeeded (1 min)",
     ]
 
 
@@ -1313,6 +1313,14 @@ def test_stop__lost_start_does_not_appear() -> None:
 
     assert scripted.run(stop) is StopOutcome.NOT_SEEN
     assert scripted.waits == [0.75, 1.5, *[2] * 6]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_stop__refused(status: int) -> None:
+    """A stop that RudderStack refuses is not called one without an answer."""
+    scripted = running(stop=[status_error(status)])
+
+    assert scripted.run(stop) is StopOutcome.REFUSED
 
 
 def test_stop__errors() -> None:

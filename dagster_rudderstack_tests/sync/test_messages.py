@@ -223,7 +223,8 @@ def test_progress__rows() -> None:
 
 
 def test_progress__short_sync() -> None:
-    """A sync that ends within half a minute is logged once, at its end."""
+    """A sync that ends within half a minute is logged once, at its end, with its own duration,
+    which another client's sync has had before it was first seen."""
     polls = [rows(done, 0, 100) for done in range(0, 100, 4)]
 
     lines = WatchedProgress().poll(*polls, rows(100, 0, 100, status="succeeded"))
@@ -231,7 +232,7 @@ def test_progress__short_sync() -> None:
     assert lines == [
         (
             "info: Sync s: succeeded (100 rows delivered, 0 rows rejected, 100 % of the changed "
-            "rows done, 26 s)"
+            "rows done, 1 min)"
         )
     ]
 
@@ -294,9 +295,9 @@ def test_progress__unknown_status_at_the_end() -> None:
 def test_progress__end() -> None:
     """The last line of a sync that did not succeed is a warning with RudderStack's reason."""
     assert WatchedProgress().poll(sync("s", "failed", error="no table")) == [
-        "warning: Sync s: failed (1 s). RudderStack says: no table."
+        "warning: Sync s: failed (1 min). RudderStack says: no table."
     ]
-    assert WatchedProgress().poll(sync("s", "failed")) == ["warning: Sync s: failed (1 s)"]
+    assert WatchedProgress().poll(sync("s", "failed")) == ["warning: Sync s: failed (1 min)"]
     assert WatchedProgress().poll(sync("s", "succeeded", error="odd")) == [
         "info: Sync s: succeeded (1 s)"
     ]
@@ -310,7 +311,7 @@ def test_progress__success_not_logged() -> None:
     progress.log_change(sync("s", "succeeded"))
     assert log.lines == []
     progress.log_change(sync("s", "failed"))
-    assert log.lines == ["warning: Sync s: failed (0 s)"]
+    assert log.lines == ["warning: Sync s: failed (1 min)"]
 
 
 def test_named_log() -> None:
