@@ -299,7 +299,7 @@ def test_progress__end() -> None:
     ]
     assert WatchedProgress().poll(sync("s", "failed")) == ["warning: Sync s: failed (1 min)"]
     assert WatchedProgress().poll(sync("s", "succeeded", error="odd")) == [
-        "info: Sync s: succeeded (1 s)"
+        "info: Sync s: succeeded (1 min)"
     ]
 
 
