@@ -1,6 +1,6 @@
 """The step that syncs run in: its name, its partition, its upstream assets and its runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -265,6 +265,58 @@ def test_status__deleted_run() -> None:
 
     assert (step.run_state(), step.is_run_ending()) == (RunState.ACTIVE, True)
     assert step.current_run() is None
+
+
+class LoggedRuns(Runs):
+    """An instance whose runs have events."""
+
+    def __init__(self, events: Mapping[str, dg.DagsterEventType], *runs: Any) -> None:
+        super().__init__(*runs)
+        self.events = events
+
+    def get_records_for_run(self, run_id: str, of_type: dg.DagsterEventType) -> Any:
+        """Return the events of a type."""
+        return SimpleNamespace(records=[1] if self.events.get(run_id) is of_type else [])
+
+
+RETRY = {"dagster/retry_number": "1"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "parent_tags", "found"),
+    [
+        (RETRY, {}, "first"),
+        (RETRY, RETRY, "first"),
+        ({}, {}, None),
+        ({}, RETRY, None),
+    ],
+    ids=["retry", "retry of a retry", "re-executed", "re-executed retry"],
+)
+def test_canceled_run_id(
+    tags: Mapping[str, str], parent_tags: Mapping[str, str], found: str | None
+) -> None:
+    """A run that Dagster has launched itself is one that retries a canceled run, in any depth. A
+    person who re-executes a canceled run wants its syncs."""
+    runs = [a_run("first", tags={}), a_run("last", "first", tags=tags)]
+    if parent_tags:
+        runs = [
+            a_run("first", tags={}),
+            a_run("second", "first", tags=parent_tags),
+            a_run("last", "second", tags=tags),
+        ]
+    canceled = {"first": dg.DagsterEventType.RUN_CANCELED}
+    step = of(SimpleNamespace(instance=LoggedRuns(canceled, *runs)), runs[-1])
+
+    assert step.canceled_run_id() == found
+
+
+def test_canceled_run_id__max_runtime() -> None:
+    """A run that took longer than `dagster/max_runtime` was not canceled by a person."""
+    runs = [a_run("first", tags={}), a_run("last", "first", tags=RETRY)]
+    terminated = {"first": dg.DagsterEventType.RUN_CANCELING}
+    step = of(SimpleNamespace(instance=LoggedRuns(terminated, *runs)), runs[-1])
+
+    assert step.canceled_run_id() is None
 
 
 def ancestry(step: DagsterStep) -> list[str]:
