@@ -19,6 +19,7 @@ from dagster.components.utils.translation import TranslationFn, TranslationFnRes
 __all__ = [
     "TranslationFn",
     "TranslationFnResolver",
+    "awaited_outputs",
     "engine_event_data",
     "planned_run_ids",
     "register_library",
@@ -33,6 +34,20 @@ def engine_event_data(metadata: Mapping[str, dg.MetadataValue]) -> EngineEventDa
 def register_library(name: str, version: str) -> None:
     """Register a library that is not one of Dagster's own, whose versions differ."""
     DagsterLibraryRegistry.register(name, version, is_dagster_package=False)
+
+
+def awaited_outputs(context: dg.OpExecutionContext) -> set[str]:
+    """Return the names of the outputs of a step that other steps of its run wait for.
+
+    A context has no public way to the graph of its job.
+    """
+    graph = context.job_def.graph
+    for name in context.op_handle.path[:-1]:
+        graph = graph.node_named(name).definition  # type: ignore[assignment]
+    waiting = graph.dependency_structure.output_to_downstream_inputs_for_node(
+        context.op_handle.name
+    )
+    return {output.output_name for output in waiting}
 
 
 def planned_run_ids(

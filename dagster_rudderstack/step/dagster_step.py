@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import dagster as dg
 
+from dagster_rudderstack.dagster_internals import awaited_outputs
 from dagster_rudderstack.sync.recorder import Log
 
 __all__ = ["AnyContext", "DagsterStep", "RunState", "StepLog", "current_step"]
@@ -209,6 +210,28 @@ class DagsterStep:
     def _begins(self) -> list[dg.EventLogRecord]:
         found = self.instance.get_records_for_run(self.run.run_id, of_type=BEGIN_EVENTS).records
         return [entry for entry in found if entry.event_log_entry.step_key == self.key]
+
+    def is_output_lost(self, key: dg.AssetKey, position: int) -> bool:
+        """Whether other steps of the run wait for an asset that a killed execution materialized.
+
+        A queue gives the process of a run only the events of an execution that has ended. It has
+        seen those of an attempt that was followed by a retry.
+
+        Args:
+            key: The asset.
+            position: The place of its materialization in the log of the run.
+        """
+        names = {
+            each: name for name, each in self.context.assets_def.node_keys_by_output_name.items()
+        }
+        if names.get(key) not in awaited_outputs(self.context):
+            return False
+        kind = dg.DagsterEventType.STEP_UP_FOR_RETRY
+        ended = self.instance.get_records_for_run(self.run.run_id, of_type=kind).records
+        return not any(
+            entry.event_log_entry.step_key == self.key and entry.storage_id > position
+            for entry in ended
+        )
 
     # --- the runs that this one retries
 

@@ -148,7 +148,8 @@ def earlier_result(
     metadata = dict(found.metadata)
     if found.run_id == earlier.step.run.run_id:
         # Dagster judges a step by the checks of its last attempt only.
-        return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=True)
+        is_reported = not earlier.step.is_output_lost(sync.key, found.position)
+        return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=is_reported)
     blocking = [check for check in checks if check.blocking]
     if not all(check.result_of_metadata(sync.key, metadata).passed for check in blocking):
         return None

@@ -43,6 +43,11 @@ def code(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
     return dg.MaterializeResult(metadata={"syncs": [first.id, second.id]})
 
 
+@dg.asset(deps=["first"])
+def downstream() -> None:
+    """Use the first asset of a group."""
+
+
 @dg.job
 def op_job() -> None:
     """Sync in an op."""
@@ -54,8 +59,12 @@ defs = dg.Definitions(
         build_rudderstack_sync_asset(connection_id="single", spec="single"),
         build_rudderstack_sync_asset(connection_id="deferred", spec="deferred", wait=False),
         build_rudderstack_sync_assets(name="group", connections={"short": "short", "long": "long"}),
+        build_rudderstack_sync_assets(
+            name="upstream", connections={"first": "first", "second": "second"}
+        ),
         body,
         code,
+        downstream,
     ],
     jobs=[
         *(
@@ -64,6 +73,7 @@ defs = dg.Definitions(
                 "single": ["single"],
                 "deferred": ["deferred"],
                 "group": ["short", "long"],
+                "upstream": ["first", "second", "downstream"],
                 "body": ["body"],
                 "code": ["code"],
             }.items()
@@ -82,12 +92,15 @@ defs = dg.Definitions(
 
 
 def main(job_name: str, run_id: str) -> None:
-    """Execute the only step of a run."""
+    """Execute the first step of a run."""
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(run_id)
         assert run is not None
         job = InMemoryJob(defs.resolve_job_def(job_name))
+        step = job_name.removesuffix("_job")
         plan = create_execution_plan(job)
+        if step in {each.key for each in plan.steps}:
+            plan = create_execution_plan(job, step_keys_to_execute=[step])
         for _ in execute_plan_iterator(plan, job, run, instance, run_config={}):
             pass
 

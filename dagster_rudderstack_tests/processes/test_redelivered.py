@@ -96,6 +96,30 @@ def test_redelivered(
     assert materialized(own_home, run) == assets
 
 
+def test_redelivered__downstream(
+    own_home: Home, server: LocalRudderStack, clock: ManualClock
+) -> None:
+    """An asset that the killed execution has materialized is materialized again, from the same
+    sync, if another step of the run waits for it: the process of the run has not got the first
+    one."""
+    server.add_connection("first", script=SyncScript(duration_seconds=0))
+    server.add_connection("second", script=HOUR)
+    run = new_run(own_home, "upstream_job")
+
+    killed = execute(own_home, run)
+    wait_for(lambda: materialized(own_home, run), "the first materialization")
+    wait_for(lambda: server.starts("second"), "the second start")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    clock.advance(3600)
+    again = execute(own_home, run)
+    assert again.wait(120) == 0, own_home.printed("step")
+    end_group(again)
+
+    assert materialized(own_home, run) == ["first", "first", "second"]
+    assert len(server.starts()) == 2
+
+
 def _has_logged(home: Home, run: dg.DagsterRun, text: str) -> bool:
     entries = home.instance.all_logs(run.run_id)
     return any(text in entry.message for entry in entries)

@@ -149,6 +149,7 @@ class FakeStep:
     over: Callable[[], bool] = lambda: False
     retries_canceled: str | None = None
     began: int | None = None
+    lost_outputs: frozenset[dg.AssetKey] = frozenset()
     ending: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -193,6 +194,10 @@ class FakeStep:
     def began_at(self) -> int:
         """The place at which this execution began: the newest one, unless the test says it."""
         return self.began if self.began is not None else max(self.executions(), default=0)
+
+    def is_output_lost(self, key: dg.AssetKey, position: int) -> bool:
+        """Return what the test says."""
+        return key in self.lost_outputs and position > 0
 
     def partition_of(self, key: dg.AssetKey) -> str | None:
         """Return the partition of an asset."""

@@ -13,6 +13,7 @@ from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.step import runner as runner_module
 from dagster_rudderstack.step.dagster_step import StepLog
 from dagster_rudderstack.step.interrupts import RunEndedError
+from dagster_rudderstack.step.records import RunRecorder
 from dagster_rudderstack.step.run_guard import RunGuard
 from dagster_rudderstack.sync.recorder import Successor
 from dagster_rudderstack.sync.request import SyncRequest
@@ -165,6 +166,25 @@ def test_run__reported_by_another_execution(run_id: str, sync_id: str, is_report
 
     assert result.is_reported is is_reported
     assert result.metadata is not None
+
+
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_run__output_of_a_killed_execution(is_awaited: bool) -> None:
+    """What a killed execution has reported is reported again only if other steps wait for it."""
+    step = stored_step(lost_outputs=frozenset({CRM} if is_awaited else ()))
+    step.instance.begin("now")
+    run_recorder = RunRecorder(as_step(step), SyncRequest("crm"))
+    run_recorder.waiting("ours", "started", owned=True)
+    step.instance.materialize("now", sync_id="ours")
+    step.instance.begin("now")
+    api = ScriptedApi()
+
+    (result,) = runner(api, step).run()
+
+    assert (result.status, result.is_reported) == ("succeeded earlier", not is_awaited)
+    assert result.metadata is not None
+    assert result.metadata[MetadataKey.SYNC_ID].value == "ours"
+    assert api.requests == []
 
 
 # --- the log
