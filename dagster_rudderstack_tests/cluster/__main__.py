@@ -78,8 +78,12 @@ def _rows(running: Cluster, chosen: Sequence[str], began: float) -> list[Row]:
         _say(began, f"{scenario.name}: played")
 
     together = _chosen(TOGETHER, chosen)
-    with ThreadPoolExecutor(max_workers=len(TOGETHER)) as pool:
+    pool = ThreadPoolExecutor(max_workers=len(TOGETHER))
+    try:
         list(pool.map(play, together))
+    finally:
+        # After Ctrl-C, the services end at once, and the scenarios with them.
+        pool.shutdown(wait=False, cancel_futures=True)
     one_by_one = _chosen(ONE_BY_ONE, chosen)
     for scenario in one_by_one:
         play(scenario)

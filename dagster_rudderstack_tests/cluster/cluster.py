@@ -35,7 +35,7 @@ from dagster_rudderstack_tests.processes.harness import (
 PROJECT = "dagster_rudderstack_tests.cluster.project"
 STEPS_PER_WORKER = 10
 MAX_RUNS = 30
-QUERY_SECONDS = 0.5
+QUERY_SECONDS = 1.0
 """How often a case that waits asks the database."""
 DATABASE_USER = "postgres"
 """The user that Debian's package creates. PostgreSQL refuses to run as root."""
@@ -113,6 +113,12 @@ def instance_config(database_port: int) -> Mapping[str, Any]:
     return {
         "telemetry": {"enabled": False},
         "storage": {"postgres": {"postgres_url": url}},
+        # The logs of the workers have the output of the steps. Files of their own would take two
+        # processes for each step.
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
         "run_coordinator": {
             "module": "dagster",
             "class": "QueuedRunCoordinator",

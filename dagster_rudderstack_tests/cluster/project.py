@@ -65,7 +65,7 @@ defs = dg.Definitions(
     sensors=[
         build_rudderstack_polling_sensor(
             assets=_deferred,
-            minimum_interval_seconds=2,
+            minimum_interval_seconds=5,
             default_status=dg.DefaultSensorStatus.RUNNING,
         )
     ],
