@@ -29,6 +29,8 @@ OUTLIVING_SECONDS = 2.5 * VISIBILITY_SECONDS
 
 OTHER_SYNC_SECONDS = 60.0
 """So long that the run and its retry begin to wait for it, on a busy machine too."""
+CANCELED_SYNC_SECONDS = 90.0
+"""If it is not stopped, it ends by itself before it could occupy a worker for the later cases."""
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,24 @@ TOGETHER = [
     Scenario(
         "cancel",
         cancel,
-        [Case("canceled", "canceled", {"canceled": 600}, end="CANCELED", stops=1)],
+        [
+            Case(
+                "canceled", "canceled", {"canceled": CANCELED_SYNC_SECONDS}, end="CANCELED", stops=1
+            )
+        ],
     ),
     Scenario(
         "force",
         cancel_by_force,
-        [Case("forced", "canceled by force", {"forced": 600}, end="CANCELED", stops=1)],
+        [
+            Case(
+                "forced",
+                "canceled by force",
+                {"forced": CANCELED_SYNC_SECONDS},
+                end="CANCELED",
+                stops=1,
+            )
+        ],
     ),
     Scenario(
         "race",

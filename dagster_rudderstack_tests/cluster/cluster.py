@@ -57,7 +57,13 @@ class ClusterHome(Home):
         """The environment variables of the processes."""
         # `dagster-celery` runs `celery`, which is in the same folder.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**super().variables, REDIS_VARIABLE: self.redis_url, "PATH": path}
+        return {
+            **super().variables,
+            REDIS_VARIABLE: self.redis_url,
+            "PATH": path,
+            # On a busy machine, the start of a run worker may take longer than the default minute.
+            "DAGSTER_GRPC_TIMEOUT_SECONDS": "180",
+        }
 
 
 @dataclass
