@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from dagster_rudderstack.testing import SyncScript
@@ -32,6 +32,8 @@ from dagster_rudderstack_tests.processes.harness import wait_for
 
 RUN_SECONDS = 180.0
 """How long the runs of a scenario may take after it has broken something."""
+LAUNCH_SECONDS = 1.0
+"""The time from the launch of one scenario to that of the next."""
 STEP_SECONDS = 60.0
 """How long a step may go on after all runs have ended."""
 
@@ -80,7 +82,12 @@ def _rows(running: Cluster, chosen: Sequence[str], began: float) -> list[Row]:
     together = _chosen(TOGETHER, chosen)
     pool = ThreadPoolExecutor(max_workers=len(TOGETHER))
     try:
-        list(pool.map(play, together))
+        futures = []
+        for scenario in together:
+            futures.append(pool.submit(play, scenario))
+            # So that the runs are queued in this order.
+            time.sleep(LAUNCH_SECONDS)
+        wait(futures)
     finally:
         # After Ctrl-C, the services end at once, and the scenarios with them.
         pool.shutdown(wait=False, cancel_futures=True)

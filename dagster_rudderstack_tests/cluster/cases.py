@@ -22,13 +22,14 @@ from dagster_rudderstack_tests.processes.harness import (
     Run,
     process_of,
     signal_process,
+    wait_for,
 )
 
 OUTLIVING_SECONDS = 2.5 * VISIBILITY_SECONDS
 """A step that takes this long is delivered twice more while it runs."""
 
-OTHER_SYNC_SECONDS = 60.0
-"""So long that the run and its retry begin to wait for it, on a busy machine too."""
+OTHER_SYNC_SECONDS = 45.0
+"""So long that the run and its retry both begin to wait for it, on a busy machine too."""
 CANCELED_SYNC_SECONDS = 90.0
 """If it is not stopped, it ends by itself before it could occupy a worker for the later cases."""
 
@@ -113,9 +114,11 @@ def frozen_step(cluster: Cluster, scenario: Scenario) -> None:
 def killed_run_worker(cluster: Cluster, scenario: Scenario) -> None:
     """The run worker is killed while its step waits for another client's sync."""
     (connection,) = scenario.cases[0].seconds
+    (run,) = scenario.launch(cluster)
+    # The process of the run still has to load its job before it sends the step to Celery.
+    wait_for(lambda: run.has_logged("Started process for run"), f"the process of {run.run_id}")
     script = SyncScript(duration_seconds=OTHER_SYNC_SECONDS)
     other = cluster.server.start_sync(connection, "dashboard", script=script)
-    (run,) = scenario.launch(cluster)
     run.wait_for_log(f"Sync {other} of connection {connection} is already running")
     started = re.search(r"Started process for run \(pid: (\d+)\)", run.log)
     assert started is not None, run.log
@@ -161,6 +164,7 @@ mutation ($params: LaunchBackfillParams!) {
 }
 """
 
+# In the order in which they are launched: those that take longest come first.
 TOGETHER = [
     Scenario(
         "orphan",
@@ -179,11 +183,6 @@ TOGETHER = [
         "frozen",
         frozen_step,
         [single("frozen", "step frozen, and delivered again", VISIBILITY_SECONDS + 5)],
-    ),
-    Scenario(
-        "backfill",
-        backfill,
-        [Case("backfill", "backfill of five partitions", {PARTITIONED: 2}, runs=5, syncs=5)],
     ),
     Scenario("plain", nothing, [single("plain", "plain run", 3)]),
     Scenario("killed", killed_step, [single("killed", "step killed, and delivered again", 10)]),
@@ -214,5 +213,10 @@ TOGETHER = [
         "race",
         race,
         [Case("raced", "two runs race for a connection", {"raced": 4}, runs=2, syncs=2)],
+    ),
+    Scenario(
+        "backfill",
+        backfill,
+        [Case("backfill", "backfill of five partitions", {PARTITIONED: 2}, runs=5, syncs=5)],
     ),
 ]
