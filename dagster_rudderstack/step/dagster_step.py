@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
+from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -34,6 +37,32 @@ BEGIN_EVENTS = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTART
 
 _BEGAN_AT: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 """Where each execution of a step in this process began, by Dagster's context of the execution."""
+
+
+RECENT_SECONDS = 0.2
+"""How old a reading of the run may be that the syncs of a step share. A thousand starts need a few
+readings then, and not a thousand."""
+
+_T = TypeVar("_T")
+
+
+class _Recent(Generic[_T]):
+    """A reading of the storage that many threads share while it is recent."""
+
+    def __init__(self, read: Callable[[], _T]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._answers: list[_T] = []
+        self._read_at = 0.0
+
+    def get(self) -> _T:
+        """Return the last answer if it is recent, and otherwise read again."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._answers or now - self._read_at > RECENT_SECONDS:
+                self._answers = [self._read()]
+                self._read_at = now
+            return self._answers[0]
 
 
 class RunState(Enum):
@@ -186,15 +215,28 @@ class DagsterStep:
             return RunState.CANCELED
         return RunState.OVER
 
+    def recent_state(self) -> RunState:
+        """Return the state as the syncs of the step last read it, a moment ago at most."""
+        return self._recent_state.get()
+
+    @cached_property
+    def _recent_state(self) -> _Recent[RunState]:
+        return _Recent(self.run_state)
+
     # --- the executions of the step
 
     def executions(self) -> list[int]:
         """Return the places in the log of the run at which executions of the step began.
 
-        Dagster's retry number does not count them: a worker that takes over the step of a killed
-        one executes it again with the same number.
+        They are as the syncs of the step last read them, a moment ago at most. Dagster's retry
+        number does not count them: a worker that takes over the step of a killed one executes it
+        again with the same number.
         """
-        return [entry.storage_id for entry in self._begins()]
+        return self._recent_executions.get()
+
+    @cached_property
+    def _recent_executions(self) -> _Recent[list[int]]:
+        return _Recent(lambda: [entry.storage_id for entry in self._begins()])
 
     @property
     def began_at(self) -> int:

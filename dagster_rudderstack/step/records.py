@@ -190,7 +190,7 @@ class RunRecorder:
 
     def is_sync_wanted(self) -> bool:
         """Whether the run goes on. Its step may outlive it, and a retry may run already."""
-        return self.step.run_state() is RunState.ACTIVE
+        return self.step.recent_state() is RunState.ACTIVE
 
     def successor(self) -> Successor | None:
         """Return what a newer execution of the step has recorded. None if this is the newest."""

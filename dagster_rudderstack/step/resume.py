@@ -198,7 +198,7 @@ class EarlierAttempts:
 
         A queue can deliver a step twice. Both executions then wait for the same sync.
         """
-        if self.step.is_in_memory:
+        if self.step.is_in_memory or len(self.step.executions()) <= 1:
             return False
         event = self.step.instance.get_latest_materialization_event(key)
         last = event.asset_materialization if event else None

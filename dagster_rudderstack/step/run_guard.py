@@ -39,7 +39,7 @@ class RunGuard:
 
     def state(self) -> RunState:
         """Return what the status of the run means for its syncs."""
-        return self.step.run_state() if self.step is not None else RunState.ACTIVE
+        return self.step.recent_state() if self.step is not None else RunState.ACTIVE
 
     def check_begin(self) -> bool:
         """Check at the begin of a step whether its syncs are wanted.
@@ -55,6 +55,8 @@ class RunGuard:
             return True
         if drive(self.until_stored(self.state)) is not RunState.ACTIVE:
             return False
+        # Read now, since another worker may have begun the step again when it is needed.
+        drive(self.until_stored(lambda: step.began_at))
         canceled = drive(self.until_stored(step.canceled_run_id))
         if canceled is not None:
             raise dg.Failure(

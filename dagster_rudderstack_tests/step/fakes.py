@@ -172,6 +172,10 @@ class FakeStep:
             return RunState.CANCELED
         return RunState.OVER if self.over() else RunState.ACTIVE
 
+    def recent_state(self) -> RunState:
+        """Return what the test says."""
+        return self.run_state()
+
     def canceled_run_id(self) -> str | None:
         """Return the canceled run that this one retries."""
         return self.retries_canceled

@@ -158,6 +158,8 @@ def test_successor__of_another_step() -> None:
 def test_run__reported_by_another_execution(run_id: str, sync_id: str, is_reported: bool) -> None:
     """A sync that another execution of the step has reported since is not reported again."""
     step = stored_step()
+    step.instance.begin("now")
+    step.instance.begin("now")
     metadata = {MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)}
     reported = dg.AssetMaterialization(CRM, metadata=metadata)
     step.instance.recent = [SimpleNamespace(run_id=run_id, asset_materialization=reported)]
