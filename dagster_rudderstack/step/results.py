@@ -12,6 +12,7 @@ from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
 from dagster_rudderstack.metadata import Metadata, report_metadata
 from dagster_rudderstack.step.resume import EarlierAttempts
+from dagster_rudderstack.step.run_guard import RunGuard
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
@@ -112,20 +113,20 @@ def _failed_rows(sync: StepSync, seen: Sync | None, logs: SyncLogs | None) -> Fa
 
 
 def completed_result(
-    result: SyncResult, earlier: EarlierAttempts | None, link_template: str | None
+    result: SyncResult, guard: RunGuard | None, link_template: str | None
 ) -> SyncResult:
     """Return the result of a sync that succeeded with the metadata to report.
 
     Args:
         result: The result. One without a report is returned as it is.
-        earlier: Says whether another execution of the step has reported the sync in the meantime.
-            None if the step's own code reports it.
+        guard: Says whether another execution of the step has reported the sync. None if the step's
+            own code reports it.
         link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
     """
     report, key = result.report, result.sync.key
     if report is None:
         return result
-    is_reported = bool(earlier and key and earlier.was_reported_by_another(report.id, key))
+    is_reported = bool(guard and key and guard.was_reported_by_another(report.id, key))
     metadata = report_metadata(report, link_template)
     return replace(result, metadata=metadata, is_reported=is_reported)
 

@@ -193,19 +193,6 @@ class EarlierAttempts:
             if each.asset_materialization and each.timestamp >= record.timestamp
         )
 
-    def was_reported_by_another(self, sync_id: str, key: dg.AssetKey) -> bool:
-        """Whether another execution of this step has reported the sync since this one began.
-
-        A queue can deliver a step twice. Both executions then wait for the same sync.
-        """
-        if self.step.is_in_memory or len(self.step.executions()) <= 1:
-            return False
-        event = self.step.instance.get_latest_materialization_event(key)
-        last = event.asset_materialization if event else None
-        if event is None or last is None or event.run_id != self.step.run.run_id:
-            return False
-        return text_of(last.metadata, MetadataKey.SYNC_ID) == sync_id
-
     def has_observed(self, sync_id: str) -> bool:
         """Whether an earlier attempt reported on the page of the asset that the sync failed."""
         if not self._last_records:

@@ -6,12 +6,14 @@ retries it, while the step goes on in a process of its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import dagster as dg
 
+from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.sync.recorder import Log
@@ -22,8 +24,14 @@ __all__ = ["RunGuard"]
 
 _T = TypeVar("_T")
 
+NEWER_SECONDS = 10.0
+"""How long an execution waits for each newer one to report the sync that both have waited for."""
 
-@dataclass(frozen=True)
+LOOK_SECONDS = 0.5
+"""How often it looks."""
+
+
+@dataclass
 class RunGuard:
     """Asks Dagster's storage about the run of a step, and waits while the storage is away.
 
@@ -36,6 +44,8 @@ class RunGuard:
     step: DagsterStep | None
     policy: SyncPolicy
     log: Log
+    _is_newer_silent: bool = field(default=False, init=False)
+    """Whether a newer execution of the step has let its time to report a sync pass."""
 
     def state(self) -> RunState:
         """Return what the status of the run means for its syncs."""
@@ -81,6 +91,34 @@ class RunGuard:
         if is_over or isinstance(error, SyncUnwantedError):
             raise dg.DagsterExecutionInterruptedError
 
+    def was_reported_by_another(self, sync_id: str, key: dg.AssetKey) -> bool:
+        """Whether another execution of the step has reported the sync, or does so within seconds.
+
+        A queue can deliver a step again while its first execution goes on. Both then wait for the
+        same sync, and see its end at almost the same time. So the older one lets the newer one
+        report it, unless that is silent.
+        """
+        step = self.step
+        if step is None or step.is_in_memory or len(step.executions()) <= 1:
+            return False
+        newer = sum(place > step.began_at for place in step.executions())
+        patience = 0.0 if self._is_newer_silent else newer * NEWER_SECONDS
+        give_up_at = time.monotonic() + patience
+        while not drive(self.until_stored(lambda: _is_reported(step, sync_id, key))):
+            if time.monotonic() >= give_up_at:
+                self._is_newer_silent = newer > 0
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
+
     def until_stored(self, call: Callable[[], _T]) -> Task[_T]:
         """Read or write in Dagster's storage, again and again until that succeeds."""
         return until_stored(call, self.policy, self.log)
+
+
+def _is_reported(step: DagsterStep, sync_id: str, key: dg.AssetKey) -> bool:
+    event = step.instance.get_latest_materialization_event(key)
+    last = event.asset_materialization if event else None
+    if event is None or last is None or event.run_id != step.run.run_id:
+        return False
+    return text_of(last.metadata, MetadataKey.SYNC_ID) == sync_id

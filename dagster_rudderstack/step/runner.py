@@ -274,8 +274,8 @@ class Runner:
 
         This is done only now, since many results may have waited until the step took them.
         """
-        earlier = None if self.is_returned else self._earlier
-        return completed_result(result, earlier, self.link_template)
+        guard = None if self.is_returned else self._guard
+        return completed_result(result, guard, self.link_template)
 
     def _keep(self, result: SyncResult) -> None:
         """Store the summary row, report a failed sync, and drop an attempt that has ended."""

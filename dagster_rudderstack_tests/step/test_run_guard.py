@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.step import run_guard
 from dagster_rudderstack.step import runner as runner_module
 from dagster_rudderstack.step.dagster_step import StepLog
 from dagster_rudderstack.step.interrupts import RunEndedError
@@ -187,6 +189,54 @@ def test_run__output_of_a_killed_execution(is_awaited: bool) -> None:
     assert result.metadata is not None
     assert result.metadata[MetadataKey.SYNC_ID].value == "ours"
     assert api.requests == []
+
+
+def delivered_again(**fields: Any) -> FakeStep:
+    """Return the first execution of a step that was delivered again."""
+    step = stored_step(began=1, **fields)
+    step.instance.begin("now")
+    step.instance.begin("now")
+    return step
+
+
+def report(step: FakeStep, sync_id: str) -> None:
+    """Let another execution report a sync."""
+    metadata = {MetadataKey.SYNC_ID: dg.MetadataValue.text(sync_id)}
+    reported = dg.AssetMaterialization(CRM, metadata=metadata)
+    step.instance.recent = [SimpleNamespace(run_id="now", asset_materialization=reported)]
+
+
+def test_older_execution__newer_one_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older execution lets the newer one report the sync."""
+    step = delivered_again()
+    monkeypatch.setattr(time, "sleep", lambda _: report(step, "new"))
+
+    assert guard(step).was_reported_by_another("new", CRM)
+
+
+def test_older_execution__newer_one_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older execution reports the sync itself if the newer one does not, and waits once."""
+    monkeypatch.setattr(run_guard, "NEWER_SECONDS", 0.05)
+    monkeypatch.setattr(run_guard, "LOOK_SECONDS", 0.01)
+    step = delivered_again()
+    older = guard(step)
+
+    assert not older.was_reported_by_another("new", CRM)
+    waited = len(step.instance.latest_requests)
+    assert not older.was_reported_by_another("new", CRM)
+
+    assert waited > 1
+    assert len(step.instance.latest_requests) == waited + 1
+
+
+def test_newer_execution__reports_at_once() -> None:
+    """The newest execution waits for no other one."""
+    step = stored_step()
+    step.instance.begin("now")
+    step.instance.begin("now")
+
+    assert not guard(step).was_reported_by_another("new", CRM)
+    assert len(step.instance.latest_requests) == 1
 
 
 # --- the log
