@@ -27,7 +27,7 @@ from dagster_rudderstack.options import (
     config_fields,
 )
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.step.dagster_step import current_step
+from dagster_rudderstack.step.dagster_step import StepLog, current_step
 from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferred
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
@@ -340,7 +340,7 @@ class _Body:
                 continue
             checked = check.result_of_metadata(key, metadata)
             if not checked.passed:
-                context.log.warning(f"{key.to_user_string()}: {checked.description}")
+                StepLog(context.log).warning(f"{key.to_user_string()}: {checked.description}")
             yield checked
 
     def _selected_checks(

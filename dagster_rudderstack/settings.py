@@ -202,7 +202,10 @@ class SyncPolicy(Policy):
     outage_tolerance_seconds: int = Field(
         default=45 * 60,
         ge=0,
-        description="Seconds of failing polls that a step tolerates while a sync runs.",
+        description=(
+            "Seconds of failing polls that a step tolerates while a sync runs, and seconds that it "
+            "waits for Dagster's database."
+        ),
     )
     start_settling_seconds: float = Field(
         default=30,

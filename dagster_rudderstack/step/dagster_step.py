@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,6 @@ from dagster_rudderstack.dagster_internals import awaited_outputs
 from dagster_rudderstack.sync.recorder import Log
 
 __all__ = ["AnyContext", "DagsterStep", "RunState", "StepLog", "current_step"]
-
-_LOG = logging.getLogger(__name__)
 
 AnyContext = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
@@ -89,21 +88,20 @@ class StepLog:
 
     def info(self, msg: object, /) -> None:
         """Log a line."""
-        self._write(self.log.info, msg, _LOG.info)
+        self._write(self.log.info, msg)
 
     def warning(self, msg: object, /) -> None:
         """Log a warning."""
-        self._write(self.log.warning, msg, _LOG.warning)
+        self._write(self.log.warning, msg)
 
     @staticmethod
-    def _write(
-        write: Callable[[object], None], msg: object, write_elsewhere: Callable[..., None]
-    ) -> None:
+    def _write(write: Callable[[object], None], msg: object) -> None:
         try:
             write(msg)
         except Exception:  # noqa: BLE001 - a database can fail in many ways
-            # The output of the process is what people look at while the database is away.
-            write_elsewhere("%s", msg)
+            # Not through a logger, which Dagster may store in the same database.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"{msg}\n")
 
 
 def current_step(context: AnyContext | None = None) -> DagsterStep | None:
@@ -213,7 +211,9 @@ class DagsterStep:
             return RunState.ACTIVE
         if run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED):
             return RunState.CANCELED
-        return RunState.OVER
+        # A run that is canceled by force can end as failed.
+        is_canceled = run.status is dg.DagsterRunStatus.FAILURE and self._was_canceled(run)
+        return RunState.CANCELED if is_canceled else RunState.OVER
 
     def recent_state(self) -> RunState:
         """Return the state as the syncs of the step last read it, a moment ago at most."""
@@ -253,6 +253,12 @@ class DagsterStep:
         found = self.instance.get_records_for_run(self.run.run_id, of_type=BEGIN_EVENTS).records
         return [entry for entry in found if entry.event_log_entry.step_key == self.key]
 
+    def is_output_awaited(self, key: dg.AssetKey) -> bool:
+        """Whether other steps of the run wait for an asset of this one."""
+        outputs = self.context.assets_def.node_keys_by_output_name.items()
+        names = {each: name for name, each in outputs}
+        return names.get(key) in awaited_outputs(self.context)
+
     def is_output_lost(self, key: dg.AssetKey, position: int) -> bool:
         """Whether other steps of the run wait for an asset that a killed execution materialized.
 
@@ -263,13 +269,10 @@ class DagsterStep:
             key: The asset.
             position: The place of its materialization in the log of the run.
         """
-        names = {
-            each: name for name, each in self.context.assets_def.node_keys_by_output_name.items()
-        }
-        if names.get(key) not in awaited_outputs(self.context):
+        if position > self.began_at or not self.is_output_awaited(key):
             return False
-        kind = dg.DagsterEventType.STEP_UP_FOR_RETRY
-        ended = self.instance.get_records_for_run(self.run.run_id, of_type=kind).records
+        kinds = {dg.DagsterEventType.STEP_UP_FOR_RETRY, dg.DagsterEventType.STEP_SUCCESS}
+        ended = self.instance.get_records_for_run(self.run.run_id, of_type=kinds).records
         return not any(
             entry.event_log_entry.step_key == self.key and entry.storage_id > position
             for entry in ended

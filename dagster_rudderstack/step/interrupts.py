@@ -123,7 +123,7 @@ class Interruption:
         if more > 0:
             shown.append(f"The log lists {plural(more, 'more sync')}.")
         reason = (
-            "The run has already ended, so this step starts, reports and stops nothing."
+            "The run has already ended, so this step starts, reports and stops nothing more."
             if self.state is RunState.OVER
             else "The run was canceled."
         )

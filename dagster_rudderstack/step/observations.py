@@ -5,6 +5,7 @@ A successful sync is a materialization. A failed or stopped one is an observatio
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -51,11 +52,18 @@ class AssetObserver:
         is_stopped = isinstance(error, SyncTimedOutError) and error.stop_requested
         if self.attempt.may_be_running and not is_stopped:
             return
-        if seen is not None and self.earlier.has_observed(seen.id):
-            return
-        if seen is None and self.earlier.has_observed_reason(self.key, error.message):
-            return
-        self._write(error.message, _stopped(seen) if is_stopped else seen, failed_rows_of(error))
+        if not self._is_observed(error, seen):
+            self._write(
+                error.message, _stopped(seen) if is_stopped else seen, failed_rows_of(error)
+            )
+
+    def _is_observed(self, error: RudderStackError, seen: Sync | None) -> bool:
+        # If the database cannot be read, reporting twice is better than not at all.
+        with contextlib.suppress(Exception):
+            if seen is not None:
+                return self.earlier.has_observed(seen.id)
+            return self.earlier.has_observed_reason(self.key, error.message)
+        return False
 
     def report_stopped(self, cause: str) -> None:
         """Report that our run asked RudderStack to stop the sync.

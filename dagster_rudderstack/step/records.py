@@ -201,7 +201,8 @@ class RunRecorder:
             return None
         for record in reversed(read_records(self.step.instance, self.step.run.run_id)):
             if record.position > newest and self._is_about_the_same(record):
-                return Successor(record.sync_id, record.owned)
+                is_waiting = record.kind is RecordKind.WAITING
+                return Successor(record.sync_id if is_waiting else None, record.owned)
         return Successor()
 
     def _is_about_the_same(self, record: SyncRecord) -> bool:

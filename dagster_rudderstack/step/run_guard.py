@@ -16,6 +16,8 @@ import dagster as dg
 from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
+from dagster_rudderstack.step.records import RunRecorder
+from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.storage import SyncUnwantedError, until_stored
 from dagster_rudderstack.sync.task import Task, drive
@@ -24,11 +26,14 @@ __all__ = ["RunGuard"]
 
 _T = TypeVar("_T")
 
-NEWER_SECONDS = 10.0
-"""How long an execution waits for each newer one to report the sync that both have waited for."""
+REPORT_SECONDS = 10.0
+"""How long a newer execution of a step may take to report a sync after it has seen its end."""
+
+MATERIALIZATIONS_READ = 50
+"""How many materializations of an asset are read to find one that another execution has stored."""
 
 LOOK_SECONDS = 0.5
-"""How often it looks."""
+"""How often an older execution looks whether a newer one has reported a sync."""
 
 
 @dataclass
@@ -46,6 +51,7 @@ class RunGuard:
     log: Log
     _is_newer_silent: bool = field(default=False, init=False)
     """Whether a newer execution of the step has let its time to report a sync pass."""
+    _newer_has_until: float | None = field(default=None, init=False)
 
     def state(self) -> RunState:
         """Return what the status of the run means for its syncs."""
@@ -91,25 +97,51 @@ class RunGuard:
         if is_over or isinstance(error, SyncUnwantedError):
             raise dg.DagsterExecutionInterruptedError
 
+    def record_returned(self, attempt: SyncAttempt) -> None:
+        """Record that the step's own code gets the result of a sync, before it does."""
+        recorder, sync_id = attempt.recorder, attempt.sync_id
+        if isinstance(recorder, RunRecorder) and sync_id is not None:
+            drive(self.until_stored(attempt.write_records))
+            drive(self.until_stored(lambda: recorder.returned(sync_id)))
+
     def was_reported_by_another(self, sync_id: str, key: dg.AssetKey) -> bool:
         """Whether another execution of the step has reported the sync, or does so within seconds.
 
         A queue can deliver a step again while its first execution goes on. Both then wait for the
-        same sync, and see its end at almost the same time. So the older one lets the newer one
-        report it, unless that is silent.
+        same sync. The older one lets the newer one report it, unless that is silent for longer than
+        it may take to see the end of the sync. If other steps wait for the asset, both report it,
+        since the process of the run gets the outputs of the execution that ends first.
         """
         step = self.step
-        if step is None or step.is_in_memory or len(step.executions()) <= 1:
+        if step is None or step.is_in_memory:
             return False
-        newer = sum(place > step.began_at for place in step.executions())
-        patience = 0.0 if self._is_newer_silent else newer * NEWER_SECONDS
-        give_up_at = time.monotonic() + patience
-        while not drive(self.until_stored(lambda: _is_reported(step, sync_id, key))):
-            if time.monotonic() >= give_up_at:
-                self._is_newer_silent = newer > 0
-                return False
+        while (found := self._ask(step, sync_id, key)) == "not yet":
             time.sleep(LOOK_SECONDS)
-        return True
+        return found == "reported"
+
+    def _ask(self, step: DagsterStep, sync_id: str, key: dg.AssetKey) -> str:
+        return drive(self.until_stored(lambda: self._report_of_another(step, sync_id, key)))
+
+    def _report_of_another(self, step: DagsterStep, sync_id: str, key: dg.AssetKey) -> str:
+        """Return `reported`, `not yet` while a newer execution may report it, or `no`."""
+        executions = step.executions()
+        if len(executions) <= 1 or step.is_output_awaited(key):
+            return "no"
+        if _is_reported(step, sync_id, key):
+            self._newer_has_until = None
+            self._is_newer_silent = False
+            return "reported"
+        if self._is_newer_silent or max(executions) <= step.began_at:
+            return "no"
+        now = time.monotonic()
+        if self._newer_has_until is None:
+            self._newer_has_until = now + self._patience_seconds
+        self._is_newer_silent = now >= self._newer_has_until
+        return "no" if self._is_newer_silent else "not yet"
+
+    @property
+    def _patience_seconds(self) -> float:
+        return self.policy.poll.poll_max_interval_seconds + REPORT_SECONDS
 
     def until_stored(self, call: Callable[[], _T]) -> Task[_T]:
         """Read or write in Dagster's storage, again and again until that succeeds."""
@@ -117,8 +149,11 @@ class RunGuard:
 
 
 def _is_reported(step: DagsterStep, sync_id: str, key: dg.AssetKey) -> bool:
-    event = step.instance.get_latest_materialization_event(key)
-    last = event.asset_materialization if event else None
-    if event is None or last is None or event.run_id != step.run.run_id:
-        return False
-    return text_of(last.metadata, MetadataKey.SYNC_ID) == sync_id
+    # Not only the latest, since runs of other partitions report the same asset.
+    recent = step.instance.fetch_materializations(key, limit=MATERIALIZATIONS_READ).records
+    return any(
+        each.run_id == step.run.run_id
+        and each.asset_materialization is not None
+        and text_of(each.asset_materialization.metadata, MetadataKey.SYNC_ID) == sync_id
+        for each in recent
+    )

@@ -274,6 +274,8 @@ class Runner:
 
         This is done only now, since many results may have waited until the step took them.
         """
+        if self.is_returned and result.report is not None:
+            self._guard.record_returned(self._attempts[result.report.connection_id])
         guard = None if self.is_returned else self._guard
         return completed_result(result, guard, self.link_template)
 
@@ -308,12 +310,10 @@ class Runner:
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
         result = ended_result(sync, attempt, report, self.sync_logs)
-        recorder = attempt.recorder
-        if self.is_returned and isinstance(recorder, RunRecorder):
-            attempt.record(lambda: recorder.returned(report.id))
-        # Many results may wait until the step takes them, which needs no attempt.
         self._ended.add(sync.request.connection_id)
-        del self._attempts[sync.request.connection_id]
+        if not self.is_returned:
+            # Many results may wait until the step takes them, which needs no attempt.
+            del self._attempts[sync.request.connection_id]
         return result
 
     def _start_one(self, sync: StepSync) -> Task[SyncResult]:

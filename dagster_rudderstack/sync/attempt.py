@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
@@ -269,13 +270,21 @@ class SyncAttempt:
             Exception: If the database still does not answer.
         """
         while self._unwritten:
-            self._unwritten[0]()
-            del self._unwritten[0]
+            write = self._unwritten[0]
+            write()
+            # The thread of an interrupt may have written it meanwhile.
+            with contextlib.suppress(ValueError):
+                self._unwritten.remove(write)
 
     def until_stored(self, call: Callable[[], _T]) -> Task[_T]:
         """Read or write in Dagster's storage, again and again until that succeeds."""
         return until_stored(
-            call, self.policy, self.log, monotonic=self.monotonic, jitter=self.jitter
+            call,
+            self.policy,
+            self.log,
+            deadline=self.deadline,
+            monotonic=self.monotonic,
+            jitter=self.jitter,
         )
 
     # --- requests, each sent once

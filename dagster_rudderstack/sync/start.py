@@ -35,7 +35,6 @@ from dagster_rudderstack.sync.decisions import (
     running_among,
 )
 from dagster_rudderstack.sync.lost_start import adopt, candidates, has_failed_before
-from dagster_rudderstack.sync.recorder import Successor
 from dagster_rudderstack.sync.retry import delay_after
 from dagster_rudderstack.sync.storage import SyncUnwantedError
 from dagster_rudderstack.sync.task import Task
@@ -212,6 +211,10 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
                 yield from pause(attempt, min(delay, left))
                 continue
             _give_up_lost_start(attempt, found)
+        # Before anything else runs: it may be the sync of a newer execution of the step.
+        successor = yield from attempt.until_stored(attempt.records.successor)
+        if successor is not None and successor.sync_id is not None:
+            return attempt.wait_on(successor.sync_id, "resumed", owned=successor.owned)
         running = running_among(listed)
         if running:
             current = yield from _handle_running(attempt, running[0])
@@ -220,12 +223,10 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
             continue
         known = frozenset(sync.id for sync in listed)
         asked_at = attempt.monotonic()
-        successor = yield from attempt.until_stored(partial(_announce, attempt, known))
-        if successor is None and attempt.monotonic() - asked_at < STALE_SECONDS:
+        is_newest = yield from attempt.until_stored(partial(_announce, attempt, known))
+        if is_newest and attempt.monotonic() - asked_at < STALE_SECONDS:
             return None
-        if successor is not None and successor.sync_id is not None:
-            return attempt.wait_on(successor.sync_id, "resumed", owned=successor.owned)
-        yield from pause(attempt, SUCCESSOR_SECONDS if successor is not None else 0.0)
+        yield from pause(attempt, 0.0 if is_newest else SUCCESSOR_SECONDS)
 
 
 def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
@@ -243,12 +244,12 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
         )
 
 
-def _announce(attempt: SyncAttempt, known: frozenset[str]) -> Successor | None:
+def _announce(attempt: SyncAttempt, known: frozenset[str]) -> bool:
     """Record which syncs exist before the start, unless that is recorded already.
 
     Returns:
-        None if the start may be sent. Otherwise what a newer execution of the step has recorded,
-        which starts the sync instead.
+        Whether the start may be sent. False if there is a newer execution of the step, which sends
+        it instead.
 
     Raises:
         SyncUnwantedError: If the run has ended or was canceled.
@@ -256,14 +257,14 @@ def _announce(attempt: SyncAttempt, known: frozenset[str]) -> Successor | None:
     attempt.write_records()
     if not attempt.records.is_sync_wanted():
         raise SyncUnwantedError
-    successor = attempt.records.successor()
+    is_newest = attempt.records.successor() is None
     # A later attempt judges an old record by its time, so this attempt writes one of its own.
     is_earlier = attempt.lost_start is not None and attempt.lost_start.is_earlier
     is_new = attempt.lost_start is None and known != attempt.known_sync_ids
-    if successor is None and (is_new or is_earlier):
+    if is_newest and (is_new or is_earlier):
         attempt.records.starting(sorted(known))
         attempt.known_sync_ids = known
-    return successor
+    return is_newest
 
 
 def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None]:

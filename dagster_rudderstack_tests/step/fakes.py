@@ -199,6 +199,10 @@ class FakeStep:
         """The place at which this execution began: the newest one, unless the test says it."""
         return self.began if self.began is not None else max(self.executions(), default=0)
 
+    def is_output_awaited(self, key: dg.AssetKey) -> bool:
+        """Return what the test says."""
+        return key in self.lost_outputs
+
     def is_output_lost(self, key: dg.AssetKey, position: int) -> bool:
         """Return what the test says."""
         return key in self.lost_outputs and position > 0

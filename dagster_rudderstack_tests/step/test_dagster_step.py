@@ -206,11 +206,17 @@ class Runs:
     def __init__(self, *runs: Any) -> None:
         self.runs = {run.run_id: run for run in runs}
         self.asked: list[str] = []
+        self.events: Mapping[str, dg.DagsterEventType] = {}
 
     def get_run_by_id(self, run_id: str) -> Any:
         """Return a run."""
         self.asked.append(run_id)
         return self.runs.get(run_id)
+
+    def get_records_for_run(self, run_id: str, of_type: dg.DagsterEventType) -> Any:
+        """Return the events of a type: none, unless the test adds some."""
+        found = self.events.get(run_id) is of_type
+        return SimpleNamespace(records=[1] if found else [])
 
 
 def a_run(run_id: str, parent: str | None = None, **fields: Any) -> Any:
@@ -274,10 +280,6 @@ class LoggedRuns(Runs):
         super().__init__(*runs)
         self.events = events
 
-    def get_records_for_run(self, run_id: str, of_type: dg.DagsterEventType) -> Any:
-        """Return the events of a type."""
-        return SimpleNamespace(records=[1] if self.events.get(run_id) is of_type else [])
-
 
 RETRY = {"dagster/retry_number": "1"}
 
@@ -308,6 +310,15 @@ def test_canceled_run_id(
     step = of(SimpleNamespace(instance=LoggedRuns(canceled, *runs)), runs[-1])
 
     assert step.canceled_run_id() == found
+
+
+def test_status__canceled_by_force() -> None:
+    """A run that was canceled by force and ended as failed counts as canceled."""
+    failed = a_run("r", status=dg.DagsterRunStatus.FAILURE, is_finished=True)
+    canceled = {"r": dg.DagsterEventType.RUN_CANCELED}
+    step = of(SimpleNamespace(instance=LoggedRuns(canceled, failed)), a_run("r"))
+
+    assert step.run_state() is RunState.CANCELED
 
 
 def test_canceled_run_id__max_runtime() -> None:

@@ -196,8 +196,8 @@ def test_start__newer_execution() -> None:
     """A step that a queue delivers again, before its first execution has started a sync, starts one
     sync: the newest execution starts it, and the first one waits for it as well."""
     scripted = script(get=[sync("ours"), succeeded("ours")])
-    answers = iter([Successor(), Successor(), Successor("ours", owned=True)])
-    scripted.recorder.newer = lambda: next(answers)
+    started = Successor("ours", owned=True)
+    scripted.recorder.newer = lambda: started if scripted.clock.now >= 1010 else Successor()
 
     report = scripted.run(start_and_wait)
 
@@ -216,3 +216,29 @@ def test_start__newer_execution_never_starts() -> None:
         scripted.run(start_and_wait)
 
     assert "start" not in scripted.api.operations
+
+
+@pytest.mark.parametrize("choice", ["wait", "attach", "fail"])
+def test_start__sync_of_a_newer_execution_runs(choice: str) -> None:
+    """The running sync of a newer execution is joined and not taken for another client's, whatever
+    `on_running_sync` says."""
+    scripted = script(
+        listed=[[sync("ours")]],
+        get=[succeeded("ours")],
+        policy=every_second(on_running_sync=choice),
+    )
+    scripted.recorder.newer = lambda: Successor("ours", owned=True)
+
+    assert scripted.run(start_and_wait).origin == "resumed"
+    assert scripted.records == [("waiting", "ours", "resumed", True)]
+
+
+def test_until_stored__deadline() -> None:
+    """Before a start, the wait for the storage ends with the timeout of the sync."""
+    scripted = script(policy=every_second(sync_timeout_seconds=100))
+    scripted.recorder.error = AWAY
+
+    with pytest.raises(OSError, match="connection refused"):
+        scripted.run(start_and_wait)
+
+    assert 1100 <= scripted.clock.now <= 1100 + MAX_DELAY_SECONDS
