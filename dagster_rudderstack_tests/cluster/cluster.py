@@ -35,6 +35,7 @@ from dagster_rudderstack_tests.processes.harness import (
 PROJECT = "dagster_rudderstack_tests.cluster.project"
 STEPS_PER_WORKER = 10
 MAX_RUNS = 30
+MAX_RETRIES = 2
 QUERY_SECONDS = 1.0
 """How often a case that waits asks the database."""
 DATABASE_USER = "postgres"
@@ -112,7 +113,7 @@ class Cluster:
         return list(messages)
 
 
-def instance_config(database_port: int) -> Mapping[str, Any]:
+def instance_config(database_port: int, max_retries: int) -> Mapping[str, Any]:
     """Return the content of `dagster.yaml`."""
     # Since SQLAlchemy 2.1, another driver than that of dagster-postgres is the default.
     url = f"postgresql+psycopg2://{DATABASE_USER}@127.0.0.1:{database_port}/postgres"
@@ -137,7 +138,7 @@ def instance_config(database_port: int) -> Mapping[str, Any]:
             },
         },
         "run_launcher": {"module": "dagster", "class": "DefaultRunLauncher"},
-        "run_retries": {"enabled": True, "max_retries": 2},
+        "run_retries": {"enabled": True, "max_retries": max_retries},
         "run_monitoring": {
             "enabled": True,
             "poll_interval_seconds": 3,
@@ -148,8 +149,16 @@ def instance_config(database_port: int) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run all services until the end of the `with` statement, in a folder that exists."""
+def cluster(
+    folder: Path, module: str = PROJECT, max_retries: int = MAX_RETRIES
+) -> Iterator[Cluster]:
+    """Run all services until the end of the `with` statement.
+
+    Args:
+        folder: A folder for the logs, which exists.
+        module: The code location.
+        max_retries: How often the daemon retries a failed run.
+    """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(LocalRudderStack("rst-0123456789abcdefghij"))
         started: dict[str, Service] = {}
@@ -167,12 +176,13 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         for service in started.values():
             service.wait_until_ready()
         url = f"redis://127.0.0.1:{broker_port}/0"
-        home = ClusterHome(folder, server, instance_config(database_port), url)
+        config = instance_config(database_port, max_retries)
+        home = ClusterHome(folder, server, config, url)
         stack.callback(home.close)
         workspace = folder / "workspace.yaml"
         code = {"host": "127.0.0.1", "port": code_port, "location_name": LOCATION}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": code}]}))
-        start(code_server(home, code_port), *(worker(home, name) for name in ("1", "2")))
+        start(code_server(home, module, code_port), *(worker(home, name) for name in ("1", "2")))
         started["code-server"].wait_until_ready()
         start(webserver(home, workspace, web_port), daemon(home, workspace))
         for service in started.values():
@@ -277,10 +287,10 @@ def worker(home: ClusterHome, name: str) -> Service:
     return service
 
 
-def code_server(home: ClusterHome, port: int) -> Service:
+def code_server(home: ClusterHome, module: str, port: int) -> Service:
     """The code server."""
     command = dagster_command(
-        *("dagster", "api", "grpc", "--module-name", PROJECT),
+        *("dagster", "api", "grpc", "--module-name", module),
         *("--host", "127.0.0.1", "--port", str(port), "--location-name", LOCATION),
     )
     variables = home.variables

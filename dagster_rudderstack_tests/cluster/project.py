@@ -49,6 +49,21 @@ def _asset(connection_id: str, **options: Any) -> dg.AssetsDefinition:
     return build_rudderstack_sync_asset(connection_id=connection_id, spec=connection_id, **options)
 
 
+EXECUTOR = celery_executor.configured(
+    {
+        "broker": {"env": REDIS_VARIABLE},
+        "backend": {"env": REDIS_VARIABLE},
+        "config_source": CELERY_CONFIG,
+    }
+)
+RESOURCE = RudderStackResource(
+    access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
+    api_url=dg.EnvVar("RUDDERSTACK_API_URL"),
+    poll_max_interval_seconds=1,
+    # Shows which process sent a request, so that a case can kill it.
+    extra_headers={PROCESS_HEADER: str(os.getpid())},
+)
+
 _deferred = [_asset(name, wait=False) for name in DEFERRED]
 
 defs = dg.Definitions(
@@ -69,20 +84,6 @@ defs = dg.Definitions(
             default_status=dg.DefaultSensorStatus.RUNNING,
         )
     ],
-    executor=celery_executor.configured(
-        {
-            "broker": {"env": REDIS_VARIABLE},
-            "backend": {"env": REDIS_VARIABLE},
-            "config_source": CELERY_CONFIG,
-        }
-    ),
-    resources={
-        "rudderstack": RudderStackResource(
-            access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
-            api_url=dg.EnvVar("RUDDERSTACK_API_URL"),
-            poll_max_interval_seconds=1,
-            # Shows which process sent a request, so that a case can kill it.
-            extra_headers={PROCESS_HEADER: str(os.getpid())},
-        )
-    },
+    executor=EXECUTOR,
+    resources={"rudderstack": RESOURCE},
 )
