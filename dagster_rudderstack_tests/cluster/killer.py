@@ -1,0 +1,172 @@
+"""Finds the processes of a cluster that can be killed, and kills one of them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import dagster as dg
+
+from dagster_rudderstack.testing import RecordedRequest, SimulatedSync
+from dagster_rudderstack_tests.cluster.cluster import Cluster
+from dagster_rudderstack_tests.cluster.kill_plan import Kill, Victim
+from dagster_rudderstack_tests.cluster.result import CASE_TAG
+from dagster_rudderstack_tests.processes.harness import signal_process
+from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
+
+MOMENT_SECONDS = 6.0
+"""How long to wait for the moment of a kill. If it does not come, nothing is killed."""
+WATCH_SECONDS = 0.005
+END_SECONDS = 2.0
+"""A step is killed up to this long after its sync has ended, which it notices within a second."""
+_STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
+_EXECUTING = "Executing steps"
+_T = TypeVar("_T")
+UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+@dataclass(frozen=True)
+class Killer:
+    """Kills processes of a cluster without any notice.
+
+    Attributes:
+        cluster: The cluster.
+        seconds: How long the sync of each connection takes.
+    """
+
+    cluster: Cluster
+    seconds: Mapping[str, float]
+    _methods: Mapping[Victim, Callable[[float], str | None]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        methods = {
+            Victim.RUN_WORKER: self._kill_run_worker,
+            Victim.STEP: self._kill_step,
+            Victim.STEP_AT_START: self._kill_step_at_start,
+            Victim.STEP_AT_END: self._kill_step_at_end,
+            Victim.WORKER: self._kill_worker,
+            Victim.DAEMON: self._kill_daemon,
+        }
+        object.__setattr__(self, "_methods", methods)
+
+    def kill(self, kill: Kill) -> str | None:
+        """Kill something. Return what it was, or None if there was nothing to kill."""
+        return self._methods[kill.victim](kill.choice)
+
+    # --- one process
+
+    def _kill_run_worker(self, choice: float) -> str | None:
+        family = set(self.cluster["code-server"].family)
+        found = {
+            f"run worker {number} of {case}": number
+            for case, event in self._engine_events()
+            if (match := _STARTED.search(event.message or ""))
+            and (number := int(match[1])) in family
+        }
+        return self._kill_one(found, choice)
+
+    def _kill_step(self, choice: float) -> str | None:
+        family = self._celery_processes()
+        found = {
+            f"Celery child {event.pid} with {case}": event.pid
+            for case, event in self._engine_events()
+            if (event.message or "").startswith(_EXECUTING) and event.pid in family
+        }
+        return self._kill_one(found, choice)
+
+    def _kill_one(self, found: Mapping[str, int | None], choice: float) -> str | None:
+        if not found:
+            return None
+        name = sorted(found)[int(choice * len(found))]
+        number = found[name]
+        assert number is not None
+        signal_process(number, signal.SIGKILL)
+        return name
+
+    def _engine_events(self) -> Iterator[tuple[str, dg.DagsterEvent]]:
+        """Yield the engine events of the unfinished runs, each with the name of its case."""
+        instance = self.cluster.home.instance
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+            entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+            for entry in entries:
+                if entry.dagster_event is not None:
+                    yield run.tags.get(CASE_TAG, run.run_id), entry.dagster_event
+
+    def _celery_processes(self) -> set[int]:
+        return {number for worker in self.cluster.workers for number in worker.family}
+
+    # --- one process, at a certain moment
+
+    def _kill_step_at_start(self, _choice: float) -> str | None:
+        known = len(self.cluster.server.starts())
+        start = _watch(lambda: self.cluster.server.starts()[known:])
+        if start is None:
+            return None
+        number = _process_of(start[0])
+        signal_process(number, signal.SIGKILL)
+        return f"Celery child {number}, which has just started {start[0].connection_id}"
+
+    def _kill_step_at_end(self, choice: float) -> str | None:
+        server = self.cluster.server
+        running = [sync for sync in server.syncs() if sync.running and sync.origin == "api"]
+        if not running:
+            return None
+        sync = min(running, key=self._ends_at)
+        ended = _watch(
+            lambda: [
+                each
+                for each in server.syncs(sync.connection_id)
+                if each.id == sync.id and not each.running
+            ]
+        )
+        if ended is None:
+            return None
+        time.sleep(choice * END_SECONDS)
+        family = self._celery_processes()
+        about = [request for request in server.requests if request.sync_id == sync.id]
+        numbers = [number for each in about if (number := _process_of(each)) in family]
+        if not numbers:
+            return None
+        signal_process(numbers[-1], signal.SIGKILL)
+        return (
+            f"Celery child {numbers[-1]}, {choice * END_SECONDS:.1f} s after the sync of "
+            f"{sync.connection_id} had ended"
+        )
+
+    def _ends_at(self, sync: SimulatedSync) -> float:
+        return sync.started_at + self.seconds[sync.connection_id]
+
+    # --- a service
+
+    def _kill_worker(self, choice: float) -> str:
+        workers = self.cluster.workers
+        worker = workers[int(choice * len(workers))]
+        return self._kill_service(worker.name)
+
+    def _kill_daemon(self, _choice: float) -> str:
+        return self._kill_service("daemon")
+
+    def _kill_service(self, name: str) -> str:
+        service = self.cluster[name]
+        service.kill()
+        # Nothing waits until it is ready. That takes some seconds, in which it is away.
+        service.start()
+        return name
+
+
+def _watch(find: Callable[[], list[_T]]) -> list[_T] | None:
+    """Wait for a moment, and return what it brings. None if it does not come."""
+    give_up_at = time.monotonic() + MOMENT_SECONDS
+    while not (found := find()):
+        if time.monotonic() > give_up_at:
+            return None
+        time.sleep(WATCH_SECONDS)
+    return found
+
+
+def _process_of(request: RecordedRequest) -> int:
+    return int(request.headers[PROCESS_HEADER])
