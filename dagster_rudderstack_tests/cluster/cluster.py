@@ -20,7 +20,12 @@ import redis
 import yaml
 
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.cluster.project import CELERY_CONFIG, REDIS_VARIABLE
+from dagster_rudderstack_tests.cluster.project import (
+    REDIS_VARIABLE,
+    VISIBILITY_SECONDS,
+    VISIBILITY_VARIABLE,
+    celery_config,
+)
 from dagster_rudderstack_tests.cluster.result import CASE_TAG
 from dagster_rudderstack_tests.cluster.service import Service, listens, supervised
 from dagster_rudderstack_tests.processes.harness import (
@@ -45,9 +50,10 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 
 @dataclass
 class ClusterHome(Home):
-    """A DAGSTER_HOME, and the address of the broker."""
+    """A DAGSTER_HOME, the address of the broker, and when it delivers a step again."""
 
     redis_url: str = ""
+    visibility_seconds: int = VISIBILITY_SECONDS
 
     def run(self, run_id: str) -> Run:
         """Return a run of this instance. Many cases wait at the same time, each with a query."""
@@ -61,6 +67,7 @@ class ClusterHome(Home):
         return {
             **super().variables,
             REDIS_VARIABLE: self.redis_url,
+            VISIBILITY_VARIABLE: str(self.visibility_seconds),
             "PATH": path,
             # On a busy machine, the start of a run worker may take longer than the default minute.
             "DAGSTER_GRPC_TIMEOUT_SECONDS": "180",
@@ -150,7 +157,10 @@ def instance_config(database_port: int, max_retries: int) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def cluster(
-    folder: Path, module: str = PROJECT, max_retries: int = MAX_RETRIES
+    folder: Path,
+    module: str = PROJECT,
+    max_retries: int = MAX_RETRIES,
+    visibility_seconds: int = VISIBILITY_SECONDS,
 ) -> Iterator[Cluster]:
     """Run all services until the end of the `with` statement.
 
@@ -158,6 +168,7 @@ def cluster(
         folder: A folder for the logs, which exists.
         module: The code location.
         max_retries: How often the daemon retries a failed run.
+        visibility_seconds: When a step is delivered again that has not ended.
     """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(LocalRudderStack("rst-0123456789abcdefghij"))
@@ -177,7 +188,7 @@ def cluster(
             service.wait_until_ready()
         url = f"redis://127.0.0.1:{broker_port}/0"
         config = instance_config(database_port, max_retries)
-        home = ClusterHome(folder, server, config, url)
+        home = ClusterHome(folder, server, config, url, visibility_seconds)
         stack.callback(home.close)
         workspace = folder / "workspace.yaml"
         code = {"host": "127.0.0.1", "port": code_port, "location_name": LOCATION}
@@ -275,7 +286,9 @@ def worker(home: ClusterHome, name: str) -> Service:
     """A Celery worker that executes steps in processes of its own."""
     config = home.path / "celery.yaml"
     urls = {"broker": home.redis_url, "backend": home.redis_url}
-    content = {"execution": {"config": {**urls, "config_source": CELERY_CONFIG}}}
+    content = {
+        "execution": {"config": {**urls, "config_source": celery_config(home.visibility_seconds)}}
+    }
     config.write_text(yaml.safe_dump(content))
     command = dagster_command(
         *("dagster-celery", "worker", "start", "-A", "dagster_celery.app", "-y", str(config)),

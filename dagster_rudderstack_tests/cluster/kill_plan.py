@@ -10,7 +10,7 @@ from enum import Enum
 from dagster_rudderstack_tests.cluster.kill_project import assets_of, kind_of
 from dagster_rudderstack_tests.cluster.result import Case
 
-LAUNCH_SHARE = 0.8
+LAUNCH_SHARE = 0.6
 """In which part of the time runs are launched, so that the last ones can still be killed."""
 PAUSE_SECONDS = (3.0, 7.0)
 """The shortest and the longest pause between two kills."""

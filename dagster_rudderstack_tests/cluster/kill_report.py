@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dagster_rudderstack import MetadataKey
+from dagster_rudderstack.step.dagster_step import BEGIN_EVENTS
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.cluster.result import Case, runs_of
 from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
@@ -16,7 +17,6 @@ from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
 OVER = ("SUCCESS", "FAILURE", "CANCELED")
 NOTHING_TO_RETRY = "No steps needed to be retried in the failed run"
 """What Dagster says if the worker of a run was killed after all its steps had succeeded."""
-STEP_BEGINS = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED}
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _run_facts(instance: dg.DagsterInstance, run: dg.DagsterRun) -> RunFacts:
         run.status.value,
         run.parent_run_id,
         any(NOTHING_TO_RETRY in _error_of(entry) for entry in engine_events),
-        len(instance.all_logs(run.run_id, of_type=STEP_BEGINS)),
+        len(instance.all_logs(run.run_id, of_type=BEGIN_EVENTS)),
     )
 
 

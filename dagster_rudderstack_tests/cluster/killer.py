@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import dagster as dg
 
+from dagster_rudderstack.step.dagster_step import BEGIN_EVENTS
 from dagster_rudderstack.testing import RecordedRequest, SimulatedSync
 from dagster_rudderstack_tests.cluster.cluster import Cluster
 from dagster_rudderstack_tests.cluster.kill_plan import Kill, Victim
@@ -20,11 +22,12 @@ from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
 
 MOMENT_SECONDS = 6.0
 """How long to wait for the moment of a kill. If it does not come, nothing is killed."""
-WATCH_SECONDS = 0.005
+WATCH_SECONDS = 0.02
+SEARCH_SECONDS = 0.5
+"""How often to look for such a moment, and how often for a process, which takes some queries."""
 END_SECONDS = 2.0
 """A step is killed up to this long after its sync has ended, which it notices within a second."""
 _STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
-_EXECUTING = "Executing steps"
 _T = TypeVar("_T")
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
@@ -60,44 +63,40 @@ class Killer:
     # --- one process
 
     def _kill_run_worker(self, choice: float) -> str | None:
-        family = set(self.cluster["code-server"].family)
-        found = {
-            f"run worker {number} of {case}": number
-            for case, event in self._engine_events()
+        return _kill_one(self._run_workers, choice)
+
+    def _run_workers(self) -> list[tuple[str, int]]:
+        """Return the processes of the unfinished runs."""
+        family = _living(self.cluster["code-server"].family)
+        return [
+            (f"run worker {number} of {case}", number)
+            for case, event in self._events({dg.DagsterEventType.ENGINE_EVENT})
             if (match := _STARTED.search(event.message or ""))
             and (number := int(match[1])) in family
-        }
-        return self._kill_one(found, choice)
+        ]
 
     def _kill_step(self, choice: float) -> str | None:
+        return _kill_one(self._steps, choice)
+
+    def _steps(self) -> list[tuple[str, int]]:
+        """Return the Celery children that execute a step of the unfinished runs."""
         family = self._celery_processes()
-        found = {
-            f"Celery child {event.pid} with {case}": event.pid
-            for case, event in self._engine_events()
-            if (event.message or "").startswith(_EXECUTING) and event.pid in family
-        }
-        return self._kill_one(found, choice)
+        return [
+            (f"Celery child {event.pid} with {case}", event.pid)
+            for case, event in self._events(BEGIN_EVENTS)
+            if event.pid in family
+        ]
 
-    def _kill_one(self, found: Mapping[str, int | None], choice: float) -> str | None:
-        if not found:
-            return None
-        name = sorted(found)[int(choice * len(found))]
-        number = found[name]
-        assert number is not None
-        signal_process(number, signal.SIGKILL)
-        return name
-
-    def _engine_events(self) -> Iterator[tuple[str, dg.DagsterEvent]]:
-        """Yield the engine events of the unfinished runs, each with the name of its case."""
+    def _events(self, kinds: set[dg.DagsterEventType]) -> Iterator[tuple[str, dg.DagsterEvent]]:
+        """Yield events of the unfinished runs, each with the name of its case."""
         instance = self.cluster.home.instance
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-            entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-            for entry in entries:
+            for entry in instance.all_logs(run.run_id, of_type=kinds):
                 if entry.dagster_event is not None:
                     yield run.tags.get(CASE_TAG, run.run_id), entry.dagster_event
 
     def _celery_processes(self) -> set[int]:
-        return {number for worker in self.cluster.workers for number in worker.family}
+        return _living(number for worker in self.cluster.workers for number in worker.family)
 
     # --- one process, at a certain moment
 
@@ -158,13 +157,35 @@ class Killer:
         return name
 
 
-def _watch(find: Callable[[], list[_T]]) -> list[_T] | None:
+def _kill_one(find: Callable[[], list[tuple[str, int]]], choice: float) -> str | None:
+    """Kill one of the processes that are found, once there are some."""
+    found = sorted(_watch(find, SEARCH_SECONDS) or [])
+    if not found:
+        return None
+    name, number = found[int(choice * len(found))]
+    signal_process(number, signal.SIGKILL)
+    return name
+
+
+def _living(numbers: Iterable[int]) -> set[int]:
+    """Return the processes without those that were killed and wait to be noticed."""
+    return {number for number in numbers if not _is_dead(number)}
+
+
+def _is_dead(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _watch(find: Callable[[], list[_T]], pause_seconds: float = WATCH_SECONDS) -> list[_T] | None:
     """Wait for a moment, and return what it brings. None if it does not come."""
     give_up_at = time.monotonic() + MOMENT_SECONDS
     while not (found := find()):
         if time.monotonic() > give_up_at:
             return None
-        time.sleep(WATCH_SECONDS)
+        time.sleep(pause_seconds)
     return found
 
 

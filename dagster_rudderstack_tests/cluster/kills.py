@@ -12,6 +12,9 @@ The seed decides when runs are launched, how long their syncs take, and what kin
 killed when. It does not decide how fast the processes are, and so which of them are there to be
 killed, and what they are doing. So a seed repeats the load and the kills, and not each event.
 
+Celery's visibility timeout is longer than each step, as docs/deployment.md says. With
+`--visibility-seconds 20`, many steps are executed again while they still run.
+
 Afterwards, when nothing goes on any more, each chain of a run and its retries must have ended in
 success, and each wanted sync must have one start and no stop, and be reported by one
 materialization. Two things are counted that are no violation:
@@ -35,6 +38,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -57,10 +61,12 @@ from dagster_rudderstack_tests.cluster.result import Case, are_over, runs_of
 from dagster_rudderstack_tests.processes.harness import wait_for
 
 PROJECT = "dagster_rudderstack_tests.cluster.kill_project"
+VISIBILITY_SECONDS = 120
+"""More than the longest sync, and than the sync of another client and the one that waits for it."""
 MAX_RETRIES = 10
 """A run can be killed many times."""
-QUIET_SECONDS = 300.0
-"""How long the runs may take after the last kill. Run monitoring waits two minutes for a start."""
+QUIET_SECONDS = 600.0
+"""How long the runs may take after the last kill. On a busy machine, many wait to be launched."""
 SETTLING_SECONDS = 15.0
 """How long to wait for a second report, of the sensor or of a step, after all has ended."""
 POLL_SECONDS = 2.0
@@ -74,15 +80,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="what is decided by it: see above (1)")
     parser.add_argument("--runs", type=int, default=50, help="how many runs are launched (50)")
     parser.add_argument("--seconds", type=float, default=300, help="how long to kill (300)")
+    parser.add_argument(
+        "--visibility-seconds",
+        type=int,
+        default=VISIBILITY_SECONDS,
+        help=f"Celery delivers a step again that takes longer ({VISIBILITY_SECONDS})",
+    )
     parser.add_argument("--logs", action="store_true", help="print the logs of all runs")
     options = parser.parse_args(arguments)
     # Let SIGTERM end the services, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.environ[RUNS_VARIABLE] = str(options.runs)
     plan = plan_of(options.seed, options.runs, options.seconds)
-    print(f"seed {options.seed}, {options.runs} runs, {len(plan.kills)} kills", flush=True)
+    print(
+        f"seed {options.seed}, {options.runs} runs, {len(plan.kills)} kills, visibility timeout "
+        f"{options.visibility_seconds} s",
+        flush=True,
+    )
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    with cluster(folder, PROJECT, MAX_RETRIES) as running:
+    with cluster(folder, PROJECT, MAX_RETRIES, options.visibility_seconds) as running:
         verdicts = _play(running, plan, print_all=options.logs)
     print(counts(verdicts))
     has_failed = any(verdict.problems for verdict in verdicts)
@@ -101,9 +117,14 @@ def _play(running: Cluster, plan: Plan, *, print_all: bool) -> list[Verdict]:
             script = SyncScript(duration_seconds=seconds, rows_total=10)
             running.server.add_connection(connection, script=script)
     began, since = time.monotonic(), time.time()
+    is_aborted = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
-        launched = pool.submit(_launch_all, running, plan, began)
-        _kill_all(running, plan, began)
+        launched = pool.submit(_launch_all, running, plan, began, is_aborted)
+        try:
+            _kill_all(running, plan, began)
+        except BaseException:
+            is_aborted.set()
+            raise
         errors = launched.result()
     cases = [launch.case for launch in plan.launches]
     _say(began, "The kills are over.")
@@ -116,11 +137,14 @@ def _play(running: Cluster, plan: Plan, *, print_all: bool) -> list[Verdict]:
     return verdicts
 
 
-def _launch_all(running: Cluster, plan: Plan, began: float) -> Mapping[str, Sequence[str]]:
+def _launch_all(
+    running: Cluster, plan: Plan, began: float, is_aborted: threading.Event
+) -> Mapping[str, Sequence[str]]:
     """Launch all runs, each at its time. Return what went wrong, by case."""
     errors = {}
     for launch in plan.launches:
-        _sleep_until(began + launch.at)
+        if is_aborted.wait(max(0.0, began + launch.at - time.monotonic())):
+            break
         try:
             _launch(running, launch)
         except Exception as error:  # noqa: BLE001 - it is reported, and the other runs go on
@@ -141,7 +165,7 @@ def _kill_all(running: Cluster, plan: Plan, began: float) -> None:
     killer = Killer(running, lengths)
     killed: Counter[str] = Counter()
     for kill in plan.kills:
-        _sleep_until(began + kill.at)
+        time.sleep(max(0.0, began + kill.at - time.monotonic()))
         victim = killer.kill(kill)
         _say(began, f"Killed {victim}." if victim else f"No {kill.victim.value} to kill.")
         killed[kill.victim.value if victim else "none was there"] += 1
@@ -176,10 +200,6 @@ def _is_over(running: Cluster, case: Case) -> bool:
         and not any(sync.running for name in case.seconds for sync in server.syncs(name))
         and all(reports_of(instance, name) for name in case.seconds)
     )
-
-
-def _sleep_until(moment: float) -> None:
-    time.sleep(max(0.0, moment - time.monotonic()))
 
 
 def _say(began: float, text: str) -> None:

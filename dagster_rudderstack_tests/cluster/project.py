@@ -18,20 +18,26 @@ from dagster_rudderstack import (
 from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
 
 REDIS_VARIABLE = "CLUSTER_REDIS_URL"
+VISIBILITY_VARIABLE = "CLUSTER_VISIBILITY_SECONDS"
 VISIBILITY_SECONDS = 20
-"""A step that takes longer is delivered again, while it still runs."""
-CELERY_CONFIG: dict[str, Any] = {
-    # A step is taken off the queue when it has ended, and not when it starts. So the step of a
-    # killed worker is not lost, but executed again.
-    "task_acks_late": True,
-    "task_reject_on_worker_lost": True,
-    "broker_transport_options": {
-        "visibility_timeout": VISIBILITY_SECONDS,
-        # How often a worker looks for steps to deliver again.
-        "unacked_restore_interval": 2,
-    },
-    "broker_connection_retry_on_startup": True,
-}
+"""A step that takes longer is delivered again, while it still runs. The variable replaces it."""
+
+
+def celery_config(visibility_seconds: int) -> dict[str, Any]:
+    """Return the settings of Celery."""
+    return {
+        # A step is taken off the queue when it has ended, and not when it starts. So the step of a
+        # killed worker is not lost, but executed again.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "broker_transport_options": {
+            "visibility_timeout": visibility_seconds,
+            # How often a worker looks for steps to deliver again.
+            "unacked_restore_interval": 2,
+        },
+        "broker_connection_retry_on_startup": True,
+    }
+
 
 SINGLES = ("plain", "killed", "frozen", "long", "lost", "redis", "database", "restarted")
 CANCELED = ("canceled", "forced")
@@ -53,7 +59,9 @@ EXECUTOR = celery_executor.configured(
     {
         "broker": {"env": REDIS_VARIABLE},
         "backend": {"env": REDIS_VARIABLE},
-        "config_source": CELERY_CONFIG,
+        "config_source": celery_config(
+            int(os.environ.get(VISIBILITY_VARIABLE, VISIBILITY_SECONDS))
+        ),
     }
 )
 RESOURCE = RudderStackResource(

@@ -154,8 +154,9 @@ def family(number: int) -> list[int]:
     found = [number]
     for parent in found:
         with contextlib.suppress(OSError):
-            children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-            found += map(int, children.split())
+            # A child belongs to the thread that started it. The code server starts runs in others.
+            for thread in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
     return found
 
 

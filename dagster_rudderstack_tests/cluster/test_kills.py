@@ -1,5 +1,9 @@
 """The random kills: what a seed decides, and what counts as a violation."""
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
@@ -19,6 +23,8 @@ from dagster_rudderstack_tests.cluster.kill_report import (
     verdict_of,
 )
 from dagster_rudderstack_tests.cluster.result import CASE_TAG, Case
+from dagster_rudderstack_tests.cluster.service import family
+from dagster_rudderstack_tests.processes.harness import wait_for
 
 CASE = Case("single_00", "single", {"crm": 1.0})
 FAILED = RunFacts("first", "FAILURE")
@@ -56,7 +62,7 @@ def test_plan() -> None:
 
     assert len(plan.launches) == 50
     assert {launch.case.title for launch in plan.launches} == set(KINDS)
-    assert all(launch.at <= 240 for launch in plan.launches)
+    assert all(launch.at <= 180 for launch in plan.launches)
     assert {kill.victim for kill in plan.kills} == set(Victim)
     assert 43 <= len(plan.kills) <= 100
     assert all(kill.at < 300 for kill in plan.kills)
@@ -70,6 +76,30 @@ def test_plan__connections() -> None:
     keys = defs.resolve_asset_graph().get_all_asset_keys()
     assert {dg.AssetKey(name) for name in names} == set(keys)
     assert assets_of(1) == ("group_01_a", "group_01_b", "group_01_c")
+
+
+# --- what can be killed
+
+
+def test_family() -> None:
+    """A process that another thread than the main one started belongs to the family as well."""
+    started: list[subprocess.Popen[bytes]] = []
+    is_over = threading.Event()
+
+    def start() -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+        is_over.wait()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    try:
+        wait_for(lambda: started, "the start of the process")
+        assert started[0].pid in family(os.getpid())
+    finally:
+        is_over.set()
+        thread.join()
+        for process in started:
+            process.communicate()
 
 
 # --- what counts as a violation
