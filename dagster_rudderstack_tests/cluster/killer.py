@@ -20,8 +20,8 @@ from dagster_rudderstack_tests.cluster.result import CASE_TAG
 from dagster_rudderstack_tests.processes.harness import signal_process
 from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
 
-MOMENT_SECONDS = 6.0
-"""How long to wait for the moment of a kill. If it does not come, nothing is killed."""
+MOMENT_SECONDS = 3.0
+"""How long to wait for the moment of a kill, before something else is killed."""
 WATCH_SECONDS = 0.02
 SEARCH_SECONDS = 0.5
 """How often to look for such a moment, and how often for a process, which takes some queries."""
@@ -57,8 +57,16 @@ class Killer:
         object.__setattr__(self, "_methods", methods)
 
     def kill(self, kill: Kill) -> str | None:
-        """Kill something. Return what it was, or None if there was nothing to kill."""
-        return self._methods[kill.victim](kill.choice)
+        """Kill something. Return what it was, or None if there was nothing to kill.
+
+        If what is to be killed is not there, a step or a run worker is killed instead.
+        """
+        kinds = dict.fromkeys([kill.victim, Victim.STEP, Victim.RUN_WORKER])
+        for kind in kinds:
+            killed = self._methods[kind](kill.choice)
+            if killed is not None:
+                return killed
+        return None
 
     # --- one process
 

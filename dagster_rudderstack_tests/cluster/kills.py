@@ -6,7 +6,8 @@ The cluster is that of `python -m dagster_rudderstack_tests.cluster`. Each run h
 connections: one, three in one step, one that the polling sensor reports, or one that waits for the
 sync of another client. For some minutes, every 3 to 7 seconds, something gets SIGKILL: a run
 worker, a Celery child that executes a step, a Celery worker with its children, or the daemon. The
-two last are then restarted.
+two last are then restarted. If what is to be killed is not there, a step or a run worker is killed
+instead.
 
 The seed decides when runs are launched, how long their syncs take, and what kind of process is
 killed when. It does not decide how fast the processes are, and so which of them are there to be
@@ -65,7 +66,10 @@ VISIBILITY_SECONDS = 120
 """More than the longest sync, and than the sync of another client and the one that waits for it."""
 MAX_RETRIES = 10
 """A run can be killed many times."""
-QUIET_SECONDS = 600.0
+FIRST_SYNCS = 3
+FIRST_SYNCS_SECONDS = 180.0
+"""The first kill waits until some syncs are started. Before that, there is little to kill."""
+QUIET_SECONDS = 1200.0
 """How long the runs may take after the last kill. On a busy machine, many wait to be launched."""
 SETTLING_SECONDS = 15.0
 """How long to wait for a second report, of the sensor or of a step, after all has ended."""
@@ -163,13 +167,23 @@ def _launch(running: Cluster, launch: Launch) -> None:
 def _kill_all(running: Cluster, plan: Plan, began: float) -> None:
     lengths = {name: each for launch in plan.launches for name, each in launch.case.seconds.items()}
     killer = Killer(running, lengths)
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: len(running.server.starts()) >= FIRST_SYNCS, "syncs", FIRST_SYNCS_SECONDS)
+    first = time.monotonic()
     killed: Counter[str] = Counter()
     for kill in plan.kills:
-        time.sleep(max(0.0, began + kill.at - time.monotonic()))
+        time.sleep(max(0.0, first + kill.at - time.monotonic()))
         victim = killer.kill(kill)
         _say(began, f"Killed {victim}." if victim else f"No {kill.victim.value} to kill.")
-        killed[kill.victim.value if victim else "none was there"] += 1
+        killed[_kind_of(victim)] += 1
     print("kills:", ", ".join(f"{number} x {name}" for name, number in killed.most_common()))
+    _say(began, f"{len(running.server.starts())} of {len(lengths)} syncs were started so far.")
+
+
+def _kind_of(victim: str | None) -> str:
+    """Return what kind of process it was, without its name and number."""
+    kinds = ("run worker", "Celery child", "celery", "daemon")
+    return next((kind for kind in kinds if victim and victim.startswith(kind)), "none was there")
 
 
 def _wait_until_quiet(running: Cluster, cases: Sequence[Case], began: float) -> None:
