@@ -19,7 +19,7 @@ import httpx
 import redis
 import yaml
 
-from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack.testing import LocalRudderStack, ScaledClock
 from dagster_rudderstack_tests.cluster.project import (
     REDIS_VARIABLE,
     VISIBILITY_SECONDS,
@@ -46,6 +46,28 @@ QUERY_SECONDS = 1.0
 DATABASE_USER = "postgres"
 """The user that Debian's package creates. PostgreSQL refuses to run as root."""
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a user of the cluster may choose.
+
+    Attributes:
+        project: The module of the code location.
+        max_retries: How often the daemon retries a failed run.
+        visibility_seconds: When a step is delivered again that has not ended.
+        steps_per_worker: How many steps each of the two workers executes at the same time.
+        scale: How many times as fast RudderStack's clock runs.
+    """
+
+    project: str = PROJECT
+    max_retries: int = MAX_RETRIES
+    visibility_seconds: int = VISIBILITY_SECONDS
+    steps_per_worker: int = STEPS_PER_WORKER
+    scale: float = 1.0
+
+
+DEFAULT_SETUP = Setup()
 
 
 @dataclass
@@ -156,22 +178,12 @@ def instance_config(database_port: int, max_retries: int) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def cluster(
-    folder: Path,
-    module: str = PROJECT,
-    max_retries: int = MAX_RETRIES,
-    visibility_seconds: int = VISIBILITY_SECONDS,
-) -> Iterator[Cluster]:
-    """Run all services until the end of the `with` statement.
-
-    Args:
-        folder: A folder for the logs, which exists.
-        module: The code location.
-        max_retries: How often the daemon retries a failed run.
-        visibility_seconds: When a step is delivered again that has not ended.
-    """
+def cluster(folder: Path, setup: Setup = DEFAULT_SETUP) -> Iterator[Cluster]:
+    """Run all services until the end of the `with` statement, in a folder that exists."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(LocalRudderStack("rst-0123456789abcdefghij"))
+        server = stack.enter_context(
+            LocalRudderStack("rst-0123456789abcdefghij", clock=ScaledClock(setup.scale))
+        )
         started: dict[str, Service] = {}
 
         def start(*services: Service) -> None:
@@ -187,13 +199,14 @@ def cluster(
         for service in started.values():
             service.wait_until_ready()
         url = f"redis://127.0.0.1:{broker_port}/0"
-        config = instance_config(database_port, max_retries)
-        home = ClusterHome(folder, server, config, url, visibility_seconds)
+        config = instance_config(database_port, setup.max_retries)
+        home = ClusterHome(folder, server, config, url, setup.visibility_seconds)
         stack.callback(home.close)
         workspace = folder / "workspace.yaml"
         code = {"host": "127.0.0.1", "port": code_port, "location_name": LOCATION}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": code}]}))
-        start(code_server(home, module, code_port), *(worker(home, name) for name in ("1", "2")))
+        workers = [worker(home, name, setup) for name in ("1", "2")]
+        start(code_server(home, setup.project, code_port), *workers)
         started["code-server"].wait_until_ready()
         start(webserver(home, workspace, web_port), daemon(home, workspace))
         for service in started.values():
@@ -282,7 +295,7 @@ def program(name: str) -> str:
 # --- Dagster and Celery
 
 
-def worker(home: ClusterHome, name: str) -> Service:
+def worker(home: ClusterHome, name: str, setup: Setup) -> Service:
     """A Celery worker that executes steps in processes of its own."""
     config = home.path / "celery.yaml"
     urls = {"broker": home.redis_url, "backend": home.redis_url}
@@ -292,7 +305,7 @@ def worker(home: ClusterHome, name: str) -> Service:
     config.write_text(yaml.safe_dump(content))
     command = dagster_command(
         *("dagster-celery", "worker", "start", "-A", "dagster_celery.app", "-y", str(config)),
-        *("-n", f"worker{name}", "--", f"--concurrency={STEPS_PER_WORKER}"),
+        *("-n", f"worker{name}", "--", f"--concurrency={setup.steps_per_worker}"),
     )
     service = Service(f"celery-{name}", command, home.variables, home.path, lambda: True)
     # It has no port. After a restart, it says so once more.
@@ -300,10 +313,10 @@ def worker(home: ClusterHome, name: str) -> Service:
     return service
 
 
-def code_server(home: ClusterHome, module: str, port: int) -> Service:
+def code_server(home: ClusterHome, project: str, port: int) -> Service:
     """The code server."""
     command = dagster_command(
-        *("dagster", "api", "grpc", "--module-name", module),
+        *("dagster", "api", "grpc", "--module-name", project),
         *("--host", "127.0.0.1", "--port", str(port), "--location-name", LOCATION),
     )
     variables = home.variables

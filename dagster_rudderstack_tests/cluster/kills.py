@@ -47,7 +47,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dagster_rudderstack.testing import SyncScript
-from dagster_rudderstack_tests.cluster.cluster import Cluster, cluster
+from dagster_rudderstack_tests.cluster.cluster import Cluster, Setup, cluster
 from dagster_rudderstack_tests.cluster.kill_plan import Launch, Plan, plan_of
 from dagster_rudderstack_tests.cluster.kill_project import RUNS_VARIABLE
 from dagster_rudderstack_tests.cluster.kill_report import (
@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush=True,
     )
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    with cluster(folder, PROJECT, MAX_RETRIES, options.visibility_seconds) as running:
+    setup = Setup(PROJECT, MAX_RETRIES, options.visibility_seconds)
+    with cluster(folder, setup) as running:
         verdicts = _play(running, plan, print_all=options.logs)
     print(counts(verdicts))
     has_failed = any(verdict.problems for verdict in verdicts)
