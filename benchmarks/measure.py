@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
@@ -145,6 +146,12 @@ def machine() -> str:
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         f"Dagster {version('dagster')}"
     )
+
+
+def measured_on() -> str:
+    """Return a sentence with today's date, for a table that is measured apart from the others."""
+    today = datetime.now(timezone.utc).date().isoformat()
+    return f"Measured on {today} with {len(os.sched_getaffinity(0))} cores."
 
 
 def _processor() -> str:
