@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import discovery, imports, many_syncs, one_sync, sensor, sensor_load
+from benchmarks import cluster, discovery, imports, many_syncs, one_sync, sensor, sensor_load
 from benchmarks.report import Section, Settings, report
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Section]] = {
     "growth": many_syncs.growth_section,
     "sensor": sensor.section,
     "sensor_load": sensor_load.section,
+    "cluster": cluster.section,
     "discovery": discovery.section,
     "imports": imports.section,
 }
