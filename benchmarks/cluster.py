@@ -16,11 +16,11 @@ from pathlib import Path
 import dagster as dg
 
 from benchmarks.cluster_ways import (
-    CELERY_CONFIG,
     GROUPS,
     SCALE,
     SENSOR_SECONDS,
     SYNCS,
+    VISIBILITY_SECONDS,
     WAYS,
     connections_of,
 )
@@ -172,7 +172,12 @@ syncs takes {SYNC_SECONDS - SYNC_SECONDS / SCALE:.0f} s longer.
 def _measure_all() -> list[Measured]:
     """Run the three ways one after the other, so that each has all slots."""
     folder = Path(tempfile.mkdtemp(prefix="benchmark-cluster-"))
-    setup = Setup("benchmarks.cluster_definitions", CELERY_CONFIG, SLOTS_PER_WORKER, SCALE)
+    setup = Setup(
+        "benchmarks.cluster_definitions",
+        visibility_seconds=VISIBILITY_SECONDS,
+        steps_per_worker=SLOTS_PER_WORKER,
+        scale=SCALE,
+    )
     with cluster(folder, setup) as running:
         script = SyncScript(duration_seconds=SYNC_SECONDS, rows_total=100)
         for way in WAYS:

@@ -9,9 +9,9 @@ import dagster as dg
 from dagster_celery import celery_executor
 
 from benchmarks.cluster_ways import (
-    CELERY_CONFIG,
     GROUPS,
     SENSOR_SECONDS,
+    VISIBILITY_SECONDS,
     WAYS,
     connections_of,
 )
@@ -21,7 +21,7 @@ from dagster_rudderstack import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
-from dagster_rudderstack_tests.cluster.project import REDIS_VARIABLE
+from dagster_rudderstack_tests.cluster.project import REDIS_VARIABLE, celery_config
 
 
 def _asset(connection_id: str, **options: Any) -> dg.AssetsDefinition:
@@ -55,7 +55,7 @@ defs = dg.Definitions(
         {
             "broker": {"env": REDIS_VARIABLE},
             "backend": {"env": REDIS_VARIABLE},
-            "config_source": CELERY_CONFIG,
+            "config_source": celery_config(VISIBILITY_SECONDS),
         }
     ),
     resources={

@@ -1,7 +1,5 @@
 """What `cluster` and its code location have in common: the connections and the settings."""
 
-from typing import Any
-
 SYNCS = 200
 GROUPS = 4
 WAYS = ("single", "groups", "deferred")
@@ -11,14 +9,8 @@ SCALE = 10
 SENSOR_SECONDS = 60 // SCALE
 """The default interval of the sensor, as much faster."""
 
-CELERY_CONFIG: dict[str, Any] = {
-    # As docs/deployment.md recommends. No step takes as long as the visibility timeout.
-    "task_acks_late": True,
-    "task_reject_on_worker_lost": True,
-    "worker_prefetch_multiplier": 1,
-    "broker_transport_options": {"visibility_timeout": 3600},
-    "broker_connection_retry_on_startup": True,
-}
+VISIBILITY_SECONDS = 3600
+"""No step takes as long, so none is delivered again."""
 
 
 def connections_of(way: str) -> list[str]:
