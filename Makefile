@@ -1,7 +1,7 @@
 # Needs make, git and Python 3.10 to 3.13. All other packages are installed into .venv from the
 # package index, with uv if it is on the PATH and with pip if not. The tests of Dagster's pages, which
 # are among those of test-processes, are skipped without Chromium. test-cluster needs Debian's packages
-# redis-server and postgresql.
+# redis-server and postgresql, and bench leaves out the benchmark of the cluster without them.
 
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py

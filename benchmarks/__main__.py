@@ -7,6 +7,7 @@ requests go to servers on this machine.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,8 @@ BENCHMARKS: dict[str, Callable[[Settings], Section]] = {
 def main() -> int:
     """Run the benchmarks. Returns 1 if a goal was missed."""
     arguments = _arguments()
+    # Let SIGTERM end the processes that a benchmark has started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     settings = Settings(arguments.vendor_python, arguments.repeats, arguments.long)
     sections = []
     for name in arguments.only or BENCHMARKS:
