@@ -59,9 +59,9 @@ class Killer:
     def kill(self, kill: Kill) -> str | None:
         """Kill something. Return what it was, or None if there was nothing to kill.
 
-        If what is to be killed is not there, a step or a run worker is killed instead.
+        If what is to be killed is not there, a step is killed instead.
         """
-        kinds = dict.fromkeys([kill.victim, Victim.STEP, Victim.RUN_WORKER])
+        kinds = dict.fromkeys([kill.victim, Victim.STEP])
         for kind in kinds:
             killed = self._methods[kind](kill.choice)
             if killed is not None:
@@ -74,14 +74,20 @@ class Killer:
         return _kill_one(self._run_workers, choice)
 
     def _run_workers(self) -> list[tuple[str, int]]:
-        """Return the processes of the unfinished runs."""
+        """Return the processes of the unfinished runs: if possible, of those whose steps began.
+
+        What Dagster does with a run whose process is killed before that needs no step.
+        """
         family = _living(self.cluster["code-server"].family)
-        return [
-            (f"run worker {number} of {case}", number)
-            for case, event in self._events({dg.DagsterEventType.ENGINE_EVENT})
+        have_begun = {run.run_id for run, _ in self._events(BEGIN_EVENTS)}
+        found = [
+            (f"run worker {number} of {_case_of(run)}", number, run.run_id in have_begun)
+            for run, event in self._events({dg.DagsterEventType.ENGINE_EVENT})
             if (match := _STARTED.search(event.message or ""))
             and (number := int(match[1])) in family
         ]
+        begun = [(name, number) for name, number, has_begun in found if has_begun]
+        return begun or [(name, number) for name, number, _ in found]
 
     def _kill_step(self, choice: float) -> str | None:
         return _kill_one(self._steps, choice)
@@ -90,18 +96,20 @@ class Killer:
         """Return the Celery children that execute a step of the unfinished runs."""
         family = self._celery_processes()
         return [
-            (f"Celery child {event.pid} with {case}", event.pid)
-            for case, event in self._events(BEGIN_EVENTS)
+            (f"Celery child {event.pid} with {_case_of(run)}", event.pid)
+            for run, event in self._events(BEGIN_EVENTS)
             if event.pid in family
         ]
 
-    def _events(self, kinds: set[dg.DagsterEventType]) -> Iterator[tuple[str, dg.DagsterEvent]]:
-        """Yield events of the unfinished runs, each with the name of its case."""
+    def _events(
+        self, kinds: set[dg.DagsterEventType]
+    ) -> Iterator[tuple[dg.DagsterRun, dg.DagsterEvent]]:
+        """Yield events of the unfinished runs, each with its run."""
         instance = self.cluster.home.instance
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
             for entry in instance.all_logs(run.run_id, of_type=kinds):
                 if entry.dagster_event is not None:
-                    yield run.tags.get(CASE_TAG, run.run_id), entry.dagster_event
+                    yield run, entry.dagster_event
 
     def _celery_processes(self) -> set[int]:
         return _living(number for worker in self.cluster.workers for number in worker.family)
@@ -195,6 +203,10 @@ def _watch(find: Callable[[], list[_T]], pause_seconds: float = WATCH_SECONDS) -
             return None
         time.sleep(pause_seconds)
     return found
+
+
+def _case_of(run: dg.DagsterRun) -> str:
+    return run.tags.get(CASE_TAG, run.run_id)
 
 
 def _process_of(request: RecordedRequest) -> int:

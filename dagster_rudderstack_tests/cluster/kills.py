@@ -6,8 +6,7 @@ The cluster is that of `python -m dagster_rudderstack_tests.cluster`. Each run h
 connections: one, three in one step, one that the polling sensor reports, or one that waits for the
 sync of another client. For some minutes, every 3 to 7 seconds, something gets SIGKILL: a run
 worker, a Celery child that executes a step, a Celery worker with its children, or the daemon. The
-two last are then restarted. If what is to be killed is not there, a step or a run worker is killed
-instead.
+two last are then restarted. If what is to be killed is not there, a step is killed instead.
 
 The seed decides when runs are launched, how long their syncs take, and what kind of process is
 killed when. It does not decide how fast the processes are, and so which of them are there to be
