@@ -56,7 +56,8 @@ def test_step__one_thread_in_memory(
     """If Dagster's storage is in memory, which threads cannot share, one thread makes all requests,
     and the syncs still run at once."""
     names = [f"c{number}" for number in range(20)]
-    add(server, *names, script=SyncScript(duration_seconds=1))
+    # So long that a busy machine starts all of them meanwhile.
+    add(server, *names, script=SyncScript(duration_seconds=5))
 
     result = run([group(*names)], rudderstack, instance)
 
