@@ -50,7 +50,7 @@ class Service:
             self._start()
 
     def start_again_if_exited(self) -> bool:
-        """Start the process again if it exited and nobody killed it, as Kubernetes does."""
+        """Start the process again if it has ended by itself, as Kubernetes does."""
         with self._lock:
             has_exited = self._is_wanted and not self.is_running
             if has_exited:

@@ -153,7 +153,7 @@ def test_row__canceled(instance: dg.DagsterInstance, server: LocalRudderStack) -
 
 
 def test_row__error(instance: dg.DagsterInstance, server: LocalRudderStack) -> None:
-    """A case that could not be played is not as wanted, whatever it left behind."""
+    """A case that could not be played is not as wanted, even if all numbers are right."""
     report(instance, start(server))
 
     assert row_of(CASE, instance, server, ["Timed out"]).problems == ["Timed out"]

@@ -378,8 +378,8 @@ def test_unfinished__ended(kind: str) -> None:
     ids=["second call", "next attempt", "attempt of another step"],
 )
 def test_unfinished__returned(begun: list[str], left: PreviousAttempt | None) -> None:
-    """A result that the step's own code got is returned again by the next attempt, whatever its
-    retry number is, but not by a second call."""
+    """A result that the step's own code got is returned again by the next attempt, with any
+    retry number, but not by a second call."""
     step = FakeStep()
     step.instance.begin("now")
     recorder(step).returned("s")

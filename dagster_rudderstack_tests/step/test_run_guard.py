@@ -115,7 +115,7 @@ def test_run__over_while_the_sync_runs(
 
 
 def test_successor__newest() -> None:
-    """The newest execution of a step has no successor, whatever earlier ones have recorded."""
+    """The newest execution of a step has no successor, even if earlier ones have records."""
     step = stored_step()
     step.instance.begin("now")
     recorder(step).waiting("old", "started", owned=True)

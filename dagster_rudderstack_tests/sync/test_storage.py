@@ -220,8 +220,8 @@ def test_start__newer_execution_never_starts() -> None:
 
 @pytest.mark.parametrize("choice", ["wait", "attach", "fail"])
 def test_start__sync_of_a_newer_execution_runs(choice: str) -> None:
-    """The running sync of a newer execution is joined and not taken for another client's, whatever
-    `on_running_sync` says."""
+    """The running sync of a newer execution is joined and not taken for another client's, with each
+    value of `on_running_sync`."""
     scripted = script(
         listed=[[sync("ours")]],
         get=[succeeded("ours")],
