@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dagster_rudderstack_tests.cluster.kill_project import assets_of, kind_of
 from dagster_rudderstack_tests.cluster.result import Case
 
+KINDS = ("single", "group", "waiting", "single", "deferred")
+"""The kinds of runs, in turn. A `waiting` run finds another client's sync in its way."""
 LAUNCH_SHARE = 0.6
 """In which part of the time runs are launched, so that the last ones can still be killed."""
 PAUSE_SECONDS = (3.0, 7.0)
@@ -89,6 +90,17 @@ class Plan:
 
     launches: Sequence[Launch]
     kills: Sequence[Kill]
+
+
+def kind_of(number: int) -> str:
+    """Return the kind of a run."""
+    return KINDS[number % len(KINDS)]
+
+
+def assets_of(number: int) -> tuple[str, ...]:
+    """Return the assets of a run, which have the names of their connections."""
+    name = f"{kind_of(number)}_{number:02}"
+    return tuple(f"{name}_{each}" for each in "abc") if kind_of(number) == "group" else (name,)
 
 
 def plan_of(seed: int, runs: int, seconds: float) -> Plan:

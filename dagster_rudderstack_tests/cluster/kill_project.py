@@ -15,28 +15,15 @@ from dagster_rudderstack import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
 )
+from dagster_rudderstack_tests.cluster.kill_plan import KINDS, assets_of, kind_of
 from dagster_rudderstack_tests.cluster.project import EXECUTOR, RESOURCE
 
 RUNS_VARIABLE = "CLUSTER_RUNS"
-KINDS = ("single", "group", "waiting", "single", "deferred")
-"""The kinds of runs, in turn. A `waiting` run finds another client's sync in its way."""
-
 _OPTIONS: dict[str, dict[str, Any]] = {
     "single": {},
     "waiting": {"on_running_sync": "wait"},
     "deferred": {"wait": False},
 }
-
-
-def kind_of(number: int) -> str:
-    """Return the kind of a run."""
-    return KINDS[number % len(KINDS)]
-
-
-def assets_of(number: int) -> tuple[str, ...]:
-    """Return the assets of a run, which have the names of their connections."""
-    name = f"{kind_of(number)}_{number:02}"
-    return tuple(f"{name}_{each}" for each in "abc") if kind_of(number) == "group" else (name,)
 
 
 def _definition(number: int) -> dg.AssetsDefinition:

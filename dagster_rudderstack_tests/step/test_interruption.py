@@ -306,7 +306,7 @@ def test_shielded__too_long() -> None:
     began = time.monotonic()
 
     assert shielded(lambda: release.wait(10), seconds=0.1) is None
-    assert 0.1 <= time.monotonic() - began < 0.9
+    assert 0.1 <= time.monotonic() - began < 5
     release.set()
 
 

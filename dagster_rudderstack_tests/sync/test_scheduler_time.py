@@ -143,7 +143,7 @@ def test_halt__without_time() -> None:
     began = time.monotonic()
 
     assert not scheduler.halt()
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 5
     stuck.set()
 
 

@@ -267,17 +267,14 @@ def test_scripted_status(duckdb_setup: TableSetup) -> None:
 
 
 def test_many_rows(duckdb_setup: TableSetup) -> None:
-    """5,000 rows take seconds, also on a busy machine."""
+    """Thousands of rows arrive in one sync."""
     duckdb_setup.sql(
         "INSERT INTO analytics.customers"
         " SELECT id, 'Name', id || '@example.com' FROM range(1000, 5900) AS t(id)"
     )
     duckdb_setup.connect(duckdb_setup.table())
-    began = time.monotonic()
 
     assert counts(duckdb_setup.sync()) == (5000, 5000, 4990, 10)
-    # Before 2.0, DuckDB looks for numpy at each parameter, which takes ten times as long.
-    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
