@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TypeVar
 
 import dagster as dg
@@ -34,6 +35,15 @@ MATERIALIZATIONS_READ = 50
 
 LOOK_SECONDS = 0.5
 """How often an older execution looks whether a newer one has reported a sync."""
+
+
+class _OtherReport(Enum):
+    """What another execution of the step does about the report of a sync."""
+
+    STORED = auto()
+    AWAITED = auto()
+    """A newer execution may still report it."""
+    NONE = auto()
 
 
 @dataclass
@@ -115,29 +125,28 @@ class RunGuard:
         step = self.step
         if step is None or step.is_in_memory:
             return False
-        while (found := self._ask(step, sync_id, key)) == "not yet":
+        while (found := self._ask(step, sync_id, key)) is _OtherReport.AWAITED:
             time.sleep(LOOK_SECONDS)
-        return found == "reported"
+        return found is _OtherReport.STORED
 
-    def _ask(self, step: DagsterStep, sync_id: str, key: dg.AssetKey) -> str:
+    def _ask(self, step: DagsterStep, sync_id: str, key: dg.AssetKey) -> _OtherReport:
         return drive(self.until_stored(lambda: self._report_of_another(step, sync_id, key)))
 
-    def _report_of_another(self, step: DagsterStep, sync_id: str, key: dg.AssetKey) -> str:
-        """Return `reported`, `not yet` while a newer execution may report it, or `no`."""
+    def _report_of_another(self, step: DagsterStep, sync_id: str, key: dg.AssetKey) -> _OtherReport:
         executions = step.executions()
         if len(executions) <= 1 or step.is_output_awaited(key):
-            return "no"
+            return _OtherReport.NONE
         if _is_reported(step, sync_id, key):
             self._newer_has_until = None
             self._is_newer_silent = False
-            return "reported"
+            return _OtherReport.STORED
         if self._is_newer_silent or max(executions) <= step.began_at:
-            return "no"
+            return _OtherReport.NONE
         now = time.monotonic()
         if self._newer_has_until is None:
             self._newer_has_until = now + self._patience_seconds
         self._is_newer_silent = now >= self._newer_has_until
-        return "no" if self._is_newer_silent else "not yet"
+        return _OtherReport.NONE if self._is_newer_silent else _OtherReport.AWAITED
 
     @property
     def _patience_seconds(self) -> float:
