@@ -118,8 +118,17 @@ def _play(running: Cluster, scenario: Scenario) -> None:
             running.server.add_connection(connection, script=script)
     scenario.play(running, scenario)
     instance = running.home.instance
+
+    def has_ended() -> bool:
+        for case in scenario.cases:
+            if running.reexecute_missed(case):
+                print(
+                    f"{case.name}: Dagster's daemon has missed a retry, so the run was re-executed"
+                )
+        return all(are_over(case, runs_of(instance, case)) for case in scenario.cases)
+
     wait_for(
-        lambda: all(are_over(case, runs_of(instance, case)) for case in scenario.cases),
+        has_ended,
         f"the end of the runs of {scenario.name}",
         RUN_SECONDS,
         QUERY_SECONDS,

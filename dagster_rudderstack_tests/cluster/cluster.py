@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx
 import redis
 import yaml
@@ -26,7 +28,13 @@ from dagster_rudderstack_tests.cluster.project import (
     VISIBILITY_VARIABLE,
     celery_config,
 )
-from dagster_rudderstack_tests.cluster.result import CASE_TAG
+from dagster_rudderstack_tests.cluster.result import (
+    CASE_TAG,
+    Case,
+    is_to_be_retried,
+    last_runs,
+    runs_of,
+)
 from dagster_rudderstack_tests.cluster.service import Service, listens, supervised
 from dagster_rudderstack_tests.processes.harness import (
     LOCATION,
@@ -43,6 +51,8 @@ MAX_RUNS = 30
 MAX_RETRIES = 2
 QUERY_SECONDS = 1.0
 """How often a case that waits asks the database."""
+MISSED_RETRY_SECONDS = 60.0
+"""When a retry that the daemon has promised counts as missed. It comes within seconds."""
 DATABASE_USER = "postgres"
 """The user that Debian's package creates. PostgreSQL refuses to run as root."""
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
@@ -122,6 +132,24 @@ class Cluster:
     def launch(self, case: str, *assets: str) -> Run:
         """Launch a run of some assets. Its retries inherit the tag of the case."""
         return self.dagster.launch(*assets, config={"ops": {}}, tags={CASE_TAG: case})
+
+    def reexecute_missed(self, case: Case) -> int:
+        """Re-execute the runs of a case whose retry Dagster's daemon has missed. Return how many.
+
+        The daemon reads the failure in the log, sometimes before it is in the status of the run.
+        Then it does not retry the run, and does not look again, although it has promised a retry
+        (`dagster/will_retry`). See https://github.com/dagster-io/dagster/issues/33741. A person
+        would re-execute the run on its page, and so does this function.
+        """
+        instance = self.home.instance
+        missed = [run for run in last_runs(runs_of(instance, case)) if is_to_be_retried(run)]
+        count = 0
+        for run in missed:
+            (record,) = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+            if time.time() - record.update_timestamp.timestamp() > MISSED_RETRY_SECONDS:
+                self.dagster.reexecute(self.home.run(run.run_id))
+                count += 1
+        return count
 
     def has_steps_of(self, run_ids: Iterable[str]) -> bool:
         """Whether Celery has a step of these runs: in its queues, or executed by a worker."""

@@ -17,12 +17,14 @@ Celery's visibility timeout is longer than each step, as docs/deployment.md says
 
 Afterwards, when nothing goes on any more, each chain of a run and its retries must have ended in
 success, and each wanted sync must have one start and no stop, and be reported by one
-materialization. Two things are counted that are no violation:
+materialization. Three things are counted that are no violation:
 
 - A run whose process was killed after its steps had succeeded is marked as failed by Dagster, which
   then has nothing to retry.
 - A retry of a failed run writes the materializations of that run again, without syncing. See
   docs/many-syncs.md.
+- Dagster's daemon can miss a run that it has promised to retry. Such a run is re-executed, as a
+  person would do. See `Cluster.reexecute_missed`.
 
 A violation is printed with the logs of its runs, and the exit status is 1.
 """
@@ -189,8 +191,13 @@ def _kind_of(victim: str | None) -> str:
 def _wait_until_quiet(running: Cluster, cases: Sequence[Case], began: float) -> None:
     """Wait until no run, no step and no sync goes on, and each sync is reported; not for ever."""
     is_waited_for = {case.name for case in cases}
+    missed = 0
 
     def is_quiet() -> bool:
+        nonlocal missed
+        missed += sum(
+            running.reexecute_missed(case) for case in cases if case.name in is_waited_for
+        )
         is_waited_for.difference_update(
             [case.name for case in cases if case.name in is_waited_for and _is_over(running, case)]
         )
@@ -202,6 +209,7 @@ def _wait_until_quiet(running: Cluster, cases: Sequence[Case], began: float) -> 
     with contextlib.suppress(AssertionError):
         wait_for(is_quiet, "the end of all runs", QUIET_SECONDS, POLL_SECONDS)
         _say(began, "Nothing goes on any more.")
+    _say(began, f"Runs whose retry Dagster's daemon had missed: {missed}.")
     if is_waited_for:
         _say(began, f"These still go on: {', '.join(sorted(is_waited_for))}.")
     time.sleep(SETTLING_SECONDS)

@@ -14,6 +14,7 @@ CASE_TAG = "case"
 """Tag of the runs of a case, which their retries inherit."""
 _PARENT_TAG = "dagster/parent_run_id"
 _WILL_RETRY_TAG = "dagster/will_retry"
+_RETRY_TAG = "dagster/auto_retry_run_id"
 _OVER = ("SUCCESS", "FAILURE", "CANCELED")
 HEADINGS = ("case", "runs ended", "starts", "stops", "materializations", "as wanted")
 
@@ -92,6 +93,12 @@ def are_over(case: Case, runs: Sequence[dg.DagsterRun]) -> bool:
     return len(last) == case.runs and all(
         run.status.value in _OVER and run.tags.get(_WILL_RETRY_TAG) != "true" for run in last
     )
+
+
+def is_to_be_retried(run: dg.DagsterRun) -> bool:
+    """Whether a run has failed, and Dagster's daemon has promised a retry that is not there yet."""
+    is_promised = run.tags.get(_WILL_RETRY_TAG) == "true" and _RETRY_TAG not in run.tags
+    return run.status is dg.DagsterRunStatus.FAILURE and is_promised
 
 
 def row_of(

@@ -13,6 +13,7 @@ from dagster_rudderstack_tests.cluster.result import (
     Case,
     Row,
     are_over,
+    is_to_be_retried,
     row_of,
     runs_of,
     table,
@@ -168,6 +169,21 @@ def test_are_over(instance: dg.DagsterInstance) -> None:
 
     report(instance, "sync", tags={"dagster/parent_run_id": failed})
     assert are_over(CASE, runs_of(instance, CASE))
+
+
+def test_is_to_be_retried(instance: dg.DagsterInstance) -> None:
+    """A failed run is to be retried if Dagster has promised that, and has not done it yet."""
+
+    def is_missing(*sync_ids: str, **tags: str) -> bool:
+        run_id = report(instance, *sync_ids, tags={f"dagster/{key}": tags[key] for key in tags})
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        return is_to_be_retried(run)
+
+    assert is_missing(will_retry="true")
+    assert not is_missing(will_retry="true", auto_retry_run_id="retry")
+    assert not is_missing(will_retry="false")
+    assert not is_missing("sync", will_retry="true")
 
 
 def test_table() -> None:
