@@ -49,7 +49,10 @@ class RequestPolicy(Policy):
         default=60,
         gt=0,
         le=DAY,
-        description="A request fails after this many seconds without data.",
+        description=(
+            "Seconds until the answer to a request is complete, after those for reaching the API. "
+            "A slower request fails."
+        ),
     )
     # RudderStack documents no limit for these endpoints. Sixteen is polite, and enough for
     # thousands of syncs that are polled every few seconds.

@@ -5,8 +5,7 @@ The errors of a call are in `errors`. Reference: RudderStack's Reverse ETL Conne
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -54,21 +53,14 @@ class RudderStackClient:
     Args:
         settings: How to reach the API.
         throttle: Limits the requests of this process. None creates one for this client only.
-        monotonic: Seconds that only grow.
 
     Raises:
         InvalidSettingError: If the token must not be sent to the address, the token or a header
             cannot be sent, the CA bundle cannot be read, or the proxy cannot be used.
     """
 
-    def __init__(
-        self,
-        settings: ClientSettings,
-        *,
-        throttle: Throttle | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._transport = Transport(settings, throttle, monotonic)
+    def __init__(self, settings: ClientSettings, *, throttle: Throttle | None = None) -> None:
+        self._transport = Transport(settings, throttle)
 
     def __repr__(self) -> str:
         return f"RudderStackClient({self._transport.base_url!r})"

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from dagster_rudderstack.api.deadline import answered_within, end_at_deadline
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
 from dagster_rudderstack.api.redaction import Secret, masked_in_logs, silent
 from dagster_rudderstack.api.responses import (
@@ -44,8 +45,6 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 """A page of 100 connections with large mappings is a few MB; more is not an answer."""
 MAX_ERROR_BODY_BYTES = 64 * 1024
 """How much of the body of an error is read. The rest of a large one is not."""
-MAX_BODY_SECONDS = 600.0
-"""How long a body may take to arrive. The read timeout applies to each chunk only."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
@@ -84,20 +83,16 @@ class Transport:
     Args:
         settings: How to reach the API.
         throttle: Limits the requests of this process. None creates one for this transport only.
-        monotonic: Seconds that only grow.
 
     Raises:
         InvalidSettingError: If the token must not be sent to the address, the token or a header
             cannot be sent, the CA bundle cannot be read, or the proxy cannot be used.
     """
 
-    def __init__(
-        self, settings: ClientSettings, throttle: Throttle | None, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, settings: ClientSettings, throttle: Throttle | None) -> None:
         settings = replace(settings, base_url=api_base_url(None, settings.base_url))
         self._settings = settings
         self._host = urlsplit(settings.base_url).netloc
-        self._monotonic = monotonic
         self._throttle = throttle or Throttle(
             max_concurrent=settings.requests.max_concurrent_requests,
             max_per_second=settings.requests.max_requests_per_second,
@@ -160,7 +155,9 @@ class Transport:
         request = self._http.build_request(
             method, f"{self._settings.base_url}{path}", params=params, json=body
         )
-        with self._throttle.slot():
+        limits = self._settings.requests
+        seconds = limits.connect_timeout_seconds + limits.read_timeout_seconds
+        with self._throttle.slot(), answered_within(seconds):
             try:
                 response = self._http.send(request, stream=True)
                 content = self._body_of(response)
@@ -189,14 +186,11 @@ class Transport:
     def _chunks_of(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield a body until it ends, or is one chunk over its limit."""
         left = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BODY_BYTES
-        give_up_at = self._monotonic() + MAX_BODY_SECONDS
         for chunk in response.iter_bytes():
             yield chunk
             left -= len(chunk)
             if left < 0:
                 return
-            if self._monotonic() > give_up_at:
-                raise httpx.ReadTimeout("the body arrives too slowly", request=response.request)
 
     def _transport_error(self, error: httpx.HTTPError, method: str, path: str) -> ApiError:
         if isinstance(error, httpx.DecodingError):
@@ -275,7 +269,7 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
     verify = _ssl_context(settings.ca_bundle)
     proxy = _proxy(settings)
     try:
-        return httpx.Client(
+        client = httpx.Client(
             headers=headers,
             # A cookie of a gateway would link our requests. The API needs none.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -300,6 +294,8 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
             "The proxy that proxy_url or a variable such as HTTPS_PROXY sets is not usable: "
             "expected http://host:port."
         ) from None
+    end_at_deadline(client)
+    return client
 
 
 def _proxy(settings: ClientSettings) -> str | None:

@@ -7,10 +7,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from dagster_rudderstack.api.deadline import answered_within
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.errors import (
     ApiError,
@@ -289,6 +291,21 @@ class SyncAttempt:
 
     # --- requests, each sent once
 
+    def _timed(self) -> AbstractContextManager[None]:
+        """End the requests of a block with the timeout. A stop after that has its own time."""
+        left = self.deadline - self.monotonic()
+        return answered_within(left if left > 0 else float("inf"))
+
+    def get_connection(self) -> Connection:
+        """Return the connection."""
+        with self._timed():
+            return self.api.get_connection(self.connection_id)
+
+    def start_sync(self) -> str:
+        """Start a sync and return its id."""
+        with self._timed():
+            return self.api.start_sync(self.connection_id, self.request.sync_type)
+
     def get_sync(self, sync_id: str) -> Sync:
         """Return the details of a sync of the connection.
 
@@ -296,7 +313,8 @@ class SyncAttempt:
             UnexpectedResponseError: If the answer is about another sync. That is a gateway's
                 mistake and treated as transient. The other sync's data is never reported.
         """
-        sync = self.api.get_sync(self.connection_id, sync_id)
+        with self._timed():
+            sync = self.api.get_sync(self.connection_id, sync_id)
         if sync.id == sync_id.strip():
             return sync
         path = f"/retl-connections/{self.connection_id}/syncs/{sync_id}"
@@ -332,4 +350,7 @@ class SyncAttempt:
 
     def list_syncs(self) -> list[Sync]:
         """Return the newest syncs of the connection, newest first."""
-        return self.api.list_syncs(self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)
+        with self._timed():
+            return self.api.list_syncs(
+                self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS
+            )

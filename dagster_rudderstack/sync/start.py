@@ -138,7 +138,7 @@ def _check_connection(attempt: SyncAttempt) -> Task[None]:
 def _read_connection(attempt: SyncAttempt) -> Connection | None:
     """Return the connection, or None with a warning if the token may not read it."""
     try:
-        return attempt.api.get_connection(attempt.connection_id)
+        return attempt.get_connection()
     except PermissionDeniedError as error:
         attempt.log.warning(
             f"Connection {attempt.request.connection} cannot be checked before its sync, because "
@@ -299,7 +299,7 @@ def _send_start(attempt: SyncAttempt) -> str:
     before = attempt.lost_start
     attempt.lost_start = LostStart(attempt.monotonic())
     try:
-        return attempt.api.start_sync(attempt.connection_id, attempt.request.sync_type)
+        return attempt.start_sync()
     except ApiError as error:
         if judge_start(error) is StartAnswer.LOST:
             attempt.lost_start = _lost_start(attempt, error, before)
@@ -370,7 +370,7 @@ class _Refusals:
 
 def _exists(attempt: SyncAttempt) -> bool:
     try:
-        attempt.api.get_connection(attempt.connection_id)
+        attempt.get_connection()
     except NotFoundError:
         return False
     except PermissionDeniedError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+from dagster_rudderstack.api.deadline import answered_within
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import urgent
 from dagster_rudderstack.errors import ApiError
@@ -48,6 +49,10 @@ MAY_CHANGE = (StopOutcome.UNKNOWN, StopOutcome.REFUSED, StopOutcome.NOT_SEEN)
 """Outcomes after which the stop is tried again, as long as there is time."""
 
 
+TRY_SECONDS = 5.0
+"""How long the requests of the last try may take."""
+
+
 def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Task[StopOutcome]:
     """Stop the sync of an attempt if our run started it and no other sync runs.
 
@@ -61,7 +66,7 @@ def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Tas
         tries += 1
         try:
             # A pause after a 429 may be longer than the time that a stop has.
-            with urgent():
+            with urgent(), answered_within(max(give_up_at - attempt.monotonic(), TRY_SECONDS)):
                 outcome = _try_once(attempt)
             delay = attempt.policy.retry.delay_seconds(tries, None, attempt.jitter())
         except ApiError as error:

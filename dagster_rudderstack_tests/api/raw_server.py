@@ -41,7 +41,8 @@ class Cut:
     reset: bool = False
 
 
-Answer = bytes | Cut
+Answer = bytes | Cut | Iterator[bytes]
+"""The bytes of an answer, at once or piece by piece."""
 Answering = Callable[[Seen], Answer]
 
 
@@ -144,6 +145,10 @@ def _send(connected: socket.socket, answer: Answer) -> bool:
     if isinstance(answer, bytes):
         connected.sendall(answer)
         return True
+    if not isinstance(answer, Cut):
+        for piece in answer:
+            connected.sendall(piece)
+        return True
     connected.sendall(answer.content)
     if answer.reset:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -165,10 +170,16 @@ def requests_of(connected: socket.socket, number: int) -> Generator[Seen, None, 
 
 @contextlib.contextmanager
 def client_of(
-    url: str, *, read_timeout_seconds: float = 10.0, **settings: Any
+    url: str,
+    *,
+    connect_timeout_seconds: float = 10.0,
+    read_timeout_seconds: float = 10.0,
+    **settings: Any,
 ) -> Iterator[RudderStackClient]:
     """Open a client of a server."""
-    requests = RequestPolicy(connect_timeout_seconds=10, read_timeout_seconds=read_timeout_seconds)
+    requests = RequestPolicy(
+        connect_timeout_seconds=connect_timeout_seconds, read_timeout_seconds=read_timeout_seconds
+    )
     given = {"base_url": url, "access_token": TOKEN, "requests": requests, **settings}
     with RudderStackClient(ClientSettings(**given)) as client:
         yield client

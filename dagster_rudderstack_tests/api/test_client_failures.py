@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -32,7 +31,6 @@ from dagster_rudderstack_tests.api.raw_server import (
     Answer,
     Cut,
     RawServer,
-    Seen,
     client_of,
     connection,
     exchange,
@@ -313,25 +311,6 @@ def test_transport__read_timeout() -> None:
     assert isinstance(error, TransportError)
     assert error.request_sent
     assert "no answer in time" in str(error)
-
-
-def test_transport__trickle() -> None:
-    """A body that arrives too slowly is an error, even if each byte comes in time."""
-    clock: Iterator[float] = iter(range(0, 10**6, 400))
-
-    def trickling(_: Seen) -> Answer:
-        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50
-
-    with RawServer(trickling) as server:
-        requests = RequestPolicy(read_timeout_seconds=5)
-        settings = ClientSettings(server.url, TOKEN, requests)
-        with (
-            RudderStackClient(settings, monotonic=lambda: next(clock)) as client,
-            pytest.raises(TransportError, match="the body arrives too slowly") as caught,
-        ):
-            client.get_connection("crm")
-
-    assert caught.value.request_sent
 
 
 def test_transport__cause_is_kept() -> None:
