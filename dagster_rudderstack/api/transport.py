@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from dagster_rudderstack.api.body import ACCEPT_ENCODING, pieces_of
 from dagster_rudderstack.api.deadline import answered_within, end_at_deadline
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
 from dagster_rudderstack.api.redaction import Secret, masked_in_logs, silent
@@ -41,10 +42,15 @@ from dagster_rudderstack.version import __version__
 
 __all__ = ["ClientSettings", "Transport"]
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""A page of 100 connections with large mappings is a few MB; more is not an answer."""
-MAX_ERROR_BODY_BYTES = 64 * 1024
-"""How much of the body of an error is read. The rest of a large one is not."""
+MAX_LIST_BYTES = 16 * 1024 * 1024
+"""A page of 100 connections with large mappings is a few MB."""
+MAX_BYTES = 2 * 1024 * 1024
+"""Any other answer is about one connection or its newest syncs."""
+MAX_VALUES = 1_000_000
+"""How many values an answer may have. Each takes up to 100 bytes of memory, and `[]` only two of an
+answer."""
+MAX_ERROR_BYTES = 64 * 1024
+"""How much of the body of an error is read."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
@@ -127,6 +133,9 @@ class Transport:
             ApiError: For any other answer, and if there is none.
         """
         content = self.send(method, path, params=params, body=body)
+        # At least as many as there are values, since a text may have such characters as well.
+        if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise unexpected(method, path, f"more than {MAX_VALUES} values")
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError):
@@ -155,27 +164,28 @@ class Transport:
         request = self._http.build_request(
             method, f"{self._settings.base_url}{path}", params=params, json=body
         )
+        limit = MAX_LIST_BYTES if path in _LIST_PATHS else MAX_BYTES
         limits = self._settings.requests
         seconds = limits.connect_timeout_seconds + limits.read_timeout_seconds
         with self._throttle.slot(), answered_within(seconds):
             try:
                 response = self._http.send(request, stream=True)
-                content = self._body_of(response)
+                content = self._body_of(response, limit if response.is_success else MAX_ERROR_BYTES)
             except httpx.HTTPError as error:
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         content = self._token.masked(content)
         if response.is_success:
-            if len(content) > MAX_BODY_BYTES:
-                raise unexpected(method, path, f"more than {MAX_BODY_BYTES} bytes")
+            if len(content) > limit:
+                raise unexpected(method, path, f"more than {limit} bytes")
             return content
         raise self._status_error(response, content, method, path)
 
-    def _body_of(self, response: httpx.Response) -> bytes:
-        """Return the body. If the status is an error, a part of it is enough."""
+    def _body_of(self, response: httpx.Response, limit: int) -> bytes:
+        """Return a body up to its limit. If the status is an error, a part of it is enough."""
         content = bytearray()
         try:
-            for chunk in self._chunks_of(response):
-                content += chunk
+            for piece in pieces_of(response, limit):
+                content += piece
         except httpx.HTTPError:
             if response.is_success:
                 raise
@@ -183,18 +193,11 @@ class Transport:
             response.close()
         return bytes(content)
 
-    def _chunks_of(self, response: httpx.Response) -> Iterator[bytes]:
-        """Yield a body until it ends, or is one chunk over its limit."""
-        left = MAX_BODY_BYTES if response.is_success else MAX_ERROR_BODY_BYTES
-        for chunk in response.iter_bytes():
-            yield chunk
-            left -= len(chunk)
-            if left < 0:
-                return
-
     def _transport_error(self, error: httpx.HTTPError, method: str, path: str) -> ApiError:
         if isinstance(error, httpx.DecodingError):
-            return unexpected(method, path, "an undecodable body")
+            return unexpected(
+                method, path, f"an undecodable body: {self._cleaned(str(error).encode())}"
+            )
         what = _TRANSPORT_REASONS.get(type(error), "the connection was cut")
         reason = self._cleaned(str(error).encode())
         said = f" ({reason})" if reason else ""
@@ -235,7 +238,7 @@ class Transport:
 
     def _cleaned(self, content: bytes) -> str:
         """Return the words of a server as one short line that is safe in a log."""
-        text = message_of(content[:MAX_ERROR_BODY_BYTES].decode("utf-8-sig", "replace"))
+        text = message_of(content[:MAX_ERROR_BYTES].decode("utf-8-sig", "replace"))
         # Masked again, since JSON and HTML have more ways to spell a token.
         return one_line(self._token.masked(text.encode("utf-8", "replace")).decode())
 
@@ -326,6 +329,7 @@ def _headers(settings: ClientSettings) -> dict[str, str]:
         **checked_headers(settings.extra_headers),
         "Authorization": f"Bearer {token}",
         "Accept": "application/json",
+        "Accept-Encoding": ACCEPT_ENCODING,
         "User-Agent": f"dagster-rudderstack/{__version__} {settings.user_agent}".strip(),
     }
 

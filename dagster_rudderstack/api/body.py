@@ -1,0 +1,54 @@
+"""Reads the body of an answer, up to a limit, also if it is compressed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+import httpx
+
+__all__ = ["ACCEPT_ENCODING", "pieces_of"]
+
+ACCEPT_ENCODING = "gzip"
+"""httpx would also decode other encodings, and any number of them on top of each other, and each
+piece of the network without a limit: 2 KB can become 3 GB."""
+
+_GZIP_WITH_HEADER = 16 + zlib.MAX_WBITS
+
+
+def pieces_of(response: httpx.Response, limit: int) -> Iterator[bytes]:
+    """Yield the body of an answer until it ends, or until it has more than `limit` bytes.
+
+    At most one byte more than `limit` is decompressed.
+
+    Raises:
+        httpx.DecodingError: If its encoding was not asked for, or the body does not have it.
+        httpx.HTTPError: If it does not arrive.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    pieces = response.iter_raw()
+    if encoding == "gzip":
+        pieces = _decompressed(pieces, limit)
+    elif encoding not in ("", "identity"):
+        raise httpx.DecodingError(f"its encoding is {encoding[:40]!r}, which was not asked for")
+    left = limit
+    for piece in pieces:
+        yield piece
+        left -= len(piece)
+        if left < 0:
+            return
+
+
+def _decompressed(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    left = limit + 1
+    decompressor = zlib.decompressobj(_GZIP_WITH_HEADER)
+    for piece in pieces:
+        try:
+            content = decompressor.decompress(piece, left)
+        except zlib.error as error:
+            raise httpx.DecodingError("it is not gzip") from error
+        yield content
+        left -= len(content)
+        if decompressor.eof or left <= 0:
+            return
+    raise httpx.DecodingError("its gzip has no end")
