@@ -24,9 +24,9 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.metadata import failure_from
 from dagster_rudderstack.resource_settings import (
     ResourceSettings,
-    is_env_var,
     policy_from,
     resolved,
+    secrets_in_code,
 )
 from dagster_rudderstack.settings import (
     DEFAULT_SYNC_TYPE,
@@ -139,13 +139,14 @@ class RudderStackResource(ResourceSettings):
                 self._client = None
 
     def get_resource_definition(self) -> Any:
-        """Return Dagster's definition. Logs a warning if the token would be stored with it."""
-        is_literal = not is_env_var(self.access_token) and not is_loopback_url(self.api_url)
-        if is_literal and not self._warned:
+        """Return Dagster's definition. Logs a warning if secrets would be stored with it."""
+        in_code = secrets_in_code(self)
+        if in_code and not self._warned and not is_loopback_url(self.api_url):
             self._warned = True
             _LOG.warning(
-                "The access token of a RudderStackResource is written in code, so Dagster stores "
-                "it in its snapshots of the code location. Use EnvVar('RUDDERSTACK_ACCESS_TOKEN')."
+                f"Secrets of a RudderStackResource are written in code: {', '.join(in_code)}. "
+                "Dagster stores them in its snapshots of the code location. Use "
+                "EnvVar('RUDDERSTACK_ACCESS_TOKEN') and the like."
             )
         return super().get_resource_definition()
 

@@ -43,6 +43,7 @@ __all__ = [
     "policy_from",
     "read_setting",
     "resolved",
+    "secrets_in_code",
     "setting_error",
     "settings_of",
 ]
@@ -95,6 +96,17 @@ _ENV_VARS = (dg.EnvVar, type(dg.EnvVar.int("_")))
 def is_env_var(value: object) -> bool:
     """Whether a setting is read from the environment when it is used."""
     return isinstance(value, _ENV_VARS)
+
+
+def secrets_in_code(resource: "ResourceSettings") -> list[str]:
+    """Return the names of the secret settings whose values are not read from the environment."""
+    found = [] if is_env_var(resource.access_token) else ["access_token"]
+    proxy_url = resource.proxy_url
+    if proxy_url is not None and not is_env_var(proxy_url) and "@" in proxy_url:
+        found.append("proxy_url")
+    headers = resource.extra_headers
+    found += [f"extra_headers[{name!r}]" for name in headers if not is_env_var(headers[name])]
+    return found
 
 
 def settings_of(resource: dg.ConfigurableResource[Any]) -> dict[str, Any]:
@@ -223,7 +235,11 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
     extra_headers: dict[str, str] = Field(
         default={},
         repr=False,
-        description="Headers to send with each request, for a gateway in front of the API.",
+        json_schema_extra={"dagster__is_secret": True},
+        description=(
+            "Headers to send with each request, for a gateway in front of the API. Their values "
+            "are treated like secrets: use EnvVars."
+        ),
     )
     poll_min_interval_seconds: float = _setting(PollPolicy, "poll_min_interval_seconds")
     poll_max_interval_seconds: float = _setting(PollPolicy, "poll_max_interval_seconds")

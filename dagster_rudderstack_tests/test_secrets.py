@@ -182,6 +182,7 @@ defs = dg.Definitions(
             access_token="literal-token-in-code",
             api_url="http://localhost:1",
             proxy_url="http://me:literal-token-in-code@localhost:1",
+            extra_headers={"X-Key": "literal-token-in-code", "X-Env": dg.EnvVar("TOKEN")},
         ),
     },
 )

@@ -1,21 +1,22 @@
-"""Keeps the access token out of the logs of httpx and httpcore, and out of answers.
+"""Keeps secrets out of the logs of httpx and httpcore, and out of answers.
 
-A server, or a gateway in front of it, may repeat the token in its answer. The transport masks the
-token in the body. But httpcore logs the headers of an answer at DEBUG, and httpx its reason phrase
-at INFO, before the transport sees them.
+A server, or a gateway in front of it, may repeat the token, an extra header or the password of a
+proxy in its answer. The transport masks them in the body. But httpcore logs the headers of an
+answer at DEBUG, and httpx its reason phrase at INFO, before the transport sees them.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
-from urllib.parse import quote
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["LOGGERS", "Secret", "masked_in_logs", "silent"]
+__all__ = ["LOGGERS", "Secrets", "masked_in_logs", "proxy_secrets", "silent"]
 
 LOGGERS = (
     "httpx",
@@ -29,58 +30,83 @@ LOGGERS = (
 children."""
 
 MIN_SECRET_LENGTH = 8
-"""A shorter token is not a real one, and could be a word of the answer."""
+"""A shorter text is not a real secret, and could be a word of the answer."""
 
 
-class Secret:
-    """Masks a token in the words of a server, also in the spellings of JSON and URLs."""
+class Secrets:
+    """Masks secrets in the words of a server, also in the spellings of JSON and URLs.
 
-    def __init__(self, token: str) -> None:
-        self._pattern = _spellings(token)
+    Args:
+        texts: The secrets. One with less than eight characters is not masked.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self._pattern = _spellings([text for text in texts if len(text) >= MIN_SECRET_LENGTH])
 
     def masked(self, content: bytes) -> bytes:
-        """Return a body with asterisks instead of the token."""
+        """Return a body with asterisks instead of the secrets."""
         return self._pattern.sub(b"***", content)
 
     def masked_text(self, text: str) -> str:
-        """Return a text with asterisks instead of the token."""
+        """Return a text with asterisks instead of the secrets."""
         return self.masked(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
-def _spellings(token: str) -> re.Pattern[bytes]:
-    if len(token) < MIN_SECRET_LENGTH:
+def _spellings(texts: Iterable[str]) -> re.Pattern[bytes]:
+    spellings = {
+        spelling
+        for text in texts
+        for spelling in (
+            text,
+            text.replace("/", r"\/"),
+            json.dumps(text)[1:-1],
+            quote(text, safe=""),
+        )
+    }
+    if not spellings:
         return re.compile(rb"(?!)")
-    spellings = {token, token.replace("/", r"\/"), json.dumps(token)[1:-1], quote(token, safe="")}
     longest_first = sorted(spellings, key=len, reverse=True)
     return re.compile(b"|".join(re.escape(each.encode()) for each in longest_first))
 
 
+def proxy_secrets(proxy_url: str) -> Iterator[str]:
+    """Yield the password in the URL of a proxy, as it is written and as it is sent."""
+    try:
+        parts = urlsplit(proxy_url)
+    except ValueError:
+        return
+    if parts.password:
+        user, password = unquote(parts.username or ""), unquote(parts.password)
+        yield from (parts.password, password)
+        yield base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 class _Mask(logging.Filter):
-    """Masks tokens in log records, and drops the records of a silent thread."""
+    """Masks secrets in log records, and drops the records of a silent thread."""
 
     def __init__(self) -> None:
         super().__init__()
         # Reentrant, since a client may be garbage-collected while its thread holds this lock.
         self._lock = threading.RLock()
-        self._secrets: tuple[Secret, ...] = ()
+        self._secrets: tuple[Secrets, ...] = ()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if getattr(_SILENT, "depth", 0):
             return False
         said = shown = record.getMessage()
-        for secret in self._secrets:
-            shown = secret.masked_text(shown)
+        for secrets in self._secrets:
+            shown = secrets.masked_text(shown)
         if shown != said:
             record.msg, record.args = shown, None
         return True
 
-    def add(self, secret: Secret) -> None:
+    def add(self, secrets: Secrets) -> None:
         with self._lock:
-            self._secrets = (*self._secrets, secret)
+            self._secrets = (*self._secrets, secrets)
 
-    def remove(self, secret: Secret) -> None:
+    def remove(self, secrets: Secrets) -> None:
         with self._lock:
-            self._secrets = tuple(other for other in self._secrets if other is not secret)
+            self._secrets = tuple(other for other in self._secrets if other is not secrets)
 
 
 _MASK = _Mask()
@@ -102,12 +128,12 @@ def silent() -> Iterator[None]:
         _SILENT.depth -= 1
 
 
-def masked_in_logs(secret: Secret) -> Callable[[], None]:
-    """Mask a secret in the logs of httpx and httpcore. Return a function that ends this.
+def masked_in_logs(secrets: Secrets) -> Callable[[], None]:
+    """Mask secrets in the logs of httpx and httpcore. Return a function that ends this.
 
     Levels, handlers and all other records stay as the user has set them.
     """
-    _MASK.add(secret)
+    _MASK.add(secrets)
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_MASK)
-    return lambda: _MASK.remove(secret)
+    return lambda: _MASK.remove(secrets)

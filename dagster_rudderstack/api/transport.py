@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import ssl
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
 from dagster_rudderstack.api.body import ACCEPT_ENCODING, pieces_of
 from dagster_rudderstack.api.deadline import answered_within, end_at_deadline
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
-from dagster_rudderstack.api.redaction import Secret, masked_in_logs, silent
+from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, proxy_secrets, silent
 from dagster_rudderstack.api.responses import (
     STATUS_ERRORS,
     causes,
@@ -51,6 +52,9 @@ MAX_VALUES = 1_000_000
 answer."""
 MAX_ERROR_BYTES = 64 * 1024
 """How much of the body of an error is read."""
+MIN_SECRET_IN_DATA = 16
+"""In good answers, only the values of extra headers that have so many characters are masked. A
+shorter one, such as `production`, may be a part of a name. In errors and logs, all are masked."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
@@ -104,8 +108,13 @@ class Transport:
             max_per_second=settings.requests.max_requests_per_second,
         )
         self._http = _http_client(settings)
-        self._token = Secret(settings.access_token.strip())
-        self._close = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._token))
+        token = settings.access_token.strip()
+        headers = [value.strip() for value in settings.extra_headers.values()]
+        self._secrets = Secrets(token, *headers, *_proxy_secrets(settings))
+        self._secrets_in_data = Secrets(
+            token, *(value for value in headers if len(value) >= MIN_SECRET_IN_DATA)
+        )
+        self._close = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._secrets))
 
     def __repr__(self) -> str:
         return f"Transport({self._settings.base_url!r})"
@@ -138,6 +147,10 @@ class Transport:
             raise unexpected(method, path, f"more than {MAX_VALUES} values")
         try:
             answer = json.loads(content)
+            if b"\\u" in content:
+                # A secret may be escaped. It is not found before the answer is parsed.
+                text = json.dumps(answer, ensure_ascii=False)
+                answer = json.loads(self._secrets_in_data.masked_text(text))
         except (ValueError, RecursionError):
             raise unexpected(method, path, f"not JSON, but {self._quoted(content)}") from None
         if not isinstance(answer, dict):
@@ -173,12 +186,11 @@ class Transport:
                 content = self._body_of(response, limit if response.is_success else MAX_ERROR_BYTES)
             except httpx.HTTPError as error:
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
-        content = self._token.masked(content)
-        if response.is_success:
-            if len(content) > limit:
-                raise unexpected(method, path, f"more than {limit} bytes")
-            return content
-        raise self._status_error(response, content, method, path)
+        if not response.is_success:
+            raise self._status_error(response, content, method, path)
+        if len(content) > limit:
+            raise unexpected(method, path, f"more than {limit} bytes")
+        return self._secrets_in_data.masked(content)
 
     def _body_of(self, response: httpx.Response, limit: int) -> bytes:
         """Return a body up to its limit. If the status is an error, a part of it is enough."""
@@ -238,14 +250,15 @@ class Transport:
 
     def _cleaned(self, content: bytes) -> str:
         """Return the words of a server as one short line that is safe in a log."""
-        text = message_of(content[:MAX_ERROR_BYTES].decode("utf-8-sig", "replace"))
-        # Masked again, since JSON and HTML have more ways to spell a token.
-        return one_line(self._token.masked(text.encode("utf-8", "replace")).decode())
+        masked = self._secrets.masked(content[:MAX_ERROR_BYTES])
+        text = message_of(masked.decode("utf-8-sig", "replace"))
+        # Masked again, since JSON and HTML have more ways to spell a secret.
+        return one_line(self._secrets.masked(text.encode("utf-8", "replace")).decode())
 
     def _shown_cause(self, error: httpx.HTTPError) -> httpx.HTTPError | None:
-        """Return an error to show as a cause. None if it quotes the token."""
+        """Return an error to show as a cause. None if it quotes a secret."""
         said = [str(cause) for cause in causes(error)]
-        return error if [self._token.masked_text(text) for text in said] == said else None
+        return error if [self._secrets.masked_text(text) for text in said] == said else None
 
 
 _NOT_SENT = (
@@ -299,6 +312,12 @@ def _http_client(settings: ClientSettings) -> httpx.Client:
         ) from None
     end_at_deadline(client)
     return client
+
+
+def _proxy_secrets(settings: ClientSettings) -> Iterator[str]:
+    urls = getproxies().values() if settings.proxy_url is None else [settings.proxy_url]
+    for url in urls:
+        yield from proxy_secrets(url)
 
 
 def _proxy(settings: ClientSettings) -> str | None:

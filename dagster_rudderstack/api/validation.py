@@ -170,12 +170,14 @@ _LARGEST_PORT = 65535
 
 
 def _checked_url(api_url: str) -> str:
+    # The value is not shown if it may hold a password or a token.
     if "@" in api_url:
-        # The value is not shown, since it may hold a password.
         raise InvalidSettingError(
             "api_url contains an @: leave user name and password out, and use access_token."
         )
     expected = "expected https://host[:port][/prefix]"
+    if "?" in api_url or "#" in api_url:
+        raise InvalidSettingError(f"api_url has a query or a fragment: {expected}.")
     try:
         url = _parsed(api_url.strip())
     except ValueError as error:
@@ -184,10 +186,6 @@ def _checked_url(api_url: str) -> str:
         ) from None
     if url.scheme not in ("http", "https") or not _is_address(url):
         raise InvalidSettingError(f"api_url {shown(api_url)} is not usable: {expected}.")
-    if url.query or url.fragment:
-        raise InvalidSettingError(
-            f"api_url {shown(api_url)} has a query or a fragment: {expected}."
-        )
     if url.scheme == "http" and not is_loopback(url.host):
         raise InvalidSettingError(
             f"api_url {shown(api_url)} would send the access token unencrypted: use https. "

@@ -1,6 +1,5 @@
 """The place of a component in its project, and the other definitions of the project."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -53,7 +52,8 @@ def _text(value: str | None) -> str | None:
 def _token_name(token: str) -> str:
     if isinstance(token, dg.EnvVar):
         return token.env_var_name
-    return hashlib.sha256(token.encode()).hexdigest()[:8]
+    # Not even a hash of the token: the name is shown, and a short token could be guessed from it.
+    return "token in code"
 
 
 _linking: ContextVar[frozenset[Path | None]] = ContextVar("linking", default=frozenset())

@@ -115,7 +115,7 @@ def test_settings__descriptions() -> None:
     }
 
     assert all((info.description or "").endswith(".") for info in fields.values())
-    assert secret == {"access_token", "proxy_url"}
+    assert secret == {"access_token", "proxy_url", "extra_headers"}
 
 
 def test_type_hints() -> None:

@@ -1,4 +1,4 @@
-"""The warning for an access token in code."""
+"""The warning for secrets in code."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,9 +29,22 @@ def test_token_in_code(warnings_of: Callable[..., list[str]]) -> None:
     """A token in code gives one warning, which does not show the token."""
     (message,) = warnings_of(access_token="literal-token-in-code")
 
-    assert "is written in code" in message
+    assert "are written in code: access_token. " in message
     assert "EnvVar('RUDDERSTACK_ACCESS_TOKEN')" in message
     assert "literal-token" not in message
+
+
+def test_other_secrets_in_code(warnings_of: Callable[..., list[str]]) -> None:
+    """The same holds for headers and for a proxy with a password."""
+    (message,) = warnings_of(
+        access_token=dg.EnvVar("TOKEN"),
+        proxy_url="http://me:hush-hush@proxy.example:3128",
+        extra_headers={"X-Key": "hush-hush", "X-Other": dg.EnvVar("OTHER")},
+    )
+
+    assert "are written in code: proxy_url, extra_headers['X-Key']. " in message
+    assert "hush-hush" not in message
+    assert warnings_of(access_token=dg.EnvVar("TOKEN"), proxy_url="http://proxy:3128") == []
 
 
 def test_token_in_code__no_warning(

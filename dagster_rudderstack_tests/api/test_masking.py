@@ -1,0 +1,136 @@
+"""Extra headers and the password of a proxy are masked like the token, wherever they come back."""
+
+import base64
+import io
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dagster_rudderstack.api.redaction import LOGGERS
+from dagster_rudderstack.errors import ApiError
+from dagster_rudderstack_tests.api.raw_server import (
+    TOKEN,
+    Answer,
+    RawServer,
+    client_of,
+    connection,
+    exchange,
+    http,
+    in_json,
+)
+
+KEY = "gateway-key/4711+abc"
+PASSWORD = "p@ss-w0rd/of-the-proxy"
+QUOTED = "p%40ss-w0rd%2Fof-the-proxy"
+SENT = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+HEADERS = {"X-Gateway-Key": KEY}
+
+
+def escaped(text: str) -> str:
+    """Return a text as JSON may write it: each character as a number."""
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Return what the loggers of httpx and httpcore write at DEBUG."""
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+    yield lines
+    for logger in loggers:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+def printed(error: BaseException) -> str:
+    return f"{''.join(traceback.format_exception(error))} {error!r} {vars(error)}"
+
+
+@pytest.mark.parametrize("secret", [TOKEN, KEY])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda secret: http(403, f"no entry with {secret}", {"X-Echo": secret}),
+        lambda secret: http(403, json.dumps({"message": secret})),
+        lambda secret: http(403, f'{{"message": "{escaped(secret)}"}}'),
+        lambda secret: http(403, f"<html><p>{''.join(f'&#{ord(c)};' for c in secret)}</p></html>"),
+        lambda secret: http(200, f"this is {secret}"),
+        lambda secret: f"HTTP/1.1 500 {secret}\r\nContent-Length: 0\r\n\r\n".encode(),
+    ],
+    ids=["text", "json", "escaped json", "html", "no json", "reason"],
+)
+def test_error(secret: str, answer: Answer, logged: io.StringIO) -> None:
+    """Neither an error nor a log shows a secret that a gateway repeats."""
+    assert callable(answer)
+    with (
+        exchange(answer(secret), extra_headers=HEADERS) as (_, client),
+        pytest.raises(ApiError) as caught,
+    ):
+        client.get_connection("crm")
+
+    assert secret not in printed(caught.value)
+    assert secret not in logged.getvalue()
+    assert "X-Echo" not in str(answer(secret)) or "X-Echo" in logged.getvalue()
+
+
+@pytest.mark.parametrize("secret", [TOKEN, KEY])
+@pytest.mark.parametrize("write", [json.dumps, lambda text: f'"{escaped(text)}"'])
+def test_good_answer(secret: str, write: Answer) -> None:
+    """A good answer does not carry a secret either, however its characters are written."""
+    assert callable(write)
+    body = json.dumps({**connection(), "externalId": "?"}).replace('"?"', write(f"CRM {secret} ä"))
+    with exchange(http(200, body), extra_headers=HEADERS) as (_, client):
+        found = client.get_connection("crm")
+
+    assert "*** ä" in repr(found)
+    assert secret not in repr(found)
+
+
+def test_good_answer__short_header() -> None:
+    """A short value of a header may be a word of a name, so it is masked in errors only."""
+    headers = {"X-Environment": "production"}
+    named = in_json({**connection(), "externalId": "production CRM"})
+    with exchange(named, extra_headers=headers) as (_, client):
+        assert "production CRM" in repr(client.get_connection("crm"))
+
+    with (
+        exchange(http(400, "not in production"), extra_headers=headers) as (_, client),
+        pytest.raises(ApiError, match=r"not in \*\*\*"),
+    ):
+        client.get_connection("crm")
+
+
+def echo(seen: object) -> bytes:
+    """Refuse with all that a proxy knows."""
+    words = f"{PASSWORD} {QUOTED} {SENT}"
+    return f"HTTP/1.1 407 {words}\r\nX-Echo: {words}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("from_environment", [False, True])
+def test_proxy(
+    from_environment: bool, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password of a proxy is in no error and no log, also if its URL is in a variable."""
+    with RawServer(echo) as proxy:
+        url = proxy.url.replace("http://", f"http://me:{QUOTED}@")
+        if from_environment:
+            monkeypatch.setenv("HTTPS_PROXY", url)
+        settings: dict[str, Any] = {} if from_environment else {"proxy_url": url}
+        with (
+            client_of("https://api.rudderstack.com", **settings) as client,
+            pytest.raises(ApiError) as caught,
+        ):
+            client.get_connection("crm")
+        assert SENT in str(proxy.seen)
+
+    shown = printed(caught.value) + logged.getvalue()
+    assert "X-Echo" in shown
+    assert [secret for secret in (PASSWORD, QUOTED, SENT) if secret in shown] == []
