@@ -1,7 +1,7 @@
 """`RudderStackResource`: Dagster's config in, typed syncs out."""
 
 import contextlib
-import threading
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
@@ -10,6 +10,7 @@ import dagster as dg
 from dagster import get_dagster_logger
 from pydantic import PrivateAttr
 
+from dagster_rudderstack.api.forks import ForkSafeLock
 from dagster_rudderstack.api.models import Connection, Sync
 from dagster_rudderstack.api.throttle import shared_throttle
 from dagster_rudderstack.api.validation import (
@@ -55,6 +56,9 @@ __all__ = ["RudderStackResource"]
 STOP_PATIENCE = 5
 """Seconds that a request of a stop may take. Several must fit into the grace time."""
 
+_LOCK = ForkSafeLock()
+"""Held while a client is created or given up."""
+
 _T = TypeVar("_T")
 
 
@@ -77,19 +81,24 @@ class RudderStackResource(ResourceSettings):
     """
 
     _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
-    _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _found_logs: dict[str, SyncLog] = PrivateAttr(default_factory=dict)
     _warned: bool = PrivateAttr(default=False)
     _started: dict[str, SyncType] = PrivateAttr(default_factory=dict)
-    _outside: list["RudderStackResource"] = PrivateAttr(default_factory=list)
+    _process: int = PrivateAttr(default=0)
+    _entered: Optional["Self"] = PrivateAttr(default=None)
+    _blocks: int = PrivateAttr(default=0)
 
     # --- the client
 
     def get_client(self) -> "RudderStackClient":
         """Return the client of the API. Its calls are not retried."""
-        with self._lock:
+        with _LOCK:
+            if self._client is not None and self._process != os.getpid():
+                self._client.leave_to_parent()
+                self._client = None
             if self._client is None:
                 self._client = self._new_client()
+                self._process = os.getpid()
             return self._client
 
     @property
@@ -132,8 +141,11 @@ class RudderStackResource(ResourceSettings):
         return RudderStackClient(settings, throttle=throttle)
 
     def close(self) -> None:
-        """Close the kept-alive connections. A later request opens new ones."""
-        with self._lock:
+        """Close the connections, when the requests under way have ended.
+
+        Its own later requests open new ones. A step that still waits for a sync gets an error.
+        """
+        with _LOCK:
             if self._client is not None:
                 self._client.close()
                 self._client = None
@@ -151,13 +163,24 @@ class RudderStackResource(ResourceSettings):
         return super().get_resource_definition()
 
     def __enter__(self) -> "Self":
-        """Use the resource outside Dagster. Environment variables are read now."""
-        known = resolved(self)
-        self._outside.append(known)
-        return known
+        """Use the resource outside Dagster. Environment variables are read now.
+
+        Several threads may do so at the same time. The last one to leave closes the connections.
+        """
+        with _LOCK:
+            if self._entered is None:
+                self._entered = resolved(self)
+            self._blocks += 1
+            return self._entered
 
     def __exit__(self, *_: object) -> None:
-        self._outside.pop().close()
+        with _LOCK:
+            self._blocks -= 1
+            entered = self._entered
+            if self._blocks or entered is None:
+                return
+            self._entered = None
+        entered.close()
 
     # --- requests
 

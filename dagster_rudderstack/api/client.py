@@ -72,8 +72,12 @@ class RudderStackClient:
         self.close()
 
     def close(self) -> None:
-        """Close the kept-alive connections."""
+        """Send no more requests, and close the connections when those under way have ended."""
         self._transport.close()
+
+    def leave_to_parent(self) -> None:
+        """Do not close the connections, since they belong to the process that forked this one."""
+        self._transport.leave_to_parent()
 
     # --- syncs
 

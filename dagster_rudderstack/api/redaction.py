@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, unquote, urlsplit
 
+from dagster_rudderstack.api.forks import ForkSafeLock
+
 __all__ = ["LOGGERS", "Secrets", "masked_in_logs", "proxy_secrets", "silent"]
 
 LOGGERS = (
@@ -87,7 +89,7 @@ class _Mask(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         # Reentrant, since a client may be garbage-collected while its thread holds this lock.
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
         self._secrets: tuple[Secrets, ...] = ()
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from dagster_rudderstack.api.forks import call_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +61,18 @@ def urgent() -> Iterator[None]:
         _is_urgent.reset(token)
 
 
-@dataclass
+_known_gates: weakref.WeakSet[Gate] = weakref.WeakSet()
+
+
+def _begin_after_fork() -> None:
+    for gate in list(_known_gates):
+        gate.forget_requests()
+
+
+call_after_fork(_begin_after_fork)
+
+
+@dataclass(eq=False)
 class Gate:
     """The state that all throttles of one API share. The strictest of their limits holds for all.
 
@@ -77,6 +91,14 @@ class Gate:
     next_at: float = float("-inf")
     paused_until: float = float("-inf")
     changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        _known_gates.add(self)
+
+    def forget_requests(self) -> None:
+        """Forget the requests under way. A forked process has neither them nor their threads."""
+        self.under_way = 0
+        self.changed = threading.Condition()
 
 
 class Throttle:

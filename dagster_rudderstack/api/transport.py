@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -36,7 +38,13 @@ from dagster_rudderstack.api.validation import (
     checked_token,
     is_loopback,
 )
-from dagster_rudderstack.errors import ApiError, InvalidSettingError, StatusError, TransportError
+from dagster_rudderstack.errors import (
+    ApiError,
+    InvalidSettingError,
+    RudderStackError,
+    StatusError,
+    TransportError,
+)
 from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS, RequestPolicy
 from dagster_rudderstack.text import message_of, one_line, sentence
 from dagster_rudderstack.version import __version__
@@ -114,7 +122,13 @@ class Transport:
         self._secrets_in_data = Secrets(
             token, *(value for value in headers if len(value) >= MIN_SECRET_IN_DATA)
         )
-        self._close = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._secrets))
+        self._end = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._secrets))
+        # The operating system closes the connections. A forked process must not even try: a thread
+        # of its parent may have held a lock of httpx.
+        self._end.atexit = False
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"Transport({self._settings.base_url!r})"
@@ -125,8 +139,34 @@ class Transport:
         return self._settings.base_url
 
     def close(self) -> None:
-        """Close the kept-alive connections."""
-        self._close()
+        """Send no more requests, and close the connections when those under way have ended."""
+        with self._lock:
+            self._is_closed = True
+            is_idle = self._under_way == 0
+        if is_idle:
+            self._end()
+
+    def leave_to_parent(self) -> None:
+        """Do not close the connections, since they belong to the process that forked this one."""
+        self._end.detach()
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock:
+            if self._is_closed:
+                raise RudderStackError(
+                    "The RudderStack client is closed, so it sends no more requests. Use it, and "
+                    "its resource, inside the `with` block."
+                )
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                is_over = self._is_closed and self._under_way == 0
+            if is_over:
+                self._end()
 
     def request(
         self,
@@ -180,7 +220,7 @@ class Transport:
         limit = MAX_LIST_BYTES if path in _LIST_PATHS else MAX_BYTES
         limits = self._settings.requests
         seconds = limits.connect_timeout_seconds + limits.read_timeout_seconds
-        with self._throttle.slot(), answered_within(seconds):
+        with self._in_use(), self._throttle.slot(), answered_within(seconds):
             try:
                 response = self._http.send(request, stream=True)
                 content = self._body_of(response, limit if response.is_success else MAX_ERROR_BYTES)
