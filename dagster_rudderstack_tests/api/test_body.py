@@ -73,6 +73,7 @@ def test_other_encodings(encoding: str, status: int) -> None:
         (b"", "its gzip has no end"),
         (gzip.compress(b"{}")[:-8] + b"\0" * 8, "it is not gzip"),
     ],
+    ids=["text", "cut", "empty", "wrong checksum"],
 )
 def test_broken_gzip(body: bytes, said: str) -> None:
     """A body that is not what its header says is an unexpected answer."""
