@@ -1,39 +1,28 @@
 """`RudderStackResource`: Dagster's config in, typed syncs out."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 from dagster import get_dagster_logger
 from pydantic import PrivateAttr
 
-from dagster_rudderstack.api.forks import ForkSafeLock
 from dagster_rudderstack.api.models import Connection, Sync
-from dagster_rudderstack.api.throttle import shared_throttle
 from dagster_rudderstack.api.validation import (
-    api_base_url,
     checked_id,
     checked_sync_type,
-    is_loopback_url,
 )
 from dagster_rudderstack.errors import (
     RudderStackError,
 )
 from dagster_rudderstack.metadata import failure_from
-from dagster_rudderstack.resource_settings import (
-    ResourceSettings,
-    policy_from,
-    resolved,
-    secrets_in_code,
-)
+from dagster_rudderstack.resource_client import ResourceClient
 from dagster_rudderstack.settings import (
     DEFAULT_SYNC_TYPE,
     OnDisabled,
     OnRunningSync,
-    RequestPolicy,
     SyncPolicy,
     SyncType,
 )
@@ -47,8 +36,6 @@ from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.sync.sync_logs import PATIENCE_SECONDS, SyncLogs
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from dagster_rudderstack.api.client import RudderStackClient
 
 __all__ = ["RudderStackResource"]
@@ -56,13 +43,10 @@ __all__ = ["RudderStackResource"]
 STOP_PATIENCE = 5
 """Seconds that a request of a stop may take. Several must fit into the grace time."""
 
-_LOCK = ForkSafeLock()
-"""Held while a client is created or given up."""
-
 _T = TypeVar("_T")
 
 
-class RudderStackResource(ResourceSettings):
+class RudderStackResource(ResourceClient):
     """A RudderStack workspace: starts Reverse ETL syncs and waits for them.
 
     Use it in assets and ops, or outside Dagster:
@@ -80,26 +64,8 @@ class RudderStackResource(ResourceSettings):
             message names the setting, the value and what would be right.
     """
 
-    _client: Optional["RudderStackClient"] = PrivateAttr(default=None)
     _found_logs: dict[str, SyncLog] = PrivateAttr(default_factory=dict)
-    _warned: bool = PrivateAttr(default=False)
     _started: dict[str, SyncType] = PrivateAttr(default_factory=dict)
-    _process: int = PrivateAttr(default=0)
-    _entered: Optional["Self"] = PrivateAttr(default=None)
-    _blocks: int = PrivateAttr(default=0)
-
-    # --- the client
-
-    def get_client(self) -> "RudderStackClient":
-        """Return the client of the API. Its calls are not retried."""
-        with _LOCK:
-            if self._client is not None and self._process != os.getpid():
-                self._client.leave_to_parent()
-                self._client = None
-            if self._client is None:
-                self._client = self._new_client()
-                self._process = os.getpid()
-            return self._client
 
     @property
     def stop_settings(self) -> StopSettings:
@@ -111,76 +77,6 @@ class RudderStackResource(ResourceSettings):
         """Where the rejected rows of the connections are listed. Each is asked for once."""
         # With a client of its own, so that no result of a sync waits long for an answer.
         return SyncLogs(lambda: self._new_client(PATIENCE_SECONDS), _LOG, self._found_logs)
-
-    def _new_client(self, patience_seconds: int | None = None) -> "RudderStackClient":
-        # Imported late, since it imports httpx, which definitions do not need to load.
-        from dagster_rudderstack.api.client import (  # noqa: PLC0415 - see above
-            ClientSettings,
-            RudderStackClient,
-        )
-
-        known = resolved(self)
-        base_url = api_base_url(known.region, known.api_url)
-        requests = policy_from(RequestPolicy, known.__dict__)
-        if patience_seconds is not None:
-            requests = requests.within(patience_seconds)
-        settings = ClientSettings(
-            base_url=base_url,
-            access_token=known.access_token,
-            requests=requests,
-            ca_bundle=known.ca_bundle,
-            proxy_url=known.proxy_url,
-            extra_headers=known.extra_headers,
-            user_agent=f"dagster/{dg.__version__}",
-        )
-        throttle = shared_throttle(
-            base_url,
-            max_concurrent=requests.max_concurrent_requests,
-            max_per_second=requests.max_requests_per_second,
-        )
-        return RudderStackClient(settings, throttle=throttle)
-
-    def close(self) -> None:
-        """Close the connections, when the requests under way have ended.
-
-        Its own later requests open new ones. A step that still waits for a sync gets an error.
-        """
-        with _LOCK:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-
-    def get_resource_definition(self) -> Any:
-        """Return Dagster's definition. Logs a warning if secrets would be stored with it."""
-        in_code = secrets_in_code(self)
-        if in_code and not self._warned and not is_loopback_url(self.api_url):
-            self._warned = True
-            _LOG.warning(
-                f"Secrets of a RudderStackResource are written in code: {', '.join(in_code)}. "
-                "Dagster stores them in its snapshots of the code location. Use "
-                "EnvVar('RUDDERSTACK_ACCESS_TOKEN') and the like."
-            )
-        return super().get_resource_definition()
-
-    def __enter__(self) -> "Self":
-        """Use the resource outside Dagster. Environment variables are read now.
-
-        Several threads may do so at the same time. The last one to leave closes the connections.
-        """
-        with _LOCK:
-            if self._entered is None:
-                self._entered = resolved(self)
-            self._blocks += 1
-            return self._entered
-
-    def __exit__(self, *_: object) -> None:
-        with _LOCK:
-            self._blocks -= 1
-            entered = self._entered
-            if self._blocks or entered is None:
-                return
-            self._entered = None
-        entered.close()
 
     # --- requests
 

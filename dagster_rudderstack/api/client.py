@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from dagster_rudderstack.api.http_client import ClientSettings
 from dagster_rudderstack.api.models import Connection, Destination, Source, Sync, Workspace
 from dagster_rudderstack.api.paging import (
     CONNECTIONS,
@@ -24,7 +25,7 @@ from dagster_rudderstack.api.paging import (
 )
 from dagster_rudderstack.api.responses import parsed, unexpected
 from dagster_rudderstack.api.throttle import Throttle
-from dagster_rudderstack.api.transport import ClientSettings, Transport
+from dagster_rudderstack.api.transport import Transport
 from dagster_rudderstack.api.validation import (
     checked_choice,
     checked_id,

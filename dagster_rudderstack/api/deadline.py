@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["answered_within", "end_at_deadline"]
 
@@ -54,6 +55,9 @@ def _seconds_left(timeout: float | None) -> float:
     """
     left = _ends_at.get() - time.monotonic()
     if left <= 0:
+        # Imported late, since definitions do not need it.
+        import httpx  # noqa: PLC0415 - see above
+
         raise httpx.ReadTimeout("it arrives too slowly")
     return left if timeout is None else min(left, timeout)
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import httpx
 
-from dagster_rudderstack.api.body import ACCEPT_ENCODING, pieces_of
-from dagster_rudderstack.api.deadline import answered_within, end_at_deadline
+from dagster_rudderstack.api.body import pieces_of
+from dagster_rudderstack.api.deadline import answered_within
+from dagster_rudderstack.api.http_client import ClientSettings, http_client, secrets_of
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
-from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, proxy_secrets, silent
+from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, silent
 from dagster_rudderstack.api.responses import (
     STATUS_ERRORS,
     causes,
@@ -32,24 +29,17 @@ from dagster_rudderstack.api.responses import (
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.api.validation import (
     api_base_url,
-    check_proxy_is_near,
-    checked_headers,
-    checked_proxy_url,
-    checked_token,
-    is_loopback,
 )
 from dagster_rudderstack.errors import (
     ApiError,
-    InvalidSettingError,
     RudderStackError,
     StatusError,
     TransportError,
 )
-from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS, RequestPolicy
+from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS
 from dagster_rudderstack.text import message_of, one_line, sentence
-from dagster_rudderstack.version import __version__
 
-__all__ = ["ClientSettings", "Transport"]
+__all__ = ["Transport"]
 
 MAX_LIST_BYTES = 16 * 1024 * 1024
 """A page of 100 connections with large mappings is a few MB."""
@@ -63,36 +53,11 @@ MAX_ERROR_BYTES = 64 * 1024
 MIN_SECRET_IN_DATA = 16
 """In good answers, only the values of extra headers that have so many characters are masked. A
 shorter one, such as `production`, may be a part of a name. In errors and logs, all are masked."""
-KEEPALIVE_SECONDS = 90.0
-"""Longer than the longest poll interval, so that a sync is polled over one connection."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
 """How long a 429 without `Retry-After` pauses the other requests of this process."""
 
 
 _LIST_PATHS = frozenset(listing.path for listing in WORKSPACE_LISTS)
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """How to reach the API. The transport checks the values.
-
-    Attributes:
-        base_url: https, or http on this machine, see `validation.api_base_url`.
-        access_token: Token of the workspace, or a personal one. It is shown nowhere.
-        requests: Timeouts and limits.
-        ca_bundle: File or folder of certificates to trust. None trusts the usual ones.
-        proxy_url: HTTP or SOCKS proxy. None uses HTTPS_PROXY and similar variables.
-        extra_headers: Headers sent with each request.
-        user_agent: Appended to the library's own name and version.
-    """
-
-    base_url: str
-    access_token: str = field(repr=False)
-    requests: RequestPolicy = field(default_factory=RequestPolicy)
-    ca_bundle: str | None = None
-    proxy_url: str | None = field(default=None, repr=False)
-    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    user_agent: str = ""
 
 
 class Transport:
@@ -115,12 +80,12 @@ class Transport:
             max_concurrent=settings.requests.max_concurrent_requests,
             max_per_second=settings.requests.max_requests_per_second,
         )
-        self._http = _http_client(settings)
-        token = settings.access_token.strip()
-        headers = [value.strip() for value in settings.extra_headers.values()]
-        self._secrets = Secrets(token, *headers, *_proxy_secrets(settings))
+        self._http = http_client(settings)
+        secrets = list(secrets_of(settings))
+        self._secrets = Secrets(*secrets)
+        token, *others = secrets
         self._secrets_in_data = Secrets(
-            token, *(value for value in headers if len(value) >= MIN_SECRET_IN_DATA)
+            token, *(each for each in others if len(each) >= MIN_SECRET_IN_DATA)
         )
         self._end = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._secrets))
         # The operating system closes the connections. A forked process must not even try: a thread
@@ -223,14 +188,20 @@ class Transport:
         with self._in_use(), self._throttle.slot(), answered_within(seconds):
             try:
                 response = self._http.send(request, stream=True)
-                content = self._body_of(response, limit if response.is_success else MAX_ERROR_BYTES)
+                # Masked at once, since a traceback may show all variables.
+                content = self._masked_body(response, limit)
             except httpx.HTTPError as error:
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         if not response.is_success:
             raise self._status_error(response, content, method, path)
         if len(content) > limit:
             raise unexpected(method, path, f"more than {limit} bytes")
-        return self._secrets_in_data.masked(content)
+        return content
+
+    def _masked_body(self, response: httpx.Response, limit: int) -> bytes:
+        if response.is_success:
+            return self._secrets_in_data.masked(self._body_of(response, limit))
+        return self._secrets.masked(self._body_of(response, MAX_ERROR_BYTES))
 
     def _body_of(self, response: httpx.Response, limit: int) -> bytes:
         """Return a body up to its limit. If the status is an error, a part of it is enough."""
@@ -319,90 +290,7 @@ _TRANSPORT_REASONS: dict[type[httpx.HTTPError], str] = {
 }
 
 
-def _http_client(settings: ClientSettings) -> httpx.Client:
-    limits = settings.requests
-    headers = _headers(settings)
-    verify = _ssl_context(settings.ca_bundle)
-    proxy = _proxy(settings)
-    try:
-        client = httpx.Client(
-            headers=headers,
-            # A cookie of a gateway would link our requests. The API needs none.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(
-                limits.read_timeout_seconds, connect=limits.connect_timeout_seconds
-            ),
-            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
-            verify=verify,
-            proxy=proxy,
-            event_hooks={"response": [_drop_words_of_server]},
-            # A proxy from the environment is for other machines, not for this one.
-            trust_env=not is_loopback(urlsplit(settings.base_url).hostname or ""),
-        )
-    except ImportError:
-        raise InvalidSettingError(
-            "A SOCKS proxy is set by proxy_url or by a variable such as ALL_PROXY, but the package "
-            "for it is missing: pip install 'httpx[socks]'."
-        ) from None
-    except (ValueError, httpx.InvalidURL):
-        # Neither the URL nor the error is shown: a proxy's URL may hold a password.
-        raise InvalidSettingError(
-            "The proxy that proxy_url or a variable such as HTTPS_PROXY sets is not usable: "
-            "expected http://host:port."
-        ) from None
-    end_at_deadline(client)
-    return client
-
-
-def _proxy_secrets(settings: ClientSettings) -> Iterator[str]:
-    urls = getproxies().values() if settings.proxy_url is None else [settings.proxy_url]
-    for url in urls:
-        yield from proxy_secrets(url)
-
-
-def _proxy(settings: ClientSettings) -> str | None:
-    if settings.proxy_url is None:
-        return None
-    proxy_url = checked_proxy_url(settings.proxy_url)
-    check_proxy_is_near(settings.base_url, proxy_url)
-    return proxy_url
-
-
 def _end(*ends: Callable[[], None]) -> None:
     with silent():
         for end in ends:
             end()
-
-
-def _drop_words_of_server(response: httpx.Response) -> None:
-    # httpx builds the request that would follow a redirect even if it is not sent, and raises if
-    # the target is not a URL.
-    response.headers.pop("location", None)
-    # The server's reason phrase is shown by a repr, and may repeat our token.
-    response.extensions.pop("reason_phrase", None)
-
-
-def _headers(settings: ClientSettings) -> dict[str, str]:
-    token = checked_token(settings.access_token)
-    return {
-        **checked_headers(settings.extra_headers),
-        "Authorization": f"Bearer {token}",
-        "Accept": "application/json",
-        "Accept-Encoding": ACCEPT_ENCODING,
-        "User-Agent": f"dagster-rudderstack/{__version__} {settings.user_agent}".strip(),
-    }
-
-
-def _ssl_context(ca_bundle: str | None) -> ssl.SSLContext | bool:
-    if ca_bundle is None:
-        return True
-    is_folder = Path(ca_bundle).is_dir()
-    try:
-        return ssl.create_default_context(
-            cafile=None if is_folder else ca_bundle, capath=ca_bundle if is_folder else None
-        )
-    except (OSError, ValueError) as error:
-        raise InvalidSettingError(
-            f"ca_bundle {ca_bundle!r} cannot be used: {error}. Expected a PEM file or a folder of "
-            "hashed certificates."
-        ) from error

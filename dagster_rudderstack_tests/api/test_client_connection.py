@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from dagster_rudderstack.api.transport import _ssl_context
+from dagster_rudderstack.api.http_client import _ssl_context
 from dagster_rudderstack.errors import InvalidSettingError, TransportError
 from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack_tests.api.conftest import API_HOST

@@ -27,6 +27,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("asset_specs",),
     ("options",),
     ("resource",),
+    ("resource_client",),
     ("resource_settings",),
     ("step",),
     ("checks",),
