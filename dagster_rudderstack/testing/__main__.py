@@ -12,7 +12,9 @@ from pathlib import Path
 from dagster_rudderstack.testing.clock import ScaledClock
 from dagster_rudderstack.testing.config import read_config
 from dagster_rudderstack.testing.dataclass_json import ConfigError
+from dagster_rudderstack.testing.remote import CONTROL_TOKEN_VARIABLE
 from dagster_rudderstack.testing.server import LocalRudderStack
+from dagster_rudderstack.testing.web.access import is_loopback
 
 DEFAULT_PORT = 8085
 DEFAULT_TOKEN = "local-token"  # noqa: S105 - only this server accepts it
@@ -34,7 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             return _exit_with(f"cannot listen on {options.host}:{options.port}: {error.strerror}")
         with closing(server):
+            if not is_loopback(options.host):
+                print(  # noqa: T201
+                    f"warning: with --host {options.host}, other machines may reach this server. "
+                    "It is made for tests, and its tokens are sent unencrypted.",
+                    file=sys.stderr,
+                )
             print(f"Local RudderStack is ready at {server.url}", flush=True)  # noqa: T201
+            print(f"Control token: {server.control_token}", flush=True)  # noqa: T201
             stopped.wait()
     return 0
 
@@ -48,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free port; default: %(default)s")
     add("--host", default="127.0.0.1", help="address to listen on; default: this machine only")
     add("--token", help=f"access token; default: ${TOKEN_VARIABLE}, or {DEFAULT_TOKEN!r}")
+    control = f"token of the control API; default: ${CONTROL_TOKEN_VARIABLE}, or a new one"
+    add("--control-token", help=control)
+    add("--folder", type=Path, help="where tables of the control API may be; default: this folder")
     add("--config", type=Path, help="JSON file with sources, destinations, connections and faults")
     add("--seed", type=int, default=0, help="seed of ids and faults; default: %(default)s")
     add(
@@ -68,6 +80,10 @@ def _server(options: argparse.Namespace) -> LocalRudderStack:
         seed=options.seed,
         host=options.host,
         latency_seconds=options.latency_seconds,
+        control_token=options.control_token or os.environ.get(CONTROL_TOKEN_VARIABLE),
+        folder=options.folder,
+        # The server has this process for itself, so DuckDB's settings restrict nobody else.
+        reads_files=False,
         config=None if options.config is None else read_config(options.config),
     )
 

@@ -1,6 +1,7 @@
 """Controls a local RudderStack that runs in another process."""
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,7 @@ from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
 from dagster_rudderstack.testing.tables import TableSync
 from dagster_rudderstack.testing.web.control_api import CONTROL_ROOT
 
+CONTROL_TOKEN_VARIABLE = "RUDDERSTACK_CONTROL_TOKEN"  # noqa: S105 - the name, not the token
 _TIMEOUT_SECONDS = 30.0
 _RETRY_SECONDS = 0.02
 
@@ -24,13 +26,18 @@ _RETRY_SECONDS = 0.02
 class RemoteLocalRudderStack:
     """A local RudderStack in another process, controlled over HTTP.
 
-    `url` is the address that `python -m dagster_rudderstack.testing` prints. The methods do the
-    same as those of LocalRudderStack. They raise RuntimeError with the server's message if the
-    server refuses.
+    The methods do the same as those of LocalRudderStack. They raise RuntimeError with the server's
+    message if the server refuses.
+
+    Args:
+        url: The address that `python -m dagster_rudderstack.testing` prints.
+        control_token: The control token that it prints. None reads it from the environment
+            variable RUDDERSTACK_CONTROL_TOKEN, as the server does.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, control_token: str | None = None) -> None:
         self.url = url.rstrip("/")
+        self._token = control_token or os.environ.get(CONTROL_TOKEN_VARIABLE, "")
 
     def wait_until_ready(self, timeout_seconds: float = 30.0) -> None:
         """Wait until the server answers. Raises TimeoutError."""
@@ -134,7 +141,10 @@ class RemoteLocalRudderStack:
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - a server of the caller
-            f"{self.url}{CONTROL_ROOT}/{path}", data=_json(body), method=method
+            f"{self.url}{CONTROL_ROOT}/{path}",
+            data=_json(body),
+            method=method,
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
         try:
             # A proxy from the environment could not reach this machine.

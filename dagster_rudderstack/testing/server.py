@@ -3,6 +3,7 @@
 # ruff: noqa: A002, PLR0913 - the settings have the names of the API, and most have defaults
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +48,10 @@ class LocalRudderStack:
         config: Content of the workspace at the start and after each `reset`; see `read_config`.
         unknown_sync_status: Status of the answer to the details of a sync that does not exist or is
             hidden: 404, or 500, which RudderStack may send as well.
+        control_token: The token of the control API, for a `RemoteLocalRudderStack`. None makes one.
+        folder: Where the files of tables must be that are added over the control API. None is the
+            working folder.
+        reads_files: Whether the SQL of a source may read other files than its warehouse.
 
     Raises:
         ValueError: The port, the latency or the status is out of range.
@@ -64,6 +69,9 @@ class LocalRudderStack:
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
         unknown_sync_status: Literal[404, 500] = 404,
+        control_token: str | None = None,
+        folder: str | Path | None = None,
+        reads_files: bool = True,
     ) -> None:
         if not 0 <= port <= _LARGEST_PORT:
             raise ValueError(f"port must be 0 to {_LARGEST_PORT}, not {port!r}")
@@ -77,6 +85,10 @@ class LocalRudderStack:
             path_prefix=path_prefix,
             config=config,
             unknown_sync_status=unknown_sync_status,
+            host=host,
+            control_token=control_token,
+            folder=None if folder is None else Path(folder),
+            reads_files=reads_files,
         )
         self._workspace = self._simulator.workspace
         self._host = host
@@ -127,6 +139,11 @@ class LocalRudderStack:
     def access_token(self) -> str:
         """The only accepted token."""
         return self._simulator.access_token
+
+    @property
+    def control_token(self) -> str:
+        """The token of the control API."""
+        return self._simulator.control_token
 
     @property
     def clock(self) -> Clock:

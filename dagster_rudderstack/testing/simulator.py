@@ -1,6 +1,8 @@
 """The parts of a local RudderStack, without the network."""
 
+import secrets
 import traceback
+from pathlib import Path
 from typing import Literal
 
 from dagster_rudderstack.testing.clock import Clock
@@ -16,6 +18,9 @@ from dagster_rudderstack.testing.workspace import Workspace
 class Simulator:
     """The workspace, the faults, the request log, and the threads that move real rows.
 
+    The control API needs the `control_token`, and its tables must be in the `folder`. The SQL of a
+    source may read other files than its warehouse if `reads_files` is set.
+
     `latency_seconds` is real time before each answer; requests wait in parallel. `errors` holds the
     traceback of each bug of the simulator that a request has met.
     """
@@ -30,12 +35,19 @@ class Simulator:
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
         unknown_sync_status: Literal[404, 500] = 404,
+        host: str = "127.0.0.1",
+        control_token: str | None = None,
+        folder: Path | None = None,
+        reads_files: bool = True,
     ) -> None:
+        self.host = host
+        self.control_token = control_token or secrets.token_urlsafe(24)
+        self.folder = (folder or Path.cwd()).resolve()
         self.access_token = access_token
         self.clock = clock
         self.latency_seconds = latency_seconds
         self.path_prefix = _clean_prefix(path_prefix)
-        self.workers = Workers(clock)
+        self.workers = Workers(clock, reads_files=reads_files)
         self.workspace = Workspace(clock, seed, self._start_work, unknown_sync_status)
         self.faults = FaultRules(clock, seed)
         self.request_log = RequestLog()

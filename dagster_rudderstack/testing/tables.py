@@ -48,6 +48,19 @@ class TableSync:
             self, warehouse=folder / self.warehouse, destination=folder / self.destination
         )
 
+    def check_folder(self, folder: Path) -> None:
+        """Check that both files are in a folder.
+
+        Raises:
+            ValueError: If one is not, also if it is a link to a file elsewhere.
+        """
+        for name in ("warehouse", "destination"):
+            path = Path(getattr(self, name))
+            if not (folder / path).resolve().is_relative_to(folder.resolve()):
+                raise ValueError(
+                    f"table.{name} {str(path)!r} is not in {folder}, where the server may use files"
+                )
+
     def __post_init__(self) -> None:
         if (self.table is None) == (self.sql is None):
             raise ValueError("A TableSync needs either table or sql")

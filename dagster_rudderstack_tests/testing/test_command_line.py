@@ -18,6 +18,7 @@ from dagster_rudderstack.testing.__main__ import main
 
 COMMAND = [sys.executable, "-W", "error", "-m", "dagster_rudderstack.testing"]
 READY = "Local RudderStack is ready at "
+CONTROL = "Control token: "
 
 
 class Process:
@@ -36,6 +37,14 @@ class Process:
         line = self.popen.stdout.readline().strip()
         self.url = line.removeprefix(READY)
         assert line.startswith(READY), self.popen.communicate()
+        line = self.popen.stdout.readline().strip()
+        self.control_token = line.removeprefix(CONTROL)
+        assert line.startswith(CONTROL)
+
+    @property
+    def remote(self) -> RemoteLocalRudderStack:
+        """What controls it."""
+        return RemoteLocalRudderStack(self.url, self.control_token)
 
     def get(self, path: str, token: str) -> httpx.Response:
         """Send a request to the API."""
@@ -69,7 +78,7 @@ def test_signals(processes: list[Process], tmp_path: Path, number: int) -> None:
     config.write_text(json.dumps({"connections": [{"id": "crm", "table": table}]}))
     process = Process("--config", str(config), "--token", "mine")
     processes.append(process)
-    remote = RemoteLocalRudderStack(process.url)
+    remote = process.remote
 
     with closing(duckdb.connect(str(warehouse))):
         remote.start_sync("crm")
@@ -82,7 +91,7 @@ def test_options(processes: list[Process]) -> None:
     """The token can come from the environment; time can be compressed."""
     process = Process("--time-scale", "100000", RUDDERSTACK_ACCESS_TOKEN="from-env")
     processes.append(process)
-    remote = RemoteLocalRudderStack(process.url)
+    remote = process.remote
     remote.add_connection("crm")
 
     assert process.get("/retl-connections/crm", "from-env").status_code == 200

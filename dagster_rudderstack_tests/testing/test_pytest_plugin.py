@@ -6,12 +6,13 @@ pytest_plugins = ["pytester"]
 
 CONFTEST = 'pytest_plugins = ["dagster_rudderstack.testing.pytest_plugin"]'
 TESTS = """
-import urllib.request
+from dagster_rudderstack import RudderStackResource
 
 def test_it_runs(local_rudderstack):
     local_rudderstack.add_connection("crm")
-    answer = urllib.request.urlopen(local_rudderstack.url + "/_control/state")
-    assert answer.status == 200
+    token, url = local_rudderstack.access_token, local_rudderstack.url
+    with RudderStackResource(access_token=token, api_url=url) as rudderstack:
+        assert rudderstack.get_connection("crm").id == "crm"
 
 def test_it_is_empty(local_rudderstack):
     assert local_rudderstack.syncs() == []

@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,9 +17,14 @@ from dagster_rudderstack.testing import (
 )
 
 
+def control(server: LocalRudderStack) -> dict[str, Any]:
+    """Return what a request to the control API needs."""
+    return {"headers": {"Authorization": f"Bearer {server.control_token}"}, "trust_env": False}
+
+
 @pytest.fixture
 def remote(server: LocalRudderStack) -> RemoteLocalRudderStack:
-    remote = RemoteLocalRudderStack(server.url + "/")
+    remote = RemoteLocalRudderStack(server.url + "/", server.control_token)
     remote.wait_until_ready()
     return remote
 
@@ -63,6 +69,7 @@ def test_clear_and_reset(
 
 def test_table(remote: RemoteLocalRudderStack, server: LocalRudderStack, tmp_path: Path) -> None:
     """Relative paths of a table are relative to the working directory of the client."""
+    server._simulator.folder = Path("/")
     table = TableSync(warehouse=tmp_path / "w.duckdb", table="t", destination="d.sqlite")
     remote.add_connection("crm", table=table)
 
@@ -76,7 +83,7 @@ def test_denials(server: LocalRudderStack, raw: httpx.Client) -> None:
     """The control API can deny requests."""
     server.add_connection("crm")
     command = {"message": "needs Edit", "operation": "start"}
-    answer = raw.post(f"{server.url}/_control/denials", json=command)
+    answer = httpx.post(f"{server.url}/_control/denials", json=command, **control(server))
 
     assert answer.status_code == 200
     assert raw.post("/retl-connections/crm/start").status_code == 403
@@ -103,7 +110,7 @@ def test_refused(
     status, message = refusal
     server.add_connection("busy", script=SyncScript(never_ends=True))
     server.start_sync("busy")
-    answer = httpx.post(f"{server.url}/_control/{path}", json=command, trust_env=False)
+    answer = httpx.post(f"{server.url}/_control/{path}", json=command, **control(server))
 
     assert answer.status_code == status
     assert message in answer.json()["error"]
@@ -115,7 +122,7 @@ def test_bug(server: LocalRudderStack) -> None:
     """A bug of the server is a 500 of the control API."""
     server.add_connection("crm")
     server._workspace._syncs["odd"] = None  # type: ignore[assignment]
-    answer = httpx.get(f"{server.url}/_control/state", trust_env=False)
+    answer = httpx.get(f"{server.url}/_control/state", **control(server))
     errors = server.errors
     server.reset()
 
@@ -126,7 +133,10 @@ def test_bug(server: LocalRudderStack) -> None:
 
 def test_no_json(server: LocalRudderStack) -> None:
     """A command must be JSON."""
-    answer = httpx.post(f"{server.url}/_control/faults", content=b"{", trust_env=False)
+    kind = {"Content-Type": "application/json", **control(server)["headers"]}
+    answer = httpx.post(
+        f"{server.url}/_control/faults", content=b"{", headers=kind, trust_env=False
+    )
 
     assert (answer.status_code, answer.json()) == (400, {"error": "The body must be JSON"})
 
@@ -135,7 +145,10 @@ def test_state(server: LocalRudderStack) -> None:
     """The state can be read with any HTTP client."""
     server.add_connection("crm")
     server.start_sync("crm")
-    with urllib.request.urlopen(f"{server.url}/_control/state") as answer:  # noqa: S310
+    request = urllib.request.Request(  # noqa: S310 - of this machine
+        f"{server.url}/_control/state", headers=control(server)["headers"]
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
         state = json.load(answer)
 
     assert state["syncs"][0]["connection_id"] == "crm"
@@ -153,7 +166,7 @@ def test_not_in_the_log(server: LocalRudderStack, remote: RemoteLocalRudderStack
 def test_path_prefix() -> None:
     """The control API is under the path prefix."""
     with LocalRudderStack(path_prefix="/proxy") as server:
-        RemoteLocalRudderStack(server.url).add_connection("crm")
+        RemoteLocalRudderStack(server.url, server.control_token).add_connection("crm")
 
         assert [each.id for each in server._workspace.connections()] == ["crm"]
 

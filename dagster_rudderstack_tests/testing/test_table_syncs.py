@@ -266,6 +266,20 @@ def test_scripted_status(duckdb_setup: TableSetup) -> None:
     assert (sync.status, sync.error, sync.rows_succeeded) == ("failed", "quota", 90)
 
 
+def test_dots_in_columns(setup: TableSetup) -> None:
+    """The names of columns, fields and keys may have dots and quotes."""
+    setup.sql("""CREATE TABLE t AS SELECT 1 AS "id.x", 'n' AS "na.""me", 2 AS "b" """)
+    table = setup.table(
+        table="t", primary_key="id.x", mappings={'na."me': "full.name"}, patterns={}
+    )
+    setup.connect(table, sync_behaviour="mirror")
+    assert counts(setup.sync())[2:] == (1, 0)
+    setup.sql('UPDATE t SET "id.x" = 2')
+
+    assert counts(setup.sync())[2:] == (1, 0)
+    assert setup.delivered('SELECT "full.name", "id.x" FROM contacts') == [("n", 2)]
+
+
 def test_many_rows(duckdb_setup: TableSetup) -> None:
     """Thousands of rows arrive in one sync."""
     duckdb_setup.sql(

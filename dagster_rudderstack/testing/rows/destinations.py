@@ -98,8 +98,8 @@ class DestinationFile:
     def _column(self, field: NamedColumn) -> str:
         if not self._types_are_kept:
             # In a column without a type, SQLite stores each value unchanged.
-            return quoted(field.name)
-        return f"{quoted(field.name)} {kept_type(field)}"
+            return quoted_part(field.name)
+        return f"{quoted_part(field.name)} {kept_type(field)}"
 
     def _column_names(self, table: str) -> AbstractSet[str]:
         cursor = self._run(f"SELECT * FROM {quoted(table)} LIMIT 0")
@@ -128,7 +128,7 @@ class DestinationFile:
         """Delete the rows with these keys, given as canonical texts."""
         if not keys:
             return
-        present = self._run(f"SELECT {quoted(key_field)} FROM {quoted(table)}").fetchall()
+        present = self._run(f"SELECT {quoted_part(key_field)} FROM {quoted(table)}").fetchall()
         gone = [bindable(key) for (key,) in present if _is_one_of(key, keys)]
         self._delete_where(table, key_field, gone)
 
@@ -160,12 +160,12 @@ class DestinationFile:
         mine = "" if connection_id is None else "connection_id = ? AND "
         first = [] if connection_id is None else [connection_id]
         for chunk in _chunks(values, _MAX_PARAMETERS - 1):
-            condition = f"{mine}{quoted(column)} IN ({_marks(len(chunk))})"
+            condition = f"{mine}{quoted_part(column)} IN ({_marks(len(chunk))})"
             self._run(f"DELETE FROM {quoted(table)} WHERE {condition}", [*first, *chunk])
 
 
 def quoted(dotted_name: str) -> str:
-    """Quote the name of a column, or of a table with or without its schema."""
+    """Quote the name of a table, with or without its schema."""
     return ".".join(quoted_part(part) for part in dotted_name.split("."))
 
 

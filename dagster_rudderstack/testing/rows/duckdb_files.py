@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,11 @@ def open_duckdb(
     read_only: bool,
     must_stop: Callable[[], bool],
     timeout_seconds: float | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> "duckdb.DuckDBPyConnection":
     """Open a file, and wait while another process has it open for writing.
+
+    `settings` are DuckDB's. They hold for all connections of this process to the file.
 
     Raises DuckDB's error after 30 seconds, unless `timeout_seconds` says otherwise, or at once if
     the file is missing or not a database. Raises InterruptedWork if `must_stop` returns true during
@@ -45,7 +48,12 @@ def open_duckdb(
     seconds = LOCK_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
     deadline = time.monotonic() + seconds
     while True:
-        connection = _try_to_open(path, read_only=read_only, locked_is_fine=_is_before(deadline))
+        connection = _try_to_open(
+            path,
+            settings or {},
+            read_only=read_only,
+            locked_is_fine=_is_before(deadline),
+        )
         if connection is not None:
             return connection
         if must_stop():
@@ -58,14 +66,14 @@ def _is_before(deadline: float) -> bool:
 
 
 def _try_to_open(
-    path: Path, *, read_only: bool, locked_is_fine: bool
+    path: Path, settings: Mapping[str, str], *, read_only: bool, locked_is_fine: bool
 ) -> "duckdb.DuckDBPyConnection | None":
     try:
         import duckdb  # noqa: PLC0415 - only connections with a table need it
     except ImportError as error:
         raise ImportError("A connection with a table needs DuckDB: pip install duckdb") from error
     try:
-        return duckdb.connect(str(path), read_only=read_only)
+        return duckdb.connect(str(path), read_only=read_only, config={**settings})
     except (duckdb.IOException, duckdb.ConnectionException) as error:
         if locked_is_fine and _is_lock(error):
             return None

@@ -30,13 +30,18 @@ _ROWS_PER_BATCH = 200
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sync does: `full` delivers unchanged rows as well, `mirror` deletes vanished rows."""
+    """What a sync does.
+
+    `full` delivers unchanged rows as well, `mirror` deletes vanished rows. With `reads_files`, the
+    SQL of the source may read other files than the warehouse.
+    """
 
     connection_id: str
     sync_id: str
     started_at: float
     full: bool = False
     mirror: bool = False
+    reads_files: bool = True
     log: LogSettings = field(default_factory=LogSettings)
 
 
@@ -108,7 +113,7 @@ def move_rows(
     Updates `progress` on the way. Raises InterruptedWork when `must_stop` returns true; the rows
     written so far are kept. Also raises the errors of DuckDB and SQLite.
     """
-    extract = read_source(table, must_stop)
+    extract = read_source(table, must_stop, reads_files=plan.reads_files)
     field_map = _field_map(table, extract)
     rules = _Rules(table, field_map)
     records = _unique([field_map.record(row) for row in extract.rows])

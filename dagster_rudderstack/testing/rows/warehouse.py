@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _SCHEMA_AND_TABLE = 2
+_NO_OTHER_FILES = {"enable_external_access": "false", "lock_configuration": "true"}
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,18 @@ class Extract:
         raise LookupError(f'The source has no column "{name}". Its columns: {known}')
 
 
-def read_source(table: TableSync, must_stop: Callable[[], bool]) -> Extract:
-    """Read all rows of the source. The warehouse is open read-only, and only meanwhile."""
-    with closing(open_duckdb(Path(table.warehouse), read_only=True, must_stop=must_stop)) as opened:
+def read_source(
+    table: TableSync, must_stop: Callable[[], bool], *, reads_files: bool = True
+) -> Extract:
+    """Read all rows of the source. The warehouse is open read-only, and only meanwhile.
+
+    Without `reads_files`, DuckDB refuses SQL that reads or writes another file.
+    """
+    settings = {} if reads_files else _NO_OTHER_FILES
+    warehouse = Path(table.warehouse)
+    with closing(
+        open_duckdb(warehouse, read_only=True, must_stop=must_stop, settings=settings)
+    ) as opened:
         relation = opened.sql(table.sql) if table.sql is not None else _table(opened, table.table)
         if relation is None:
             raise ValueError("The sql of the source is not a query")

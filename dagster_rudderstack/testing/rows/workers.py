@@ -1,6 +1,7 @@
 """The threads that move the rows of syncs."""
 
 import threading
+from dataclasses import replace
 
 from dagster_rudderstack.testing.clock import Clock
 from dagster_rudderstack.testing.objects import Connection
@@ -67,8 +68,9 @@ class TableWork:
 class Workers:
     """All syncs that are moving rows."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, reads_files: bool = True) -> None:
         self._clock = clock
+        self._reads_files = reads_files
         self._lock = threading.Lock()
         self._works: list[TableWork] = []
 
@@ -76,7 +78,8 @@ class Workers:
         """Start to move the rows of a sync, and return at once."""
         if connection.table is None:
             raise ValueError(f"Connection {connection.id} has no table")
-        work = TableWork(sync, connection.table, _plan(sync, connection), self._clock)
+        plan = replace(_plan(sync, connection), reads_files=self._reads_files)
+        work = TableWork(sync, connection.table, plan, self._clock)
         with self._lock:
             self._works = [each for each in self._works if each.finished_at is None]
             self._works.append(work)

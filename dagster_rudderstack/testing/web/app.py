@@ -16,6 +16,7 @@ from dagster_rudderstack.testing.faults import Fault, FaultHit, FaultTarget
 from dagster_rudderstack.testing.operations import NOWHERE, Route, find_route
 from dagster_rudderstack.testing.request_log import RecordedRequest, logged_body
 from dagster_rudderstack.testing.simulator import Simulator
+from dagster_rudderstack.testing.web.access import control_refusal, page_refusal
 from dagster_rudderstack.testing.web.answers import (
     Answer,
     message_error,
@@ -38,7 +39,15 @@ def build_app(simulator: Simulator, connections: TcpConnections) -> ASGIApp:
     control_root = simulator.path_prefix + CONTROL_ROOT
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _headers(scope)
+        refusal = page_refusal(headers, simulator.host)
         is_control = scope["path"].startswith(f"{control_root}/")
+        if is_control and refusal is None:
+            refusal = control_refusal(scope["method"], headers, simulator.control_token)
+        if refusal is not None:
+            status, reason = refusal
+            await send_answer(plain_error(status, reason), send)
+            return
         await (control if is_control else api)(scope, receive, send)
 
     return app

@@ -1,6 +1,6 @@
 """The control API, with which another process controls a local RudderStack.
 
-It speaks JSON and needs no token:
+It speaks JSON, and needs the control token as `Authorization: Bearer`:
 
 GET    /_control/state         {"syncs": [...], "now": ..., "errors": [...], ...}
 GET    /_control/requests      {"requests": [...]}
@@ -91,7 +91,7 @@ class _Control:
         return [
             ("sources", _endpoint(Source, workspace.add_source)),
             ("destinations", _endpoint(Destination, workspace.add_destination)),
-            ("connections", _endpoint(Connection, workspace.add_connection)),
+            ("connections", _endpoint(Connection, self._add_connection)),
             (
                 "projects",
                 _endpoint(Project, lambda each: workspace.add_project(each.id, each.script)),
@@ -102,6 +102,11 @@ class _Control:
             ("denials", _endpoint(Denial, workspace.deny)),
             ("faults", _endpoint(Fault, self._simulator.faults.add)),
         ]
+
+    def _add_connection(self, connection: Connection) -> None:
+        if connection.table is not None:
+            connection.table.check_folder(self._simulator.folder)
+        self._simulator.workspace.add_connection(connection)
 
     def _set_script(self, command: ScriptCommand) -> None:
         self._simulator.workspace.set_script(command.connection_id, command.script)
@@ -150,7 +155,7 @@ def _endpoint(kind: Callable[..., T], run: Callable[[T], Any]) -> Callable[..., 
     async def endpoint(request: Request) -> JSONResponse:
         try:
             answer = run(build(kind, await _content(request), ""))
-        except ConfigError as error:
+        except (ConfigError, ValueError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except UnknownIdError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
