@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from dagster_rudderstack.version import __version__
 
 __all__ = ["ClientSettings", "http_client", "secrets_of"]
 
+CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
+"""Not left to httpx, of which some releases ignore a file that is missing."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
 
@@ -72,7 +75,9 @@ def http_client(settings: ClientSettings) -> httpx.Client:
     """
     limits = settings.requests
     headers = _headers(settings)
-    verify = _ssl_context(settings.ca_bundle)
+    # A proxy, and certificates, from the environment are for other machines, not for this one.
+    trust_env = not is_loopback(urlsplit(settings.base_url).hostname or "")
+    verify = _ssl_context(settings.ca_bundle, trust_env=trust_env)
     proxy = _proxy(settings)
     try:
         client = httpx.Client(
@@ -86,8 +91,7 @@ def http_client(settings: ClientSettings) -> httpx.Client:
             verify=verify,
             proxy=proxy,
             event_hooks={"response": [_drop_words_of_server]},
-            # A proxy from the environment is for other machines, not for this one.
-            trust_env=not is_loopback(urlsplit(settings.base_url).hostname or ""),
+            trust_env=trust_env,
         )
     except ImportError:
         raise InvalidSettingError(
@@ -131,16 +135,19 @@ def _headers(settings: ClientSettings) -> dict[str, str]:
     }
 
 
-def _ssl_context(ca_bundle: str | None) -> ssl.SSLContext | bool:
-    if ca_bundle is None:
+def _ssl_context(ca_bundle: str | None, *, trust_env: bool = True) -> ssl.SSLContext | bool:
+    from_env = os.environ.get(CERTIFICATES_VARIABLE) if trust_env else None
+    path = ca_bundle or from_env
+    if path is None:
         return True
-    is_folder = Path(ca_bundle).is_dir()
+    is_folder = Path(path).is_dir()
     try:
         return ssl.create_default_context(
-            cafile=None if is_folder else ca_bundle, capath=ca_bundle if is_folder else None
+            cafile=None if is_folder else path, capath=path if is_folder else None
         )
     except (OSError, ValueError) as error:
+        name = "ca_bundle" if ca_bundle else f"The environment variable {CERTIFICATES_VARIABLE},"
         raise InvalidSettingError(
-            f"ca_bundle {ca_bundle!r} cannot be used: {error}. Expected a PEM file or a folder of "
-            "hashed certificates."
+            f"{name} {path!r} cannot be used: {error}. Expected a PEM file or a folder of hashed "
+            "certificates."
         ) from error

@@ -24,6 +24,7 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.text import one_line
 
 __all__ = [
+    "REDIRECTS",
     "STATUS_ERRORS",
     "causes",
     "certificate_hint",
@@ -44,7 +45,8 @@ STATUS_ERRORS: dict[int, type[StatusError]] = {
 }
 
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""The statuses of an answer that names another address. 304 does not."""
 
 
 def hint_of(status: int, host: str, *, is_list: bool) -> str:
@@ -70,7 +72,7 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
         )
     if status == HTTPStatus.NOT_FOUND:
         return "Check the id, and that the access token belongs to the workspace that owns it."
-    if status in _REDIRECTS:
+    if status in REDIRECTS:
         return (
             "Redirects are not followed, so that no other host gets the access token. Set api_url "
             "to the final address."
@@ -92,13 +94,23 @@ def _list_hint(status: int) -> str:
 
 
 def certificate_hint(error: BaseException) -> str:
-    """Return what to do about an untrusted certificate. Empty for any other error."""
-    if not any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
+    """Return what to do about a certificate that was refused. Empty for any other error."""
+    found = [each for each in causes(error) if isinstance(each, ssl.SSLCertVerificationError)]
+    if not found:
         return ""
-    return (
+    return _CERTIFICATE_HINTS.get(
+        found[0].verify_code,
         " Its certificate is not trusted. If your company uses a proxy, set ca_bundle to a file "
-        "with that proxy's CA certificate."
+        "with that proxy's CA certificate.",
     )
+
+
+_NOT_VALID_NOW = " Its certificate is not valid now: look at its dates, and at the clock here."
+_OTHER_HOST = (
+    " Its certificate is for another host: check api_url, and whether a proxy answers instead."
+)
+_CERTIFICATE_HINTS = {9: _NOT_VALID_NOW, 10: _NOT_VALID_NOW, 62: _OTHER_HOST, 64: _OTHER_HOST}
+"""By the codes of OpenSSL (X509_V_ERR_...): not yet valid, expired, wrong name, wrong address."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dagster_rudderstack.api.models import Sync, SyncState
+from dagster_rudderstack.api.responses import REDIRECTS
 from dagster_rudderstack.errors import (
     ApiError,
     AuthenticationError,
@@ -59,7 +60,7 @@ class StartAnswer(Enum):
 
 _REQUEST_TIMEOUT = 408
 _FIRST_SERVER_ERROR = 500
-_FIRST_REDIRECT, _FIRST_CLIENT_ERROR = 300, 400
+_FIRST_CLIENT_ERROR = 400
 
 
 def judge_start(error: ApiError) -> StartAnswer:
@@ -85,19 +86,19 @@ def judge_start(error: ApiError) -> StartAnswer:
 
 def is_redirect(error: ApiError) -> bool:
     """Whether a gateway redirected the request, which is not followed."""
-    return (
-        isinstance(error, StatusError)
-        and _FIRST_REDIRECT <= error.status_code < _FIRST_CLIENT_ERROR
-    )
+    return isinstance(error, StatusError) and error.status_code in REDIRECTS
 
 
 def is_temporary(error: ApiError) -> bool:
     """Whether an error of a safe request may be gone next time without anyone fixing anything."""
     if isinstance(error, (TransportError, UnexpectedResponseError, RateLimitedError)):
         return True
-    return isinstance(error, StatusError) and (
-        error.status_code >= _FIRST_SERVER_ERROR or error.status_code == _REQUEST_TIMEOUT
-    )
+    if not isinstance(error, StatusError) or is_redirect(error):
+        return False
+    status = error.status_code
+    # Another 3xx, such as a 304, is a mistake of a cache or a gateway.
+    is_mistake = status < _FIRST_CLIENT_ERROR
+    return is_mistake or status >= _FIRST_SERVER_ERROR or status == _REQUEST_TIMEOUT
 
 
 def is_unresolved(error: StatusError) -> bool:

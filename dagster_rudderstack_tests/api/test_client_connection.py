@@ -2,6 +2,7 @@
 
 import importlib.util
 import ssl
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,42 @@ def test_certificate__of_another_host(tls_server: RawServer, ca_bundle: Path) ->
     """A certificate of a trusted CA for another host is refused."""
     with (
         client_of(f"https://localhost:{tls_server.port}", ca_bundle=str(ca_bundle)) as client,
-        pytest.raises(TransportError, match="certificate is not trusted"),
+        pytest.raises(TransportError, match=r"certificate is for another host: check api_url"),
     ):
         client.get_connection("crm")
 
     assert tls_server.seen == []
+
+
+@pytest.mark.parametrize("days", [(-9, -2), (2, 9)], ids=["expired", "not yet valid"])
+def test_certificate__dates(days: tuple[int, int], authority: trustme.CA, ca_bundle: Path) -> None:
+    """A certificate that is not valid now has a hint of its own."""
+    begin, end = (datetime.now(timezone.utc) + timedelta(days=each) for each in days)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", not_before=begin, not_after=end).configure_cert(context)
+    with (
+        RawServer(lambda _: in_json(connection()), tls=context) as server,
+        client_of(server.url, ca_bundle=str(ca_bundle)) as client,
+        pytest.raises(TransportError, match="certificate is not valid now: look at its dates"),
+    ):
+        client.get_connection("crm")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_of_the_environment(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong SSL_CERT_FILE is an error that names it, before any request."""
+    path = tmp_path / "certs.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+
+    with (
+        pytest.raises(InvalidSettingError, match=r"SSL_CERT_FILE, '.*certs\.pem' cannot be used"),
+        client_of("https://api.rudderstack.com"),
+    ):
+        pass
 
 
 def test_ca_bundle__replaces_the_usual_ones(ca_bundle: Path) -> None:
