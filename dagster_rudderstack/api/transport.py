@@ -37,7 +37,7 @@ from dagster_rudderstack.errors import (
     TransportError,
 )
 from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS
-from dagster_rudderstack.text import message_of, one_line, sentence
+from dagster_rudderstack.text import message_of, one_line, sentence, well_formed
 
 __all__ = ["Transport"]
 
@@ -153,8 +153,9 @@ class Transport:
         try:
             answer = json.loads(content)
             if b"\\u" in content:
-                # A secret may be escaped. It is not found before the answer is parsed.
-                text = json.dumps(answer, ensure_ascii=False)
+                # An escaped secret is not found before the answer is parsed. And half a surrogate
+                # pair can only be written like this: no database and no file would take it.
+                text = well_formed(json.dumps(answer, ensure_ascii=False))
                 answer = json.loads(self._secrets_in_data.masked_text(text))
         except (ValueError, RecursionError):
             raise unexpected(method, path, f"not JSON, but {self._quoted(content)}") from None

@@ -575,3 +575,19 @@ def test_repr() -> None:
     assert "https://api.rudderstack.com/v2" in printed
     assert TOKEN not in printed.replace("\\", "")
     assert "hush" not in printed
+
+
+def test_half_a_character() -> None:
+    """JSON can carry half of a surrogate pair, in any place. It is replaced, so that the answer can
+    be stored, and a whole pair is kept."""
+    sql = r"SELECT '\ud83d' AS \ud83d\ude00"
+    source = (
+        f'"id": "s", "sourceType": "model", "name": "\\udc00", "config": {{"\\ud800": "{sql}"}}'
+    )
+    body = f'{{"data": [{{{source}}}]}}'
+    with exchange(http(200, body)) as (_, client):
+        (found,) = client.list_sources()
+
+    assert found.name == "\ufffd"
+    assert found.config == {"\ufffd": "SELECT '\ufffd' AS \U0001f600"}
+    assert found.model_dump_json()
