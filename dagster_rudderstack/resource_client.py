@@ -44,7 +44,7 @@ class ResourceClient(ResourceSettings):
         """Return the client of the API. Its calls are not retried."""
         with _LOCK:
             if self._client is not None and self._process != os.getpid():
-                self._client.leave_to_parent()
+                # It belongs to the process that has forked this one.
                 self._client = None
             if self._client is None:
                 self._client = self._new_client()
@@ -104,7 +104,8 @@ class ResourceClient(ResourceSettings):
     def __enter__(self) -> "Self":
         """Use the resource outside Dagster. Environment variables are read now.
 
-        Several threads may do so at the same time. The last one to leave closes the connections.
+        Several threads may do so at the same time. Then the first one reads the variables, and the
+        last one to leave closes the connections.
         """
         with _LOCK:
             if self._entered is None:
@@ -120,6 +121,17 @@ class ResourceClient(ResourceSettings):
                 return
             self._entered = None
         entered.close()
+
+    def __copy__(self) -> "Self":
+        """Return a copy with a client of its own. `model_copy` uses it."""
+        copied = super().__copy__()
+        for name, value in (("_client", None), ("_entered", None), ("_blocks", 0)):
+            setattr(copied, name, value)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "Self":
+        """Return a copy with a client of its own. The settings do not change."""
+        return self.__copy__()
 
     def __getstate__(self) -> Any:
         """Refuse to be pickled."""

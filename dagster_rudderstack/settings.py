@@ -69,10 +69,12 @@ class RequestPolicy(Policy):
 
     def within(self, seconds: float) -> RequestPolicy:
         """Return the same policy for requests that must not take longer than that."""
+        # A request may take both times together.
+        half = seconds / 2
         return self.model_copy(
             update={
-                "connect_timeout_seconds": min(self.connect_timeout_seconds, seconds),
-                "read_timeout_seconds": min(self.read_timeout_seconds, seconds),
+                "connect_timeout_seconds": min(self.connect_timeout_seconds, half),
+                "read_timeout_seconds": min(self.read_timeout_seconds, half),
             }
         )
 

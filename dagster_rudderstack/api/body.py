@@ -40,15 +40,21 @@ def pieces_of(response: httpx.Response, limit: int) -> Iterator[bytes]:
 
 
 def _decompressed(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    left = limit + 1
+    left, left_raw = limit + 1, limit
     decompressor = zlib.decompressobj(_GZIP_WITH_HEADER)
+    is_empty = True
     for piece in pieces:
-        try:
-            content = decompressor.decompress(piece, left)
-        except zlib.error as error:
-            raise httpx.DecodingError("it is not gzip") from error
-        yield content
-        left -= len(content)
-        if decompressor.eof or left <= 0:
+        is_empty = False
+        if not decompressor.eof:
+            try:
+                content = decompressor.decompress(piece, left)
+            except zlib.error as error:
+                raise httpx.DecodingError("it is not gzip") from error
+            yield content
+            left -= len(content)
+        # Read on after the end of the gzip, so that the connection can be used again.
+        left_raw -= len(piece)
+        if left <= 0 or left_raw < 0:
             return
-    raise httpx.DecodingError("its gzip has no end")
+    if not (decompressor.eof or is_empty):
+        raise httpx.DecodingError("its gzip has no end")

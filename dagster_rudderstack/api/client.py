@@ -76,10 +76,6 @@ class RudderStackClient:
         """Send no more requests, and close the connections when those under way have ended."""
         self._transport.close()
 
-    def leave_to_parent(self) -> None:
-        """Do not close the connections, since they belong to the process that forked this one."""
-        self._transport.leave_to_parent()
-
     # --- syncs
 
     def start_sync(self, connection_id: str, sync_type: str = DEFAULT_SYNC_TYPE) -> str:

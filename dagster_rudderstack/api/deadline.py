@@ -6,6 +6,8 @@ one interim answer after the other, would hold a request for ever.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -25,8 +27,9 @@ _ends_at: ContextVar[float] = ContextVar("ends_at", default=float("inf"))
 def answered_within(seconds: float) -> Iterator[None]:
     """Let each request of this block, in this thread, end after some seconds at the latest.
 
-    A block inside another one can only shorten the time. A request that takes longer raises
-    `httpx.ReadTimeout`. Only the look-up of a host name cannot be ended.
+    A block inside another one can only shorten the time. A request that takes longer raises a
+    timeout of httpx. Two things cannot be ended: the look-up of a host name, and a proxy that is
+    itself reached over https and sends its bytes one by one.
     """
     token = _ends_at.set(min(_ends_at.get(), time.monotonic() + seconds))
     try:
@@ -39,31 +42,30 @@ def end_at_deadline(client: httpx.Client) -> None:
     """Make the requests of a client obey `answered_within`.
 
     httpx has no setting for this. The pool of httpcore takes a backend that opens its network
-    connections, but httpx does not pass one on, so it is replaced here.
+    connections, but httpx does not pass one on, so it is replaced here. If a later release has no
+    such backend, the timeouts of httpx remain.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - see above
         pool = getattr(transport, "_pool", None)
-        if pool is not None:
-            pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001 - see above
+        backend = getattr(pool, "_network_backend", None)
+        if pool is not None and backend is not None:
+            pool._network_backend = _Backend(backend)  # noqa: SLF001 - see above
 
 
-def _seconds_left(timeout: float | None) -> float:
-    """Return how long a single read or write may take.
-
-    Raises:
-        httpx.ReadTimeout: If the request has already taken too long.
-    """
+def _seconds_left(timeout: float | None, error: str = "ReadTimeout") -> float:
+    """Return how long a single step may take, or raise the timeout if the time is up."""
     left = _ends_at.get() - time.monotonic()
     if left <= 0:
         # Imported late, since definitions do not need it.
         import httpx  # noqa: PLC0415 - see above
 
-        raise httpx.ReadTimeout("it arrives too slowly")
+        kind: type[httpx.TimeoutException] = getattr(httpx, error)
+        raise kind("it arrives too slowly")
     return left if timeout is None else min(left, timeout)
 
 
 class _Backend:
-    """Opens network connections of this kind."""
+    """Opens network connections whose requests end at their deadline."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -71,11 +73,30 @@ class _Backend:
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, **options: Any
     ) -> _Stream:
-        stream = self._backend.connect_tcp(host, port, timeout=_seconds_left(timeout), **options)
-        return _Stream(stream)
+        *others, last = _addresses(host, port)
+        for address in others:
+            with contextlib.suppress(Exception):
+                return self._connect(address, port, timeout, options)
+        return self._connect(last, port, timeout, options)
+
+    def _connect(
+        self, address: str, port: int, timeout: float | None, options: dict[str, Any]
+    ) -> _Stream:
+        left = _seconds_left(timeout, "ConnectTimeout")
+        return _Stream(self._backend.connect_tcp(address, port, timeout=left, **options))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host. Python would give each of them the whole timeout."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        # The backend fails for the same reason, with the right error.
+        return [host]
+    return list(dict.fromkeys(str(each[4][0]) for each in found)) or [host]
 
 
 class _Stream:
@@ -89,12 +110,12 @@ class _Stream:
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, timeout=_seconds_left(timeout))
+        self._stream.write(buffer, timeout=_seconds_left(timeout, "WriteTimeout"))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None = None
     ) -> _Stream:
-        left = _seconds_left(timeout)
+        left = _seconds_left(timeout, "ConnectTimeout")
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout=left))
 
     def __getattr__(self, name: str) -> Any:

@@ -72,15 +72,17 @@ def _spellings(texts: Iterable[str]) -> re.Pattern[bytes]:
 
 
 def proxy_secrets(proxy_url: str) -> Iterator[str]:
-    """Yield the password in the URL of a proxy, as it is written and as it is sent."""
+    """Yield the credentials in the URL of a proxy, as they are written and as they are sent."""
     try:
-        parts = urlsplit(proxy_url)
+        # A variable such as HTTPS_PROXY may leave the scheme out.
+        parts = urlsplit(proxy_url if "://" in proxy_url else f"http://{proxy_url}")
     except ValueError:
         return
-    if parts.password:
-        user, password = unquote(parts.username or ""), unquote(parts.password)
-        yield from (parts.password, password)
-        yield base64.b64encode(f"{user}:{password}".encode()).decode()
+    user, password = parts.username or "", parts.password or ""
+    if user or password:
+        secret = password or user
+        yield from (secret, unquote(secret))
+        yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
 
 
 class _Mask(logging.Filter):

@@ -15,7 +15,15 @@ from dagster_rudderstack.api.forks import call_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Gate", "NoTurnError", "Throttle", "shared_throttle", "urgent", "waiting_until"]
+__all__ = [
+    "Gate",
+    "NoTurnError",
+    "Throttle",
+    "is_urgent",
+    "shared_throttle",
+    "urgent",
+    "waiting_until",
+]
 
 
 class NoTurnError(Exception):
@@ -49,6 +57,11 @@ def waiting_until(give_up_at: float) -> Iterator[None]:
         yield
     finally:
         _give_up_at.reset(token)
+
+
+def is_urgent() -> bool:
+    """Whether this is inside a block of `urgent`."""
+    return _is_urgent.get()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -45,17 +47,19 @@ MAX_LIST_BYTES = 16 * 1024 * 1024
 """A page of 100 connections with large mappings is a few MB."""
 MAX_BYTES = 2 * 1024 * 1024
 """Any other answer is about one connection or its newest syncs."""
-MAX_VALUES = 1_000_000
-"""How many values an answer may have. Each takes up to 100 bytes of memory, and `[]` only two of an
+MAX_VALUES = 500_000
+"""How many values an answer may have. Each may take 150 bytes of memory, and `[]` only two of an
 answer."""
 MAX_ERROR_BYTES = 64 * 1024
 """How much of the body of an error is read."""
-MIN_SECRET_IN_DATA = 16
-"""In good answers, only the values of extra headers that have so many characters are masked. A
-shorter one, such as `production`, may be a part of a name. In errors and logs, all are masked."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
 """How long a 429 without `Retry-After` pauses the other requests of this process."""
 
+
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+"""A character as JSON may write it."""
+
+_NO_JSON = object()
 
 _LIST_PATHS = frozenset(listing.path for listing in WORKSPACE_LISTS)
 
@@ -81,16 +85,14 @@ class Transport:
             max_per_second=settings.requests.max_requests_per_second,
         )
         self._http = http_client(settings)
-        secrets = list(secrets_of(settings))
-        self._secrets = Secrets(*secrets)
-        token, *others = secrets
-        self._secrets_in_data = Secrets(
-            token, *(each for each in others if len(each) >= MIN_SECRET_IN_DATA)
+        token, *others = secrets_of(settings)
+        self._secrets = Secrets(token, *others)
+        # The value of a header may be an id or a name, so it is masked in words only.
+        self._token = Secrets(token)
+        self._process = os.getpid()
+        self._end = weakref.finalize(
+            self, _end, self._process, self._http.close, masked_in_logs(self._secrets)
         )
-        self._end = weakref.finalize(self, _end, self._http.close, masked_in_logs(self._secrets))
-        # The operating system closes the connections. A forked process must not even try: a thread
-        # of its parent may have held a lock of httpx.
-        self._end.atexit = False
         self._lock = threading.Lock()
         self._under_way = 0
         self._is_closed = False
@@ -105,15 +107,13 @@ class Transport:
 
     def close(self) -> None:
         """Send no more requests, and close the connections when those under way have ended."""
+        if os.getpid() != self._process:
+            return  # The connections belong to the process that has forked this one.
         with self._lock:
             self._is_closed = True
             is_idle = self._under_way == 0
         if is_idle:
             self._end()
-
-    def leave_to_parent(self) -> None:
-        """Do not close the connections, since they belong to the process that forked this one."""
-        self._end.detach()
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -150,18 +150,31 @@ class Transport:
         # At least as many as there are values, since a text may have such characters as well.
         if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
             raise unexpected(method, path, f"more than {MAX_VALUES} values")
+        answer = self._json_of(content)
+        if not isinstance(answer, dict):
+            kind = "not JSON" if answer is _NO_JSON else "not a JSON object"
+            raise unexpected(method, path, f"{kind}, but {self._quoted(content)}")
+        return answer
+
+    def _json_of(self, content: bytes) -> Any:
+        """Return what a body says, without secrets. `_NO_JSON` if it is not JSON."""
         try:
-            answer = json.loads(content)
+            answer = json.loads(content.decode("utf-8-sig"), object_hook=self._without_secrets)
             if b"\\u" in content:
-                # An escaped secret is not found before the answer is parsed. And half a surrogate
+                # An escaped token is not found before the answer is parsed. And half a surrogate
                 # pair can only be written like this: no database and no file would take it.
                 text = well_formed(json.dumps(answer, ensure_ascii=False))
-                answer = json.loads(self._secrets_in_data.masked_text(text))
+                del answer
+                answer = json.loads(self._token.masked_text(text))
         except (ValueError, RecursionError):
-            raise unexpected(method, path, f"not JSON, but {self._quoted(content)}") from None
-        if not isinstance(answer, dict):
-            raise unexpected(method, path, f"not a JSON object, but {self._quoted(content)}")
+            return _NO_JSON
         return answer
+
+    def _without_secrets(self, item: dict[str, Any]) -> dict[str, Any]:
+        error = item.get("error")
+        if isinstance(error, str):
+            item["error"] = self._secrets.masked_text(error)
+        return item
 
     def _quoted(self, content: bytes) -> str:
         said = self._cleaned(content)
@@ -191,7 +204,7 @@ class Transport:
                 response = self._http.send(request, stream=True)
                 # Masked at once, since a traceback may show all variables.
                 content = self._masked_body(response, limit)
-            except httpx.HTTPError as error:
+            except Exception as error:  # noqa: BLE001 - a proxy or a name can fail in more ways
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         if not response.is_success:
             raise self._status_error(response, content, method, path)
@@ -201,7 +214,7 @@ class Transport:
 
     def _masked_body(self, response: httpx.Response, limit: int) -> bytes:
         if response.is_success:
-            return self._secrets_in_data.masked(self._body_of(response, limit))
+            return self._token.masked(self._body_of(response, limit))
         return self._secrets.masked(self._body_of(response, MAX_ERROR_BYTES))
 
     def _body_of(self, response: httpx.Response, limit: int) -> bytes:
@@ -217,7 +230,7 @@ class Transport:
             response.close()
         return bytes(content)
 
-    def _transport_error(self, error: httpx.HTTPError, method: str, path: str) -> ApiError:
+    def _transport_error(self, error: Exception, method: str, path: str) -> ApiError:
         if isinstance(error, httpx.DecodingError):
             return unexpected(
                 method, path, f"an undecodable body: {self._cleaned(str(error).encode())}"
@@ -265,11 +278,18 @@ class Transport:
         masked = self._secrets.masked(content[:MAX_ERROR_BYTES])
         text = message_of(masked.decode("utf-8-sig", "replace"))
         # Masked again, since JSON and HTML have more ways to spell a secret.
-        return one_line(self._secrets.masked(text.encode("utf-8", "replace")).decode())
+        text = self._secrets.masked(text.encode("utf-8", "replace")).decode()
+        plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        masked_plain = self._secrets.masked_text(plain)
+        return one_line(text if masked_plain == plain else masked_plain)
 
-    def _shown_cause(self, error: httpx.HTTPError) -> httpx.HTTPError | None:
+    def _shown_cause(self, error: Exception) -> Exception | None:
         """Return an error to show as a cause. None if it quotes a secret."""
-        said = [str(cause) for cause in causes(error)]
+        said = []
+        for cause in causes(error):
+            said.append(str(cause))
+            # The variables of its functions have parts of the answer, which are not masked yet.
+            cause.__traceback__ = None
         return error if [self._secrets.masked_text(text) for text in said] == said else None
 
 
@@ -281,7 +301,7 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
 )
 
-_TRANSPORT_REASONS: dict[type[httpx.HTTPError], str] = {
+_TRANSPORT_REASONS: dict[type[Exception], str] = {
     httpx.ConnectError: "it could not be reached",
     httpx.ConnectTimeout: "it could not be reached in time",
     httpx.PoolTimeout: "no connection was free in time",
@@ -291,7 +311,10 @@ _TRANSPORT_REASONS: dict[type[httpx.HTTPError], str] = {
 }
 
 
-def _end(*ends: Callable[[], None]) -> None:
+def _end(process: int, *ends: Callable[[], None]) -> None:
+    if os.getpid() != process:
+        # A forked process must not even try: a thread of its parent may have held a lock of httpx.
+        return
     with silent():
         for end in ends:
             end()

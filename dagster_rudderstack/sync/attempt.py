@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from dagster_rudderstack.api.deadline import answered_within
 from dagster_rudderstack.api.models import Connection, Sync
+from dagster_rudderstack.api.throttle import is_urgent
 from dagster_rudderstack.errors import (
     ApiError,
     ConnectionDisabledError,
@@ -292,9 +293,12 @@ class SyncAttempt:
     # --- requests, each sent once
 
     def _timed(self) -> AbstractContextManager[None]:
-        """End the requests of a block with the timeout. A stop after that has its own time."""
+        """End the requests of a block with the timeout. A stop has its own time."""
         left = self.deadline - self.monotonic()
-        return answered_within(left if left > 0 else float("inf"))
+        if left <= 0 or is_urgent():
+            return contextlib.nullcontext()
+        # Not less than a second, so that a start is not cut off while it is sent.
+        return answered_within(max(left, 1.0))
 
     def get_connection(self) -> Connection:
         """Return the connection."""

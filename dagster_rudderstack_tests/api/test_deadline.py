@@ -1,5 +1,7 @@
 """No answer holds a request for longer than its timeout, however slowly it arrives."""
 
+import itertools
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +36,7 @@ LIMIT_SECONDS = PIECES * PAUSE_SECONDS / 3
 def slowly(first: bytes, piece: bytes, pause: float = PAUSE_SECONDS) -> Iterator[bytes]:
     """Send the begin of an answer, and then one piece after the other."""
     yield first
-    for _ in range(PIECES):
+    for _ in range(PIECES) if pause else itertools.count():
         time.sleep(pause)
         yield piece
 
@@ -142,3 +144,34 @@ def test_tls(tls_server: RawServer, ca_bundle: Path) -> None:
     ):
         error_of(lambda: client.get_connection("crm"))
         assert proxy.targets == [f"CONNECT {API_HOST}:443"]
+
+
+def test_many_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All addresses of a host together take no longer than the deadline, and nothing was sent."""
+    silent = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{n}", 443)) for n in range(99)]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: silent)
+
+    def connect(address: object, timeout: float, **_: object) -> None:
+        time.sleep(min(timeout, 0.2))
+        raise TimeoutError
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    with client_of("https://api.rudderstack.com", **QUICK) as client:
+        error = error_of(lambda: client.start_sync("crm"))
+
+    assert isinstance(error, TransportError)
+    assert not error.request_sent
+
+
+def test_second_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the first address of a host does not answer, the next one is used."""
+    true_addresses = socket.getaddrinfo
+
+    def two(host: str, port: int, *places: Any, **options: Any) -> list[Any]:
+        found = true_addresses("127.0.0.1", port, *places, **options)
+        return [(*found[0][:4], ("127.0.0.2", port)), *found] if host == "localhost" else found
+
+    with RawServer(lambda _: in_json(connection())) as server:
+        monkeypatch.setattr("socket.getaddrinfo", two)
+        with client_of(f"http://localhost:{server.port}") as client:
+            assert client.get_connection("crm").id == "crm"

@@ -1,7 +1,9 @@
 """One resource may be used by several threads, and by a process that was forked."""
 
+import copy
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,11 +35,14 @@ def wait_for_request(server: LocalRudderStack) -> None:
 def test_two_blocks(server: LocalRudderStack) -> None:
     """When one thread leaves its block, the request of another thread goes on."""
     resource = RudderStackResource(access_token=TOKEN, api_url=server.url)
-    server.latency_seconds = 1.0
+    server.latency_seconds = 0.5
+    is_over = threading.Event()
 
     def ask() -> str:
         with resource as rudderstack:
-            return rudderstack.get_connection("crm").id
+            found = rudderstack.get_connection("crm").id
+            is_over.wait(60)
+            return found
 
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask)
@@ -46,6 +51,7 @@ def test_two_blocks(server: LocalRudderStack) -> None:
             first = rudderstack.get_client()
         with resource as rudderstack:
             assert rudderstack.get_client() is first
+        is_over.set()
         assert asked.result() == "crm"
 
     assert [request.status for request in server.requests] == [200]
@@ -108,3 +114,16 @@ def test_fork(server: LocalRudderStack) -> None:
     ).stdout.splitlines()
 
     assert printed == ["crm False", "child: 0", "parent: crm"]
+
+
+def test_copy(server: LocalRudderStack) -> None:
+    """A copy has a client of its own, with its own settings."""
+    with RudderStackResource(access_token="wrong-token", api_url=server.url) as resource:
+        client = resource.get_client()
+        copied = resource.model_copy(update={"access_token": TOKEN})
+
+        assert copied.get_connection("crm").id == "crm"
+        assert copied.get_client() is not client
+        assert copy.deepcopy(resource).get_client() is not client
+        copied.close()
+        assert resource.get_client() is client

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from dagster_rudderstack.testing import LocalRudderStack, RemoteLocalRudderStack, TableSync
+from dagster_rudderstack_tests.processes.harness import wait_for
 from dagster_rudderstack_tests.testing.test_command_line import Process
 
 CONTROL = "/_control/connections"
@@ -115,8 +116,7 @@ def test_sql(sql: str, tmp_path: Path) -> None:
             table = TableSync(warehouse, sql=query, destination=destination, destination_table=name)
             process.remote.add_connection(name, table=table)
             process.remote.start_sync(name)
-        while any(sync.running for sync in process.remote.syncs()):
-            pass
+        wait_for(lambda: not any(each.running for each in process.remote.syncs()), "the syncs")
         good, evil = process.remote.syncs()
     finally:
         process.end(15)

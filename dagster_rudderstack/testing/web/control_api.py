@@ -105,7 +105,10 @@ class _Control:
 
     def _add_connection(self, connection: Connection) -> None:
         if connection.table is not None:
-            connection.table.check_folder(self._simulator.folder)
+            try:
+                connection.table.check_folder(self._simulator.folder)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
         self._simulator.workspace.add_connection(connection)
 
     def _set_script(self, command: ScriptCommand) -> None:
@@ -155,7 +158,7 @@ def _endpoint(kind: Callable[..., T], run: Callable[[T], Any]) -> Callable[..., 
     async def endpoint(request: Request) -> JSONResponse:
         try:
             answer = run(build(kind, await _content(request), ""))
-        except (ConfigError, ValueError) as error:
+        except ConfigError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except UnknownIdError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
