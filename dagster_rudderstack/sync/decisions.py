@@ -60,7 +60,7 @@ class StartAnswer(Enum):
 
 _REQUEST_TIMEOUT = 408
 _FIRST_SERVER_ERROR = 500
-_FIRST_CLIENT_ERROR = 400
+_FIRST_REDIRECT, _FIRST_CLIENT_ERROR = 300, 400
 
 
 def judge_start(error: ApiError) -> StartAnswer:
@@ -97,7 +97,7 @@ def is_temporary(error: ApiError) -> bool:
         return False
     status = error.status_code
     # Another 3xx, such as a 304, is a mistake of a cache or a gateway.
-    is_mistake = status < _FIRST_CLIENT_ERROR
+    is_mistake = _FIRST_REDIRECT <= status < _FIRST_CLIENT_ERROR
     return is_mistake or status >= _FIRST_SERVER_ERROR or status == _REQUEST_TIMEOUT
 
 

@@ -130,8 +130,9 @@ def test_duration_text(seconds: float, text: str) -> None:
     ("status", "answer", "passing"),
     [
         (299, StartAnswer.REFUSED, False),
-        (300, StartAnswer.LOST, False),
-        (399, StartAnswer.LOST, False),
+        (300, StartAnswer.LOST, True),
+        (307, StartAnswer.LOST, False),
+        (399, StartAnswer.LOST, True),
         (400, StartAnswer.REFUSED, False),
         (408, StartAnswer.LOST, True),
         (499, StartAnswer.REFUSED, False),

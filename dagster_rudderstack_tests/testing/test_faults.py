@@ -120,7 +120,7 @@ def test_truncated__on_the_wire(server: LocalRudderStack) -> None:
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port)) as line:
         line.sendall(
-            b"POST /v2/retl-connections/crm/start HTTP/1.1\r\nhost: x\r\n"
+            b"POST /v2/retl-connections/crm/start HTTP/1.1\r\nhost: localhost\r\n"
             b"authorization: Bearer test-token\r\ncontent-length: 0\r\n\r\n"
         )
         answer = b"".join(iter(lambda: line.recv(65536), b""))
