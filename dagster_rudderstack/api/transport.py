@@ -204,7 +204,9 @@ class Transport:
                 response = self._http.send(request, stream=True)
                 # Masked at once, since a traceback may show all variables.
                 content = self._masked_body(response, limit)
-            except Exception as error:  # noqa: BLE001 - a proxy or a name can fail in more ways
+            except Exception as error:
+                if not _is_of_the_network(error):
+                    raise
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         if not response.is_success:
             raise self._status_error(response, content, method, path)
@@ -291,6 +293,13 @@ class Transport:
             # The variables of its functions have parts of the answer, which are not masked yet.
             cause.__traceback__ = None
         return error if [self._secrets.masked_text(text) for text in said] == said else None
+
+
+def _is_of_the_network(error: Exception) -> bool:
+    """Whether the request failed. Another error may be an interrupt, such as a limit of Celery."""
+    # httpx lets some errors of proxies and names through.
+    is_known = isinstance(error, (httpx.HTTPError, ValueError, AssertionError))
+    return is_known or type(error).__module__.partition(".")[0] in ("httpcore", "socksio")
 
 
 _NOT_SENT = (

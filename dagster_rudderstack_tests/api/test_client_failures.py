@@ -6,7 +6,9 @@ import socket
 import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from unittest.mock import Mock
 
+import httpx
 import pytest
 
 from dagster_rudderstack.api import transport as transport_module
@@ -291,6 +293,32 @@ def test_transport__read_timeout() -> None:
     assert isinstance(error, TransportError)
     assert error.request_sent
     assert "no answer in time" in str(error)
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeError("label empty"), AssertionError("no bytes"), httpx.ReadError("reset")]
+)
+def test_transport__other_errors(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that httpx lets through is an error of the request as well."""
+    with client_of("https://api.rudderstack.com") as client:
+        monkeypatch.setattr(client._transport._http, "send", Mock(side_effect=error))
+        with pytest.raises(TransportError, match=str(error)) as caught:
+            client.start_sync("crm")
+
+    assert caught.value.request_sent
+
+
+def test_transport__interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt that is an ordinary exception, such as Celery's time limit, ends the request."""
+
+    class SoftTimeLimitExceeded(Exception):  # noqa: N818 - Celery's name
+        pass
+
+    with client_of("https://api.rudderstack.com") as client:
+        send = Mock(side_effect=SoftTimeLimitExceeded)
+        monkeypatch.setattr(client._transport._http, "send", send)
+        with pytest.raises(SoftTimeLimitExceeded):
+            client.start_sync("crm")
 
 
 def test_transport__cause_is_kept() -> None:
