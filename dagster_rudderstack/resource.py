@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["RudderStackResource"]
 
 STOP_PATIENCE = 5
-"""Seconds that a request of a stop may take. Several must fit into the grace time."""
+"""Seconds that a request of a stop waits for an answer. Several must fit into the grace time."""
 
 _T = TypeVar("_T")
 

@@ -68,13 +68,14 @@ class RequestPolicy(Policy):
     )
 
     def within(self, seconds: float) -> RequestPolicy:
-        """Return the same policy for requests that must not take longer than that."""
-        # A request may take both times together.
-        half = seconds / 2
+        """Return the same policy for requests that wait no longer than that to connect.
+
+        And then no longer than that for the answer.
+        """
         return self.model_copy(
             update={
-                "connect_timeout_seconds": min(self.connect_timeout_seconds, half),
-                "read_timeout_seconds": min(self.read_timeout_seconds, half),
+                "connect_timeout_seconds": min(self.connect_timeout_seconds, seconds),
+                "read_timeout_seconds": min(self.read_timeout_seconds, seconds),
             }
         )
 
