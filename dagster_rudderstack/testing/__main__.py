@@ -82,7 +82,7 @@ def _server(options: argparse.Namespace) -> LocalRudderStack:
         latency_seconds=options.latency_seconds,
         control_token=options.control_token or os.environ.get(CONTROL_TOKEN_VARIABLE),
         folder=options.folder,
-        # The server has this process for itself, so DuckDB's settings restrict nobody else.
+        # DuckDB's settings hold for a whole process, and this one belongs to the server.
         reads_files=False,
         config=None if options.config is None else read_config(options.config),
     )

@@ -5,7 +5,6 @@ import io
 import logging
 import pickle
 import traceback
-from collections.abc import Iterator
 
 import dagster as dg
 import httpx
@@ -39,20 +38,6 @@ HEADS = {
 def answer(request: pytest.FixtureRequest) -> Cut:
     """An answer whose head contains the token."""
     return Cut(HEADS[request.param].format(token=TOKEN).encode() + b"\r\n\r\n")
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """The output of all loggers at their lowest level."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.setLevel(level)
-    root.removeHandler(handler)
 
 
 def test_in_a_run(answer: Cut, logged: io.StringIO) -> None:

@@ -3,14 +3,12 @@
 import base64
 import io
 import json
-import logging
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from dagster_rudderstack.api.redaction import LOGGERS, proxy_secrets
+from dagster_rudderstack.api.redaction import proxy_secrets
 from dagster_rudderstack.errors import ApiError
 from dagster_rudderstack_tests.api.raw_server import (
     TOKEN,
@@ -34,21 +32,6 @@ HEADERS = {"X-Gateway-Key": KEY}
 def escaped(text: str) -> str:
     """Return a text as JSON may write it: each character as a number."""
     return "".join(f"\\u{ord(char):04x}" for char in text)
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """Return what the loggers of httpx and httpcore write at DEBUG."""
-    lines = io.StringIO()
-    handler = logging.StreamHandler(lines)
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG)
-    yield lines
-    for logger in loggers:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
 
 
 def printed(error: BaseException) -> str:
