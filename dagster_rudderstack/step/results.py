@@ -154,5 +154,6 @@ def earlier_result(
     blocking = [check for check in checks if check.blocking]
     if not all(check.result_of_metadata(sync.key, metadata).passed for check in blocking):
         return None
-    # The downstream assets of this run wait for a materialization of this run.
+    # Reported again: the downstream assets of this run wait for a materialization of this run, and
+    # if it fails without one, Dagster counts the asset as failed.
     return SyncResult(sync, "succeeded earlier", metadata=metadata)

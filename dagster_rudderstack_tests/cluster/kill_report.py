@@ -144,9 +144,10 @@ def problems_of_connection(found: ConnectionFacts, runs: Sequence[RunFacts]) -> 
 
 
 def repeats_of(found: ConnectionFacts, runs: Sequence[RunFacts]) -> Iterator[str]:
-    """Yield the syncs whose report a retry wrote again, as documented in docs/many-syncs.md.
+    """Yield the syncs that the retry of a failed run materialized again, as the docs say.
 
-    The downstream assets of the retry wait for a materialization of the retry itself.
+    Dagster counts an asset as failed if a failed run plans it and does not materialize it. See
+    docs/many-syncs.md.
     """
     for sync_id in found.owned:
         where = [report.run_id for report in found.reports if report.sync_id == sync_id]

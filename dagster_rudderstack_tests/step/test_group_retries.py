@@ -228,6 +228,42 @@ def test_reexecution__from_failure(
     assert set(sync_ids(first)) < set(sync_ids(second))
 
 
+def test_reexecution__fails_too(
+    location: LocalRudderStack, stored_instance: dg.DagsterInstance
+) -> None:
+    """Dagster does not count a sync that succeeded as failed because the re-execution fails.
+
+    Without a materialization of the second run, it would.
+    """
+    location.script_next("b", FAILING, FAILING)
+    first = execute(stored_instance)
+    again = dg.ReexecutionOptions.from_failure(first.run_id, stored_instance)
+
+    second = execute(stored_instance, again)
+
+    assert not second.success
+    assert starts(location) == {"a": 1, "b": 2, "c": 1}
+    assert failed_for_dagster(stored_instance) == {"b"}
+
+
+def failed_for_dagster(instance: dg.DagsterInstance) -> set[str]:
+    """Return the assets whose last execution has failed, as automation conditions see it."""
+    condition = dg.AutomationCondition.execution_failed()
+    specs = [dg.AssetSpec(key, automation_condition=condition) for key in ("a", "b", "c")]
+
+    @dg.multi_asset(specs=specs, can_subset=True)
+    def same_assets() -> Iterator[dg.MaterializeResult[None]]:
+        """The assets of the group, without the resource that they require."""
+        yield from ()
+
+    found = dg.evaluate_automation_conditions(
+        defs=dg.Definitions([same_assets]),
+        instance=instance,
+        asset_selection=dg.AssetSelection.assets(same_assets),
+    )
+    return {key.to_user_string() for key in same_assets.keys if found.get_num_requested(key)}
+
+
 def test_reexecution__of_a_reexecution(
     location: LocalRudderStack, stored_instance: dg.DagsterInstance
 ) -> None:
