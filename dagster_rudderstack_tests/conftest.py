@@ -1,6 +1,8 @@
 """Settings and fixtures of all tests."""
 
 import functools
+import io
+import logging
 import shutil
 import signal
 import sqlite3
@@ -121,3 +123,17 @@ def stored_instance(empty_storage: Path, tmp_path: Path) -> Iterator[dg.DagsterI
     folder = shutil.copytree(empty_storage, tmp_path / "dagster_storage")
     with instance_in(folder) as instance:
         yield instance
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """The output of all loggers at their lowest level."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.setLevel(level)
+    root.removeHandler(handler)

@@ -1,7 +1,5 @@
-"""Certificates for the test run, and what is logged."""
+"""Certificates for the test run, and a server that has one."""
 
-import io
-import logging
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,17 +33,3 @@ def tls_server(authority: trustme.CA) -> Iterator[RawServer]:
     authority.issue_cert("127.0.0.1", API_HOST).configure_cert(context)
     with RawServer(lambda _: in_json(connection()), tls=context) as server:
         yield server
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """The output of all loggers at their lowest level."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.setLevel(level)
-    root.removeHandler(handler)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,20 +24,6 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
     monkeypatch.setenv("HOSTILE_TOKEN", TOKEN)
     with LocalRudderStack(access_token=TOKEN) as server:
         yield server
-
-
-@pytest.fixture
-def all_logs() -> Iterator[io.StringIO]:
-    """The output of all loggers, at the lowest level."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.setLevel(level)
-    root.removeHandler(handler)
 
 
 def fail(server: LocalRudderStack, home: Path) -> dg.ExecuteInProcessResult:
@@ -91,7 +76,7 @@ def test_hostile_text(
     cause: SyncScript | Fault,
     hostile: LocalRudderStack,
     tmp_path: Path,
-    all_logs: io.StringIO,
+    logged: io.StringIO,
 ) -> None:
     """A failure is one short, printable line, and no log and no file has the token, even if the
     server sends control characters, markup, 10 MB or the token itself."""
@@ -103,8 +88,8 @@ def test_hostile_text(
 
     assert len(shown) < 2_000
     assert shown.isprintable()
-    logged, files = all_logs.getvalue(), stored(tmp_path)
-    assert "send_request_headers" in logged
+    output, files = logged.getvalue(), stored(tmp_path)
+    assert "send_request_headers" in output
     assert b"STEP_FAILURE" in files
-    assert TOKEN not in logged
+    assert TOKEN not in output
     assert TOKEN.encode() not in files
