@@ -23,7 +23,7 @@ from dagster_rudderstack.api.paging import (
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, constant_field
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
-from dagster_rudderstack.discovery.sql.read import can_read_queries, read_query
+from dagster_rudderstack.discovery.sql.read import Query, can_read_queries, read_queries
 from dagster_rudderstack.errors import InvalidSettingError, StatusError, UnexpectedResponseError
 from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.text import one_line
@@ -160,9 +160,11 @@ def _read_queries(sources: Iterable[Source], log: Log) -> dict[str, QueryLineage
             "'dagster-rudderstack[lineage]', then refresh the snapshot."
         )
         return {}
+    found = read_queries(
+        [Query(source.config["sql"], source.source_definition_name) for source in with_sql]
+    )
     queries = {}
-    for source in with_sql:
-        query = read_query(source.config["sql"], source.source_definition_name)
+    for source, query in zip(with_sql, found, strict=True):
         queries[source.id] = query
         if query.problem:
             log.warning(f"{_consequence(source, query)}: {query.problem}.")

@@ -3,7 +3,7 @@
 import pytest
 
 from dagster_rudderstack.discovery.sql.lineage import ColumnOrigin, QueryLineage, TableName
-from dagster_rudderstack.discovery.sql.read import read_query
+from dagster_rudderstack.discovery.sql.query import lineage_of
 
 
 def described(lineage: QueryLineage, *columns: str) -> dict[str, set[str]]:
@@ -67,7 +67,7 @@ TABLES = {
 @pytest.mark.parametrize(("sql", "tables"), TABLES.values(), ids=TABLES.keys())
 def test_tables(sql: str, tables: list[str]) -> None:
     """Each table of a query is found once, wherever it is named."""
-    assert sorted(map(str, read_query(sql, "snowflake").tables)) == tables
+    assert sorted(map(str, lineage_of(sql, "snowflake").tables)) == tables
 
 
 ORIGINS: dict[str, tuple[str, dict[str, set[str]]]] = {
@@ -143,7 +143,7 @@ ORIGINS: dict[str, tuple[str, dict[str, set[str]]]] = {
 @pytest.mark.parametrize(("sql", "origins"), ORIGINS.values(), ids=ORIGINS.keys())
 def test_origins(sql: str, origins: dict[str, set[str]]) -> None:
     """The origins of a column are the columns from which it is made, or none if unknown."""
-    assert described(read_query(sql, "postgres"), *origins) == origins
+    assert described(lineage_of(sql, "postgres"), *origins) == origins
 
 
 JOINED = "from crm.people p join shop.orders o on o.id = p.id"
@@ -267,12 +267,12 @@ THROUGH_STAR: dict[str, tuple[str, dict[str, set[str]]]] = {
 @pytest.mark.parametrize(("sql", "origins"), THROUGH_STAR.values(), ids=THROUGH_STAR.keys())
 def test_star(sql: str, origins: dict[str, set[str]]) -> None:
     """A column behind `*` has an origin only if one table must have the column."""
-    assert described(read_query(sql, "snowflake"), *origins) == origins
+    assert described(lineage_of(sql, "snowflake"), *origins) == origins
 
 
 def test_star__fields_of_a_column() -> None:
     """`*` after a column stands for its fields, whose names are unknown."""
-    lineage = read_query("select t.address.*, t.id from crm.people t", "bigquery")
+    lineage = lineage_of("select t.address.*, t.id from crm.people t", "bigquery")
 
     assert described(lineage, "city", "id") == {"city": set(), "id": {"crm.people.id"}}
 
@@ -399,7 +399,7 @@ UNCERTAIN: dict[str, tuple[str, str, dict[str, set[str]]]] = {
 @pytest.mark.parametrize(("warehouse", "sql", "origins"), UNCERTAIN.values(), ids=UNCERTAIN.keys())
 def test_uncertain(warehouse: str, sql: str, origins: dict[str, set[str]]) -> None:
     """An unknown column does not affect the other columns."""
-    lineage = read_query(sql, warehouse)
+    lineage = lineage_of(sql, warehouse)
 
     assert lineage.problem is None
     assert described(lineage, *origins) == origins
@@ -409,7 +409,7 @@ def test_tables__conditions() -> None:
     """The tables in the conditions of a query are found."""
     sql = "select id from crm.people where id in (select person from shop.orders)"
 
-    assert sorted(map(str, read_query(sql, "postgres").tables)) == ["crm.people", "shop.orders"]
+    assert sorted(map(str, lineage_of(sql, "postgres").tables)) == ["crm.people", "shop.orders"]
 
 
 QUOTED = {
@@ -423,7 +423,7 @@ QUOTED = {
 @pytest.mark.parametrize(("warehouse", "sql"), QUOTED.items(), ids=QUOTED.keys())
 def test_quoted(warehouse: str, sql: str) -> None:
     """The quotes and the case of an output column do not change its origins."""
-    assert described(read_query(sql, warehouse), "email", "id", "age") == {
+    assert described(lineage_of(sql, warehouse), "email", "id", "age") == {
         "email": {"crm.people.email"},
         "id": {"crm.people.Id"},
         "age": {"crm.people.Age"},
@@ -432,7 +432,7 @@ def test_quoted(warehouse: str, sql: str) -> None:
 
 def test_quoted__same_name_in_two_cases() -> None:
     """Two outputs whose names differ only in case have no origins."""
-    lineage = read_query('select a as "Id", b as id, c from crm.people', "snowflake")
+    lineage = lineage_of('select a as "Id", b as id, c from crm.people', "snowflake")
 
     assert described(lineage, "id", "c") == {"id": set(), "c": {"crm.people.c"}}
 
@@ -450,7 +450,7 @@ DIALECTS = {
 @pytest.mark.parametrize(("warehouse", "case"), DIALECTS.items(), ids=DIALECTS.keys())
 def test_dialect(warehouse: str, case: tuple[str, ...]) -> None:
     """A query is read in the dialect of its warehouse."""
-    lineage = read_query(case[0], warehouse)
+    lineage = lineage_of(case[0], warehouse)
 
     assert lineage.problem is None
     assert "crm" in str(lineage.tables[0])
@@ -476,7 +476,7 @@ PROBLEMS = {
 @pytest.mark.parametrize(("sql", "problem"), PROBLEMS.values(), ids=PROBLEMS.keys())
 def test_problem(sql: str, problem: str) -> None:
     """SQL that cannot be read has a problem in words and no tables, and raises no error."""
-    lineage = read_query(sql, "snowflake")
+    lineage = lineage_of(sql, "snowflake")
 
     assert lineage.problem
     assert problem in lineage.problem
@@ -486,13 +486,13 @@ def test_problem(sql: str, problem: str) -> None:
 
 def test_unknown_warehouse() -> None:
     """The SQL of an unknown warehouse is read in sqlglot's own dialect."""
-    assert read_query("select id from crm.people", "oracle9i").tables == (
+    assert lineage_of("select id from crm.people", "oracle9i").tables == (
         TableName(name="people", schema_name="crm"),
     )
 
 
 def test_star__spelling() -> None:
     """A column behind `*` keeps the given spelling."""
-    lineage = read_query("select * from crm.people", None)
+    lineage = lineage_of("select * from crm.people", None)
 
     assert lineage.origins("FirstName") == (ColumnOrigin(table=0, column="FirstName"),)

@@ -15,8 +15,8 @@ from dagster_rudderstack import (
     UpstreamTable,
 )
 from dagster_rudderstack.api.models import Destination, Source
+from dagster_rudderstack.discovery.sql import query
 from dagster_rudderstack.discovery.sql.lineage import TableName
-from dagster_rudderstack.discovery.sql.read import read_query
 
 CUSTOMERS = dg.AssetSpec(
     ["warehouse", "customers"],
@@ -59,7 +59,7 @@ def props(
         source=source,
         destination=destination,
         upstreams=upstreams,
-        query=read_query(sql, "snowflake") if sql else None,
+        query=query.lineage_of(sql, "snowflake") if sql else None,
     )
 
 

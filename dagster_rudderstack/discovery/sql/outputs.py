@@ -93,16 +93,22 @@ def names_in_place(layouts: list[list[str]], name: str) -> list[str] | None:
 
 def output_names(scope: Scope) -> Iterator[str]:
     """Yield the names of the outputs, those behind `*`, and those that `*` removes."""
-    scope = unwrapped(scope)
-    if isinstance(scope.expression, exp.SetOperation):
-        yield from output_names(branches_of(scope)[0])
-    if not isinstance(scope.expression, exp.Select):
-        return
-    yield from named_outputs(scope)
-    for star in stars_of(scope):
-        yield from star.removed
-        if isinstance(star.source, Scope):
-            yield from output_names(star.source)
+    waiting, seen = [scope], set()
+    while waiting:
+        scope = unwrapped(waiting.pop())
+        # Several `*` may stand for the same subquery, whose own ones may do so as well.
+        if id(scope) in seen:
+            continue
+        seen.add(id(scope))
+        if isinstance(scope.expression, exp.SetOperation):
+            waiting.append(branches_of(scope)[0])
+        if not isinstance(scope.expression, exp.Select):
+            continue
+        yield from named_outputs(scope)
+        for star in stars_of(scope):
+            yield from star.removed
+            if isinstance(star.source, Scope):
+                waiting.append(star.source)
 
 
 def named_outputs(scope: Scope) -> Mapping[str, exp.Expr | None]:

@@ -1,14 +1,13 @@
-"""Reads SQL with sqlglot. Only `read.read_query` imports this, since sqlglot is an extra."""
+"""Reads SQL with sqlglot. Only `worker` imports this, since sqlglot is an extra."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import build_scope, traverse_scope
 
@@ -32,6 +31,10 @@ MAX_NESTING = 100
 """A query with deeper nesting is not read. Far beyond this limit, a compiled sqlglot crashes the
 process and does not raise a RecursionError."""
 
+MAX_RESULT_LENGTH = 250_000
+"""About how many characters the origins of all columns may have as JSON. 2,000 columns have about
+100,000."""
+
 DIALECTS: Mapping[str, str] = {
     "bigquery": "bigquery",
     "databricks": "databricks",
@@ -46,35 +49,45 @@ DIALECTS: Mapping[str, str] = {
 
 
 def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
-    """Return what a query reads, see `read.read_query`."""
+    """Return what a query reads, see `read.Query`.
+
+    A hostile query may take hours or end the process, see `read.read_queries`.
+
+    Raises:
+        MemoryError: If the query takes too much memory. The process may then not have enough for
+            another one.
+    """
     if len(sql) > MAX_QUERY_LENGTH:
         return QueryLineage(problem=f"it is longer than {MAX_QUERY_LENGTH} characters")
-    if _nesting(sql) > MAX_NESTING:
-        return QueryLineage(problem=f"it is nested more than {MAX_NESTING} levels deep")
     dialect = DIALECTS.get((warehouse or "").lower())
+    tables: tuple[TableName, ...] = ()
     try:
+        if _nesting(sql, dialect) > MAX_NESTING:
+            return QueryLineage(problem=f"it is nested more than {MAX_NESTING} levels deep")
         query = _parsed(sql, dialect)
         tables = _tables(query)
-    except Exception as error:  # noqa: BLE001 - one query must not stop the discovery
-        return QueryLineage(problem=_reason(error))
-    try:
         columns, star = _columns(query, dialect, tables)
-    except Exception as error:  # noqa: BLE001 - as above
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one query must not stop the discovery
         return QueryLineage(tables=tables, problem=_reason(error))
     return QueryLineage(tables=tables, columns=columns, star=star)
 
 
-_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
-_BRACKET = re.compile(r"(?P<opens>[(\[{]|\bcase\b)|[)\]}]|\bend\b", re.IGNORECASE)
+_OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE})
+_CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END})
 
 
-def _nesting(sql: str) -> int:
-    """Return the deepest nesting of a query."""
-    steps = (1 if each["opens"] else -1 for each in _BRACKET.finditer(_QUOTED.sub("", sql)))
+def _nesting(sql: str, dialect: str | None) -> int:
+    """Return the deepest nesting of a query, in the tokens that sqlglot parses."""
+    kinds = (token.token_type for token in sqlglot.tokenize(sql, dialect=dialect))
+    steps = ((kind in _OPENING) - (kind in _CLOSING) for kind in kinds)
     return max(accumulate(steps, lambda depth, step: max(0, depth + step)), default=0)
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     # The rest of sqlglot's message repeats the query, with escape codes for a terminal.
     details = getattr(error, "errors", None)
     if isinstance(details, list) and details and details[0].get("description"):
@@ -147,6 +160,7 @@ def _columns(
     star = finder.star()
     columns: dict[str, tuple[ColumnOrigin, ...]] = {}
     outputs = finder.outputs()
+    _refuse_large(outputs)
     spellings = Counter(name.lower() for name in outputs)
     for name, origins in outputs.items():
         # Columns are looked up without regard to case, so "Id" and ID are the same.
@@ -176,6 +190,15 @@ def _refuse_renamed_stars(query: exp.Query) -> None:
         named = alias.parent.this if alias.columns and alias.parent else None
         if isinstance(named, exp.Query) and named.is_star:
             raise ValueError(f"{alias.name} gives other names to the columns of *")
+
+
+def _refuse_large(outputs: Mapping[str, Origins | None]) -> None:
+    """Refuse a result that is much larger than the query, before more is made of it."""
+    size = 0
+    for name, origins in outputs.items():
+        size += len(name) + sum(len(origin.column) + 30 for origin in origins or ())
+        if size > MAX_RESULT_LENGTH:
+            raise ValueError("too many columns are behind its columns")
 
 
 def _sorted(origins: Origins) -> tuple[ColumnOrigin, ...]:

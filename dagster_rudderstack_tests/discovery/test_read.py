@@ -1,0 +1,180 @@
+"""Hostile SQL models: they cost a limited time and memory, and crash nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from dagster_rudderstack.discovery.sql import read
+from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
+from dagster_rudderstack.discovery.sql.query import DIALECTS
+from dagster_rudderstack.discovery.sql.read import Query, ReadingLimits, read_queries
+
+GOOD = Query("select id from crm.people", "snowflake")
+PEOPLE = (TableName(name="people", schema_name="crm"),)
+USUAL = ReadingLimits()
+SOON = ReadingLimits(query_seconds=2.0)
+
+
+def read_all(queries: Sequence[Query], limits: ReadingLimits = USUAL) -> list[QueryLineage]:
+    found = list(read_queries(queries, limits))
+    assert len(found) == len(queries)
+    return found
+
+
+def problem_of(sql: str, limits: ReadingLimits = USUAL) -> str:
+    """Return the problem of a query. The queries before and after it are read."""
+    before, lineage, after = read_all([GOOD, Query(sql, "snowflake"), GOOD], limits)
+    assert before.tables == after.tables == PEOPLE
+    return lineage.problem or ""
+
+
+# What one of sqlglot's dialects and a simple reader of quotes understand differently.
+QUOTES = [r"'\'", "'a''b'", r'"a\"', "$$'$$", "--'\n", "/*'*/", "`'`", r"e'\''"]
+
+
+@pytest.mark.parametrize("brackets", ["()", "[]", "{}"])
+def test_nesting(brackets: str) -> None:
+    """Deep nesting behind all kinds of quotes crashes no process, in any dialect."""
+    deep = brackets[0] * 4000 + "1" + brackets[1] * 4000
+    queries = [
+        Query(f"select {quoted}, {deep} as a", dialect) for dialect in DIALECTS for quoted in QUOTES
+    ]
+
+    problems = [lineage.problem or "" for lineage in read_all(queries)]
+
+    assert all("deep" in each or "tokenizing" in each for each in problems)
+
+
+def chain(operator: str) -> str:
+    """Return the longest chain of an operator."""
+    return f"select {operator.join(['a'] * (49_000 // (len(operator) + 1)))} as x from t"
+
+
+@pytest.mark.parametrize("operator", [" + ", " and ", " or ", " || ", " = "])
+def test_chain(operator: str) -> None:
+    """A query that would take minutes is given up after its time.
+
+    sqlglot 26 is not compiled, and ends at Python's limit of recursion before.
+    """
+    given_up = ("reading it takes more than 2 seconds", "it is nested too deeply")
+    assert problem_of(chain(operator), SOON) in given_up
+
+
+@pytest.mark.parametrize("operator", ["not ", "- ", "~ "])
+def test_recursion(operator: str) -> None:
+    """An expression that nests without brackets is read or given up, and crashes nothing."""
+    assert problem_of(f"select {operator * 9000}a from t") in ("", "it is nested too deeply")
+
+
+def doubled(columns: str, times: int) -> str:
+    """Return a query in which each subquery takes all columns of the one before it twice."""
+    parts = [f"c{n} as (select x.*, y.* from c{n - 1} x, c{n - 1} y)" for n in range(1, times)]
+    return f"with c0 as ({columns}), {', '.join(parts)} select * from c{times - 1}"
+
+
+def test_stars() -> None:
+    """Stars that double the columns again and again are read at once."""
+    (lineage,) = read_all([Query(doubled("select * from crm.people", 40), "snowflake")])
+
+    assert lineage.problem is None
+    assert lineage.tables == PEOPLE
+
+
+def test_stars__known_columns() -> None:
+    """So are those of known columns, or they are given up: sqlglot 26 makes the list of them."""
+    problem = problem_of(doubled("select a, b from crm.people", 40), SOON)
+
+    assert problem in ("", "reading it takes more than 2 seconds")
+
+
+def fanned_out(columns: int) -> str:
+    """Return a query with so many columns that are each made from so many columns."""
+    names = [f"column_{number}" for number in range(columns)]
+    outputs = ", ".join(f"made as out_{number}" for number in range(columns))
+    return (
+        f"with t as (select {' || '.join(names)} as made from crm.people) select {outputs} from t"
+    )
+
+
+def test_many_origins() -> None:
+    """A result that is much larger than its query is left out. Its tables are known."""
+    (lineage,) = read_all([Query(fanned_out(300), "snowflake")])
+
+    assert lineage == QueryLineage(tables=PEOPLE, problem="too many columns are behind its columns")
+
+
+def test_memory() -> None:
+    """A query that needs more than its memory is given up."""
+    limits = ReadingLimits(query_seconds=60.0, query_bytes=64 * 1024 * 1024)
+
+    assert "too much memory" in problem_of(fanned_out(1400), limits)
+
+
+def test_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a query that crashed the process, a new one reads the next query."""
+    crashing = "import os, sys\nsys.stdin.readline()\nprint(flush=True)\nos.abort()\n"
+    monkeypatch.setattr(read, "_PROGRAM", crashing)
+    queries = read_queries([GOOD, GOOD])
+
+    assert "crashes sqlglot" in (next(queries).problem or "")
+    monkeypatch.undo()
+    assert next(queries).tables == PEOPLE
+
+
+def test_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a process, each query has the reason as its problem."""
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+
+    for lineage in read_all([GOOD, GOOD]):
+        assert "cannot be started" in (lineage.problem or "")
+
+
+def test_orphan() -> None:
+    """The process ends itself in a query that takes too long, if nobody else ends it."""
+    program = read._PROGRAM.format(
+        path=sys.path,
+        name=read._PACKAGE.name,
+        folder=str(read._PACKAGE),
+        seconds=0.5,
+        memory=2**30,
+    )
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        input=json.dumps([chain(" + "), "snowflake"]).encode() + b"\n",
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == -signal.SIGALRM
+    assert not ended.stdout
+
+
+THOUSAND = """
+import json, resource
+from dagster_rudderstack_tests.discovery.test_read import GOOD, chain, doubled, fanned_out, read_all
+from dagster_rudderstack.discovery.sql.read import Query, ReadingLimits
+
+hostile = [chain(" + "), fanned_out(1400), "(" * 40_000, doubled("select * from t", 500)]
+queries = [GOOD, *(Query(hostile[number % 4], "snowflake") for number in range(1000))]
+found = read_all(queries, ReadingLimits(query_seconds=1.0, all_seconds=5.0, mean_seconds=0.0))
+print(json.dumps({
+    "problems": sorted({lineage.problem or "" for lineage in found}),
+    "MB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+}))
+"""
+
+
+def test_thousand() -> None:
+    """A thousand hostile queries take as long as all may together. The rest is left out."""
+    done = subprocess.run(
+        [sys.executable, "-c", THOUSAND], capture_output=True, timeout=120, check=True, text=True
+    )
+    measured = json.loads(done.stdout)
+
+    assert "the SQL of other sources took too long to read" in measured["problems"]
+    assert measured["MB"] < 1500
