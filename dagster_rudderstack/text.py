@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
 
 MAX_DETAIL_LENGTH = 500
 """How much of a server's words is shown: enough for an SQL error, and still one line of a log."""
+
+MAX_EXAMPLES = 3
+"""How many of many similar warnings are logged."""
 
 MAX_VALUE_LENGTH = 100
 """How much of a wrong value an error message shows."""
@@ -33,6 +37,21 @@ def shown(value: object) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a number with its noun: `1 sync`, `1,200 syncs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def summary_of(lines: Sequence[str], noun: str) -> str:
+    """Return the first few lines, and how many more there are, so that a log is not flooded.
+
+    Args:
+        lines: The lines, each about one thing.
+        noun: What a line is about: `connection`.
+    """
+    if len(lines) <= MAX_EXAMPLES:
+        return "\n".join(lines)
+    more = len(lines) - MAX_EXAMPLES
+    return "\n".join(
+        [*lines[:MAX_EXAMPLES], f"The same is true of {plural(more, f'more {noun}')}."]
+    )
 
 
 def identifier(text: str) -> str:
@@ -88,7 +107,7 @@ def _words(value: object) -> str:
 
 
 MAX_MARKUP_LENGTH = 8 * 1024
-"""How much of an HTML page is parsed: the time for a hostile one grows with its length squared."""
+"""How much of an HTML page is parsed. The message is at its beginning."""
 
 _IS_MARKUP = re.compile(r"<\s*(!doctype|html|head|body|h1|title)\b", re.IGNORECASE)
 
@@ -100,10 +119,19 @@ def _without_markup(text: str) -> str:
     page = _PageWords()
     # The parser of some Python releases raises this for a broken declaration such as "<![x".
     with contextlib.suppress(AssertionError):
-        page.feed(text[:MAX_MARKUP_LENGTH])
+        page.feed(_without_open_tags(text[:MAX_MARKUP_LENGTH]))
         page.close()
     body = " ".join(page.body)
     return body if body.strip() else " ".join(page.title)
+
+
+def _without_open_tags(text: str) -> str:
+    """Cut a text at the first tag after the last end of a tag.
+
+    The parser would look for the end of each of them in the whole rest of the text.
+    """
+    cut = text.find("<", text.rfind(">") + 1)
+    return text if cut < 0 else text[:cut]
 
 
 class _PageWords(HTMLParser):

@@ -10,6 +10,7 @@ from dagster_rudderstack.text import (
     one_line,
     plural,
     sentence,
+    summary_of,
     well_formed,
 )
 
@@ -70,6 +71,8 @@ def test_message_of(body: str, message: str) -> None:
         "<html>" + "<a b=" * 13_000,
         "<html>" + "<a " * 22_000,
         "<html>" + "&#" * 30_000,
+        "<html>" + "<a " * 2_700 + ">",
+        "<html>" + "<!--" * 2_000 + ">",
         "[" * 64_000,
         '{"error": ' + "[" * 900 + "]" * 900 + "}",
         '{"details": ' + '{"a": ' * 900 + "1" + "}" * 901,
@@ -85,6 +88,24 @@ def test_message_of__hostile(body: str) -> None:
 
     assert len(line) <= MAX_DETAIL_LENGTH
     assert time.process_time() - began < 2
+
+
+def test_message_of__unclosed() -> None:
+    """The words after the last tag are kept, and a tag that is cut off is not."""
+    assert message_of("<html><body>Bad gateway") == "Bad gateway"
+    assert message_of("<html><body>Bad gateway<a hr") == "Bad gateway"
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 2000])
+def test_summary_of(count: int) -> None:
+    """A few warnings are all there, and many are the first ones and a number."""
+    lines = [f"Connection {number} is broken." for number in range(count)]
+
+    summary = summary_of(lines, "connection").splitlines()
+
+    assert summary[:3] == lines[:3]
+    more = {1: [], 3: [], 4: ["The same is true of 1 more connection."]}
+    assert summary[3:] == more.get(count, ["The same is true of 1,997 more connections."])
 
 
 def test_one_line__control_characters() -> None:

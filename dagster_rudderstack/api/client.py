@@ -120,6 +120,8 @@ class RudderStackClient:
     ) -> list[Sync]:
         """Return the syncs of a connection from all pages, newest first.
 
+        Some may have no usable id, see `Sync.has_usable_id`.
+
         Args:
             connection_id: The connection.
             status: Only syncs with this status: `running`, `succeeded` or `failed`.
@@ -141,7 +143,7 @@ class RudderStackClient:
             "started_before": _utc_text(started_before, "started_before"),
             "per_page": _page_size(per_page, limit),
         }
-        return self._list(Listing(path, "syncs", Sync), query, limit)
+        return self._list(_SyncListing(path, "syncs", Sync), query, limit)
 
     # --- the workspace: connections, sources, destinations
 
@@ -203,6 +205,13 @@ class RudderStackClient:
         params = {name: str(value) for name, value in query.items() if value is not None}
         for page in pages_from(lambda each: self.get_page(listing, each), listing, params):
             yield from page.items
+
+
+class _SyncListing(Listing[Sync]):
+    """The syncs of a connection. One without an id must not hide the others."""
+
+    def parse(self, item: object) -> Sync:
+        return super().parse({"id": None, **item} if isinstance(item, dict) else item)
 
 
 def _connection_path(connection_id: str) -> str:

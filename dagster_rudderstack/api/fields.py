@@ -7,6 +7,7 @@ unknown. A timestamp is an aware UTC datetime.
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timezone
 from typing import Annotated, Any, TypeVar
 
@@ -33,16 +34,21 @@ __all__ = [
     "RequiredText",
     "Rows",
     "Status",
+    "SyncId",
     "Text",
     "Timestamp",
     "WholeNumber",
+    "is_usable_id",
 ]
 
 MAX_STATUS_LENGTH = 100
 """The longest known status has 24 characters."""
 
-MAX_ID_LENGTH = 255
-"""No id is longer. A longer value is cut, so that it does not fill a log."""
+MAX_ID_LENGTH = 128
+"""RudderStack's ids have about 27 characters. A longer one is cut, so that it does not fill a log,
+and is not usable, so that it does not fill the cursor of a sensor."""
+
+_ID = re.compile(rf"[A-Za-z0-9_~:.\-]{{1,{MAX_ID_LENGTH}}}")
 
 MAX_COUNT = 2**63 - 1
 """No warehouse has more rows, and Dagster's databases store no larger number."""
@@ -120,6 +126,16 @@ def _id(value: object) -> object:
     return shown if len(value) <= MAX_ID_LENGTH else f"{shown}…"
 
 
+def _sync_id(value: object) -> str:
+    """Return the id of a sync. Anything but a text becomes an unusable id, such as `(dict)`."""
+    return str(_id(value if isinstance(value, str) else f"({type(value).__name__})"))
+
+
+def is_usable_id(text: str) -> bool:
+    """Whether a text can be an id, and cannot change the path of a URL."""
+    return bool(_ID.fullmatch(text)) and ".." not in text and text != "."
+
+
 def _or_none(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
     try:
         return parse(value)
@@ -135,6 +151,7 @@ def _usable(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
 
 _T = TypeVar("_T")
 Id = Annotated[str, BeforeValidator(_id)]
+SyncId = Annotated[str, BeforeValidator(_sync_id)]
 Text = Annotated[str | None, BeforeValidator(_text_or_none)]
 RequiredText = Annotated[str, BeforeValidator(_text)]
 Status = Annotated[str, BeforeValidator(_status)]

@@ -22,9 +22,11 @@ from dagster_rudderstack.api.fields import (
     RequiredText,
     Rows,
     Status,
+    SyncId,
     Text,
     Timestamp,
     WholeNumber,
+    is_usable_id,
 )
 
 __all__ = [
@@ -104,7 +106,7 @@ def sync_state(status: str, *, finished: bool) -> SyncState:
 class Sync(ApiModel):
     """One execution of a connection."""
 
-    id: Id
+    id: SyncId
     status: Status
     started_at: Timestamp = None
     finished_at: Timestamp = None
@@ -130,6 +132,11 @@ class Sync(ApiModel):
         # A status that says "over" needs no proof. RudderStack's clock may be ahead of ours.
         is_future = value > datetime.now(timezone.utc)
         return None if state is SyncState.UNKNOWN_OVER and is_future else value
+
+    @property
+    def has_usable_id(self) -> bool:
+        """Whether the sync can be asked for by its id. If not, the id is a text for the log."""
+        return is_usable_id(self.id)
 
     @property
     def state(self) -> SyncState:

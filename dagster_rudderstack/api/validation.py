@@ -12,14 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard, get_args
 from urllib.parse import quote
 
+from dagster_rudderstack.api.fields import is_usable_id
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import API_URLS, API_VERSION, SYNC_TYPES, SyncType
 from dagster_rudderstack.text import shown
 
 if TYPE_CHECKING:
     import httpx
-
-_ID = re.compile(r"[A-Za-z0-9_~:.\-]{1,255}")
 
 
 def checked_id(value: object, what: str) -> str:
@@ -44,7 +43,7 @@ def checked_id(value: object, what: str) -> str:
         raise InvalidSettingError(
             f"{what} is {'blank' if value else 'empty'}. Copy it from the RudderStack dashboard."
         )
-    if not _ID.fullmatch(stripped) or ".." in stripped or stripped == ".":
+    if not is_usable_id(stripped):
         raise InvalidSettingError(
             f"{what} {shown(value)} is not an id of RudderStack: expected letters, digits "
             "and '-', '_', '.', ':' or '~', without a URL around it."

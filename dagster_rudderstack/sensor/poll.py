@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -56,12 +56,14 @@ class Polled:
     Attributes:
         answers: The answers by connection id.
         errors: The errors of connections that could not be polled, by connection id.
+        unusable: The connections with a sync that has no usable id and is left out.
         position: The connection that the next poll begins with. Empty if all had their turn.
         pause_seconds: How long RudderStack wants no requests, if that ended the poll.
     """
 
     answers: Mapping[str, Answer]
     errors: Mapping[str, BaseException]
+    unusable: Collection[str]
     position: str
     pause_seconds: float = 0.0
 
@@ -109,6 +111,7 @@ class Poll:
     _enough: threading.Event = field(default_factory=threading.Event, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _listed_ids: set[str] = field(default_factory=set, init=False)
+    _unusable: set[str] = field(default_factory=set, init=False)
     _pause_seconds: float = field(default=0.0, init=False)
     _ends: int = field(default=0, init=False)
     _answered: int = field(default=0, init=False)
@@ -134,7 +137,7 @@ class Poll:
         left_out = next((each for each in order if each not in begun), "")
         # A tick that could poll nothing leaves the cursor as it is.
         position = left_out if begun else self.cursor.position
-        return Polled(answers, errors, position, self._pause_seconds)
+        return Polled(answers, errors, self._unusable, position, self._pause_seconds)
 
     # --- in the threads
 
@@ -216,7 +219,17 @@ class Poll:
         syncs = self.api.list_syncs(connection_id, status=status, per_page=per_page, limit=limit)
         self._listed_ids.add(connection_id)
         # A sync that begins between two pages moves the last sync of the first page to the second.
-        return list({sync.id: sync for sync in syncs}.values())
+        usable = {sync.id: sync for sync in syncs if sync.has_usable_id}
+        if all(sync.has_usable_id for sync in syncs):
+            return list(usable.values())
+        self._unusable.add(connection_id)
+        is_cut_off = len(syncs) >= limit and limit < MAX_PAGE_SIZE
+        # The syncs without a usable id must not hide the older ones.
+        return (
+            self._listed(connection_id, MAX_PAGE_SIZE, status)
+            if is_cut_off
+            else list(usable.values())
+        )
 
     def _syncs(self, connection_id: str, sync_ids: Sequence[str]) -> dict[str, Sync | None]:
         """Return syncs by id. None for one that neither its details nor the list show."""

@@ -6,7 +6,7 @@ assets that are built with `wait=False`.
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -54,7 +54,7 @@ from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import StopOutcome, stop
-from dagster_rudderstack.text import plural
+from dagster_rudderstack.text import plural, summary_of
 
 __all__ = ["build_rudderstack_polling_sensor"]
 
@@ -181,9 +181,8 @@ def _tick(
         context.log.warning(problem)
     if polled.outage is not None:
         raise polled.outage
-    for connection_id, error in sorted(polled.errors.items()):
-        name = settings.watches[connection_id].request.connection
-        context.log.warning(f"Connection {name} could not be polled. {error}")
+    for warning in _warnings_of(polled, settings):
+        context.log.warning(warning)
     detected = detect(cursor, polled.answers, settings.rules, now=now, position=polled.position)
     stops = _stop([finding for finding in detected.findings if finding.overdue], rudderstack)
     failed_rows = failed_rows_by_sync(
@@ -194,13 +193,16 @@ def _tick(
         began=began,
     )
     link = rudderstack.dashboard_url
+    gone: list[str] = []
     events = [
         event
         for finding in detected.findings
         for event in _events(
-            context, finding, settings, stops=stops, failed_rows=failed_rows, link=link
+            context, finding, settings, stops=stops, failed_rows=failed_rows, link=link, gone=gone
         )
     ]
+    if gone:
+        context.log.warning(summary_of(gone, "sync"))
     runs = _run_requests(context, detected, settings)
     summary = (
         f"Polled {len(polled.answers):,} of {plural(len(settings.watches), 'connection')} in "
@@ -258,6 +260,28 @@ def _problem_of(polled: Polled) -> str:
     return ""
 
 
+def _warnings_of(polled: Polled, settings: _Settings) -> Iterator[str]:
+    """Yield what is wrong with some of the connections, however many they are in one text."""
+    names = {id_: watch.request.connection for id_, watch in settings.watches.items()}
+    if polled.errors:
+        ids = sorted(polled.errors)
+        # One of each kind comes first.
+        first = {type(polled.errors[id_]): id_ for id_ in reversed(ids)}
+        order = dict.fromkeys([*sorted(first.values()), *ids])
+        yield summary_of(
+            [f"Connection {names[id_]} could not be polled. {polled.errors[id_]}" for id_ in order],
+            "connection",
+        )
+    if polled.unusable:
+        yield summary_of(
+            [
+                f"Connection {names[id_]} lists a sync without a usable id. That sync is left out."
+                for id_ in sorted(polled.unusable)
+            ],
+            "connection",
+        )
+
+
 def _events(  # noqa: PLR0913 - what a tick has learned
     context: dg.SensorEvaluationContext,
     finding: Finding,
@@ -266,6 +290,7 @@ def _events(  # noqa: PLR0913 - what a tick has learned
     stops: Mapping[str, StopOutcome | None],
     failed_rows: Mapping[str, FailedRows],
     link: str | None,
+    gone: list[str],
 ) -> list[Event]:
     watch = settings.watches[finding.connection_id]
     stopped = stops.get(finding.sync.id)
@@ -279,7 +304,7 @@ def _events(  # noqa: PLR0913 - what a tick has learned
     partitions = partitions_of(finding, watch, context.instance)
     if partitions is None:
         partitions = [None]
-        context.log.warning(
+        gone.append(
             f"Sync {finding.sync.id} belongs to partitions that {watch.key.to_user_string()} no "
             "longer has. It is reported without them."
         )
@@ -336,14 +361,16 @@ def _run_requests(
         if is_deferred_failure(finding, watch)
         for partition in partitions_of_runs(finding, watch)
     ]
-    requested = []
+    requested, refused = [], []
     for finding, watch, partition in failed:
         obstacle = obstacle_to_run(watch, partition, context.instance)
         if obstacle is None:
             requested.append((finding, watch, partition))
         else:
-            context.log.warning(
+            refused.append(
                 f"Sync {finding.sync.id} failed, but no failing run of "
                 f"{watch.key.to_user_string()} can be requested: {obstacle}."
             )
+    if refused:
+        context.log.warning(summary_of(refused, "sync"))
     return failure_requests(requested)

@@ -17,10 +17,14 @@ __all__ = ["adopt", "candidates", "has_failed_before"]
 
 
 def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
-    """Return the syncs that the lost start may have started, oldest first."""
+    """Return the syncs that the lost start may have started, oldest first.
+
+    One without a usable id cannot be waited for. If it runs, RudderStack refuses the next start.
+    """
     lost = attempt.lost_start
     recorded_at = lost.recorded_at if lost else None
-    return began_since(listed, attempt.known_sync_ids or (), recorded_at)
+    usable = [sync for sync in listed if sync.has_usable_id]
+    return began_since(usable, attempt.known_sync_ids or (), recorded_at)
 
 
 def has_failed_before(attempt: SyncAttempt, found: Sequence[Sync]) -> bool:

@@ -215,7 +215,8 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         successor = yield from attempt.until_stored(attempt.records.successor)
         if successor is not None and successor.sync_id is not None:
             return attempt.wait_on(successor.sync_id, "resumed", owned=successor.owned)
-        running = running_among(listed)
+        # One without a usable id cannot be waited for. RudderStack refuses the start if it must.
+        running = running_among([sync for sync in listed if sync.has_usable_id])
         if running:
             current = yield from _handle_running(attempt, running[0])
             if current is not None:

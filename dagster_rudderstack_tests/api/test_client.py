@@ -512,7 +512,7 @@ def test_list__no_list(items: object) -> None:
         client.list_connections()
 
 
-@pytest.mark.parametrize("item", [None, 7, "x", [], {}, {"id": 7, "status": "running"}])
+@pytest.mark.parametrize("item", [None, 7, "x", [], {}, {"id": "s2", "status": 7}])
 def test_list__broken_item(item: object) -> None:
     """An item that cannot be read is an error, since a missing sync could be the running one."""
     with (
@@ -520,6 +520,20 @@ def test_list__broken_item(item: object) -> None:
         pytest.raises(UnexpectedResponseError, match="not have the documented format"),
     ):
         client.list_syncs("crm")
+
+
+UNUSABLE = [None, 7, {"a": 1}, "", "a/b", "..", "a\nb", "x" * 129, "x" * 100_000]
+
+
+@pytest.mark.parametrize("bad", UNUSABLE, ids=range(len(UNUSABLE)))
+def test_list__unusable_id(bad: object) -> None:
+    """A sync whose id cannot be asked for is listed with a short text. The others are as usual."""
+    syncs = [SYNC, {**SYNC, "id": bad}, {key: SYNC[key] for key in SYNC if key != "id"}]
+    with exchange(in_json({"syncs": syncs})) as (_, client):
+        found = client.list_syncs("crm")
+
+    assert [sync.has_usable_id for sync in found] == [True, False, False]
+    assert all(len(sync.id) <= 129 and sync.id.isprintable() for sync in found)
 
 
 # --- connections of TCP

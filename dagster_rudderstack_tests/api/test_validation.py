@@ -26,7 +26,7 @@ from dagster_rudderstack.settings import OnDisabled
 
 
 @pytest.mark.parametrize(
-    "good", ["2hkeBOp0lGJpMPyur0oXUxxIDhw", "a", "crm-1_x", "a.b", "a~b", "a:b", "x" * 255]
+    "good", ["2hkeBOp0lGJpMPyur0oXUxxIDhw", "a", "crm-1_x", "a.b", "a~b", "a:b", "x" * 128]
 )
 def test_checked_id(good: str) -> None:
     """Blanks around an id are removed."""

@@ -610,5 +610,5 @@ def test_outage__removed_connections() -> None:
 def test_is_outage(error: BaseException, expected: bool) -> None:
     """A wrong token and a temporary error concern RudderStack, and not one connection."""
     assert is_outage(error) is expected
-    result = Polled({}, {"a": failing(403), "b": error}, "")
+    result = Polled({}, {"a": failing(403), "b": error}, (), "")
     assert result.outage is (error if expected else None)

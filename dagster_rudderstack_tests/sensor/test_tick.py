@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import threading
 import time
 from dataclasses import replace
@@ -18,6 +19,9 @@ from dagster_rudderstack import (
     build_rudderstack_sync_asset,
 )
 from dagster_rudderstack.api.client import RudderStackClient
+from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.sensor.cursor import Cursor
+from dagster_rudderstack.sensor.detect import Answer, ConnectionRules, detect
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock
 from dagster_rudderstack_tests.sensor.world import (
     CRM,
@@ -71,18 +75,80 @@ def test_tick__broken_connections(
     server.add_fault(Fault("wrong_type", connection_id="odd", times=None))
 
     broken = scene.tick()
-    warnings = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
+    log = capfd.readouterr().err
     server.allow_everything()
     server.clear_faults()
     fixed = scene.tick()
 
     assert [each.asset_key.to_user_string() for each in materializations(broken)] == ["good"]
     for name in ("gone", "denied", "odd"):
-        assert any(f"Connection {name} could not be polled." in line for line in warnings)
+        assert f"Connection {name} could not be polled." in log
     assert sorted(each.asset_key.to_user_string() for each in materializations(fixed)) == [
         "denied",
         "odd",
     ]
+
+
+def test_tick__many_broken_connections(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Many broken connections are one warning, with one of each kind of error first."""
+    names = [f"c{number:03}" for number in range(200)]
+    connect(server, "good", *names)
+    assets = [build_rudderstack_sync_asset(connection_id=n, spec=n) for n in ("good", *names)]
+    scene = world(instance, rudderstack, *assets)
+    for name in names[:-1]:
+        server.remove_connection(name)
+    server.deny("no permission", connection_id=names[-1])
+
+    scene.tick()
+    log = capfd.readouterr().err
+
+    assert log.count("WARNING") == 1
+    examples = [line for line in log.splitlines() if "could not be polled" in line]
+    assert len(examples) == 3
+    assert [" 403 " in line for line in examples] == [False, True, False]
+    assert "The same is true of 197 more connections." in log
+
+
+@pytest.mark.parametrize("count", [1, 15])
+@pytest.mark.parametrize("bad", ["../" * 1000, "", None, {"a": 1}], ids=range(4))
+def test_tick__unusable_ids(
+    scene: World,
+    server: LocalRudderStack,
+    clock: ManualClock,
+    capfd: pytest.CaptureFixture[str],
+    bad: object,
+    count: int,
+) -> None:
+    """Syncs that cannot be asked for are left out. The others of their connection are reported."""
+    scene.tick()
+    server.start_sync("crm")
+    clock.advance(60)
+    path = "/retl-connections/crm/syncs"
+    listed = scene.rudderstack.get_client()._transport.request("GET", path)["syncs"]
+    broken = [{"id": bad, "status": "running"}] * count
+    body = json.dumps({"syncs": [*broken, *listed]})
+    server.add_fault(Fault("body", operation="list_syncs", body=body, times=None))
+
+    assert reported(scene.tick())[0] == ("materialized", "contacts")
+
+    log = capfd.readouterr().err
+    assert "Connection crm lists a sync without a usable id." in log
+    assert len(log) < 1000
+    assert len(scene.cursor or "") < 200
+
+
+def test_cursor__hostile_ids() -> None:
+    """However many syncs with long ids are listed as running, the cursor stays small."""
+    listed = [Sync(id=f"{number:0128}", status="running") for number in range(1000)]
+
+    detected = detect(Cursor(), {"crm": Answer(listed)}, {"crm": ConnectionRules()}, now=0.0)
+
+    assert len(detected.cursor.to_text()) < 4_000
 
 
 def test_tick__outage(scene: World, server: LocalRudderStack, clock: ManualClock) -> None:

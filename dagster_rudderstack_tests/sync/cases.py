@@ -516,6 +516,21 @@ _OTHER_CLIENTS = [
         logged="already running",
     ),
     Case(
+        "already_running__unusable_id",
+        "Each list of the syncs shows a running one whose id is no id.",
+        "The sync succeeds. Nobody can wait for the other one, and RudderStack refuses a start "
+        "that must wait.",
+        connection(
+            GOOD,
+            Fault(
+                "body",
+                operation="list_syncs",
+                body='{"syncs": [{"id": "../../crm", "status": "running"}]}',
+                times=None,
+            ),
+        ),
+    ),
+    Case(
         "schedule_just_before_start",
         "RudderStack's schedule starts a sync just before the step's start, which gets 409.",
         "The log says that the step waits for it. Then the step's own sync starts and succeeds.",
