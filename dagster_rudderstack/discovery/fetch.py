@@ -21,7 +21,7 @@ from dagster_rudderstack.api.paging import (
     once,
 )
 from dagster_rudderstack.api.validation import checked_id
-from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, constant_field
+from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot, constant_field, storable
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.sql.read import Query, can_read_queries, read_queries
 from dagster_rudderstack.errors import InvalidSettingError, StatusError, UnexpectedResponseError
@@ -58,13 +58,14 @@ def fetch_workspace(
     objects = fetch_objects(api, retried=retried, max_concurrent=max_concurrent, log=log)
     used = {connection.source_id for connection in objects.connections}
     sources = [_without_secrets(source) for source in objects.sources]
-    return WorkspaceSnapshot(
+    snapshot = WorkspaceSnapshot(
         fetched_at=datetime.now(timezone.utc),
         connections=tuple(objects.connections),
         sources=tuple(sources),
         destinations=tuple(objects.destinations),
         queries=_read_queries([source for source in sources if source.id in used], log),
     )
+    return storable(snapshot, log)
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,9 @@ def _usable(connections: Iterable[Connection], log: Log) -> list[Connection]:
 
 
 def _without_secrets(source: Source) -> Source:
-    config = {key: source.config[key] for key in _SOURCE_CONFIG if source.config.get(key)}
+    # Only texts are used. Any other value may be nested more deeply than a snapshot can be.
+    texts = ((key, source.config.get(key)) for key in _SOURCE_CONFIG)
+    config = {key: text for key, text in texts if text and isinstance(text, str)}
     return source.model_copy(update={"config": config})
 
 

@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dagster_rudderstack.api.models import Connection, Destination, Source
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.errors import DiscoveryError
+from dagster_rudderstack.sync.recorder import Log
+from dagster_rudderstack.text import one_line, shown
 
-__all__ = ["WorkspaceSnapshot", "constant_field"]
+__all__ = ["WorkspaceSnapshot", "constant_field", "storable"]
 
 SNAPSHOT_VERSION = 1
 """Increased when a snapshot changes so that an older release cannot read it."""
@@ -45,8 +47,18 @@ class WorkspaceSnapshot(BaseModel):
     queries: dict[str, QueryLineage] = {}
 
     def dumps(self) -> str:
-        """Return the snapshot as JSON."""
-        return self.model_dump_json(by_alias=True, exclude_none=True)
+        """Return the snapshot as JSON.
+
+        Raises:
+            DiscoveryError: If JSON cannot hold one of its values.
+        """
+        try:
+            return self.model_dump_json(by_alias=True, exclude_none=True)
+        except ValueError as error:
+            raise DiscoveryError(
+                "The snapshot of the RudderStack workspace cannot be written as JSON: "
+                f"{one_line(str(error))}."
+            ) from error
 
     @classmethod
     def loads(cls, text: str) -> WorkspaceSnapshot:
@@ -62,7 +74,7 @@ class WorkspaceSnapshot(BaseModel):
             raise DiscoveryError("The snapshot of the RudderStack workspace is damaged.") from None
         if version != SNAPSHOT_VERSION:
             raise DiscoveryError(
-                f"The snapshot of the RudderStack workspace has version {version!r}, "
+                f"The snapshot of the RudderStack workspace has version {shown(version)}, "
                 f"but this release of dagster-rudderstack reads version {SNAPSHOT_VERSION}."
             )
         try:
@@ -70,8 +82,72 @@ class WorkspaceSnapshot(BaseModel):
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise DiscoveryError(
-                f"The snapshot of the RudderStack workspace is damaged at {where}."
+                f"The snapshot of the RudderStack workspace is damaged at {one_line(where)}."
             ) from None
+
+
+def storable(snapshot: WorkspaceSnapshot, log: Log) -> WorkspaceSnapshot:
+    """Return a snapshot as it is read back from a file.
+
+    An object that cannot be written and read back is skipped with a warning, so that it does not
+    cost the others their snapshot.
+
+    Raises:
+        DiscoveryError: If the rest cannot be written and read back either.
+    """
+    try:
+        return _read_back(snapshot)
+    except DiscoveryError:
+        return _read_back(_without_unstorable(snapshot, log))
+
+
+def _read_back(snapshot: WorkspaceSnapshot) -> WorkspaceSnapshot:
+    return WorkspaceSnapshot.loads(snapshot.dumps())
+
+
+def _without_unstorable(snapshot: WorkspaceSnapshot, log: Log) -> WorkspaceSnapshot:
+    empty = WorkspaceSnapshot(fetched_at=snapshot.fetched_at)
+
+    def is_storable(label: str, **alone: Any) -> bool:
+        try:
+            _read_back(empty.model_copy(update=alone))
+        except DiscoveryError as error:
+            log.warning(f"Skipped {label}. {error}")
+            return False
+        return True
+
+    sources = {
+        source.id: source
+        for source in snapshot.sources
+        if is_storable(f"source {_label(source)}", sources=(source,))
+    }
+    return empty.model_copy(
+        update={
+            "connections": tuple(
+                connection
+                for connection in snapshot.connections
+                if is_storable(f"connection {connection.id!r}", connections=(connection,))
+            ),
+            "sources": tuple(sources.values()),
+            "destinations": tuple(
+                destination
+                for destination in snapshot.destinations
+                if is_storable(f"destination {_label(destination)}", destinations=(destination,))
+            ),
+            "queries": {
+                source_id: query
+                for source_id, query in snapshot.queries.items()
+                if source_id in sources
+                and is_storable(
+                    f"the SQL of source {_label(sources[source_id])}", queries={source_id: query}
+                )
+            },
+        }
+    )
+
+
+def _label(named: Source | Destination) -> str:
+    return f"{one_line(named.name, 100)!r} ({named.id})"
 
 
 def constant_field(constant: Mapping[str, Any]) -> str | None:

@@ -223,6 +223,18 @@ def test_wrong_id(wrong_id: str, caplog: pytest.LogCaptureFixture) -> None:
     assert "The id of a connection" in caplog.text
 
 
+def test_not_storable(caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that a snapshot cannot hold is skipped with a warning."""
+    items = numbered(3)
+    items[1]["constants"] = [{"key": "half a pair: \ud83d"}]
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = read(Pages(items))
+
+    assert [connection.id for connection in snapshot.connections] == ["i0", "i2"]
+    assert "Skipped connection 'i1'" in caplog.text
+
+
 @pytest.mark.parametrize("item", [None, 3, "text", [], {}])
 def test_item__not_an_object(item: object, caplog: pytest.LogCaptureFixture) -> None:
     """An item of a list that is not an object is skipped."""
