@@ -65,6 +65,11 @@ def sentence(text: str) -> str:
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 
+def failure(error: Exception) -> str:
+    """Return an error of other code, such as a user's function, as a sentence with its type."""
+    return sentence(": ".join(filter(None, (type(error).__name__, str(error)))))
+
+
 def well_formed(text: str) -> str:
     r"""Return a text without halves of surrogate pairs, which databases and encodings refuse.
 

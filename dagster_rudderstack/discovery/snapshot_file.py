@@ -13,12 +13,15 @@ from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack.text import failure
 
 __all__ = [
     "MAX_RETRIES_WHILE_LOADING",
     "Refresh",
     "Snapshot",
+    "cause_text",
     "fetch_rudderstack_workspace",
+    "read_snapshot",
     "refresh_rudderstack_snapshot",
     "snapshot_from",
 ]
@@ -74,8 +77,8 @@ def refresh_rudderstack_snapshot(
             resource's setting.
 
     Raises:
-        RudderStackError: If RudderStack cannot be reached, or an environment variable of the
-            resource is not set.
+        RudderStackError: If RudderStack cannot be reached, an environment variable of the resource
+            is not set, or the snapshot cannot be written as JSON.
         OSError: If the file cannot be written.
     """
     snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
@@ -130,15 +133,26 @@ def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
         max_retries = MAX_RETRIES_WHILE_LOADING if path.exists() else None
         return refresh_rudderstack_snapshot(resource, path, max_retries=max_retries)
-    except (RudderStackError, OSError) as error:
-        why = f"It could not be written: {error}." if isinstance(error, OSError) else str(error)
+    except Exception as error:  # An error of any kind is no reason to give up a good snapshot.
+        why = cause_text(error)
         if not path.exists():
             raise _error_type(error)(
                 f"There is no snapshot of the RudderStack workspace at {path}, and it could not be "
                 f"made. {why} {_how_to_refresh(path)}"
             ) from error
+        try:
+            snapshot = _read(path)
+        except DiscoveryError as unreadable:
+            raise DiscoveryError(f"{unreadable} The refresh failed: {why}") from error
         _LOG.warning(f"{why} The snapshot at {path} was not refreshed, and is used as it is.")
-        return _read(path)
+        return snapshot
+
+
+def cause_text(error: Exception) -> str:
+    """Return why a refresh failed."""
+    if isinstance(error, RudderStackError):
+        return str(error)
+    return f"It could not be written: {error}." if isinstance(error, OSError) else failure(error)
 
 
 def _error_type(error: Exception) -> type[RudderStackError]:
@@ -148,13 +162,23 @@ def _error_type(error: Exception) -> type[RudderStackError]:
 
 def _read(path: Path) -> WorkspaceSnapshot:
     try:
-        return WorkspaceSnapshot.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DiscoveryError(f"{path} cannot be read: {error}. {_how_to_refresh(path)}") from error
-    except UnicodeDecodeError:
-        raise DiscoveryError(f"{path} is not a snapshot. {_how_to_refresh(path)}") from None
+        return read_snapshot(path)
     except DiscoveryError as error:
         raise DiscoveryError(f"{error} {_how_to_refresh(path)}") from error
+
+
+def read_snapshot(path: Path) -> WorkspaceSnapshot:
+    """Return the snapshot in a file.
+
+    Raises:
+        DiscoveryError: If it cannot be read.
+    """
+    try:
+        return WorkspaceSnapshot.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DiscoveryError(f"{path} cannot be read: {error}.") from error
+    except UnicodeDecodeError:
+        raise DiscoveryError(f"{path} is not a snapshot.") from None
 
 
 def _how_to_refresh(path: Path) -> str:

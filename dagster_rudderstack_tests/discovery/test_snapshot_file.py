@@ -15,6 +15,7 @@ from dagster_rudderstack import (
     load_rudderstack_asset_specs,
     refresh_rudderstack_snapshot,
 )
+from dagster_rudderstack.api.client import RudderStackClient
 from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import (
     AUDIENCE,
@@ -151,6 +152,52 @@ def test_refresh__fails(
 
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+class BrokenResource(RudderStackResource):
+    """A user's resource whose client fails in the user's own code."""
+
+    def get_client(self) -> RudderStackClient:  # noqa: D102 - overrides
+        raise KeyError("vault")
+
+
+def test_refresh_always__unexpected_error(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`always` uses the old snapshot after an error of any kind, which the warning names."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    broken = BrokenResource(access_token=server.access_token, api_url=server.url)
+
+    specs = load_rudderstack_asset_specs(broken, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert "KeyError: 'vault'. The snapshot at" in caplog.text
+
+
+def test_refresh_always__damaged_snapshot(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`always` replaces a damaged snapshot. If that fails too, the error names both causes."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    path.write_bytes(b"\xff")
+
+    with pytest.raises(DiscoveryError) as caught:
+        load_rudderstack_asset_specs(UNREACHABLE, snapshot=path, refresh="always")
+    specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
+
+    assert f"{path} is not a snapshot. " in caught.value.message
+    assert "The refresh failed: RudderStack" in caught.value.message
+    assert "is used as it is" not in caplog.text
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"version": 99}', b"\xff\xfe"])
