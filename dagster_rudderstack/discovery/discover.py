@@ -19,7 +19,7 @@ from dagster_rudderstack.discovery.upstream import UpstreamFinder, UpstreamKeys
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.text import shown
+from dagster_rudderstack.text import failure, shown
 
 __all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "discovery_from"]
 
@@ -105,7 +105,13 @@ class Discovery:
         return enabled
 
     def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset:
-        spec = self.translator.get_asset_spec(props)
+        try:
+            spec = self.translator.get_asset_spec(props)
+        except Exception as error:
+            raise DiscoveryError(
+                f"The asset of connection {props.name!r} ({props.id}) cannot be made: "
+                f"{failure(error)}"
+            ) from error
         if not isinstance(spec, dg.AssetSpec):
             raise DiscoveryError(
                 f"get_asset_spec returned {type(spec).__name__} for connection {props.name!r} "

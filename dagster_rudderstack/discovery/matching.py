@@ -65,6 +65,8 @@ class AssetIndex:
         """Return the assets that match a table best and equally well."""
         found: Sequence[dg.AssetSpec] = self._by_uri.get(table.uri, ()) if table.uri else ()
         parts = folded(external_key(table).path if table.uri else table.name.parts)
+        if not parts:
+            return ()
         for index in (self._by_table, self._by_key):
             found = found or best_matches(parts, index.get(parts[-1], ()))
         same_storage = [spec for spec in found if _is_stored_in(spec, table.warehouse)]

@@ -28,7 +28,7 @@ def safe_part(text: str) -> str:
     """
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", _without_accents(text))
     if not _loses_letters(text):
-        return safe
+        return safe or "_"
     digits = hashlib.sha256(text.encode()).hexdigest()[:6]
     return "_".join(part for part in (safe.strip("_"), digits) if part)
 

@@ -128,8 +128,10 @@ class RudderStackConnectionProps:
         """Yield the known upstream columns of a column of the source."""
         if self.query is not None:
             for origin in self.query.origins(column):
-                upstream = self.upstreams[origin.table]
-                yield upstream, upstream.column(origin.column)
+                # The snapshot may lack the source, or a file may be damaged.
+                if 0 <= origin.table < len(self.upstreams):
+                    upstream = self.upstreams[origin.table]
+                    yield upstream, upstream.column(origin.column)
         elif len(self.upstreams) == 1:
             yield self.upstreams[0], self.upstreams[0].column(column)
 

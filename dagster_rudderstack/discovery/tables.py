@@ -58,4 +58,5 @@ def _files(bucket: object, prefix: object) -> Iterator[UpstreamTable]:
 def external_key(table: UpstreamTable) -> dg.AssetKey:
     """Return the key of a table that is not a known asset: its name in lower case."""
     parts = (piece for part in table.name.parts for piece in part.lower().split("/"))
-    return dg.AssetKey([safe_part(piece) for piece in parts if piece])
+    # A name of slashes has no pieces, but a key needs one.
+    return dg.AssetKey([safe_part(piece) for piece in parts if piece] or ["_"])
