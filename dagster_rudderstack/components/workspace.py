@@ -23,10 +23,12 @@ from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
     MAX_RETRIES_WHILE_LOADING,
+    cause_text,
+    read_snapshot,
     refresh_rudderstack_snapshot,
 )
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
-from dagster_rudderstack.errors import DiscoveryError, RudderStackError
+from dagster_rudderstack.errors import DiscoveryError
 from dagster_rudderstack.options import RESOURCE_KEY
 
 __all__ = ["RudderStackWorkspaceComponent"]
@@ -35,6 +37,9 @@ _LOG = get_dagster_logger("rudderstack")
 
 _is_loading: ContextVar[bool] = ContextVar("is_loading", default=False)
 """Whether definitions are loading, so that a refresh delays them."""
+
+_IN_MEMORY = DefsStateConfigArgs.legacy_code_server_snapshots().management_type
+"""State that is lost when its process ends, so there is no last state to fall back to."""
 
 
 @dg.scaffold_with(WorkspaceScaffolder)
@@ -111,29 +116,38 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         max_retries = MAX_RETRIES_WHILE_LOADING if _is_loading.get() else None
         refresh_rudderstack_snapshot(self.workspace, state_path, max_retries=max_retries)
 
+    async def refresh_state(self, project_root: Path) -> str:
+        """Read the workspace and store its snapshot. If that fails, the last state stays."""
+        try:
+            return await super().refresh_state(project_root)
+        except Exception as error:
+            is_stored = self.defs_state.management_type is not _IN_MEMORY
+            if _is_loading.get() and is_stored:
+                raise _RefreshFailedError(error) from error
+            raise
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. If the state cannot be refreshed, the last state is used."""
         token = _is_loading.set(True)
         try:
             return super().build_defs(context)
-        except DiscoveryError:
-            raise
-        except RudderStackError as error:
-            return self._build_defs_unrefreshed(context, error)
+        except _RefreshFailedError as failed:
+            return self._build_defs_unrefreshed(context, failed.error)
         finally:
             _is_loading.reset(token)
 
     def _build_defs_unrefreshed(
-        self, context: dg.ComponentLoadContext, error: RudderStackError
+        self, context: dg.ComponentLoadContext, error: Exception
     ) -> dg.Definitions:
         state = self.defs_state.model_copy(update={"refresh_if_dev": False})
         unrefreshed = self.model_copy(update={"defs_state": state})
         try:
             definitions = dg.StateBackedComponent.build_defs(unrefreshed, context)
         except DiscoveryError as missing:
-            raise DiscoveryError(f"{missing} The refresh failed: {error}") from error
+            raise DiscoveryError(f"{missing} The refresh failed: {cause_text(error)}") from error
         _LOG.warning(
-            f"{error} The state was not refreshed. The assets are those of the last refresh."
+            f"{cause_text(error)} The state was not refreshed. The assets are those of the last "
+            "refresh."
         )
         return definitions
 
@@ -167,9 +181,18 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
                 f"There is no state of the RudderStack workspace {name}. {refresh}"
             )
         try:
-            return WorkspaceSnapshot.loads(state_path.read_text(encoding="utf-8"))
+            return read_snapshot(state_path)
         except DiscoveryError as error:
-            raise DiscoveryError(f"{error} {refresh}") from error
+            key = self.defs_state_config.key
+            raise DiscoveryError(f"The state {key!r} is unusable. {error} {refresh}") from error
+
+
+class _RefreshFailedError(Exception):
+    """The state could not be refreshed while definitions load."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _ComponentTranslator(DagsterRudderStackTranslator):
