@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -38,7 +39,11 @@ MAX_PAGES = 10_000
 """A list with more pages has no end, even if no page repeats."""
 
 MAX_PAGES_WITHOUT_NEW = 3
-"""So many pages in a row may be empty, or repeat others, before the list counts as read."""
+"""So many pages in a row may be empty, or repeat others, before reading ends."""
+
+MAX_WORKSPACE_LENGTH = 100_000_000
+"""About how many characters of JSON the lists of a workspace may have together. 10,000 connections
+with 20 mappings each have 16 million."""
 
 MAX_CONCURRENT_READS = 16
 """As many as a process sends at once by default."""
@@ -118,7 +123,7 @@ def page_of(answer: Mapping[str, Any], listing: Listing[Any]) -> Page:
 
 
 def pages_from(
-    read: ReadPage, listing: Listing[Any], query: Mapping[str, str], first: int = 1
+    read: ReadPage, listing: Listing[Any], query: Mapping[str, str], before: Sequence[Page] = ()
 ) -> Iterator[Page]:
     """Yield the pages of a list. Each has only the items that were on no earlier page.
 
@@ -129,17 +134,20 @@ def pages_from(
         read: Reads one page.
         listing: The list.
         query: The query without the number of the page.
-        first: The number of the first page to read.
+        before: The first pages, if they have been read before.
 
     Raises:
         UnexpectedResponseError: If the list has no end.
     """
     ids: set[str] = set()
+    for page in before:
+        _new_items(ids, page.items)
     without_new = 0
+    first = len(before) + 1
     for number in range(first, first + MAX_PAGES):
         page = read(_numbered(query, number))
         new = _new_items(ids, page.items)
-        yield Page(new, page.total, page.has_next)
+        yield replace(page, items=new)
         without_new = 0 if new else without_new + 1
         if not page.has_next or without_new > MAX_PAGES_WITHOUT_NEW:
             return
@@ -183,6 +191,9 @@ class ParallelReader:
         self._retried = retried
         self._refused = refused
         self._ended = threading.Event()
+        self._last: dict[str, int] = {}
+        self._length = 0
+        self._lock = threading.Lock()
 
     def read(
         self, listings: Sequence[Listing[Any]], max_concurrent: int = MAX_CONCURRENT_READS
@@ -219,7 +230,17 @@ class ParallelReader:
         }
 
     def _page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
-        return self._retried(lambda: self._get_page(listing, query), self._ended.wait)
+        page = self._retried(lambda: self._get_page(listing, query), self._ended.wait)
+        length = len(json.dumps(page.items))
+        with self._lock:
+            self._length += length
+            if self._length > MAX_WORKSPACE_LENGTH:
+                raise unexpected(
+                    "GET",
+                    listing.path,
+                    f"the lists of the workspace have more than {MAX_WORKSPACE_LENGTH} characters",
+                )
+        return page
 
     def _get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
         if self._ended.is_set():
@@ -241,12 +262,18 @@ class ParallelReader:
             return []
         count = _page_count(first)
         if count is None:
-            return [pool.submit(self._followed, listing, 2)]
-        queries = [_numbered(listing.query, number) for number in range(2, count + 1)]
-        return [pool.submit(self._one_page, listing, query) for query in queries]
+            return [pool.submit(self._followed, listing, [first])]
+        return [pool.submit(self._one_page, listing, number) for number in range(2, count + 1)]
 
-    def _one_page(self, listing: Listing[Any], query: Mapping[str, str]) -> list[Page]:
-        return [self._page(listing, query)]
+    def _one_page(self, listing: Listing[Any], number: int) -> list[Page]:
+        # The first page's total may be wrong by any number.
+        if number > self._last.get(listing.path, number):
+            return []
+        page = self._page(listing, _numbered(listing.query, number))
+        if not page.has_next:
+            with self._lock:
+                self._last[listing.path] = min(number, self._last.get(listing.path, number))
+        return [page]
 
     def _all_pages(
         self, listing: Listing[Any], first: Page, later: Sequence[Future[list[Page]]]
@@ -258,20 +285,46 @@ class ParallelReader:
             if error.status_code not in _NO_SUCH_PAGE:
                 raise
             # The first page's total was wrong, so follow the pages one by one.
-            return [first, *self._followed(listing, 2)]
-        if pages[-1].has_next:
-            pages += self._followed(listing, len(pages) + 1)
+            return [first, *self._followed(listing, [first])]
+        if pages[-1].has_next and _page_count(first) is not None:
+            pages += self._followed(listing, pages)
         if later and _distinct(pages) < (first.total or 0):
             # If an item is deleted meanwhile, all later items move up by one. One of them may move
             # from a page that is still to be read to a page that was read before.
-            pages += self._followed(listing, 1)
+            pages += self._followed(listing, [])
         return pages
 
-    def _followed(self, listing: Listing[Any], first: int) -> list[Page]:
-        """Return the pages from a number on, read one after the other."""
-        return list(
-            pages_from(lambda query: self._page(listing, query), listing, listing.query, first)
-        )
+    def _followed(self, listing: Listing[Any], before: Sequence[Page]) -> list[Page]:
+        """Return the pages after others, read one after the other.
+
+        Raises:
+            UnexpectedResponseError: If the pages repeat, so that some items may never be listed.
+        """
+        pages: list[Page] = []
+        repeats = False
+
+        def read(query: Mapping[str, str]) -> Page:
+            nonlocal repeats
+            page = self._page(listing, query)
+            repeats = page.has_next and bool(page.items)
+            return page
+
+        def is_whole() -> bool:
+            total = next((page.total for page in (*pages, *before) if page.total), None)
+            return total is not None and _distinct([*before, *pages]) >= total
+
+        try:
+            pages.extend(pages_from(read, listing, listing.query, before))
+        except StatusError as error:
+            # Some servers name a next page that they do not have.
+            if error.status_code not in _NO_SUCH_PAGE or not is_whole():
+                raise
+            return pages
+        if repeats and not is_whole():
+            raise unexpected(
+                "GET", listing.path, "its pages repeat, so it is unknown whether the list is whole"
+            )
+        return pages
 
 
 def _page_count(first: Page) -> int | None:

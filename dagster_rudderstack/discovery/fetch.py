@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
@@ -26,7 +27,7 @@ from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 from dagster_rudderstack.discovery.sql.read import Query, can_read_queries, read_queries
 from dagster_rudderstack.errors import InvalidSettingError, StatusError, UnexpectedResponseError
 from dagster_rudderstack.sync.recorder import Log
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import one_line, plural
 
 __all__ = ["PageReader", "WorkspaceObjects", "fetch_objects", "fetch_workspace"]
 
@@ -55,7 +56,14 @@ def fetch_workspace(
 
     The arguments and the errors are those of `fetch_objects`.
     """
-    objects = fetch_objects(api, retried=retried, max_concurrent=max_concurrent, log=log)
+    with _few_warnings(log) as few:
+        return _workspace(
+            _objects(api, WORKSPACE_LISTS, retried=retried, max_concurrent=max_concurrent, log=few),
+            few,
+        )
+
+
+def _workspace(objects: WorkspaceObjects, log: Log) -> WorkspaceSnapshot:
     used = {connection.source_id for connection in objects.connections}
     sources = [_without_secrets(source) for source in objects.sources]
     snapshot = WorkspaceSnapshot(
@@ -100,7 +108,18 @@ def fetch_objects(
     Raises:
         ApiError: If the connections cannot be read, or RudderStack cannot be reached.
     """
+    with _few_warnings(log) as few:
+        return _objects(api, listings, retried=retried, max_concurrent=max_concurrent, log=few)
 
+
+def _objects(
+    api: PageReader,
+    listings: Sequence[Listing[Any]],
+    *,
+    retried: Retried,
+    max_concurrent: int,
+    log: Log,
+) -> WorkspaceObjects:
     def refused(listing: Listing[Any], error: StatusError) -> None:
         if listing is CONNECTIONS:
             raise error
@@ -112,6 +131,34 @@ def fetch_objects(
         sources=_parsed(SOURCES, items, log),
         destinations=_parsed(DESTINATIONS, items, log),
     )
+
+
+MAX_WARNINGS = 20
+"""How many warnings about a workspace are logged, each about one object."""
+
+
+@dataclass
+class _FewWarnings:
+    log: Log
+    count: int = 0
+
+    def info(self, msg: object, /) -> None:
+        self.log.info(msg)
+
+    def warning(self, msg: object, /) -> None:
+        self.count += 1
+        if self.count <= MAX_WARNINGS:
+            self.log.warning(msg)
+
+
+@contextmanager
+def _few_warnings(log: Log) -> Iterator[Log]:
+    """Pass on the first warnings to a log, and at the end how many more there were."""
+    few = _FewWarnings(log)
+    yield few
+    if few.count > MAX_WARNINGS:
+        more = plural(few.count - MAX_WARNINGS, "more warning")
+        log.warning(f"There are {more} about the objects of the workspace.")
 
 
 def _parsed(listing: Listing[_Item], items: Mapping[str, list[Any]], log: Log) -> list[_Item]:

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,9 +18,14 @@ from dagster_rudderstack import (
     WorkspaceSnapshot,
     fetch_rudderstack_workspace,
 )
+from dagster_rudderstack.api import paging
 from dagster_rudderstack.api.paging import CONNECTIONS, DESTINATIONS, SOURCES, Listing, Page
 from dagster_rudderstack.discovery.fetch import fetch_workspace
-from dagster_rudderstack.errors import NotFoundError, RudderStackError
+from dagster_rudderstack.errors import (
+    NotFoundError,
+    RudderStackError,
+    UnexpectedResponseError,
+)
 from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
 
@@ -172,6 +178,73 @@ def test_pages__repeated_page(server: LocalRudderStack, rudderstack: RudderStack
     server.add_fault(Fault("paging", operation="list_connections", times=None))
 
     assert len(fetch_rudderstack_workspace(rudderstack).connections) == 3
+
+
+class EndlessPages(Pages):
+    """An API that always names a next page, whatever is on it."""
+
+    def __init__(self, after_last: Callable[[Page], Page], total: int | None = None) -> None:
+        super().__init__(numbered(35), total=total)
+        self._after_last = after_last
+        self.requests = 0
+
+    def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:  # noqa: D102
+        self.requests += 1
+        page = super().get_page(listing, query)
+        return replace(page if page.items else self._after_last(page), has_next=True)
+
+
+def repeat(page: Page) -> Page:
+    return replace(page, items=numbered(35)[30:])
+
+
+def refuse_page(_: Page) -> Page:
+    raise NotFoundError("No.", method="GET", path="/", status_code=404)
+
+
+def test_pages__endless() -> None:
+    """Pages that repeat are an error, since other items may never be listed."""
+    with pytest.raises(UnexpectedResponseError, match="its pages repeat"):
+        read(EndlessPages(repeat))
+
+
+@pytest.mark.parametrize("after_last", [repeat, refuse_page])
+def test_pages__endless__total(after_last: Callable[[Page], Page]) -> None:
+    """They are no error if as many items are listed as there are."""
+    assert len(read(EndlessPages(after_last, total=35)).connections) == 35
+
+
+@pytest.mark.parametrize("total", [None, 36])
+def test_pages__missing_next_page(total: int | None) -> None:
+    """A next page that cannot be read is an error, since some items are or may be on it."""
+    with pytest.raises(NotFoundError):
+        read(EndlessPages(refuse_page, total=total))
+
+
+def test_pages__endless__empty() -> None:
+    """Empty pages that name a next page end the list."""
+    pages = EndlessPages(lambda page: page)
+
+    assert len(read(pages).connections) == 35
+    assert pages.requests == 3 * (4 + 4)
+
+
+def test_pages__huge_total() -> None:
+    """A total that is wrong by thousands of pages costs a few requests."""
+    numbers: list[int] = []
+    pages = Pages(numbered(35), total=90_000, before_page=lambda _, number: numbers.append(number))
+
+    assert len(read(pages).connections) == 35
+    # The pages are read by 16 threads, and then once more, since some seem to be missing.
+    assert len(numbers) <= 3 * (4 + 16 + 4)
+
+
+def test_pages__too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workspace that would fill the memory is an error."""
+    monkeypatch.setattr(paging, "MAX_WORKSPACE_LENGTH", 10_000)
+
+    with pytest.raises(UnexpectedResponseError, match="more than 10000 characters"):
+        read(Pages(numbered(1000)))
 
 
 def test_pages__item_on_two_pages() -> None:
@@ -433,3 +506,36 @@ def test_other_version(version: object) -> None:
     """The error for another version names the version that the library reads."""
     with pytest.raises(DiscoveryError, match=r"reads version 1\."):
         WorkspaceSnapshot.loads(json.dumps({"version": version}))
+
+
+def test_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of broken objects are a few warnings and a number."""
+    broken: list[dict[str, object]] = [
+        {"id": f"b{number}", "name": "Broken"} for number in range(3000)
+    ]
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = read(Pages([*broken, *numbered(5)], size=100))
+
+    assert len(snapshot.connections) == 5
+    assert len(caplog.messages) == 21
+    assert caplog.messages[-1].startswith("There are ")
+
+
+def test_hostile_sql(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A SQL model that cannot be read costs its connection the upstream tables and nothing else."""
+    hostile = r"select '\', " + "(" * 4000 + "1" + ")" * 4000 + " as id"
+    for name, sql in {"hostile": hostile, "good": "select id from crm.people"}.items():
+        server.add_source(f"{name}-src", name=name, sourceType="model", config={"sql": sql})
+        server.add_destination(name)
+        server.add_connection(name, f"{name}-src", name)
+
+    with caplog.at_level(logging.WARNING):
+        snapshot = fetch_rudderstack_workspace(rudderstack)
+
+    assert {each.id for each in snapshot.connections} == {"hostile", "good"}
+    assert [len(snapshot.queries[f"{name}-src"].tables) for name in ("hostile", "good")] == [0, 1]
+    assert len(caplog.messages) == 1
+    assert "The SQL of source 'hostile' (hostile-src) cannot be read" in caplog.messages[0]
