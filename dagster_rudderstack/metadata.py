@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -27,6 +28,7 @@ __all__ = [
     "failure_from",
     "latest_failed_rows_sql",
     "number",
+    "page_url",
     "report_metadata",
     "sync_link",
     "sync_metadata",
@@ -222,8 +224,13 @@ def sync_link(
     """Return the link to a sync's page. None without a template, or without the ids it needs."""
     if template is None or (sync_id is None and "{sync_id}" in template):
         return None
-    url = template.replace("{connection_id}", connection_id).replace("{sync_id}", sync_id or "")
-    return dg.MetadataValue.url(url)
+    return dg.MetadataValue.url(page_url(template, connection_id, sync_id or ""))
+
+
+def page_url(template: str, connection_id: str, sync_id: str = "") -> str:
+    """Return the address of a page in RudderStack's dashboard. No id changes where it leads."""
+    url = template.replace("{connection_id}", quote(connection_id, safe=""))
+    return url.replace("{sync_id}", quote(sync_id, safe=""))
 
 
 def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> str | None:

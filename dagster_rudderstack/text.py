@@ -78,6 +78,38 @@ def well_formed(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+_ACTIVE_IN_MARKDOWN = re.compile(
+    r"""
+    [\\`\[]                     # escapes, code, links, images and footnotes
+    | <(?=[a-z/!?])             # HTML, and links in angle brackets
+    | &(?=\#?\w+;)              # characters by name or number
+    | [*~](?![ ]|$)             # bold, italic or crossed out, if words follow
+    | (?<!\w)_+(?![ ]|$)        # the same, but not inside of a word
+    | (?<=http):(?=//) | (?<=https):(?=//) | (?<=www)\.  # a URL, which may not have escapes
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_BLOCK_IN_MARKDOWN = re.compile(r"^(?:(\d{1,9})(?=[.)](?: |$))|(?=[#>*+_-]))")
+"""Where the marker of a heading, a quote, a list or a line would be, at the beginning of a line."""
+
+
+def escaped_markdown(text: str) -> str:
+    """Return one line of Markdown that a page shows as this text.
+
+    Dagster's pages render descriptions as Markdown, and a browser loads the images in it. Lists and
+    search results show the same descriptions as they are, so only what has an effect is escaped.
+    A plain URL still becomes a link, which shows its own address.
+    """
+    line = one_line(text, len(text))
+    line = _ACTIVE_IN_MARKDOWN.sub(lambda found: "".join(f"\\{each}" for each in found[0]), line)
+    return _BLOCK_IN_MARKDOWN.sub(r"\1\\", line)
+
+
+def without_escapes(markdown: str) -> str:
+    """Return the text of `escaped_markdown`, for a place that does not render Markdown."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)
+
+
 def message_of(body: str) -> str:
     """Return the message in the body of an error: JSON of three shapes, HTML or plain text."""
     try:

@@ -6,12 +6,14 @@ import pytest
 
 from dagster_rudderstack.text import (
     MAX_DETAIL_LENGTH,
+    escaped_markdown,
     message_of,
     one_line,
     plural,
     sentence,
     summary_of,
     well_formed,
+    without_escapes,
 )
 
 NGINX = """<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n
@@ -144,3 +146,56 @@ def test_well_formed() -> None:
 def test_plural(count: int, text: str) -> None:
     """A number agrees with its noun, and has a comma before each three digits."""
     assert plural(count, "sync") == text
+
+
+NORMAL_TEXTS = (
+    "users_daily → HubSpot (prod)",
+    "crm.contacts",
+    "stg_stripe__payments",
+    "Customers' list & more: R&D, 10 %, $5",
+    "0 3 * * *",
+    "a < b and c <= d, 2 * 3",
+    'relation "users" does not exist.',
+    "2024.05 report of tom@example.com - v1.2, #7",
+)
+
+
+@pytest.mark.parametrize("text", NORMAL_TEXTS)
+def test_escaped_markdown__unchanged(text: str) -> None:
+    """A text without effect in Markdown stays as it is."""
+    assert escaped_markdown(text) == text
+    assert without_escapes(text) == text
+
+
+ACTIVE_TEXTS = {
+    "image": ("![x](https://evil/a.png)", r"!\[x](https\://evil/a.png)"),
+    "html": ('<img src="/a.png">', r'\<img src="/a.png">'),
+    "comment": ("<!-- x -->", r"\<!-- x -->"),
+    "link": ("[x](javascript:alert(1))", r"\[x](javascript:alert(1))"),
+    "link in brackets": ("<https://evil>", r"\<https\://evil>"),
+    "reference": ("[x]: https://evil", r"\[x]: https\://evil"),
+    "url": ("HTTP://a/_b and www.a.b", r"HTTP\://a/\_b and www\.a.b"),
+    "entity": ("&lt;b&#62;", r"\&lt;b\&#62;"),
+    "code": ("`x`", r"\`x\`"),
+    "emphasis": ("*a* __b__ ~~c~~", r"\*a* \_\_b__ \~\~c\~~"),
+    "cron": ("*/15 * * * *", r"\*/15 * * * *"),
+    "backslash": (r"C:\x \[y", r"C:\\x \\\[y"),
+    "heading": ("# x", r"\# x"),
+    "quote": ("> x", r"\> x"),
+    "list": ("- x", r"\- x"),
+    "stars": ("* * *", r"\* * *"),
+    "numbered list": ("1. x", r"1\. x"),
+    "number": ("12)", r"12\)"),
+}
+
+
+@pytest.mark.parametrize(("text", "markdown"), ACTIVE_TEXTS.values(), ids=ACTIVE_TEXTS.keys())
+def test_escaped_markdown(text: str, markdown: str) -> None:
+    """What has an effect in Markdown is escaped, and the text can be read again."""
+    assert escaped_markdown(text) == markdown
+    assert without_escapes(markdown) == text
+
+
+def test_escaped_markdown__lines() -> None:
+    """A text of many lines becomes one line, so that no line begins a block."""
+    assert escaped_markdown("a\n\n# b\n| c |\n|---|") == "a # b | c | |---|"

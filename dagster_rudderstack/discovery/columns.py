@@ -6,6 +6,7 @@ import dagster as dg
 
 from dagster_rudderstack.discovery.props import DestinationField, RudderStackConnectionProps
 from dagster_rudderstack.discovery.upstream import COLUMN_SCHEMA, UNKNOWN_TYPE, Upstream
+from dagster_rudderstack.text import escaped_markdown
 
 __all__ = ["column_metadata"]
 
@@ -74,4 +75,4 @@ def _column_type(
 def _column_description(field: DestinationField) -> str:
     if field.role == "constant":
         return "The same value in each record"
-    return f"From {', '.join(field.columns)}"
+    return escaped_markdown(f"From {', '.join(field.columns)}")

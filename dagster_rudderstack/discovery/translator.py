@@ -11,7 +11,7 @@ from dagster_rudderstack.discovery.columns import column_metadata
 from dagster_rudderstack.discovery.names import key_part, name_part, safe_part, tag_value
 from dagster_rudderstack.discovery.props import MAX_NAME_LENGTH, RudderStackConnectionProps
 from dagster_rudderstack.metadata import MetadataKey
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import escaped_markdown, one_line
 
 __all__ = ["DagsterRudderStackTranslator", "KeyBy"]
 
@@ -91,7 +91,7 @@ def _description(props: RudderStackConnectionProps) -> str:
         _schedule_sentence(props.connection.schedule),
         "" if props.enabled else "Disabled in RudderStack.",
     ]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return escaped_markdown(" ".join(sentence for sentence in sentences if sentence))
 
 
 def _read_from(props: RudderStackConnectionProps) -> str:

@@ -17,6 +17,7 @@ from dagster_rudderstack.step.deferred import FAILED_SYNCS_TAG
 from dagster_rudderstack.sync.decisions import failure_of, stopped_by_timeout
 from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.stop import StopOutcome
+from dagster_rudderstack.text import escaped_markdown
 
 __all__ = [
     "Event",
@@ -51,9 +52,10 @@ def events_of(
     metadata = _metadata(finding, link_template, failed_rows)
     failure = _failure(finding, watch)
     if failure is not None:
-        observations = _observations(watch, partitions, failure.message, metadata)
-        return [*observations, *_succeeded(watch, failure.message, passed=False)]
-    text = _origin_text(finding)
+        text = escaped_markdown(failure.message)
+        observations = _observations(watch, partitions, text, metadata)
+        return [*observations, *_succeeded(watch, text, passed=False)]
+    text = escaped_markdown(_origin_text(finding))
     metadata = {**metadata, **watch.columns}
     return [
         *(
@@ -90,7 +92,7 @@ def overdue_events(
         link_template: The address of a sync's page in RudderStack's dashboard.
     """
     what = outcome.value if outcome else "it was left running"
-    text = (
+    text = escaped_markdown(
         f"Sync {finding.sync.id} of connection {watch.request.connection} did not end within its "
         f"timeout: {what}."
     )

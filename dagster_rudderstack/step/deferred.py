@@ -14,7 +14,7 @@ import dagster as dg
 
 from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
-from dagster_rudderstack.text import plural
+from dagster_rudderstack.text import plural, without_escapes
 
 __all__ = ["FAILED_SYNCS_TAG", "failed_syncs_of", "failure_of_deferred"]
 
@@ -68,7 +68,7 @@ def _observed(
     for record in instance.fetch_observations(key, limit=OBSERVATIONS_READ).records:
         observation = record.asset_observation
         if observation and text_of(observation.metadata, MetadataKey.SYNC_ID) == sync_id:
-            return observation.description or "", dict(observation.metadata)
+            return without_escapes(observation.description or ""), dict(observation.metadata)
     text = (
         f"Deferred sync {sync_id} of connection {connection_id} failed. Look at it in "
         "RudderStack's dashboard."

@@ -18,6 +18,7 @@ from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows
+from dagster_rudderstack.text import escaped_markdown
 
 __all__ = ["AssetObserver"]
 
@@ -62,7 +63,7 @@ class AssetObserver:
         with contextlib.suppress(Exception):
             if seen is not None:
                 return self.earlier.has_observed(seen.id)
-            return self.earlier.has_observed_reason(self.key, error.message)
+            return self.earlier.has_observed_reason(self.key, escaped_markdown(error.message))
         return False
 
     def report_stopped(self, cause: str) -> None:
@@ -87,7 +88,7 @@ class AssetObserver:
         observation = dg.AssetObservation(
             asset_key=self.key,
             partition=self.step.partition_of(self.key),
-            description=reason,
+            description=escaped_markdown(reason),
             metadata=metadata,
         )
         try:

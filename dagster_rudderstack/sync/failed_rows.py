@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dagster_rudderstack.api.models import Connection, Source
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import escaped_markdown, one_line
 
 __all__ = [
     "WITHOUT_LOG",
@@ -187,12 +187,13 @@ class FailedRows(NamedTuple):
     @property
     def markdown(self) -> str:
         """The note, and the SQL as a code block."""
+        note = escaped_markdown(self.note)
         if self.sql is None:
-            return self.note
+            return note
         fence = "```"
         while fence in self.sql:
             fence += "`"
-        return f"{self.note}\n\n{fence}sql\n{self.sql}\n{fence}"
+        return f"{note}\n\n{fence}sql\n{self.sql}\n{fence}"
 
 
 _CODE_BLOCK = re.compile(r"^(`{3,})sql\n(.+)\n\1$", re.MULTILINE | re.DOTALL)

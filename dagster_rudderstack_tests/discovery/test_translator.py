@@ -207,6 +207,37 @@ def test_description(given: RudderStackConnectionProps, words: str) -> None:
     assert spec_of(given).description == words
 
 
+IMAGE = "![x](https://a.b/c.png)"
+ESCAPED_IMAGE = r"!\[x](https\://a.b/c.png)"
+
+
+def test_description__markdown() -> None:
+    """Dagster renders descriptions as Markdown. An image in a name is shown as text."""
+    given = props(
+        source(name=IMAGE, sourceDefinitionName=IMAGE, sourceType=IMAGE),
+        destination(name=IMAGE, type=IMAGE),
+        upstreams=(upstream(name=IMAGE),),
+        object=IMAGE,
+        schedule={"type": IMAGE},
+    )
+
+    description = spec_of(given).description or ""
+
+    assert description.count(ESCAPED_IMAGE) == 8
+    assert IMAGE not in description
+
+
+def test_column_description__markdown() -> None:
+    """The same holds for the description of a column. Its name is plain text."""
+    given = props(mappings=[{"from": IMAGE, "to": IMAGE}])
+
+    schema = spec_of(given).metadata["dagster/column_schema"].value
+    (column,) = schema.columns
+
+    assert column.name == IMAGE
+    assert column.description == f"From {ESCAPED_IMAGE}"
+
+
 def test_names__control_characters() -> None:
     """Names with line breaks, control characters and markup become one line of text."""
     hostile = props(source(name="a\n\x1b[31m<script>"), destination(name="b\x00" * 500))

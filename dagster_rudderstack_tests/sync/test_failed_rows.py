@@ -268,3 +268,12 @@ def test_markdown__hostile_warehouse() -> None:
     assert found.note.startswith("Run this SQL in mssql ``` xxx")
     assert "\n" not in found.note
     assert "mssql" not in (found.sql or "")
+
+
+def test_markdown__image() -> None:
+    """A warehouse whose name is an image is no image in the Markdown. The note is plain text."""
+    found = failed_rows(CONNECTION, SYNC, SyncLog("![x](https://a.b/c.png)"))
+
+    assert "Run this SQL in ![x](https://a.b/c.png) to" in found.note
+    assert r"Run this SQL in !\[x](https\://a.b/c.png) to" in found.markdown
+    assert sql_in(found.markdown) == found.sql
