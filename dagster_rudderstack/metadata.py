@@ -28,7 +28,6 @@ __all__ = [
     "failure_from",
     "latest_failed_rows_sql",
     "number",
-    "page_url",
     "report_metadata",
     "sync_link",
     "sync_metadata",
@@ -224,13 +223,9 @@ def sync_link(
     """Return the link to a sync's page. None without a template, or without the ids it needs."""
     if template is None or (sync_id is None and "{sync_id}" in template):
         return None
-    return dg.MetadataValue.url(page_url(template, connection_id, sync_id or ""))
-
-
-def page_url(template: str, connection_id: str, sync_id: str = "") -> str:
-    """Return the address of a page in RudderStack's dashboard. No id changes where it leads."""
-    url = template.replace("{connection_id}", quote(connection_id, safe=""))
-    return url.replace("{sync_id}", quote(sync_id, safe=""))
+    url = template.replace("{connection_id}", connection_id)
+    # Connection ids are checked. The id of a sync is what the server says.
+    return dg.MetadataValue.url(url.replace("{sync_id}", quote(sync_id or "", safe="")))
 
 
 def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> str | None:

@@ -17,7 +17,7 @@ from dagster_rudderstack.discovery.tables import tables_of
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
 from dagster_rudderstack.discovery.upstream import UpstreamFinder, UpstreamKeys
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
-from dagster_rudderstack.metadata import MetadataKey, page_url
+from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.text import failure, shown
 
@@ -128,7 +128,7 @@ def _link(template: str | None, connection_id: str) -> str | None:
     # An EnvVar is not read while definitions load, and a sync's page is not the connection's page.
     if template is None or isinstance(template, dg.EnvVar) or "{sync_id}" in template:
         return None
-    return page_url(template, connection_id)
+    return template.replace("{connection_id}", connection_id)
 
 
 def _with_upstreams(

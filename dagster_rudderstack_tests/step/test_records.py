@@ -213,6 +213,17 @@ def test_records__metadata() -> None:
     assert recorder(step).is_durable
 
 
+def test_records__link_of_a_hostile_id() -> None:
+    """The id of a sync, which is what the server says, cannot change where the link leads."""
+    step = FakeStep()
+
+    recorder(step, link_template=LINK).waiting("/../x?y#z", "started", owned=True)
+
+    ((_, record),) = step.instance.events
+    metadata = record.event_log_entry.dagster_event.engine_event_data.metadata
+    assert metadata[MetadataKey.LINK].value == "https://app/crm/%2F..%2Fx%3Fy%23z"
+
+
 def test_records__of_a_sync(server: LocalRudderStack, stored_instance: dg.DagsterInstance) -> None:
     """The run page shows a line per record; the data for the next attempt is folded away."""
     server.add_connection("crm")

@@ -1,5 +1,7 @@
 """What an asset's page says if several attempts of a step fail."""
 
+import json
+
 import dagster as dg
 
 from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
@@ -45,6 +47,20 @@ def test_no_sync(server: LocalRudderStack, instance: dg.DagsterInstance) -> None
     for name in ("a", "b"):
         (observation,) = observations(instance, name)
         assert "is already running" in (observation.description or "")
+
+
+def test_no_sync__markdown(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """The reason is escaped, since Dagster renders descriptions as Markdown. It is reported once
+    all the same."""
+    server.add_connection("crm")
+    image = json.dumps({"error": "![x](https://a.b/c.png)"})
+    server.add_fault(Fault("status", operation="list_syncs", status=500, body=image, times=None))
+    step = group("crm", retry_policy=dg.RetryPolicy(max_retries=1))
+
+    run([step], resource_of(server, request_max_retries=0), instance)
+
+    (observation,) = observations(instance, "crm")
+    assert r"!\[x](https\://a.b/c.png)" in (observation.description or "")
 
 
 def test_no_sync__another_reason(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:

@@ -53,6 +53,24 @@ def test_failed_sync__fails_a_run(
     assert sync_ids(instance, "contacts") == []
 
 
+def test_failed_sync__markdown(
+    scene: World, server: LocalRudderStack, clock: ManualClock, instance: dg.DagsterInstance
+) -> None:
+    """Where Dagster renders Markdown, the reason is escaped. The failure of the run is plain text,
+    and has the reason as RudderStack wrote it."""
+    server.set_script("crm", replace(FAILING, error="![x](https://a.b/c.png)"))
+    scene.run()
+    clock.advance(60)
+
+    result = scene.tick()
+    (run,) = scene.launch(result)
+
+    descriptions = [event.description or "" for event in result.asset_events]
+    assert len(descriptions) == 2
+    assert all(r"!\[x](https\://a.b/c.png)" in each for each in descriptions)
+    assert "RudderStack says: ![x](https://a.b/c.png). Fix" in failure(run)
+
+
 @pytest.mark.parametrize("names", [["a"], ["a", "b"]], ids=["one_connection", "two_connections"])
 def test_failed_sync__run_is_not_retried(
     rudderstack: RudderStackResource,
