@@ -1,0 +1,1 @@
+"""Random hostile input: see `__main__`."""
