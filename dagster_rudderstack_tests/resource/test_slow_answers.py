@@ -1,5 +1,9 @@
 """A slow answer holds a sync no longer than the sync's own timeout."""
 
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -49,3 +53,51 @@ def test_timeout(slow: str) -> None:
 
         assert time.monotonic() - began < LIMIT_SECONDS
         assert target in server.targets
+
+
+RUN = """
+import sys
+import dagster as dg
+from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asset
+
+rudderstack = RudderStackResource(
+    access_token=sys.argv[1],
+    api_url=sys.argv[2],
+    read_timeout_seconds=3600,
+    check_connection=False,
+    stop_on_termination="always",
+)
+asset = build_rudderstack_sync_asset(connection_id="crm")
+dg.materialize([asset], resources={"rudderstack": rudderstack})
+"""
+
+
+@pytest.mark.processes
+def test_interrupt() -> None:
+    """An interrupt stops the sync while the answer to a poll drips."""
+    path = "/v2/retl-connections/crm"
+    running = {"id": "s1", "status": "running"}
+    polled = threading.Event()
+
+    def answer(seen: Seen) -> Answer:
+        if seen.method == "POST":
+            return in_json({"syncId": "s1"})
+        if seen.target != f"{path}/syncs/s1":
+            return in_json({"syncs": [running] if polled.is_set() else []})
+        if polled.is_set():
+            return in_json(running)
+        polled.set()
+        return never_ending()
+
+    with (
+        RawServer(answer) as server,
+        subprocess.Popen(
+            [sys.executable, "-c", RUN, TOKEN, server.url], stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert polled.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=LIMIT_SECONDS)
+
+    assert f"POST {path}/stop" in server.targets
+    assert "Interrupted. Sync s1 of connection crm: RudderStack was asked to stop it" in log
