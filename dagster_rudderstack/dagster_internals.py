@@ -13,10 +13,14 @@ from dagster._core.events import EngineEventData
 # Dagster has no public name for its registry of libraries.
 from dagster._core.libraries import DagsterLibraryRegistry
 
+# Dagster adds the lines of the YAML file to any other error of a resolver.
+from dagster.components.resolved.errors import ResolutionException
+
 # Dagster exports no name for a component's `translation`. Its own integrations import these.
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 
 __all__ = [
+    "ResolutionException",
     "TranslationFn",
     "TranslationFnResolver",
     "awaited_outputs",

@@ -97,7 +97,8 @@ class ResourceClient(ResourceSettings):
             _LOG.warning(
                 f"Secrets of a RudderStackResource are written in code: {', '.join(in_code)}. "
                 "Dagster stores them in its snapshots of the code location. Use "
-                "EnvVar('RUDDERSTACK_ACCESS_TOKEN') and the like."
+                "EnvVar('RUDDERSTACK_ACCESS_TOKEN') and the like, or in YAML "
+                "{{ env.RUDDERSTACK_ACCESS_TOKEN }}."
             )
         return super().get_resource_definition()
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, create_model
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks
+from dagster_rudderstack.components.hidden_values import without_source_lines, without_values
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
@@ -133,6 +134,11 @@ def _text_value(context: dg.ResolutionContext, name: str, value: Any) -> Any:
 
 
 def _resolve_workspace(context: dg.ResolutionContext, given: Any) -> RudderStackResource:
+    with without_source_lines("workspace", context) as quiet:
+        return _workspace(quiet, given)
+
+
+def _workspace(context: dg.ResolutionContext, given: Any) -> RudderStackResource:
     if isinstance(given, str):
         resource = context.resolve_value(given)
         if not isinstance(resource, RudderStackResource):
@@ -282,6 +288,11 @@ class SyncAttributes(dg.Resolvable, dg.Model):
     pool: str | None = Field(default=None, description=description_of("pool"))
     op_tags: dict[str, Any] | None = Field(default=None, description=description_of("op_tags"))
     polling_sensor: SensorAttribute = False
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """Return the model of the YAML. Its errors do not show values, which may be secrets."""
+        return without_values(super().model())
 
     def execute(
         self,

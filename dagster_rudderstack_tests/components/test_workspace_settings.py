@@ -1,5 +1,6 @@
 """The settings of a workspace in YAML: variables, secrets and errors."""
 
+import traceback
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,7 @@ import pytest
 from dagster_rudderstack import RudderStackResource, RudderStackWorkspaceComponent
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import (
+    CONNECTION,
     TOKEN,
     WORKSPACE,
     Project,
@@ -103,12 +105,14 @@ def test_variable__number(
 
 
 def test_literal_token(project: Project, workspace: dict[str, Any]) -> None:
-    """The key of the state does not contain a literal token."""
-    key = component_of(
-        project, {**workspace, "access_token": "lit3ral-tok3n"}
-    ).defs_state_config.key
+    """The key of the state contains neither a literal token nor anything made of it."""
+    keys = {
+        component_of(project, {**workspace, "access_token": token}).defs_state_config.key
+        for token in ("lit3ral-tok3n", "another-tok3n")
+    }
 
-    assert "lit3ral" not in key
+    assert len(keys) == 1
+    assert "tok3n" not in keys.pop()
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -175,3 +179,66 @@ def test_selector__unknown_name(project: Project, workspace: dict[str, Any]) -> 
         project.load()
 
     assert "Did you mean 'Customers'?" in causes(caught.value)
+
+
+LITERALS = {
+    "access_token": "s3cr3t-token",
+    "proxy_url": "http://me:s3cr3t-proxy@proxy:3128",
+    "extra_headers": {"X-Key": "s3cr3t-header"},
+}
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown setting": ({"workspace": {**LITERALS, "regoin": "eu"}}, "regoin"),
+    "misspelt token": ({"workspace": {"acces_token": "s3cr3t-token"}}, "acces_token"),
+    "no token": ({"workspace": {"extra_headers": {"X-Key": "s3cr3t"}}}, "access_token"),
+    "token of the wrong type": ({"workspace": {"access_token": ["s3cr3t"]}}, "access_token"),
+    "token in the wrong place": ({"workspace": {}, "access_token": "s3cr3t"}, "access_token"),
+    "unknown attribute": ({"workspace": LITERALS, "grupping": "all"}, "grupping"),
+    "wrong region": ({"workspace": {**LITERALS, "region": "mars"}}, "region 'mars' is unknown"),
+    "wrong token": ({"workspace": {**LITERALS, "access_token": "s3cr3t s3cr3t"}}, "spaces"),
+    "wrong header": (
+        {"workspace": {**LITERALS, "extra_headers": {"X-Key": "s3cr3t\nX"}}},
+        "line break",
+    ),
+    "wrong proxy": ({"workspace": {**LITERALS, "proxy_url": "s3cr3t"}}, "proxy_url is not usable"),
+    "password in the URL": (
+        {"workspace": {**LITERALS, "api_url": "https://me:s3cr3t@host/?key=s3cr3t"}},
+        "api_url contains an @",
+    ),
+    "key in the URL": (
+        {"workspace": {**LITERALS, "api_url": "https://host/?key=s3cr3t"}},
+        "api_url has a query",
+    ),
+    "unknown variable": (
+        {"workspace": {**LITERALS, "region": "{{ regions.eu }}"}},
+        "'regions' not found in scope",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", [WORKSPACE, CONNECTION])
+@pytest.mark.parametrize(("attributes", "words"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistake_beside_a_secret(
+    project: Project, kind: str, attributes: dict[str, Any], words: str
+) -> None:
+    """An error in YAML with literal secrets names the mistake, and shows no secret."""
+    more = {"connection_id": "crm"} if kind == CONNECTION else {}
+    project.component("crm", kind, {**attributes, **more})
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
+        project.load()
+
+    printed = "".join(traceback.format_exception(caught.value))
+    assert words in printed
+    assert "s3cr3t" not in printed
+
+
+def test_literal_secret__warning(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    """A literal secret in YAML gives a warning, which says how to read it from the environment."""
+    project.component("crm", CONNECTION, {"connection_id": "crm", "workspace": LITERALS})
+
+    project.load()
+
+    (message,) = [each.message for each in caplog.records if "written in code" in each.message]
+    assert "access_token, proxy_url, extra_headers['X-Key']" in message
+    assert "{{ env.RUDDERSTACK_ACCESS_TOKEN }}" in message
+    assert "s3cr3t" not in message
