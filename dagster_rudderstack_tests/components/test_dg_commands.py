@@ -143,6 +143,22 @@ def test_list_defs(project: DgProject) -> None:
     assert assets[CONTACTS]["kinds"] == ["hubspot", "rudderstack"]
 
 
+def test_list_defs__mistake_beside_a_secret(project: DgProject) -> None:
+    """The error for a misspelt setting shows no secret that is written into the YAML."""
+    original = project.yaml_file.read_text()
+    document = yaml.safe_load(original)
+    document["attributes"]["workspace"] |= {"access_token": "s3cr3t-token", "regoin": "eu"}
+    project.yaml_file.write_text(yaml.safe_dump(document))
+
+    try:
+        output = project.dg("list", "defs", succeeds=False)
+    finally:
+        project.yaml_file.write_text(original)
+
+    assert "regoin" in output
+    assert "s3cr3t" not in output
+
+
 def test_launch(project: DgProject, server: LocalRudderStack) -> None:
     """`dg launch` syncs the connection of the asset, and no other."""
     server.clear_requests()
