@@ -291,7 +291,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
 
     @classmethod
     def model(cls) -> type[BaseModel]:
-        """Return the model of the YAML. Its errors do not show values, which may be secrets."""
+        """Return the model of the YAML. Its errors show no secret of the workspace."""
         return without_values(super().model())
 
     def execute(

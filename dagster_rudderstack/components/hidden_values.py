@@ -1,4 +1,4 @@
-"""Keeps the secrets in a component's YAML out of the errors about it.
+"""Keeps the secrets of a workspace in YAML out of the errors about a component.
 
 An error of pydantic shows the wrong value. That may be a token under a misspelled name, or all
 settings of the workspace because one is missing. Dagster shows the value again, whatever the
@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ValidationError, create_model, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import InitErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails
 
 from dagster_rudderstack.dagster_internals import ResolutionException
 from dagster_rudderstack.errors import RudderStackError
@@ -32,7 +32,7 @@ class Hidden:
 
 @cache
 def without_values(model: type[BaseModel]) -> type[BaseModel]:
-    """Return a model like this one, with errors that do not show the values."""
+    """Return a model like this one, with errors that show no value of the workspace."""
     hide: Any = model_validator(mode="wrap")(_hide_values)
     return create_model(model.__name__, __base__=model, __validators__={"hide_values": hide})
 
@@ -47,11 +47,20 @@ def _hide_values(
     except ValidationError as error:
         problems = [
             InitErrorDetails(
-                type=each["type"], loc=each["loc"], ctx=each.get("ctx", {}), input=Hidden()
+                type=each["type"],
+                loc=each["loc"],
+                ctx=each.get("ctx", {}),
+                input=each["input"] if _is_harmless(each) else Hidden(),
             )
             for each in error.errors(include_url=False)
         ]
         raise ValidationError.from_exception_data(error.title, problems) from None
+
+
+def _is_harmless(problem: ErrorDetails) -> bool:
+    """Whether a value may be shown. An unknown attribute may be a setting of the workspace."""
+    is_of_workspace = problem["loc"][:1] == ("workspace",) or problem["type"] == "extra_forbidden"
+    return not is_of_workspace and not isinstance(problem["input"], (dict, list))
 
 
 @contextmanager

@@ -232,6 +232,16 @@ def test_mistake_beside_a_secret(
     assert "s3cr3t" not in printed
 
 
+def test_mistake__harmless_value(project: Project, workspace: dict[str, Any]) -> None:
+    """An error shows a wrong value that cannot be a secret."""
+    project.component("crm", WORKSPACE, {"workspace": workspace, "grouping": "colour"})
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
+        project.load()
+
+    assert "input_value='colour'" in causes(caught.value)
+
+
 def test_literal_secret__warning(project: Project, caplog: pytest.LogCaptureFixture) -> None:
     """A literal secret in YAML gives a warning, which says how to read it from the environment."""
     project.component("crm", CONNECTION, {"connection_id": "crm", "workspace": LITERALS})
