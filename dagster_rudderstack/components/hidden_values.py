@@ -6,7 +6,7 @@ settings of the model are, and prints the lines of the file around an attribute 
 resolve.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ValidationError, create_model, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import ErrorDetails, InitErrorDetails
 
 from dagster_rudderstack.dagster_internals import ResolutionException
 from dagster_rudderstack.errors import RudderStackError
@@ -45,19 +44,14 @@ def _hide_values(
     try:
         return build(given)
     except ValidationError as error:
-        problems = [
-            InitErrorDetails(
-                type=each["type"],
-                loc=each["loc"],
-                ctx=each.get("ctx", {}),
-                input=each["input"] if _is_harmless(each) else Hidden(),
-            )
+        problems: list[Any] = [
+            each if _is_harmless(each) else {**each, "input": Hidden()}
             for each in error.errors(include_url=False)
         ]
         raise ValidationError.from_exception_data(error.title, problems) from None
 
 
-def _is_harmless(problem: ErrorDetails) -> bool:
+def _is_harmless(problem: Mapping[str, Any]) -> bool:
     """Whether a value may be shown. An unknown attribute may be a setting of the workspace."""
     is_of_workspace = problem["loc"][:1] == ("workspace",) or problem["type"] == "extra_forbidden"
     return not is_of_workspace and not isinstance(problem["input"], (dict, list))
