@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,6 +14,9 @@ MAX_DETAIL_LENGTH = 500
 
 MAX_EXAMPLES = 3
 """How many of many similar warnings are logged."""
+
+MAX_NAMES = 20
+"""How many names of others follow them."""
 
 MAX_VALUE_LENGTH = 100
 """How much of a wrong value an error message shows."""
@@ -39,18 +42,19 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def summary_of(lines: Sequence[str], noun: str) -> str:
-    """Return the first few lines, and how many more there are, so that a log is not flooded.
+def summary_of(lines: Mapping[str, str], noun: str) -> str:
+    """Return the first few lines, and the names of others, so that a log is not flooded.
 
     Args:
-        lines: The lines, each about one thing.
-        noun: What a line is about: `connection`.
+        lines: The lines by the name of what they are about.
+        noun: What they are about: `connection`.
     """
-    if len(lines) <= MAX_EXAMPLES:
-        return "\n".join(lines)
-    more = len(lines) - MAX_EXAMPLES
+    examples = list(lines.values())[:MAX_EXAMPLES]
+    named = list(lines)[MAX_EXAMPLES : MAX_EXAMPLES + MAX_NAMES]
+    more = len(lines) - len(examples) - len(named)
+    others = f" and {plural(more, f'more {noun}')}" if more else ""
     return "\n".join(
-        [*lines[:MAX_EXAMPLES], f"The same is true of {plural(more, f'more {noun}')}."]
+        [*examples, *([f"Also affected: {', '.join(named)}{others}."] if named else [])]
     )
 
 
@@ -89,7 +93,9 @@ _ACTIVE_IN_MARKDOWN = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_BLOCK_IN_MARKDOWN = re.compile(r"^(?:(\d{1,9})(?=[.)](?: |$))|(?=[#>*+_-]))")
+_BLOCK_IN_MARKDOWN = re.compile(
+    r"^(?:(\d{1,9})(?=[.)](?: |$))|(?=(?:#{1,6}|[*+-])(?: |$)|>|(?:[-_*] ?){3,}$))"
+)
 """Where the marker of a heading, a quote, a list or a line would be, at the beginning of a line."""
 
 

@@ -98,16 +98,24 @@ def test_message_of__unclosed() -> None:
     assert message_of("<html><body>Bad gateway<a hr") == "Bad gateway"
 
 
-@pytest.mark.parametrize("count", [1, 3, 4, 2000])
-def test_summary_of(count: int) -> None:
-    """A few warnings are all there, and many are the first ones and a number."""
-    lines = [f"Connection {number} is broken." for number in range(count)]
+NAMES = ", ".join(f"c{number}" for number in range(3, 23))
 
-    summary = summary_of(lines, "connection").splitlines()
 
-    assert summary[:3] == lines[:3]
-    more = {1: [], 3: [], 4: ["The same is true of 1 more connection."]}
-    assert summary[3:] == more.get(count, ["The same is true of 1,997 more connections."])
+@pytest.mark.parametrize(
+    ("count", "rest"),
+    [
+        (1, []),
+        (3, []),
+        (4, ["Also affected: c3."]),
+        (23, [f"Also affected: {NAMES}."]),
+        (2000, [f"Also affected: {NAMES} and 1,977 more connections."]),
+    ],
+)
+def test_summary_of(count: int, rest: list[str]) -> None:
+    """Of many warnings, the first ones are shown, and the names of some others."""
+    lines = {f"c{number}": f"Connection c{number} is broken." for number in range(count)}
+
+    assert summary_of(lines, "connection").splitlines() == [*list(lines.values())[:3], *rest]
 
 
 def test_one_line__control_characters() -> None:

@@ -191,7 +191,7 @@ class ParallelReader:
         self._retried = retried
         self._refused = refused
         self._ended = threading.Event()
-        self._last: dict[str, int] = {}
+        self._last_page: dict[str, int] = {}
         self._length = 0
         self._lock = threading.Lock()
 
@@ -267,12 +267,14 @@ class ParallelReader:
 
     def _one_page(self, listing: Listing[Any], number: int) -> list[Page]:
         # The first page's total may be wrong by any number.
-        if number > self._last.get(listing.path, number):
+        if number > self._last_page.get(listing.path, number):
             return []
         page = self._page(listing, _numbered(listing.query, number))
         if not page.has_next:
             with self._lock:
-                self._last[listing.path] = min(number, self._last.get(listing.path, number))
+                self._last_page[listing.path] = min(
+                    number, self._last_page.get(listing.path, number)
+                )
         return [page]
 
     def _all_pages(

@@ -22,7 +22,7 @@ from dagster_rudderstack.resource_settings import setting_error
 __all__ = ["without_source_lines", "without_values"]
 
 
-class Hidden:
+class _Hidden:
     """Stands for a value in an error."""
 
     def __repr__(self) -> str:
@@ -45,10 +45,19 @@ def _hide_values(
         return build(given)
     except ValidationError as error:
         problems: list[Any] = [
-            each if _is_harmless(each) else {**each, "input": Hidden()}
+            each if _is_harmless(each) else {**each, "input": _Hidden()}
             for each in error.errors(include_url=False)
         ]
-        raise ValidationError.from_exception_data(error.title, problems) from None
+        raise _error(error.title, problems) from None
+
+
+def _error(title: str, problems: list[Any]) -> ValueError:
+    try:
+        return ValidationError.from_exception_data(title, problems)
+    except KeyError:
+        # A validator of a subclass has raised an error of a type of its own.
+        said = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+        return ValueError("; ".join(said))
 
 
 def _is_harmless(problem: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.tables import tables_of
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
 from dagster_rudderstack.discovery.upstream import UpstreamFinder, UpstreamKeys
-from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
+from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.text import failure, shown
@@ -110,7 +110,7 @@ class Discovery:
         except Exception as error:
             raise DiscoveryError(
                 f"The asset of connection {props.name!r} ({props.id}) cannot be made: "
-                f"{failure(error)}"
+                f"{error if isinstance(error, RudderStackError) else failure(error)}"
             ) from error
         if not isinstance(spec, dg.AssetSpec):
             raise DiscoveryError(

@@ -56,10 +56,12 @@ def fetch_workspace(
 
     The arguments and the errors are those of `fetch_objects`.
     """
-    with _few_warnings(log) as few:
+    with _limited_warnings(log) as limited:
         return _workspace(
-            _objects(api, WORKSPACE_LISTS, retried=retried, max_concurrent=max_concurrent, log=few),
-            few,
+            _objects(
+                api, WORKSPACE_LISTS, retried=retried, max_concurrent=max_concurrent, log=limited
+            ),
+            limited,
         )
 
 
@@ -108,8 +110,8 @@ def fetch_objects(
     Raises:
         ApiError: If the connections cannot be read, or RudderStack cannot be reached.
     """
-    with _few_warnings(log) as few:
-        return _objects(api, listings, retried=retried, max_concurrent=max_concurrent, log=few)
+    with _limited_warnings(log) as limited:
+        return _objects(api, listings, retried=retried, max_concurrent=max_concurrent, log=limited)
 
 
 def _objects(
@@ -138,7 +140,7 @@ MAX_WARNINGS = 20
 
 
 @dataclass
-class _FewWarnings:
+class _LimitedWarnings:
     log: Log
     count: int = 0
 
@@ -152,12 +154,12 @@ class _FewWarnings:
 
 
 @contextmanager
-def _few_warnings(log: Log) -> Iterator[Log]:
+def _limited_warnings(log: Log) -> Iterator[Log]:
     """Pass on the first warnings to a log, and at the end how many more there were."""
-    few = _FewWarnings(log)
-    yield few
-    if few.count > MAX_WARNINGS:
-        more = plural(few.count - MAX_WARNINGS, "more warning")
+    limited = _LimitedWarnings(log)
+    yield limited
+    if limited.count > MAX_WARNINGS:
+        more = plural(limited.count - MAX_WARNINGS, "more warning")
         log.warning(f"There are {more} about the objects of the workspace.")
 
 

@@ -152,7 +152,11 @@ def cause_text(error: Exception) -> str:
     """Return why a refresh failed."""
     if isinstance(error, RudderStackError):
         return str(error)
-    return f"It could not be written: {error}." if isinstance(error, OSError) else failure(error)
+    return (
+        f"The snapshot could not be written: {error}."
+        if isinstance(error, OSError)
+        else failure(error)
+    )
 
 
 def _error_type(error: Exception) -> type[RudderStackError]:

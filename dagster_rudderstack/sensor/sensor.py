@@ -193,16 +193,22 @@ def _tick(
         began=began,
     )
     link = rudderstack.dashboard_url
-    gone: list[str] = []
+    without_partitions: dict[str, str] = {}
     events = [
         event
         for finding in detected.findings
         for event in _events(
-            context, finding, settings, stops=stops, failed_rows=failed_rows, link=link, gone=gone
+            context,
+            finding,
+            settings,
+            stops=stops,
+            failed_rows=failed_rows,
+            link=link,
+            without_partitions=without_partitions,
         )
     ]
-    if gone:
-        context.log.warning(summary_of(gone, "sync"))
+    if without_partitions:
+        context.log.warning(summary_of(without_partitions, "sync"))
     runs = _run_requests(context, detected, settings)
     summary = (
         f"Polled {len(polled.answers):,} of {plural(len(settings.watches), 'connection')} in "
@@ -269,15 +275,19 @@ def _warnings_of(polled: Polled, settings: _Settings) -> Iterator[str]:
         first = {type(polled.errors[id_]): id_ for id_ in reversed(ids)}
         order = dict.fromkeys([*sorted(first.values()), *ids])
         yield summary_of(
-            [f"Connection {names[id_]} could not be polled. {polled.errors[id_]}" for id_ in order],
+            {
+                names[id_]: f"Connection {names[id_]} could not be polled. {polled.errors[id_]}"
+                for id_ in order
+            },
             "connection",
         )
     if polled.unusable:
         yield summary_of(
-            [
-                f"Connection {names[id_]} lists a sync without a usable id. That sync is left out."
+            {
+                names[id_]: f"Connection {names[id_]} lists a sync without a usable id. That sync "
+                "is left out."
                 for id_ in sorted(polled.unusable)
-            ],
+            },
             "connection",
         )
 
@@ -290,7 +300,7 @@ def _events(  # noqa: PLR0913 - what a tick has learned
     stops: Mapping[str, StopOutcome | None],
     failed_rows: Mapping[str, FailedRows],
     link: str | None,
-    gone: list[str],
+    without_partitions: dict[str, str],
 ) -> list[Event]:
     watch = settings.watches[finding.connection_id]
     stopped = stops.get(finding.sync.id)
@@ -304,7 +314,7 @@ def _events(  # noqa: PLR0913 - what a tick has learned
     partitions = partitions_of(finding, watch, context.instance)
     if partitions is None:
         partitions = [None]
-        gone.append(
+        without_partitions[finding.sync.id] = (
             f"Sync {finding.sync.id} belongs to partitions that {watch.key.to_user_string()} no "
             "longer has. It is reported without them."
         )
@@ -361,13 +371,14 @@ def _run_requests(
         if is_deferred_failure(finding, watch)
         for partition in partitions_of_runs(finding, watch)
     ]
-    requested, refused = [], []
+    requested = []
+    refused: dict[str, str] = {}
     for finding, watch, partition in failed:
         obstacle = obstacle_to_run(watch, partition, context.instance)
         if obstacle is None:
             requested.append((finding, watch, partition))
         else:
-            refused.append(
+            refused[finding.sync.id] = (
                 f"Sync {finding.sync.id} failed, but no failing run of "
                 f"{watch.key.to_user_string()} can be requested: {obstacle}."
             )

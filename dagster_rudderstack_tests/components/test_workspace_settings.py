@@ -1,7 +1,8 @@
 """The settings of a workspace in YAML: variables, secrets and errors."""
 
 import traceback
-from typing import Any
+from ipaddress import IPv4Address
+from typing import Annotated, Any
 
 import dagster as dg
 import pytest
@@ -230,6 +231,22 @@ def test_mistake_beside_a_secret(
     printed = "".join(traceback.format_exception(caught.value))
     assert words in printed
     assert "s3cr3t" not in printed
+
+
+class ComponentWithAddress(RudderStackWorkspaceComponent):
+    """A component of a user, whose attribute has errors of a type of its own."""
+
+    address: Annotated[str, dg.Resolver(lambda _, given: str(given), model_field_type=IPv4Address)]
+
+
+def test_mistake__type_of_error() -> None:
+    """An error of an unknown type keeps its message, and shows no value."""
+    given = {"workspace": {"access_token": "s3cr3t"}, "address": "nowhere"}
+
+    with pytest.raises(ValueError, match=r"address: .* IPv4") as caught:
+        ComponentWithAddress.model().model_validate(given)
+
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_mistake__harmless_value(project: Project, workspace: dict[str, Any]) -> None:

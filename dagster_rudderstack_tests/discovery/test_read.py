@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +68,7 @@ def test_chain(operator: str) -> None:
 
 @pytest.mark.parametrize("operator", ["not ", "- ", "~ "])
 def test_recursion(operator: str) -> None:
-    """An expression that nests without brackets is read or given up, and crashes nothing."""
+    """An expression that nests without brackets crashes nothing, whether it can be read or not."""
     assert problem_of(f"select {operator * 9000}a from t") in ("", "it is nested too deeply")
 
 
@@ -85,7 +87,7 @@ def test_stars() -> None:
 
 
 def test_stars__known_columns() -> None:
-    """So are those of known columns, or they are given up: sqlglot 26 makes the list of them."""
+    """Stars of known columns cost no more than one query may: sqlglot 26 lists all columns."""
     problem = problem_of(doubled("select a, b from crm.people", 40), SOON)
 
     assert problem in ("", "reading it takes more than 2 seconds")
@@ -125,9 +127,36 @@ def test_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(queries).tables == PEOPLE
 
 
-def test_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed while it waits costs one query."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    queries = read_queries([GOOD, GOOD, GOOD])
+
+    assert next(queries).tables == PEOPLE
+    started[0].kill()
+    started[0].wait()
+    assert "crashes sqlglot" in (next(queries).problem or "")
+    assert next(queries).tables == PEOPLE
+
+
+def test_path_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Something else than a text in the import path does no harm."""
+    monkeypatch.setattr(sys, "path", [tmp_path, *sys.path])
+
+    assert read_all([GOOD])[0].tables == PEOPLE
+
+
+@pytest.mark.parametrize("executable", ["/no/such/python", None])
+def test_cannot_start(monkeypatch: pytest.MonkeyPatch, executable: str | None) -> None:
     """Without a process, each query has the reason as its problem."""
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    monkeypatch.setattr(sys, "executable", executable)
 
     for lineage in read_all([GOOD, GOOD]):
         assert "cannot be started" in (lineage.problem or "")

@@ -83,7 +83,7 @@ class Outcome:
 
 
 def run_cases(open_kind: Open, kind: str, seed: int, numbers: Sequence[int], out: TextIO) -> None:
-    """Run cases, and print a line of JSON at the beginning and the end of each."""
+    """Run cases, each in a folder of its own. Print JSON at the beginning and the end of each."""
 
     def say(event: str, number: int, text: str = "") -> None:
         print(json.dumps([event, number, text]), file=out, flush=True)
@@ -91,13 +91,16 @@ def run_cases(open_kind: Open, kind: str, seed: int, numbers: Sequence[int], out
     with watching() as watch, open_kind(watch) as case:
         for number in numbers:
             say("begin", number)
-            try:
-                case(random.Random(f"{seed}/{kind}/{number}"))  # noqa: S311 - repeatable
-                watch.check()
-                check_files(Path.cwd())
-            except Exception:  # noqa: BLE001 - each is a finding
-                watch.shown.truncate(0)
-                say("finding", number, traceback.format_exc(limit=-12))
+            with tempfile.TemporaryDirectory() as folder:
+                os.chdir(folder)
+                try:
+                    case(random.Random(f"{seed}/{kind}/{number}"))  # noqa: S311 - repeatable
+                    watch.check()
+                    check_files(Path(folder))
+                except Exception:  # noqa: BLE001 - each is a finding
+                    watch.shown.truncate(0)
+                    say("finding", number, traceback.format_exc(limit=-12))
+                os.chdir("/")
             say("end", number)
 
 
@@ -105,10 +108,7 @@ def _child(kind: str, seed: int, numbers: Sequence[int]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        run_cases(KINDS[kind].open, kind, seed, numbers, out)
-        os.chdir("/")
+    run_cases(KINDS[kind].open, kind, seed, numbers, out)
 
 
 # --- the process that watches them

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -236,10 +237,14 @@ def answers(watch: Watch) -> Iterator[Case]:
 
 
 def _case(server: RawServer, watch: Watch, chance: random.Random) -> None:
-    for_answers = random.Random(chance.random())  # noqa: S311
-    share = chance.choice((0.1, 0.4, 1.0))
+    seed, share = chance.random(), chance.choice((0.1, 0.4, 1.0))
+    asked: Counter[str] = Counter()
 
     def answer(seen: Seen) -> bytes | Cut:
+        # Requests that are sent at the same time may come in any order.
+        name = f"{seen.method} {seen.target}"
+        asked[name] += 1
+        for_answers = random.Random(f"{seed} {name} {asked[name]}")  # noqa: S311
         if for_answers.random() < share:
             return hostile_answer(seen, for_answers)
         return http(200, _json(valid_answer(seen, for_answers)))

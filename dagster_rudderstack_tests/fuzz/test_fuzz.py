@@ -17,12 +17,16 @@ from dagster_rudderstack_tests.fuzz.answers import Case
 from dagster_rudderstack_tests.fuzz.watch import PASSWORD, TOKEN, USER, Watch, escaped, leaks_in
 
 
-def findings_of(open_kind: Open, folder: Path, numbers: range = range(1)) -> list[str]:
-    """Run cases in a folder, and return the findings."""
+@pytest.fixture(autouse=True)
+def working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Return to the working folder after the test. Each case changes it."""
+    monkeypatch.chdir(tmp_path)
+
+
+def findings_of(open_kind: Open, numbers: range = range(1)) -> list[str]:
+    """Run cases, and return the findings."""
     out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        run_cases(open_kind, "planted", 1, numbers, out)
+    run_cases(open_kind, "planted", 1, numbers, out)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line[:2] for line in lines if line[0] != "finding"] == [
         [event, number] for number in numbers for event in ("begin", "end")
@@ -31,9 +35,9 @@ def findings_of(open_kind: Open, folder: Path, numbers: range = range(1)) -> lis
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds(kind: str, tmp_path: Path) -> None:
-    """The first cases of a seed have no finding."""
-    assert findings_of(KINDS[kind].open, tmp_path, range(2)) == []
+def test_kinds(kind: str) -> None:
+    """The first case of a seed has no finding."""
+    assert findings_of(KINDS[kind].open) == []
 
 
 def planted(fault: Callable[[Watch], object]) -> Open:
@@ -78,14 +82,14 @@ def fail(_: Watch) -> None:
     ],
     ids=["log", "cause", "shown", "file", "error"],
 )
-def test_finding(fault: Callable[[Watch], object], said: str, tmp_path: Path) -> None:
+def test_finding(fault: Callable[[Watch], object], said: str) -> None:
     """A secret in a log, an error, an event or a file is found, and so is an undocumented error."""
-    (finding,) = findings_of(planted(fault), tmp_path)
+    (finding,) = findings_of(planted(fault))
 
     assert said in finding
 
 
-def test_no_finding(tmp_path: Path) -> None:
+def test_no_finding() -> None:
     """A case does not get the findings of the case before."""
     logs = iter([log])
 
@@ -93,7 +97,7 @@ def test_no_finding(tmp_path: Path) -> None:
         for first in logs:
             first(watch)
 
-    assert len(findings_of(planted(log_once), tmp_path, range(2))) == 1
+    assert len(findings_of(planted(log_once), range(2))) == 1
 
 
 def test_leaks_in() -> None:

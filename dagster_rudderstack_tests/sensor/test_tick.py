@@ -111,7 +111,8 @@ def test_tick__many_broken_connections(
     examples = [line for line in log.splitlines() if "could not be polled" in line]
     assert len(examples) == 3
     assert [" 403 " in line for line in examples] == [False, True, False]
-    assert "The same is true of 197 more connections." in log
+    assert "Also affected: c002, c003, " in log
+    assert " and 177 more connections." in log
 
 
 @pytest.mark.parametrize("count", [1, 15])

@@ -517,9 +517,9 @@ _OTHER_CLIENTS = [
     ),
     Case(
         "already_running__unusable_id",
-        "Each list of the syncs shows a running one whose id is no id.",
-        "The sync succeeds. Nobody can wait for the other one, and RudderStack refuses a start "
-        "that must wait.",
+        "Each list of the syncs shows a running one whose id is unusable.",
+        "The sync succeeds. The step cannot wait for the other one. If only one sync may run, "
+        "RudderStack refuses the start.",
         connection(
             GOOD,
             Fault(

@@ -9,6 +9,7 @@ that crashes it. So a process of its own reads the SQL. It is ended if a query t
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -17,7 +18,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -26,7 +26,7 @@ from dagster_rudderstack.discovery.sql.lineage import QueryLineage
 
 __all__ = ["Query", "ReadingLimits", "can_read_queries", "read_queries"]
 
-_LONGEST_START = 60.0
+_START_SECONDS = 60.0
 """Seconds after which a new process must be ready. It takes less than one."""
 
 _CRASHED = "reading it takes too much memory, or crashes sqlglot"
@@ -92,7 +92,7 @@ def read_queries(
 
     If all queries together reach a limit, the rest is not read.
     """
-    with closing(_Reader(limits)) as reader:
+    with contextlib.closing(_Reader(limits)) as reader:
         seconds = limits.all_seconds + limits.mean_seconds * len(queries)
         characters = limits.all_characters
         for query in queries:
@@ -127,9 +127,9 @@ class _Reader:
 
     def close(self) -> None:
         """End the process."""
-        if self._process is not None:
-            self._process.end()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
 
 
 class _EndedError(Exception):
@@ -142,21 +142,23 @@ class _Process:
     def __init__(self, limits: ReadingLimits) -> None:
         self._query_seconds = limits.query_seconds
         program = _PROGRAM.format(
-            path=sys.path,
+            # Python ignores anything else.
+            path=[entry for entry in sys.path if isinstance(entry, str)],
             name=_PACKAGE.name,
             folder=str(_PACKAGE),
             seconds=limits.query_seconds + 5,
             memory=limits.query_bytes,
         )
         try:
-            # -I, so that no file in the working folder is imported.
+            # -I, so that it has our path and no other.
             self._process = subprocess.Popen(  # noqa: S603 - a program of our own
                 [sys.executable, "-I", "-c", program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-        except OSError as error:
+        # An embedded Python has no executable.
+        except (OSError, TypeError, ValueError) as error:
             raise _EndedError(f"the process that reads SQL cannot be started: {error}") from error
         # A read of a pipe has no timeout, so it waits in a thread.
         self._thread = ThreadPoolExecutor(1, "rudderstack-sql")
@@ -164,7 +166,7 @@ class _Process:
 
     def read(self, query: Query) -> str:
         if not self._is_ready:
-            self._exchange("", _LONGEST_START, "the process that reads SQL did not start")
+            self._exchange("", _START_SECONDS, "the process that reads SQL did not start")
             self._is_ready = True
         line = json.dumps([query.sql, query.warehouse])
         return self._exchange(line, self._query_seconds, _CRASHED)
@@ -192,5 +194,6 @@ class _Process:
         self._process.kill()
         # The read ends with the process.
         self._thread.shutdown()
-        with self._process:
+        # If it ended before, a part of the last query is still to be written.
+        with contextlib.suppress(OSError), self._process:
             pass

@@ -25,8 +25,8 @@ def main(last_seconds: float, query_bytes: int) -> None:
     # Nothing that a library prints may get between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _limit_memory(query_bytes)
     for line in sys.stdin.buffer:
+        _limit_memory(query_bytes)
         _limit_time(last_seconds)
         answers.write(f"{_answer(line)}\n")
         answers.flush()
