@@ -51,13 +51,16 @@ def _hide_values(
         raise _error(error.title, problems) from None
 
 
-def _error(title: str, problems: list[Any]) -> ValueError:
+def _error(title: str, problems: list[Any]) -> ValidationError:
     try:
         return ValidationError.from_exception_data(title, problems)
     except KeyError:
-        # A validator of a subclass has raised an error of a type of its own.
-        said = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
-        return ValueError("; ".join(said))
+        # A user's validator has raised an error of a type that pydantic does not know.
+        known = [
+            {**each, "type": "value_error", "ctx": {"error": ValueError(each["msg"])}}
+            for each in problems
+        ]
+        return ValidationError.from_exception_data(title, known)  # type: ignore[arg-type]
 
 
 def _is_harmless(problem: Mapping[str, Any]) -> bool:
