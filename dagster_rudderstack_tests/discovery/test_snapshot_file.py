@@ -271,7 +271,7 @@ def test_refresh_always__write_error(
     specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
 
     assert keys_of(specs) == {CONTACTS, AUDIENCE}
-    assert "It could not be written: [Errno 13] Permission denied" in caplog.text
+    assert "The snapshot could not be written: [Errno 13] Permission denied" in caplog.text
 
 
 def test_read__permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
