@@ -10,8 +10,8 @@ times as fast as the real one. Otherwise each pause would take longer than most 
 
 Each result is compared with what the server knows at the end: one sync for each attempt, reported
 with the status with which it ended. A few attempts in a hundred thousand meet more faults in a row
-than a request has retries. Such an attempt fails before its start. It is counted separately, and
-only if the server saw those faults and no sync.
+than a request has retries, and a few more have two starts in a row redirected. Such an attempt ends
+without a sync of its own. It is counted separately, and only if the server saw those faults.
 """
 
 import argparse
@@ -58,9 +58,11 @@ RETRIES = 6
 """The default that the README promises. Not read from the code, so that a change is noticed."""
 _NO_EFFECT = (401, 404, 409, 429)
 """Statuses of a start that had no effect, so that a sync that began later is another client's."""
+REDIRECT = 307
+"""The status of a fault that redirects."""
 MAX_BEYOND_TOLERANCE = 1
 """Per seed. In one seed of 30, an attempt meets seven faults in a row before its start. In one of
-2,000, that happens to two attempts."""
+13, two starts of an attempt are redirected in a row. In one of 200, two attempts are affected."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,10 @@ def judge(world: World, connection_id: str, result: SyncReport | RudderStackErro
     if reported is None:
         if owned:
             return "lost or orphaned"
-        return BEYOND_TOLERANCE if _retries_used_up(world, connection_id) else "false failures"
+        is_beyond = _retries_used_up(world, connection_id) or _redirected_twice(
+            world, connection_id
+        )
+        return BEYOND_TOLERANCE if is_beyond else "false failures"
     known = syncs.get(reported.id)
     if known is None or known not in (owned or _adoptable(world, connection_id)):
         return "lost or orphaned"
@@ -276,6 +281,16 @@ def _retries_used_up(world: World, connection_id: str) -> bool:
         and all(each.fault is not None for each in last)
         and len({each.operation for each in last}) == 1
     )
+
+
+def _redirected_twice(world: World, connection_id: str) -> bool:
+    """Whether two starts in a row were redirected, which ends an attempt, see docs/faults.md."""
+    starts = [
+        each
+        for each in world.server.requests
+        if each.connection_id == connection_id and each.operation == "start"
+    ]
+    return [each.status for each in starts[-2:]] == [REDIRECT, REDIRECT]
 
 
 def _reported(result: SyncReport | RudderStackError) -> Sync | None:
