@@ -66,6 +66,11 @@ def test_chain(operator: str) -> None:
     assert problem_of(chain(operator), SOON) in given_up
 
 
+def test_surrogate() -> None:
+    """Half of a surrogate pair in a query is named as the problem."""
+    assert "surrogates not allowed" in problem_of("select '\ud800' as \"\ud800\" from t")
+
+
 @pytest.mark.parametrize("operator", ["not ", "- ", "~ "])
 def test_recursion(operator: str) -> None:
     """An expression that nests without brackets crashes nothing, whether it can be read or not."""
@@ -153,6 +158,16 @@ def test_path_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert read_all([GOOD])[0].tables == PEOPLE
 
 
+@pytest.mark.parametrize("name", ["types", "json", "copy", "typing", "__future__"])
+def test_module_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """A module of the user that is named like a standard one does no harm."""
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the standard module')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+
+    assert read_all([GOOD])[0].tables == PEOPLE
+
+
 @pytest.mark.parametrize("executable", ["/no/such/python", None])
 def test_cannot_start(monkeypatch: pytest.MonkeyPatch, executable: str | None) -> None:
     """Without a process, each query has the reason as its problem."""
@@ -160,6 +175,15 @@ def test_cannot_start(monkeypatch: pytest.MonkeyPatch, executable: str | None) -
 
     for lineage in read_all([GOOD, GOOD]):
         assert "cannot be started" in (lineage.problem or "")
+
+
+def test_many_queries() -> None:
+    """The time for all queries has an end, however many there are."""
+    limits = ReadingLimits(all_seconds=0.0, mean_seconds=100.0, most_seconds=0.0)
+
+    assert [each.problem for each in read_all([GOOD, GOOD], limits)] == [
+        "the SQL of other sources took too long to read"
+    ] * 2
 
 
 def test_orphan() -> None:
@@ -172,7 +196,7 @@ def test_orphan() -> None:
         memory=2**30,
     )
     ended = subprocess.run(
-        [sys.executable, "-I", "-c", program],
+        [sys.executable, "-I", "-S", "-c", program],
         input=json.dumps([chain(" + "), "snowflake"]).encode() + b"\n",
         stdout=subprocess.PIPE,
         timeout=60,

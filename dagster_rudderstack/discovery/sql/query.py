@@ -62,6 +62,8 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
     dialect = DIALECTS.get((warehouse or "").lower())
     tables: tuple[TableName, ...] = ()
     try:
+        # The JSON of a result cannot have half of a surrogate pair, and no SQL needs one.
+        sql.encode()
         if _nesting(sql, dialect) > MAX_NESTING:
             return QueryLineage(problem=f"it is nested more than {MAX_NESTING} levels deep")
         query = _parsed(sql, dialect)

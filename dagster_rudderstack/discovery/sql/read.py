@@ -38,8 +38,8 @@ _PACKAGE = Path(__file__).parents[2]
 # takes seconds to import. So the process gets an empty package with this name and the same modules.
 _PROGRAM = """
 import sys
-sys.path[:] = {path!r}
 import types
+sys.path += {path!r}
 package = types.ModuleType({name!r})
 package.__path__ = [{folder!r}]
 sys.modules[{name!r}] = package
@@ -70,6 +70,7 @@ class ReadingLimits:
         query_bytes: Memory for one query. One with 2,000 columns takes 100 MB.
         all_seconds: For all queries together, besides `mean_seconds` for each.
         mean_seconds: For a query on average. Most take a tenth of that.
+        most_seconds: For all queries together, however many there are.
         all_characters: Of the JSON of all results together.
     """
 
@@ -77,6 +78,7 @@ class ReadingLimits:
     query_bytes: int = 1024 * 1024 * 1024
     all_seconds: float = 60.0
     mean_seconds: float = 0.1
+    most_seconds: float = 600.0
     all_characters: int = 50_000_000
 
 
@@ -93,7 +95,7 @@ def read_queries(
     If all queries together reach a limit, the rest is not read.
     """
     with contextlib.closing(_Reader(limits)) as reader:
-        seconds = limits.all_seconds + limits.mean_seconds * len(queries)
+        seconds = min(limits.all_seconds + limits.mean_seconds * len(queries), limits.most_seconds)
         characters = limits.all_characters
         for query in queries:
             if seconds <= 0:
@@ -150,9 +152,11 @@ class _Process:
             memory=limits.query_bytes,
         )
         try:
-            # -I, so that it has our path and no other.
             self._process = subprocess.Popen(  # noqa: S603 - a program of our own
-                [sys.executable, "-I", "-c", program],
+                # -I and -S: its path begins with the standard library alone. A module of the user
+                # may have the name of one there, such as types.py, which is harmless in the other
+                # process, since it has imported the standard module before.
+                [sys.executable, "-I", "-S", "-c", program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
