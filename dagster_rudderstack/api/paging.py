@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from dagster_rudderstack.api.models import Connection, Destination, Paging, Source
 from dagster_rudderstack.api.responses import parsed, unexpected
-from dagster_rudderstack.errors import NotFoundError, PermissionDeniedError, StatusError
+from dagster_rudderstack.errors import (
+    NotFoundError,
+    PermissionDeniedError,
+    StatusError,
+    UnexpectedResponseError,
+)
 from dagster_rudderstack.settings import MAX_PAGE_SIZE
 
 __all__ = [
@@ -36,7 +42,8 @@ __all__ = [
 ]
 
 MAX_PAGES = 10_000
-"""A list with more pages has no end, even if no page repeats."""
+"""A list with more pages has no end, even if no page repeats. A page that is read twice counts
+twice."""
 
 MAX_PAGES_WITHOUT_NEW = 3
 """So many pages in a row may be empty, or repeat others, before reading ends."""
@@ -151,7 +158,11 @@ def pages_from(
         without_new = 0 if new else without_new + 1
         if not page.has_next or without_new > MAX_PAGES_WITHOUT_NEW:
             return
-    raise unexpected("GET", listing.path, f"its list has more than {MAX_PAGES} pages")
+    raise _endless(listing)
+
+
+def _endless(listing: Listing[Any]) -> UnexpectedResponseError:
+    return unexpected("GET", listing.path, f"its list has more than {MAX_PAGES} pages")
 
 
 def _numbered(query: Mapping[str, str], number: int) -> Mapping[str, str]:
@@ -193,6 +204,7 @@ class ParallelReader:
         self._ended = threading.Event()
         self._last_page: dict[str, int] = {}
         self._length = 0
+        self._requests: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def read(
@@ -230,6 +242,10 @@ class ParallelReader:
         }
 
     def _page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
+        with self._lock:
+            self._requests[listing.path] += 1
+            if self._requests[listing.path] > MAX_PAGES:
+                raise _endless(listing)
         page = self._retried(lambda: self._get_page(listing, query), self._ended.wait)
         length = len(json.dumps(page.items))
         with self._lock:

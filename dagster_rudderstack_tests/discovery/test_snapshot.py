@@ -1,5 +1,6 @@
 """Fetching a workspace: all pages, in parallel, without broken objects and secrets."""
 
+import itertools
 import json
 import logging
 import threading
@@ -237,6 +238,21 @@ def test_pages__huge_total() -> None:
     assert len(read(pages).connections) == 35
     # The pages are read by 16 threads, and then once more, since some seem to be missing.
     assert len(numbers) <= 3 * (4 + 16 + 4)
+
+
+def test_pages__new_ids_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that always have new items are an error after a number of requests, for any total."""
+    monkeypatch.setattr(paging, "MAX_PAGES", 50)
+    numbers = itertools.count()
+
+    def unseen(page: Page) -> Page:
+        return replace(page, items=[{**numbered(1)[0], "id": f"new{next(numbers)}"}])
+
+    for total in (None, 100, 500, 100_000):
+        pages = EndlessPages(unseen, total=total)
+        with pytest.raises(UnexpectedResponseError, match="more than 50 pages"):
+            read(pages)
+        assert pages.requests <= 3 * 50
 
 
 def test_pages__too_large(monkeypatch: pytest.MonkeyPatch) -> None:
