@@ -35,6 +35,7 @@ from dagster_rudderstack.api.validation import (
 )
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, MAX_PAGE_SIZE
+from dagster_rudderstack.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -93,10 +94,11 @@ class RudderStackClient:
         body = {"syncType": checked_sync_type(sync_type)}
         path = f"{_connection_path(connection_id)}/start"
         answer = self._transport.request("POST", path, body=body)
+        sync_id = answer.get("syncId")
         try:
-            return checked_id(answer.get("syncId"), "syncId")
-        except InvalidSettingError as error:
-            raise unexpected("POST", path, str(error)) from None
+            return checked_id(sync_id, "syncId")
+        except InvalidSettingError:
+            raise unexpected("POST", path, f"syncId {shown(sync_id)} is not an id") from None
 
     def stop_sync(self, connection_id: str) -> None:
         """Ask RudderStack to stop the running sync of the connection. It does not wait."""

@@ -202,7 +202,7 @@ def test_unexpected(body: bytes, said: str, post: bool) -> None:
     error = error_of(http(200, body), post=post)
 
     assert type(error) is UnexpectedResponseError
-    assert said in str(error) or (post and "syncId must be a string" in str(error))
+    assert said in str(error) or (post and "syncId None is not an id." in str(error))
 
 
 def test_unexpected__values_are_not_shown() -> None:
