@@ -158,7 +158,12 @@ def _add_arguments(commands: dict[str, _Parser]) -> None:
         metavar="CHOICE",
         help="if a sync is running: wait until it ends (default), attach to it, or fail",
     )
-    add("--timeout", type=int, metavar="SECONDS", help="how long it may take; default: a day")
+    add(
+        "--timeout",
+        type=int,
+        metavar="SECONDS",
+        help="after how long to stop the sync, which may take 20 seconds more; default: a day",
+    )
     help_text = f"id of a sync; `{PROGRAM} syncs CONNECTION` lists them"
     commands["failed-rows"].add_argument("sync", metavar="SYNC", help=help_text)
     for command in commands.values():
