@@ -70,6 +70,9 @@ def refresh_rudderstack_snapshot(
 ) -> WorkspaceSnapshot:
     """Read the workspace and write its snapshot to a file. If that fails, the old file stays.
 
+    It also fails if the workspace seems to have lost all its connections, sources or destinations,
+    as with a token that may no longer list them. Delete the file if that is right.
+
     Args:
         resource: The resource of the workspace.
         path: The file.
@@ -78,12 +81,39 @@ def refresh_rudderstack_snapshot(
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, an environment variable of the resource
-            is not set, or the snapshot cannot be written as JSON.
+            is not set, a list that had items is now empty, or the snapshot cannot be written as
+            JSON.
         OSError: If the file cannot be written.
     """
     snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
+    _check_nothing_lost(snapshot, Path(path))
     _write(snapshot, Path(path))
     return snapshot
+
+
+def _check_nothing_lost(snapshot: WorkspaceSnapshot, path: Path) -> None:
+    """Raise an error if the last snapshot has a list that is now empty.
+
+    Without sources or destinations, the assets would get other keys. Without connections, there
+    would be no assets.
+    """
+    try:
+        last = read_snapshot(path)
+    except DiscoveryError:
+        return
+    if not last.connections:
+        return
+    lists = {
+        "connection": (last.connections, snapshot.connections),
+        "source": (last.sources, snapshot.sources),
+        "destination": (last.destinations, snapshot.destinations),
+    }
+    for noun, (before, now) in lists.items():
+        if before and not now:
+            raise DiscoveryError(
+                f"RudderStack lists no {noun}s, but the last snapshot has {len(before)}. Check the "
+                f"access token and its permissions. If they are gone, delete {path}, and refresh."
+            )
 
 
 def _write(snapshot: WorkspaceSnapshot, path: Path) -> None:

@@ -12,7 +12,7 @@ from dagster._core.storage.defs_state.blob_storage_state_storage import UPathDef
 
 from dagster_rudderstack import DiscoveryError, StatusError
 from dagster_rudderstack.discovery.snapshot_file import MAX_RETRIES_WHILE_LOADING
-from dagster_rudderstack.testing import LocalRudderStack
+from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import (
     TOKEN,
     WORKSPACE,
@@ -73,6 +73,23 @@ def test_development__outage(
 
     assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
     assert "The assets are those of the last refresh." in caplog.text
+
+
+def test_development__refused_list(
+    project: Project,
+    workspace: dict[str, Any],
+    server: LocalRudderStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If the token may no longer list the sources, the assets keep their names."""
+    assets_of(project, workspace)
+    server.add_fault(Fault("status", operation="list_sources", status=403, times=None))
+
+    with caplog.at_level(logging.WARNING):
+        definitions = project.load()
+
+    assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
+    assert "RudderStack lists no sources, but the last snapshot has 2." in caplog.text
 
 
 @pytest.mark.parametrize("in_development", [True, False])

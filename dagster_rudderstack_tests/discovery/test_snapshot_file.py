@@ -1,5 +1,6 @@
 """The file of a snapshot: when it is written, refreshed and read."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,42 @@ def test_refresh_always__write_error(
 
     assert keys_of(specs) == {CONTACTS, AUDIENCE}
     assert "The snapshot could not be written: [Errno 13] Permission denied" in caplog.text
+
+
+@pytest.mark.parametrize("status", [403, 200])
+@pytest.mark.parametrize("noun", ["connections", "sources", "destinations"])
+def test_refresh_always__empty_list(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    noun: str,
+    status: int,
+) -> None:
+    """A list that is refused or empty is no reason to give up names and assets, until the file is
+    deleted."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    before = path.read_text()
+    operation = f"list_{noun}"
+    if status == 200:
+        key = "destinations" if noun == "destinations" else "data"
+        body = json.dumps({key: [], "paging": {"total": 0}})
+        server.add_fault(Fault("body", operation=operation, body=body, times=None))
+    else:
+        server.add_fault(Fault("status", operation=operation, status=status, times=None))
+
+    specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
+
+    assert keys_of(specs) == {CONTACTS, AUDIENCE}
+    assert path.read_text() == before
+    assert "is used as it is" in caplog.text
+    if (noun, status) != ("connections", 403):
+        with pytest.raises(DiscoveryError, match=f"lists no {noun}, but the last snapshot has"):
+            refresh_rudderstack_snapshot(rudderstack, path)
+        path.unlink()
+        refresh_rudderstack_snapshot(rudderstack, path)
 
 
 def test_read__permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
