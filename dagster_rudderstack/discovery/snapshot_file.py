@@ -112,7 +112,8 @@ def _check_nothing_lost(snapshot: WorkspaceSnapshot, path: Path) -> None:
         if before and not now:
             raise DiscoveryError(
                 f"RudderStack lists no {noun}s, but the last snapshot has {len(before)}. Check the "
-                f"access token and its permissions. If they are gone, delete {path}, and refresh."
+                f"access token and its permissions. If the {noun}s are gone, delete {path} and "
+                "refresh again."
             )
 
 
