@@ -117,12 +117,23 @@ def without_escapes(markdown: str) -> str:
 
 
 def message_of(body: str) -> str:
-    """Return the message in the body of an error: JSON of three shapes, HTML or plain text."""
+    """Return the message in the body of an error: JSON of three shapes, HTML or plain text.
+
+    Other JSON is left out, also if it is broken: it may have the credentials of a destination.
+    """
     try:
-        return _message_in(json.loads(body)) or body
+        return _message_in(json.loads(body))
     except (ValueError, RecursionError):
         # Not JSON, or nested too deeply to be serialized again.
-        return _without_markup(body)
+        text = _without_markup(body)
+    if cut := _CUT_MESSAGE.match(text):
+        return cut[1]
+    json_begins = _JSON_BEGINS.search(text)
+    return text[: json_begins.start()] if json_begins else text
+
+
+_CUT_MESSAGE = re.compile(r'\s*\{\s*"(?:error|message)"\s*:\s*"([^"]+)')
+_JSON_BEGINS = re.compile(r'\{|\[\s*[\[{"]')
 
 
 def _message_in(answer: Any) -> str:

@@ -152,9 +152,16 @@ class Transport:
             raise unexpected(method, path, f"more than {MAX_VALUES} values")
         answer = self._json_of(content)
         if not isinstance(answer, dict):
-            kind = "not JSON" if answer is _NO_JSON else "not a JSON object"
-            raise unexpected(method, path, f"{kind}, but {self._quoted(content)}")
+            raise unexpected(method, path, self._problem_of(content, answer))
         return answer
+
+    def _problem_of(self, content: bytes, answer: object) -> str:
+        said = self._cleaned(content)
+        if answer is not _NO_JSON:
+            return f'not a JSON object, but "{said}"' if said else "not a JSON object"
+        if not content.strip():
+            return "an empty body"
+        return f'not JSON, but "{said}"' if said else "JSON that is broken"
 
     def _json_of(self, content: bytes) -> Any:
         """Return what a body says, without secrets. `_NO_JSON` if it is not JSON."""
@@ -175,10 +182,6 @@ class Transport:
         if isinstance(error, str):
             item["error"] = self._secrets.masked_text(error)
         return item
-
-    def _quoted(self, content: bytes) -> str:
-        said = self._cleaned(content)
-        return f'"{said}"' if said else "an empty body"
 
     def send(
         self,
@@ -238,7 +241,7 @@ class Transport:
                 method, path, f"an undecodable body: {self._cleaned(str(error).encode())}"
             )
         what = _TRANSPORT_REASONS.get(type(error), "the connection was cut")
-        reason = self._cleaned(str(error).encode())
+        reason = self._cleaned(_without_bytes(str(error)).encode())
         said = f" ({reason})" if reason else ""
         return TransportError(
             f"RudderStack at {self._host} did not answer {method} {path}: {what}{said}."
@@ -286,13 +289,20 @@ class Transport:
         return one_line(text if masked_plain == plain else masked_plain)
 
     def _shown_cause(self, error: Exception) -> Exception | None:
-        """Return an error to show as a cause. None if it quotes a secret."""
+        """Return an error to show as a cause. None if it quotes a secret or an answer."""
         said = []
         for cause in causes(error):
             said.append(str(cause))
             # The variables of its functions have parts of the answer, which are not masked yet.
             cause.__traceback__ = None
-        return error if [self._secrets.masked_text(text) for text in said] == said else None
+        shown = [_without_bytes(self._secrets.masked_text(text)) for text in said]
+        return error if shown == said else None
+
+
+def _without_bytes(reason: str) -> str:
+    """Return the reason for an error of h11, without JSON of the answer that it quotes."""
+    before, _, quoted = reason.partition(": bytearray(")
+    return before if '"' in quoted else reason
 
 
 def _is_of_the_network(error: Exception) -> bool:

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+import traceback
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from unittest.mock import Mock
@@ -109,7 +110,7 @@ def test_status__hint_names_the_host() -> None:
         ("größer".encode("latin-1"), "gr\ufffd\ufffder"),
         (b"\xef\xbb\xbf" + b'{"error": "with a byte order mark"}', "with a byte order mark"),
         (b"a\x00b\x1b[31mc\r\nd", "a b [31mc d"),
-        (b"[" * 60_000, "[" * 499 + "…"),
+        (b"[" * 60_000, ""),
     ],
 )
 def test_status__bodies(status: int, body: bytes, detail: str) -> None:
@@ -176,23 +177,56 @@ def test_redirect__hostile_location(location: str) -> None:
 # --- answers of 2xx that are none
 
 
+CREDENTIALS = b'{"destinations":[{"config":{"apiKey":"s3cr3t"},"id":"d","name":"CRM"}]}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CREDENTIALS[:60],
+        CREDENTIALS + b" x",
+        CREDENTIALS.replace(b"CRM", b"C\nRM"),
+        CREDENTIALS.replace(b"CRM", b"C\xffRM"),
+        b"[" + CREDENTIALS + b"]",
+        b"\xef\xbb\xbf" + CREDENTIALS + b",",
+        b")]}'," + CREDENTIALS,
+    ],
+    ids=["cut", "more", "line break", "not UTF-8", "in a list", "byte order mark", "prefix"],
+)
+@pytest.mark.parametrize("status", [200, 302, 403, 500])
+def test_credentials(body: bytes, status: int) -> None:
+    """The settings of a destination are in no error, also if the answer is broken."""
+    error = error_of(http(status, body))
+
+    shown = "".join(traceback.format_exception(error))
+    assert "s3cr3t" not in shown + repr(vars(error))
+
+
+def test_credentials__broken_chunks() -> None:
+    """Neither are they if the HTTP is broken."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    error = error_of(Cut(head + b"5\r\n" + CREDENTIALS[:5] + b"\r\n" + CREDENTIALS[5:] + b"\r\n"))
+
+    assert "s3cr3t" not in "".join(traceback.format_exception(error))
+
+
 @pytest.mark.parametrize("post", [False, True])
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "not JSON, but an empty body"),
-        (b"   ", "not JSON, but an empty body"),
+        (b"", "documented format: an empty body."),
+        (b"   ", "documented format: an empty body."),
         (b"OK", 'not JSON, but "OK".'),
         (BAD_GATEWAY.encode(), 'not JSON, but "502 Bad Gateway'),
-        (b'{"id": "crm", "sourceId"', 'not JSON, but "'),
-        (b"[]", 'not a JSON object, but "[]".'),
-        (b"null", 'not a JSON object, but "null".'),
-        (b'"crm"', 'not a JSON object, but "'),
-        (b"7", 'not a JSON object, but "7".'),
+        (b'{"id": "crm", "sourceId"', "JSON that is broken."),
+        (b"[]", "not a JSON object."),
+        (b"null", "not a JSON object."),
+        (b'"crm"', 'not a JSON object, but "crm".'),
+        (b"7", "not a JSON object."),
         (b"{}", "Field required"),
         (b'{"id": 7, "sourceId": null}', "id: Input should be a valid string"),
-        (b"[" * 100_000, 'not JSON, but "[[['),
-        (b'{"id": ' + b"9" * 10_000 + b"}", 'not JSON, but "'),
+        (b"[" * 100_000, "JSON that is broken."),
+        (b'{"id": ' + b"9" * 10_000 + b"}", "JSON that is broken."),
         (b"\xff\xfe\x00", 'not JSON, but "'),
     ],
     ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else "",
