@@ -30,6 +30,7 @@ __all__ = [
     "MAX_PAGES",
     "SOURCES",
     "WORKSPACE_LISTS",
+    "Incomplete",
     "Listing",
     "Page",
     "ParallelReader",
@@ -176,6 +177,10 @@ Refused = Callable[[Listing[Any], StatusError], object]
 """Is called with a list that the access token may not read. It may raise the error."""
 
 
+Incomplete = Callable[[Listing[Any], int, int], object]
+"""Is called with a list, the number of its items, and how many there are according to RudderStack."""
+
+
 def once(call: Callable[[], Page], _: Callable[[float], object]) -> Page:
     """Make a request without retries."""
     return call()
@@ -190,6 +195,7 @@ class ParallelReader:
         read: Reads one page of a list.
         retried: Makes a request, again after transient errors.
         refused: Called for a list that the access token may not read, which is then empty.
+        incomplete: Called for a list that has fewer items than RudderStack says.
     """
 
     def __init__(
@@ -197,10 +203,12 @@ class ParallelReader:
         read: Callable[[Listing[Any], Mapping[str, str]], Page],
         retried: Retried,
         refused: Refused,
+        incomplete: Incomplete,
     ) -> None:
         self._read = read
         self._retried = retried
         self._refused = refused
+        self._incomplete = incomplete
         self._ended = threading.Event()
         self._last_page: dict[str, int] = {}
         self._length = 0
@@ -235,11 +243,16 @@ class ParallelReader:
             first = self._first_page(listing, future)
             begun.append((listing, first, self._later_pages(pool, listing, first)))
         return {
-            listing.path: [
-                item for page in self._all_pages(listing, first, later) for item in page.items
-            ]
+            listing.path: self._items(listing, self._all_pages(listing, first, later))
             for listing, first, later in begun
         }
+
+    def _items(self, listing: Listing[Any], pages: Sequence[Page]) -> list[Any]:
+        # The newest total, since an item may have been deleted meanwhile.
+        total = next((page.total for page in reversed(pages) if page.total is not None), 0)
+        if (count := _distinct(pages)) < total:
+            self._incomplete(listing, count, total)
+        return [item for page in pages for item in page.items]
 
     def _page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
         with self._lock:

@@ -127,7 +127,14 @@ def _objects(
             raise error
         log.warning(f"{error} Ids are shown instead of names and tables.")
 
-    items = ParallelReader(api.get_page, retried, refused).read(listings, max_concurrent)
+    def incomplete(listing: Listing[Any], count: int, total: int) -> None:
+        log.warning(
+            f"RudderStack says that {listing.path} has {total} objects, but lists {count}. Those "
+            "that are missing get no asset, or an asset without names and tables."
+        )
+
+    reader = ParallelReader(api.get_page, retried, refused, incomplete)
+    items = reader.read(listings, max_concurrent)
     return WorkspaceObjects(
         connections=_usable(_parsed(CONNECTIONS, items, log), log),
         sources=_parsed(SOURCES, items, log),

@@ -123,13 +123,16 @@ def test_pages__concurrent(server: LocalRudderStack, rudderstack: RudderStackRes
         "a million",
     ],
 )
-def test_pages__any_total(total: int | None) -> None:
-    """Every page is read for any total on the first page."""
+def test_pages__any_total(total: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Every page is read for any total on the first page. Items that seem to be missing give a
+    warning for each list."""
     pages = Pages(numbered(35), total=total)
 
     snapshot = read(pages)
 
     assert len(snapshot.connections) == len(snapshot.sources) == len(snapshot.destinations) == 35
+    warnings = [each for each in caplog.messages if "but lists 35" in each]
+    assert len(warnings) == (3 if total and total > 35 else 0)
 
 
 def test_pages__missing_page() -> None:
