@@ -263,7 +263,7 @@ def _detect_one(
             is_open[end.sync.id] = IS_PAST if end.is_past else before.open.get(end.sync.id, 0)
         elif action == "report":
             findings.append(Finding(connection_id, end.sync, history.recorded.get(end.sync.id)))
-    return findings, _next_mark(before, answer, is_open)
+    return findings, _next_mark(before, answer, is_open, now)
 
 
 def _ended(rules: ConnectionRules, mark: Mark | None, answer: Answer) -> list[_End]:
@@ -335,7 +335,7 @@ def _is_reported(sync: Sync, history: History) -> bool:
     return sync.id in history.stopped and sync.state is not SyncState.SUCCEEDED
 
 
-def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark:
+def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int], now: float) -> Mark:
     # Those of the past count as handled, so that older ones are not taken for new.
     handled = [
         sync for sync in answer.listed if sync.is_over and is_open.get(sync.id, IS_PAST) == IS_PAST
@@ -344,7 +344,8 @@ def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int]) -> Mark
     since = int(_epoch(handled[0])) if handled else 0
     return Mark(
         tuple(digests)[:ANCHORS],
-        max(before.since, since),
+        # A start in the far future must not hide all later syncs.
+        min(max(before.since, since), int(now)),
         dict(list(is_open.items())[:MAX_OPEN]),
     )
 

@@ -157,8 +157,7 @@ class Poll:
             # Not retried: the next tick comes soon enough.
             self._note_error(error)
             raise
-        self._note_answer(count_ended(rules, mark, answer))
-        return answer
+        return answer if self._has_room(place, count_ended(rules, mark, answer)) else None
         yield  # A task is a generator, though this one never waits.
 
     def _next(self, place: int) -> str | None:
@@ -247,12 +246,17 @@ class Poll:
                 raise
             return None
 
-    def _note_answer(self, ends: int) -> None:
+    def _has_room(self, place: int, ends: int) -> bool:
+        """Whether the tick can report so many more syncs. If not, the connection keeps its turn."""
         with self._lock:
             self._answered += 1
+            if ends and self._ends >= MAX_ENDS:
+                del self._begun[place]
+                return False
             self._ends += ends
             if self._ends >= MAX_ENDS:
                 self._enough.set()
+            return True
 
     def _note_end(self, place: int, error: NoTurnError) -> None:
         """Note that no more requests can be sent in time. The connection keeps its turn."""

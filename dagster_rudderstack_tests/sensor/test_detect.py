@@ -188,6 +188,17 @@ def test_replay() -> None:
     assert ids(sensor.tick("d~ c+ b+ a+").findings) == []
 
 
+def test_new_syncs__start_in_the_future() -> None:
+    """Syncs that seem to begin in thousands of years do not hide those that begin later."""
+    sensor = Sensor()
+    sensor.tick(Answer([sync(f"{name}+", int(NOW) * 1000) for name in "wxyz"]))
+    sensor.now += 60
+
+    detected = sensor.tick(Answer([sync("a+", int(NOW) + 30)]))
+
+    assert ids(detected.findings) == ["a"]
+
+
 @given(st.data())
 @settings(max_examples=200)
 def test_new_syncs__any_starts_and_ends(data: st.DataObject) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
@@ -510,6 +512,25 @@ def test_max_ends__exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     result = polled(api, list("abcd"), marks=dict.fromkeys("abcd", handled("gone")))
 
     assert (sorted(result.answers), result.position) == (["a", "b"], "c")
+
+
+def test_max_ends__at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that are polled at the same time do not exceed the limit together. Those that are
+    left out have the first turn of the next poll."""
+    monkeypatch.setattr(poll, "MAX_ENDS", 6)
+    together = threading.Barrier(4)
+
+    class Waiting(ListedApi):
+        def list_syncs(self, *args: Any, **options: Any) -> list[Sync]:
+            together.wait(10)
+            return super().list_syncs(*args, **options)
+
+    marks = dict.fromkeys("abcd", handled("gone"))
+    result = polled(Waiting(many(4)), list("abcd"), marks=marks, threads=4)
+
+    left_out = sorted({*"abcd"} - {*result.answers})
+    assert len(result.answers) == 2
+    assert result.position == left_out[0]
 
 
 def test_errors__by_connection() -> None:
