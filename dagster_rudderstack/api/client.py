@@ -106,9 +106,17 @@ class RudderStackClient:
         self._transport.send("POST", f"{_connection_path(connection_id)}/stop", body={})
 
     def get_sync(self, connection_id: str, sync_id: str) -> Sync:
-        """Return the details of one sync."""
+        """Return the details of one sync.
+
+        Raises:
+            UnexpectedResponseError: If the answer is about another sync, which is a mistake of a
+                gateway. The data of that sync are never reported.
+        """
         path = f"{_connection_path(connection_id)}/syncs/{quoted_id(sync_id, 'sync_id')}"
-        return self._get(path, Sync)
+        sync = self._get(path, Sync)
+        if sync.id != sync_id.strip():
+            raise unexpected("GET", path, f"it is about another sync, {shown(sync.id)}")
+        return sync
 
     def list_syncs(  # noqa: PLR0913 - the filters of the endpoint
         self,
@@ -210,10 +218,15 @@ class RudderStackClient:
 
 
 class _SyncListing(Listing[Sync]):
-    """The syncs of a connection. One without an id must not hide the others."""
+    """The syncs of a connection. A broken one must not hide the others."""
 
     def parse(self, item: object) -> Sync:
-        return super().parse({"id": None, **item} if isinstance(item, dict) else item)
+        fields = item if isinstance(item, dict) else {}
+        status = fields.get("status")
+        if not isinstance(status, str):
+            # It means as little as a status that is unknown.
+            status = f"({type(status).__name__})"
+        return super().parse({"id": None, **fields, "status": status})
 
 
 def _connection_path(connection_id: str) -> str:

@@ -20,7 +20,6 @@ from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     NotFoundError,
     StatusError,
-    UnexpectedResponseError,
 )
 from dagster_rudderstack.settings import SyncPolicy, SyncType
 from dagster_rudderstack.sync.decisions import is_unresolved
@@ -311,22 +310,9 @@ class SyncAttempt:
             return self.api.start_sync(self.connection_id, self.request.sync_type)
 
     def get_sync(self, sync_id: str) -> Sync:
-        """Return the details of a sync of the connection.
-
-        Raises:
-            UnexpectedResponseError: If the answer is about another sync. That is a gateway's
-                mistake and treated as transient. The other sync's data is never reported.
-        """
+        """Return the details of a sync of the connection."""
         with self._timed():
-            sync = self.api.get_sync(self.connection_id, sync_id)
-        if sync.id == sync_id.strip():
-            return sync
-        path = f"/retl-connections/{self.connection_id}/syncs/{sync_id}"
-        raise UnexpectedResponseError(
-            f"RudderStack's answer to GET {path} is about another sync, {sync.id!r}.",
-            method="GET",
-            path=path,
-        )
+            return self.api.get_sync(self.connection_id, sync_id)
 
     def find_sync(self, sync_id: str) -> Sync:
         """Return a sync of the connection: its details, or else what the list says about it.

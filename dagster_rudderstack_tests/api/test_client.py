@@ -150,6 +150,21 @@ def test_start_sync__unusable_id(sync_id: object) -> None:
     assert str(caught.value).isprintable()
 
 
+def test_get_sync__another_sync() -> None:
+    """If the answer is about another sync, the error names both syncs."""
+    with (
+        exchange(in_json({**SYNC, "id": "other"})) as (_, client),
+        pytest.raises(UnexpectedResponseError, match=r"syncs/ours .* another sync, 'other'"),
+    ):
+        client.get_sync("crm", "ours")
+
+
+def test_get_sync__blanks() -> None:
+    """Blanks around an id are ignored."""
+    with exchange(in_json({**SYNC, "id": "ours"})) as (_, client):
+        assert client.get_sync("crm", " ours ").id == "ours"
+
+
 # --- headers
 
 
@@ -266,7 +281,7 @@ def test_cookies__not_kept() -> None:
 
 def test_ids__in_paths() -> None:
     """Ids are stripped, and unusual ones arrive as they are."""
-    with exchange(in_json(SYNC)) as (server, client):
+    with exchange(in_json({**SYNC, "id": "a.b-c_d"})) as (server, client):
         client.get_sync("\tcrm:eu~1 ", " a.b-c_d ")
 
     assert server.targets == ["GET /v2/retl-connections/crm%3Aeu~1/syncs/a.b-c_d"]
@@ -514,12 +529,12 @@ def test_list__no_list(items: object) -> None:
 
 @pytest.mark.parametrize("item", [None, 7, "x", [], {}, {"id": "s2", "status": 7}])
 def test_list__broken_item(item: object) -> None:
-    """An item that cannot be read is an error, since a missing sync could be the running one."""
-    with (
-        exchange(in_json({"syncs": [SYNC, item]})) as (_, client),
-        pytest.raises(UnexpectedResponseError, match="not have the documented format"),
-    ):
-        client.list_syncs("crm")
+    """A broken sync does not hide the others. It is not left out, since it could be running."""
+    with exchange(in_json({"syncs": [SYNC, item]})) as (_, client):
+        good, broken = client.list_syncs("crm")
+
+    assert good.id == SYNC["id"]
+    assert not broken.is_over
 
 
 UNUSABLE = [None, 7, {"a": 1}, "", "a/b", "..", "a\nb", "x" * 129, "x" * 100_000]

@@ -16,7 +16,6 @@ from dagster_rudderstack.errors import (
     SyncLostError,
     SyncTimedOutError,
     TransportError,
-    UnexpectedResponseError,
 )
 from dagster_rudderstack.settings import PollPolicy, RetryPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import (
@@ -968,23 +967,6 @@ def test_outage__lost_start() -> None:
 
     with pytest.raises(SyncLostError, match=r"^A sync of connection CRM contacts \(crm\) may be"):
         scripted.run(start_and_wait)
-
-
-def test_get_sync__another_sync() -> None:
-    """If the answer is about another sync, the error names both syncs."""
-    scripted = script(get=[sync("other")])
-
-    with pytest.raises(UnexpectedResponseError) as error:
-        scripted.attempt.get_sync("ours")
-
-    path = "/retl-connections/crm/syncs/ours"
-    assert str(error.value) == f"RudderStack's answer to GET {path} is about another sync, 'other'."
-    assert (error.value.method, error.value.path) == ("GET", path)
-
-
-def test_get_sync__blanks() -> None:
-    """Blanks around an id are ignored."""
-    assert script(get=[sync("ours")]).attempt.get_sync(" ours ").id == "ours"
 
 
 # --- the timeout
