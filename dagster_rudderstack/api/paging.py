@@ -178,7 +178,7 @@ Refused = Callable[[Listing[Any], StatusError], object]
 
 
 Incomplete = Callable[[Listing[Any], int, int], object]
-"""Is called with a list, the number of its items, and how many there are according to RudderStack."""
+"""Is called with a list, the number of its items, and how many RudderStack says there are."""
 
 
 def once(call: Callable[[], Page], _: Callable[[float], object]) -> Page:

@@ -1,17 +1,23 @@
 """The snapshot of a workspace as a file: fetched, written, refreshed and read."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 from dagster import get_dagster_logger
 
+from dagster_rudderstack.api.paging import Page, Retried
+from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.discovery.fetch import fetch_workspace
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.settings import RetryPolicy
+from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.text import failure
 
@@ -34,6 +40,9 @@ _LOG = get_dagster_logger("rudderstack")
 MAX_RETRIES_WHILE_LOADING = 1
 """How often a request is retried while definitions load, if an older snapshot exists."""
 
+MAX_WAIT_WHILE_LOADING = 15.0
+"""Seconds that each request then waits at most because RudderStack asks for it (429)."""
+
 
 def fetch_rudderstack_workspace(
     resource: RudderStackResource, *, max_retries: int | None = None
@@ -42,24 +51,54 @@ def fetch_rudderstack_workspace(
 
     Args:
         resource: The resource of the workspace.
-        max_retries: How often a request is retried after transient errors. The default is the
-            resource's setting.
+        max_retries: How often a request is retried after transient errors. No request then waits
+            for more than `MAX_WAIT_WHILE_LOADING`. The default is the resource's setting, and to
+            wait as long as RudderStack asks for.
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, or an environment variable of the
             resource is not set.
     """
     with resource as rudderstack:
-        policy = rudderstack.sync_policy(None, None)
+        policy = rudderstack.sync_policy(None, None).retry
+        longest_wait = float("inf")
         if max_retries is not None:
-            retry = policy.retry.model_copy(update={"request_max_retries": max_retries})
-            policy = policy.model_copy(update={"retry": retry})
+            policy = policy.model_copy(update={"request_max_retries": max_retries})
+            longest_wait = MAX_WAIT_WHILE_LOADING
         return fetch_workspace(
             rudderstack.get_client(),
-            retried=lambda call, wait: call_with_retries(call, policy.retry, _LOG, sleep=wait),
+            retried=_retried(policy, longest_wait),
             max_concurrent=rudderstack.max_concurrent_requests,
             log=_LOG,
         )
+
+
+def _retried(policy: RetryPolicy, longest_wait: float) -> Retried:
+    def wait_for(seconds: float, wait: Callable[[float], object]) -> None:
+        if seconds > longest_wait:
+            raise _too_long(seconds)
+        wait(seconds)
+
+    def in_time(call: Callable[[], Page]) -> Page:
+        try:
+            with waiting_until(time.monotonic() + longest_wait):
+                return call()
+        except NoTurnError as error:
+            raise _too_long(error.pause_seconds) from None
+
+    def retried(call: Callable[[], Page], wait: Callable[[float], object]) -> Page:
+        return call_with_retries(
+            lambda: in_time(call), policy, _LOG, sleep=lambda seconds: wait_for(seconds, wait)
+        )
+
+    return retried
+
+
+def _too_long(seconds: float) -> DiscoveryError:
+    return DiscoveryError(
+        f"RudderStack asks to wait for {duration_text(seconds)}, which is too long while "
+        "definitions load."
+    )
 
 
 def refresh_rudderstack_snapshot(

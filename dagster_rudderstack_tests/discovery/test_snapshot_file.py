@@ -275,6 +275,27 @@ def test_refresh_always__write_error(
     assert "The snapshot could not be written: [Errno 13] Permission denied" in caplog.text
 
 
+def test_refresh_always__long_pause(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If RudderStack asks to wait for long, the old snapshot is used at once. The second load meets
+    the pause that the first one has noted."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    server.add_fault(Fault("status", status=429, retry_after=100_000, times=None))
+
+    for _ in range(2):
+        caplog.clear()
+        specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
+
+        assert keys_of(specs) == {CONTACTS, AUDIENCE}
+        assert "RudderStack asks to wait for 2 min, which is too long" in caplog.text
+
+
 @pytest.mark.parametrize("status", [403, 200])
 @pytest.mark.parametrize("noun", ["connections", "sources", "destinations"])
 def test_refresh_always__empty_list(
