@@ -54,9 +54,12 @@ def logged_body(body: bytes) -> Any:
         return None
     text = body.decode("utf-8", errors="replace")
     try:
-        return json.loads(text)
-    except ValueError:
+        content = json.loads(text)
+        # The control API must be able to return it: no NaN, and no half of a surrogate pair.
+        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return text
+    return content
 
 
 def with_effect(

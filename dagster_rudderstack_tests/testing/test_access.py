@@ -92,6 +92,58 @@ def test_folder(name: str, path: str, tmp_path: Path) -> None:
         assert server._workspace.connections() == []
 
 
+HOSTILE_BODIES = {
+    "not a number": b'{"x": NaN}',
+    "half a pair": b'{"x": "\\ud800"}',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE_BODIES.values(), ids=HOSTILE_BODIES.keys())
+def test_log__hostile_body(body: bytes) -> None:
+    """A body that JSON cannot hold is logged as a text, and is no bug of the server."""
+    with LocalRudderStack() as server:
+        server.add_connection("crm")
+        headers = {"Authorization": f"Bearer {server.access_token}"}
+        answer = httpx.post(f"{server.url}{API}/crm/start", content=body, headers=headers)
+        (logged,) = RemoteLocalRudderStack(server.url, server.control_token).requests
+
+        assert answer.status_code < 500
+        assert isinstance(logged.body, str)
+        assert server.errors == []
+
+
+def test_log__large_body() -> None:
+    """A body without an end is refused, and not kept."""
+    with LocalRudderStack() as server:
+        answer = httpx.post(f"{server.url}/anything", content=b"x" * 2_000_000)
+
+        assert answer.status_code == 413
+        assert server.requests == []
+
+
+def test_folder__relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path of the control API is one in the folder, whatever the working folder is."""
+    allowed, elsewhere = tmp_path / "a" / "allowed", tmp_path / "b" / "working"
+    for folder in (allowed, elsewhere, tmp_path / "b" / "allowed"):
+        folder.mkdir(parents=True)
+        with duckdb.connect(str(folder / "w.duckdb")) as warehouse:
+            warehouse.execute("create table t as select 1 as id")
+    monkeypatch.chdir(elsewhere)
+    table = {"warehouse": "../allowed/w.duckdb", "destination": "../allowed/d.duckdb", "table": "t"}
+    with LocalRudderStack(folder=allowed) as server:
+        answer = httpx.post(
+            f"{server.url}{CONTROL}",
+            json={"id": "crm", "table": table},
+            headers={"Authorization": f"Bearer {server.control_token}"},
+        )
+        assert answer.is_success
+        server.start_sync("crm")
+        wait_for(lambda: server.syncs("crm")[0].finished_at is not None, "the end of the sync")
+
+    assert [path.parent for path in tmp_path.rglob("d.duckdb")] == [allowed]
+
+
 @pytest.mark.parametrize(
     "sql",
     [

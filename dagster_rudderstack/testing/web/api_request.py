@@ -81,7 +81,7 @@ def json_object(body: bytes) -> JsonObject:
         return {}
     try:
         content = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError("body", "must be JSON") from error
     if not isinstance(content, dict):
         raise InvalidRequestError("body", "must be a JSON object")

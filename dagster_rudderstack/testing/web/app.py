@@ -31,6 +31,9 @@ from dagster_rudderstack.testing.web.sending import cut_off, send_answer, with_d
 from dagster_rudderstack.testing.web.tcp_connections import TcpConnections
 from dagster_rudderstack.testing.workspace import RefusedError
 
+MAX_BODY_BYTES = 1024 * 1024
+"""The log of the requests keeps each body. Those of the API have some bytes."""
+
 
 def build_app(simulator: Simulator, connections: TcpConnections) -> ASGIApp:
     """Make the application: the control API under its root, and the API for all other paths."""
@@ -90,6 +93,8 @@ class _Exchange:
 
     async def reply(self) -> Answer | Cut:
         body = await _read_body(self._receive)
+        if body is None:
+            return plain_error(413, f"The body has more than {MAX_BODY_BYTES} bytes")
         route = find_route(self._scope["method"], self._path) if self._has_prefix else NOWHERE
         request = ApiRequest(route.parameters, self._scope["query_string"].decode("latin-1"), body)
         self._log(route, request)
@@ -221,10 +226,12 @@ def _headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def _read_body(receive: Receive) -> bytes:
-    chunks = []
-    while True:
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the body of a request. None if it is too large."""
+    body = bytearray()
+    while len(body) <= MAX_BODY_BYTES:
         message = await receive()
-        chunks.append(message.get("body", b""))
+        body += message.get("body", b"")
         if not message.get("more_body", False):
-            return b"".join(chunks)
+            return bytes(body)
+    return None

@@ -18,7 +18,7 @@ POST   /_control/reset
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from starlette.applications import Starlette
@@ -105,10 +105,13 @@ class _Control:
 
     def _add_connection(self, connection: Connection) -> None:
         if connection.table is not None:
+            folder = self._simulator.folder
             try:
-                connection.table.check_folder(self._simulator.folder)
+                connection.table.check_folder(folder)
             except ValueError as error:
                 raise ConfigError(str(error)) from None
+            # The working folder may be another one.
+            connection = replace(connection, table=connection.table.in_folder(folder))
         self._simulator.workspace.add_connection(connection)
 
     def _set_script(self, command: ScriptCommand) -> None:
@@ -172,5 +175,5 @@ def _endpoint(kind: Callable[..., T], run: Callable[[T], Any]) -> Callable[..., 
 async def _content(request: Request) -> Any:
     try:
         return await request.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError("The body must be JSON") from error
