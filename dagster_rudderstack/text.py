@@ -117,29 +117,41 @@ def without_escapes(markdown: str) -> str:
 
 
 def message_of(body: str) -> str:
-    """Return the message in the body of an error: JSON of three shapes, HTML or plain text.
+    """Return the message in the body of an error: JSON of some shapes, HTML or plain text.
 
-    Other JSON is left out, also if it is broken: it may have the credentials of a destination.
+    Other JSON is left out, also if it is broken. It may have the credentials of a destination.
     """
     try:
         return _message_in(json.loads(body))
     except (ValueError, RecursionError):
         # Not JSON, or nested too deeply to be serialized again.
         text = _without_markup(body)
-    if cut := _CUT_MESSAGE.match(text):
-        return cut[1]
-    json_begins = _JSON_BEGINS.search(text)
-    return text[: json_begins.start()] if json_begins else text
+    cut = _CUT_MESSAGE.match(text)
+    return _unescaped(cut[1]) if cut else _without_json(text)
 
 
-_CUT_MESSAGE = re.compile(r'\s*\{\s*"(?:error|message)"\s*:\s*"([^"]+)')
-_JSON_BEGINS = re.compile(r'\{|\[\s*[\[{"]')
+_CUT_MESSAGE = re.compile(r'\s*\{\s*"(?:error|message)"\s*:\s*"((?:[^"\\]|\\.)+)')
+"""JSON that was cut off, and begins with a message."""
+
+_JSON_BEGINS = re.compile(r"""\{\s*["'}]|\[\s*["'\[{]|^\s*\[\s*(?:[\d\]-]|null|true|false)""")
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
+
+
+def _without_json(text: str) -> str:
+    begins = _JSON_BEGINS.search(text)
+    return text[: begins.start()] if begins else text
 
 
 def _message_in(answer: Any) -> str:
     """Return the message in an error's JSON. Empty if the shape is unknown."""
     if isinstance(answer, str):
-        return answer
+        return _without_json(answer)
     if not isinstance(answer, dict):
         return ""
     error = answer.get("error")
@@ -148,12 +160,20 @@ def _message_in(answer: Any) -> str:
     # Some bodies have {"error": true} next to the message. It adds nothing to the status.
     said_by = (part for part in (error, answer.get("message")) if not isinstance(part, bool))
     parts = (_words(part) for part in said_by if part)
-    said = list(dict.fromkeys(parts))
+    said = list(dict.fromkeys(parts)) or _other_messages(answer)
     if answer.get("code"):
         said.append(f"(code {_words(answer['code'])})")
     if answer.get("details"):
         said.append(f"details: {_words(answer['details'])}")
     return " ".join(said)
+
+
+def _other_messages(answer: Mapping[str, Any]) -> list[str]:
+    """Return the message of a gateway: RFC 9457, OAuth and others."""
+    texts = (answer.get(key) for key in ("title", "detail", "error_description", "msg"))
+    errors = answer.get("errors")
+    more = map(_message_in, errors[:3]) if isinstance(errors, list) else ()
+    return [each for each in (*texts, *more) if each and isinstance(each, str)]
 
 
 def _words(value: object) -> str:

@@ -161,7 +161,10 @@ class Transport:
             return f'not a JSON object, but "{said}"' if said else "not a JSON object"
         if not content.strip():
             return "an empty body"
-        return f'not JSON, but "{said}"' if said else "JSON that is broken"
+        if said:
+            return f'not JSON, but "{said}"'
+        looks_like_json = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+        return "JSON that cannot be read" if looks_like_json else "not JSON"
 
     def _json_of(self, content: bytes) -> Any:
         """Return what a body says, without secrets. `_NO_JSON` if it is not JSON."""
