@@ -22,10 +22,10 @@ from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.snapshot_file import (
-    MAX_RETRIES_WHILE_LOADING,
     cause_text,
     read_snapshot,
     refresh_rudderstack_snapshot,
+    refresh_while_loading,
 )
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError
@@ -113,8 +113,8 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
 
     def write_state_to_path(self, state_path: Path) -> None:
         """Read the workspace and write its snapshot."""
-        max_retries = MAX_RETRIES_WHILE_LOADING if _is_loading.get() else None
-        refresh_rudderstack_snapshot(self.workspace, state_path, max_retries=max_retries)
+        refresh = refresh_while_loading if _is_loading.get() else refresh_rudderstack_snapshot
+        refresh(self.workspace, state_path)
 
     async def refresh_state(self, project_root: Path) -> str:
         """Read the workspace and store its snapshot. If that fails, the last state stays."""

@@ -1,5 +1,6 @@
 """The snapshot of a workspace as a file: fetched, written, refreshed and read."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -9,15 +10,18 @@ from uuid import uuid4
 
 from dagster import get_dagster_logger
 
-from dagster_rudderstack.api.paging import Page, Retried
+from dagster_rudderstack.api.paging import Page
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.discovery.fetch import fetch_workspace
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
-from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
+from dagster_rudderstack.errors import (
+    DiscoveryError,
+    InvalidSettingError,
+    RudderStackError,
+    StatusError,
+)
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import RetryPolicy
-from dagster_rudderstack.sync.decisions import duration_text
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.text import failure
 
@@ -29,6 +33,7 @@ __all__ = [
     "fetch_rudderstack_workspace",
     "read_snapshot",
     "refresh_rudderstack_snapshot",
+    "refresh_while_loading",
     "snapshot_from",
 ]
 
@@ -40,83 +45,34 @@ _LOG = get_dagster_logger("rudderstack")
 MAX_RETRIES_WHILE_LOADING = 1
 """How often a request is retried while definitions load, if an older snapshot exists."""
 
-MAX_WAIT_WHILE_LOADING = 15.0
-"""Seconds that each request then waits at most because RudderStack asks for it (429)."""
+MAX_PAUSE_WHILE_LOADING = 15.0
+"""For how many seconds RudderStack may ask to wait (429) while definitions load."""
 
 
-def fetch_rudderstack_workspace(
-    resource: RudderStackResource, *, max_retries: int | None = None
-) -> WorkspaceSnapshot:
+def fetch_rudderstack_workspace(resource: RudderStackResource) -> WorkspaceSnapshot:
     """Read the workspace, with a few requests per list.
 
     Args:
         resource: The resource of the workspace.
-        max_retries: How often a request is retried after transient errors. No request then waits
-            for more than `MAX_WAIT_WHILE_LOADING`. The default is the resource's setting, and to
-            wait as long as RudderStack asks for.
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, or an environment variable of the
             resource is not set.
     """
-    with resource as rudderstack:
-        policy = rudderstack.sync_policy(None, None).retry
-        longest_wait = float("inf")
-        if max_retries is not None:
-            policy = policy.model_copy(update={"request_max_retries": max_retries})
-            longest_wait = MAX_WAIT_WHILE_LOADING
-        return fetch_workspace(
-            rudderstack.get_client(),
-            retried=_retried(policy, longest_wait),
-            max_concurrent=rudderstack.max_concurrent_requests,
-            log=_LOG,
-        )
-
-
-def _retried(policy: RetryPolicy, longest_wait: float) -> Retried:
-    def wait_for(seconds: float, wait: Callable[[float], object]) -> None:
-        if seconds > longest_wait:
-            raise _too_long(seconds)
-        wait(seconds)
-
-    def in_time(call: Callable[[], Page]) -> Page:
-        try:
-            with waiting_until(time.monotonic() + longest_wait):
-                return call()
-        except NoTurnError as error:
-            raise _too_long(error.pause_seconds) from None
-
-    def retried(call: Callable[[], Page], wait: Callable[[float], object]) -> Page:
-        return call_with_retries(
-            lambda: in_time(call), policy, _LOG, sleep=lambda seconds: wait_for(seconds, wait)
-        )
-
-    return retried
-
-
-def _too_long(seconds: float) -> DiscoveryError:
-    return DiscoveryError(
-        f"RudderStack asks to wait for {duration_text(seconds)}, which is too long while "
-        "definitions load."
-    )
+    return _fetch(resource)
 
 
 def refresh_rudderstack_snapshot(
-    resource: RudderStackResource,
-    path: str | os.PathLike[str],
-    *,
-    max_retries: int | None = None,
+    resource: RudderStackResource, path: str | os.PathLike[str]
 ) -> WorkspaceSnapshot:
     """Read the workspace and write its snapshot to a file. If that fails, the old file stays.
 
     It also fails if the workspace seems to have lost all its connections, sources or destinations,
-    as with a token that may no longer list them. Delete the file if that is right.
+    as with a token that may no longer list them. If they are really gone, delete the file.
 
     Args:
         resource: The resource of the workspace.
         path: The file.
-        max_retries: How often a request is retried after transient errors. The default is the
-            resource's setting.
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, an environment variable of the resource
@@ -124,9 +80,55 @@ def refresh_rudderstack_snapshot(
             JSON.
         OSError: If the file cannot be written.
     """
-    snapshot = fetch_rudderstack_workspace(resource, max_retries=max_retries)
-    _check_nothing_lost(snapshot, Path(path))
-    _write(snapshot, Path(path))
+    return _replaced(Path(path), _fetch(resource))
+
+
+def refresh_while_loading(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
+    """Do the same, but give up soon, since definitions wait for it."""
+    return _replaced(path, _fetch(resource, MAX_RETRIES_WHILE_LOADING, MAX_PAUSE_WHILE_LOADING))
+
+
+def _fetch(
+    resource: RudderStackResource, max_retries: int | None = None, max_pause: float = math.inf
+) -> WorkspaceSnapshot:
+    with resource as rudderstack:
+        policy = rudderstack.sync_policy(None, None).retry
+        if max_retries is not None:
+            policy = policy.model_copy(update={"request_max_retries": max_retries})
+
+        def retried(call: Callable[[], Page], wait: Callable[[float], object]) -> Page:
+            return call_with_retries(
+                lambda: _without_long_pause(call, max_pause), policy, _LOG, sleep=wait
+            )
+
+        return fetch_workspace(
+            rudderstack.get_client(),
+            retried=retried,
+            max_concurrent=rudderstack.max_concurrent_requests,
+            log=_LOG,
+        )
+
+
+def _without_long_pause(call: Callable[[], Page], max_pause: float) -> Page:
+    """Make a request. It fails if RudderStack asks, or has asked, for a pause that is too long."""
+    too_long = f"RudderStack asks to wait for more than {max_pause:g} seconds."
+    try:
+        with waiting_until(time.monotonic() + max_pause):
+            return call()
+    except NoTurnError as error:
+        if error.pause_seconds > max_pause:
+            raise DiscoveryError(too_long) from None
+    except StatusError as error:
+        if error.retry_after_seconds is not None and error.retry_after_seconds > max_pause:
+            raise DiscoveryError(f"{error} {too_long}") from error
+        raise
+    # It was not sent only because it has to wait for its turn among our own requests.
+    return call()
+
+
+def _replaced(path: Path, snapshot: WorkspaceSnapshot) -> WorkspaceSnapshot:
+    _check_nothing_lost(snapshot, path)
+    _write(snapshot, path)
     return snapshot
 
 
@@ -150,9 +152,9 @@ def _check_nothing_lost(snapshot: WorkspaceSnapshot, path: Path) -> None:
     for noun, (before, now) in lists.items():
         if before and not now:
             raise DiscoveryError(
-                f"RudderStack lists no {noun}s, but the last snapshot has {len(before)}. Check the "
-                f"access token and its permissions. If the {noun}s are gone, delete {path} and "
-                "refresh again."
+                f"No {noun} could be read, but the last snapshot has {len(before)}. Check the "
+                f"access token and its permissions. If the {noun}s are really gone, delete {path} "
+                "and refresh again."
             )
 
 
@@ -201,8 +203,9 @@ def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
 
 def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
-        max_retries = MAX_RETRIES_WHILE_LOADING if path.exists() else None
-        return refresh_rudderstack_snapshot(resource, path, max_retries=max_retries)
+        if not path.exists():
+            return refresh_rudderstack_snapshot(resource, path)
+        return refresh_while_loading(resource, path)
     except Exception as error:  # An error of any kind is no reason to give up a good snapshot.
         why = cause_text(error)
         if not path.exists():

@@ -89,7 +89,7 @@ def test_development__refused_list(
         definitions = project.load()
 
     assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
-    assert "RudderStack lists no sources, but the last snapshot has 2." in caplog.text
+    assert "No source could be read, but the last snapshot has 2." in caplog.text
 
 
 @pytest.mark.parametrize("in_development", [True, False])

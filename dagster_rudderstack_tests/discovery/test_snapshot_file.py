@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +293,7 @@ def test_refresh_always__long_pause(
         specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
 
         assert keys_of(specs) == {CONTACTS, AUDIENCE}
-        assert re.search("RudderStack asks to wait for .* min.*, which is too long", caplog.text)
+        assert "RudderStack asks to wait for more than 15 seconds" in caplog.text
 
 
 @pytest.mark.parametrize("status", [403, 200])
@@ -327,7 +326,7 @@ def test_refresh_always__empty_list(
     assert path.read_text() == before
     assert "is used as it is" in caplog.text
     if (noun, status) != ("connections", 403):
-        with pytest.raises(DiscoveryError, match=f"lists no {noun}, but the last snapshot has"):
+        with pytest.raises(DiscoveryError, match=f"No {noun[:-1]} could be read, but"):
             refresh_rudderstack_snapshot(rudderstack, path)
         path.unlink()
         refresh_rudderstack_snapshot(rudderstack, path)

@@ -31,7 +31,6 @@ resource = RudderStackResource(access_token=dg.EnvVar("TOKEN"))
 snapshot = fetch_rudderstack_workspace(resource)
 assert_type(snapshot, WorkspaceSnapshot)
 assert_type(snapshot.connections, tuple[Connection, ...])
-assert_type(fetch_rudderstack_workspace(resource, max_retries=0), WorkspaceSnapshot)
 assert_type(refresh_rudderstack_snapshot(resource, Path("x.json")), WorkspaceSnapshot)
 assert_type(WorkspaceSnapshot.loads(snapshot.dumps()), WorkspaceSnapshot)
 
