@@ -344,7 +344,8 @@ def _next_mark(before: Mark, answer: Answer, is_open: Mapping[str, int], now: fl
     since = int(_epoch(handled[0])) if handled else 0
     return Mark(
         tuple(digests)[:ANCHORS],
-        # A start in the far future must not hide all later syncs.
+        # A start in the far future must not hide all later syncs. If RudderStack's clock is ahead,
+        # Dagster's history prevents a second report.
         min(max(before.since, since), int(now)),
         dict(list(is_open.items())[:MAX_OPEN]),
     )

@@ -55,8 +55,8 @@ MAX_CATCH_UP = 1000
 """How many syncs of one connection are listed after a long pause of the sensor."""
 
 MAX_ENDS = 500
-"""After so many finished syncs, a tick reports those of no other connection. Dagster's daemon takes
-20 to 70 ms to store one."""
+"""Once a tick has found this many finished syncs, it reports no more connections. Dagster's daemon
+takes 20 to 70 ms to store each."""
 
 OUTAGE_AFTER = 32
 """How many connections must fail, and none succeed, before a tick suspects an outage. It then polls

@@ -11,7 +11,12 @@ from typing import Protocol
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
-from dagster_rudderstack.errors import ApiError, AuthenticationError, StatusError
+from dagster_rudderstack.errors import (
+    ApiError,
+    AuthenticationError,
+    StatusError,
+    UnexpectedResponseError,
+)
 from dagster_rudderstack.sensor.cursor import Cursor, Mark
 from dagster_rudderstack.sensor.detect import (
     Answer,
@@ -244,6 +249,9 @@ class Poll:
         except StatusError as error:
             if not is_unresolved(error):
                 raise
+            return None
+        except UnexpectedResponseError:
+            # The list may be readable, and a broken sync must not hide the others.
             return None
 
     def _has_room(self, place: int, ends: int) -> bool:

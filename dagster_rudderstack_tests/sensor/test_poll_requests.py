@@ -20,6 +20,7 @@ from dagster_rudderstack.errors import (
     NotFoundError,
     StatusError,
     TransportError,
+    UnexpectedResponseError,
 )
 from dagster_rudderstack.sensor import poll
 from dagster_rudderstack.sensor.cursor import Cursor, Mark, connection_key, digest
@@ -238,9 +239,16 @@ def test_next_poll__open_syncs() -> None:
     assert answer.others == {"below": runs("below"), "gone": None}
 
 
-@pytest.mark.parametrize("unknown", [failing(404, NotFoundError), failing(500)])
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        failing(404, NotFoundError),
+        failing(500),
+        UnexpectedResponseError("Broken.", method="GET", path="/x"),
+    ],
+)
 def test_next_poll__details_unavailable(unknown: ApiError) -> None:
-    """A sync without details, whether RudderStack answers 404 or 500, is looked for in the list.
+    """A sync without details, or with broken ones, is looked for in the list.
     One that the list does not show either does not exist any more."""
     mark = handled("s300", open={"s7": 0, "gone": 0})
     asked = Asked(ListedApi(many(300), unknown=unknown), mark=mark)
@@ -515,8 +523,8 @@ def test_max_ends__exactly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_max_ends__at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections that are polled at the same time do not exceed the limit together. Those that are
-    left out have the first turn of the next poll."""
+    """A connection whose answer comes after the limit is reached is left out. It has the first turn
+    of the next poll."""
     monkeypatch.setattr(poll, "MAX_ENDS", 6)
     together = threading.Barrier(4)
 
