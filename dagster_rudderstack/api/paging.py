@@ -43,8 +43,8 @@ __all__ = [
 ]
 
 MAX_PAGES = 10_000
-"""A list with more pages has no end, even if no page repeats. A page that is read twice counts
-twice."""
+"""Maximum number of requests for one list, without retries. A list that needs more has no end, even
+if no page repeats."""
 
 MAX_PAGES_WITHOUT_NEW = 3
 """So many pages in a row may be empty, or repeat others, before reading ends."""
@@ -77,6 +77,11 @@ class Listing(Generic[_Model]):
     key: str
     model: type[_Model]
     query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> str:
+        """What the items are called, such as `connections`."""
+        return self.path.removeprefix("/").removeprefix("retl-")
 
     def parse(self, item: object) -> _Model:
         """Return one item as its model.
@@ -250,9 +255,11 @@ class ParallelReader:
     def _items(self, listing: Listing[Any], pages: Sequence[Page]) -> list[Any]:
         # The newest total, since an item may have been deleted meanwhile.
         total = next((page.total for page in reversed(pages) if page.total is not None), 0)
-        if (count := _distinct(pages)) < total:
+        items = [item for page in pages for item in page.items]
+        count = _distinct(pages) + sum(_has_no_id(item) for item in items)
+        if count < total:
             self._incomplete(listing, count, total)
-        return [item for page in pages for item in page.items]
+        return items
 
     def _page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
         with self._lock:
@@ -367,11 +374,13 @@ def _page_count(first: Page) -> int | None:
 
 
 def _distinct(pages: Iterable[Page]) -> int:
-    return len({_id_of(item) for page in pages for item in page.items})
+    """Return how many items there are. Each counts once, and none without an id."""
+    items = (item for page in pages for item in page.items if not _has_no_id(item))
+    return len({str(item["id"]) for item in items})
 
 
-def _id_of(item: object) -> str:
-    return str(item.get("id")) if isinstance(item, dict) else repr(item)
+def _has_no_id(item: object) -> bool:
+    return not (isinstance(item, dict) and item.get("id"))
 
 
 def _new_items(ids: set[str], items: list[Any]) -> list[Any]:

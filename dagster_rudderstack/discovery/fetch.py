@@ -128,10 +128,7 @@ def _objects(
         log.warning(f"{error} Ids are shown instead of names and tables.")
 
     def incomplete(listing: Listing[Any], count: int, total: int) -> None:
-        log.warning(
-            f"RudderStack says that {listing.path} has {total} objects, but lists {count}. Those "
-            "that are missing get no asset, or an asset without names and tables."
-        )
+        log.warning(f"RudderStack says that there are {total} {listing.noun}, but lists {count}.")
 
     reader = ParallelReader(api.get_page, retried, refused, incomplete)
     items = reader.read(listings, max_concurrent)
