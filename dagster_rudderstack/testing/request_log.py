@@ -59,7 +59,21 @@ def logged_body(body: bytes) -> Any:
         json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return text
-    return content
+    return text if _is_deep(content) else content
+
+
+MAX_DEPTH = 50
+"""A body with deeper nesting is logged as a text, since Python copies values recursively."""
+
+
+def _is_deep(content: Any) -> bool:
+    values = [content]
+    for _ in range(MAX_DEPTH):
+        inner = [list(each.values()) if isinstance(each, dict) else each for each in values]
+        values = [value for each in inner if isinstance(each, list) for value in each]
+        if not values:
+            return False
+    return True
 
 
 def with_effect(

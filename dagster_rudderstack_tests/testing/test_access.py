@@ -95,7 +95,9 @@ def test_folder(name: str, path: str, tmp_path: Path) -> None:
 HOSTILE_BODIES = {
     "not a number": b'{"x": NaN}',
     "half a pair": b'{"x": "\\ud800"}',
-    "deep": b"[" * 100_000,
+    "open brackets": b"[" * 100_000,
+    "deep": b"[" * 900 + b"]" * 900,
+    "deeper": b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
 }
 
 
@@ -114,7 +116,7 @@ def test_log__hostile_body(body: bytes) -> None:
 
 
 def test_log__large_body() -> None:
-    """A body without an end is refused, and not kept."""
+    """A body of more than a megabyte is refused, and not kept."""
     with LocalRudderStack() as server:
         answer = httpx.post(f"{server.url}/anything", content=b"x" * 2_000_000)
 

@@ -75,8 +75,8 @@ def test_table(remote: RemoteLocalRudderStack, server: LocalRudderStack, tmp_pat
 
     there = server._workspace.connection("crm").table
     assert there is not None
-    assert there.destination == str(Path.cwd() / "d.sqlite")
-    assert there.warehouse == str(tmp_path / "w.duckdb")
+    assert Path(there.destination) == Path.cwd() / "d.sqlite"
+    assert Path(there.warehouse) == tmp_path / "w.duckdb"
 
 
 def test_denials(server: LocalRudderStack, raw: httpx.Client) -> None:

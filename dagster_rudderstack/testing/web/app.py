@@ -32,7 +32,7 @@ from dagster_rudderstack.testing.web.tcp_connections import TcpConnections
 from dagster_rudderstack.testing.workspace import RefusedError
 
 MAX_BODY_BYTES = 1024 * 1024
-"""The log of the requests keeps each body. Those of the API have some bytes."""
+"""The log of the requests keeps each body. A body of the API has less than a hundred bytes."""
 
 
 def build_app(simulator: Simulator, connections: TcpConnections) -> ASGIApp:
