@@ -19,7 +19,7 @@ from dagster_rudderstack.discovery.sql.columns import (
     table_name,
 )
 from dagster_rudderstack.discovery.sql.lineage import ColumnOrigin, QueryLineage, TableName
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.text import one_line, well_formed
 
 __all__ = ["lineage_of"]
 
@@ -61,9 +61,10 @@ def lineage_of(sql: str, warehouse: str | None) -> QueryLineage:
         return QueryLineage(problem=f"it is longer than {MAX_QUERY_LENGTH} characters")
     dialect = DIALECTS.get((warehouse or "").lower())
     tables: tuple[TableName, ...] = ()
+    if well_formed(sql) != sql:
+        # The JSON of a result could not have it.
+        return QueryLineage(problem="it has half of a surrogate pair")
     try:
-        # The JSON of a result cannot have half of a surrogate pair, and no SQL needs one.
-        sql.encode()
         if _nesting(sql, dialect) > MAX_NESTING:
             return QueryLineage(problem=f"it is nested more than {MAX_NESTING} levels deep")
         query = _parsed(sql, dialect)

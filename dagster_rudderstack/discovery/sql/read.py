@@ -38,8 +38,11 @@ _PACKAGE = Path(__file__).parents[2]
 # takes seconds to import. So the process gets an empty package with this name and the same modules.
 _PROGRAM = """
 import sys
+standard = list(sys.path)
+import site
 import types
-sys.path += {path!r}
+site.main()
+sys.path[:] = standard + {path!r}
 package = types.ModuleType({name!r})
 package.__path__ = [{folder!r}]
 sys.modules[{name!r}] = package
@@ -153,9 +156,9 @@ class _Process:
         )
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a program of our own
-                # -I and -S: its path begins with the standard library alone. A module of the user
-                # may have the name of one there, such as types.py, which is harmless in the other
-                # process, since it has imported the standard module before.
+                # -I and -S: the path begins with the standard library. A module of the user may
+                # have the name of a standard one, such as types.py. In the parent process that does
+                # no harm, since the standard module was imported first.
                 [sys.executable, "-I", "-S", "-c", program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
