@@ -33,7 +33,7 @@ from dagster_rudderstack.api.validation import (
     is_whole,
     quoted_id,
 )
-from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.errors import InvalidSettingError, UnexpectedResponseError
 from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, MAX_PAGE_SIZE
 from dagster_rudderstack.text import shown
 
@@ -98,7 +98,9 @@ class RudderStackClient:
         try:
             return checked_id(sync_id, "syncId")
         except InvalidSettingError:
-            raise unexpected("POST", path, f"syncId {shown(sync_id)} is not an id") from None
+            wrong = shown(sync_id) if isinstance(sync_id, str) else type(sync_id).__name__
+            what = "no syncId" if sync_id is None else f"syncId is not an id, but {wrong}"
+            raise unexpected("POST", path, what) from None
 
     def stop_sync(self, connection_id: str) -> None:
         """Ask RudderStack to stop the running sync of the connection. It does not wait."""
@@ -114,8 +116,14 @@ class RudderStackClient:
         """
         path = f"{_connection_path(connection_id)}/syncs/{quoted_id(sync_id, 'sync_id')}"
         sync = self._get(path, Sync)
+        if not sync.has_usable_id:
+            raise unexpected("GET", path, "its id is not usable")
         if sync.id != sync_id.strip():
-            raise unexpected("GET", path, f"it is about another sync, {shown(sync.id)}")
+            raise UnexpectedResponseError(
+                f"RudderStack's answer to GET {path} is about another sync, {sync.id!r}.",
+                method="GET",
+                path=path,
+            )
         return sync
 
     def list_syncs(  # noqa: PLR0913 - the filters of the endpoint
@@ -130,7 +138,8 @@ class RudderStackClient:
     ) -> list[Sync]:
         """Return the syncs of a connection from all pages, newest first.
 
-        Some may have no usable id, see `Sync.has_usable_id`.
+        Broken ones are among them: with an unknown status, or without a usable id, see
+        `Sync.has_usable_id`.
 
         Args:
             connection_id: The connection.
@@ -225,7 +234,7 @@ class _SyncListing(Listing[Sync]):
         status = fields.get("status")
         if not isinstance(status, str):
             # It means as little as a status that is unknown.
-            status = f"({type(status).__name__})"
+            status = "(no status)"
         return super().parse({"id": None, **fields, "status": status})
 
 

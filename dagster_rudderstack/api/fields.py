@@ -127,8 +127,8 @@ def _id(value: object) -> object:
 
 
 def _sync_id(value: object) -> str:
-    """Return the id of a sync. Anything but a text becomes an unusable id, such as `(dict)`."""
-    return str(_id(value if isinstance(value, str) else f"({type(value).__name__})"))
+    """Return the id of a sync. Anything but a text becomes an unusable id."""
+    return str(_id(value if isinstance(value, str) else "(no id)"))
 
 
 def is_usable_id(text: str) -> bool:

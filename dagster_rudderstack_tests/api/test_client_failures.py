@@ -218,15 +218,15 @@ def test_credentials__broken_chunks() -> None:
         (b"   ", "documented format: an empty body."),
         (b"OK", 'not JSON, but "OK".'),
         (BAD_GATEWAY.encode(), 'not JSON, but "502 Bad Gateway'),
-        (b'{"id": "crm", "sourceId"', "JSON that is broken."),
+        (b'{"id": "crm", "sourceId"', "JSON that cannot be read."),
         (b"[]", "not a JSON object."),
         (b"null", "not a JSON object."),
         (b'"crm"', 'not a JSON object, but "crm".'),
         (b"7", "not a JSON object."),
         (b"{}", "Field required"),
         (b'{"id": 7, "sourceId": null}', "id: Input should be a valid string"),
-        (b"[" * 100_000, "JSON that is broken."),
-        (b'{"id": ' + b"9" * 10_000 + b"}", "JSON that is broken."),
+        (b"[" * 100_000, "JSON that cannot be read."),
+        (b'{"id": ' + b"9" * 10_000 + b"}", "JSON that cannot be read."),
         (b"\xff\xfe\x00", 'not JSON, but "'),
     ],
     ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else "",
@@ -236,7 +236,7 @@ def test_unexpected(body: bytes, said: str, post: bool) -> None:
     error = error_of(http(200, body), post=post)
 
     assert type(error) is UnexpectedResponseError
-    assert said in str(error) or (post and "syncId None is not an id." in str(error))
+    assert said in str(error) or (post and "format: no syncId." in str(error))
 
 
 def test_unexpected__values_are_not_shown() -> None:

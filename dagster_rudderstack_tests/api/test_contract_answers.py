@@ -42,11 +42,17 @@ many = settings(
 
 @dataclass(frozen=True)
 class One:
-    """An answer with one object, which may be the value of a key."""
+    """An answer with one object.
+
+    Attributes:
+        key: Its key in the answer. None if it is the answer.
+        id: The id that was asked for, if the answer must have it.
+    """
 
     path: str
     call: Callable[[RudderStackClient], ApiModel]
     key: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Many:
 ONES = [
     One("/workspace", lambda client: client.get_workspace(), key="workspace"),
     One(CONNECTION, lambda client: client.get_connection("crm")),
-    One(f"{CONNECTION}/syncs/{{syncId}}", lambda client: client.get_sync("crm", "s1")),
+    One(f"{CONNECTION}/syncs/{{syncId}}", lambda client: client.get_sync("crm", "s1"), id="s1"),
 ]
 MANIES = [
     Many("/retl-connections", "data", RudderStackClient.list_connections),
@@ -100,6 +106,8 @@ def test_one(case: One, api: Api) -> None:
     @given(allowed(schema))
     def holds(content: Any) -> None:
         check_allowed(content, schema)
+        if case.id is not None:
+            content["id"] = case.id
         api.content = content
         item = content if case.key is None else content[case.key]
         says_the_same(case.call(api.client), item)
