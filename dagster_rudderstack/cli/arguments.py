@@ -162,7 +162,7 @@ def _add_arguments(commands: dict[str, _Parser]) -> None:
         "--timeout",
         type=int,
         metavar="SECONDS",
-        help="after how long to stop the sync, which may take 20 seconds more; default: a day",
+        help="stop the sync after this time; stopping may take 20 seconds; default: a day",
     )
     help_text = f"id of a sync; `{PROGRAM} syncs CONNECTION` lists them"
     commands["failed-rows"].add_argument("sync", metavar="SYNC", help=help_text)
