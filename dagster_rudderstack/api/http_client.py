@@ -15,7 +15,7 @@ import httpx
 
 from dagster_rudderstack.api.body import ACCEPT_ENCODING
 from dagster_rudderstack.api.deadline import end_at_deadline
-from dagster_rudderstack.api.redaction import proxy_secrets
+from dagster_rudderstack.api.redaction import header_secrets, proxy_secrets
 from dagster_rudderstack.api.validation import (
     check_proxy_is_near,
     checked_headers,
@@ -61,7 +61,8 @@ class ClientSettings:
 def secrets_of(settings: ClientSettings) -> Iterator[str]:
     """Yield the token, the values of the headers, and the passwords of the proxies."""
     yield settings.access_token.strip()
-    yield from (value.strip() for value in settings.extra_headers.values())
+    for value in settings.extra_headers.values():
+        yield from header_secrets(value.strip())
     urls = getproxies().values() if settings.proxy_url is None else [settings.proxy_url]
     for url in urls:
         yield from proxy_secrets(url)

@@ -14,11 +14,11 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from dagster_rudderstack.api.forks import ForkSafeLock
 
-__all__ = ["LOGGERS", "Secrets", "masked_in_logs", "proxy_secrets", "silent"]
+__all__ = ["LOGGERS", "Secrets", "header_secrets", "masked_in_logs", "proxy_secrets", "silent"]
 
 LOGGERS = (
     "httpx",
@@ -62,13 +62,36 @@ def _spellings(texts: Iterable[str]) -> re.Pattern[bytes]:
             text,
             text.replace("/", r"\/"),
             json.dumps(text)[1:-1],
-            quote(text, safe=""),
+            *_in_urls(text),
         )
     }
     if not spellings:
         return re.compile(rb"(?!)")
     longest_first = sorted(spellings, key=len, reverse=True)
     return re.compile(b"|".join(re.escape(each.encode()) for each in longest_first))
+
+
+def _in_urls(text: str) -> Iterator[str]:
+    """Yield a text as paths, queries and forms spell it."""
+    for spelling in (
+        *(quote(text, safe=safe) for safe in ("", "/", "+=", "/+=")),
+        quote_plus(text),
+    ):
+        yield spelling
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), spelling)
+
+
+def header_secrets(value: str) -> Iterator[str]:
+    """Yield the value of a header, and what is secret in it behind a scheme such as `Bearer`."""
+    yield value
+    scheme, _, credentials = value.partition(" ")
+    if not credentials:
+        return
+    yield credentials
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            decoded = base64.b64decode(credentials, validate=True).decode()
+            yield from (decoded, decoded.partition(":")[2])
 
 
 def proxy_secrets(proxy_url: str) -> Iterator[str]:

@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import traceback
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -36,6 +38,51 @@ def escaped(text: str) -> str:
 
 def printed(error: BaseException) -> str:
     return f"{''.join(traceback.format_exception(error))} {error!r} {vars(error)}"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        quote,
+        lambda secret: quote(secret, safe=""),
+        lambda secret: quote(secret, safe="").lower(),
+        lambda secret: quote(secret, safe="/+"),
+        lambda secret: quote(secret, safe="+").replace("%2F", "%2f"),
+        quote_plus,
+    ],
+    ids=["path", "query", "lower case", "path with plus", "query with plus", "form"],
+)
+def test_error__urls(spelled: Callable[[str], str]) -> None:
+    """A secret is masked however a URL spells it."""
+    secret = "key/4711+abc de"
+    body = f"no entry: /x?key={spelled(secret)}&y=1"
+    with (
+        exchange(http(403, body), extra_headers={"X-Gateway-Key": secret}) as (_, client),
+        pytest.raises(ApiError, match=r"no entry: /x\?key=\*\*\*&y=1"),
+    ):
+        client.get_connection("crm")
+
+
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        ("Bearer gateway-4711", "gateway-4711"),
+        (f"Basic {SENT}", SENT),
+        (f"Basic {SENT}", f"me:{PASSWORD}"),
+        (f"Basic {SENT}", PASSWORD),
+    ],
+    ids=["bearer", "basic", "user and password", "password"],
+)
+def test_error__scheme(header: str, secret: str) -> None:
+    """What is secret behind the scheme of a header is masked too."""
+    with (
+        exchange(http(403, f"no {secret}"), extra_headers={"X-Auth": header}) as (_, client),
+        pytest.raises(ApiError) as caught,
+    ):
+        client.get_connection("crm")
+
+    assert secret not in printed(caught.value)
+    assert "says: no ***." in str(caught.value)
 
 
 @pytest.mark.parametrize("secret", [TOKEN, KEY])
