@@ -52,6 +52,9 @@ MAY_CHANGE = (StopOutcome.UNKNOWN, StopOutcome.REFUSED, StopOutcome.NOT_SEEN)
 TRY_SECONDS = 5.0
 """How long the requests of the last try may take."""
 
+DETAILS_SECONDS = 3.0
+"""How long a stop waits for the details of a sync that the list has."""
+
 
 def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Task[StopOutcome]:
     """Stop the sync of an attempt if our run started it and no other sync runs.
@@ -95,7 +98,7 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
         return StopOutcome.NOTHING_STARTED if is_settled else StopOutcome.NOT_SEEN
     if not current.owned:
         return StopOutcome.NOT_OWNED
-    attempt.last_seen = attempt.find_sync(current.sync_id)
+    attempt.last_seen = _details(attempt, current.sync_id, listed)
     if attempt.last_seen.is_over:
         return StopOutcome.OVER
     # An unknown status counts only in the newest of the others: a sync that never got an end must
@@ -105,6 +108,18 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
     attempt.api.stop_sync(attempt.connection_id)
     attempt.record(lambda: attempt.records.stop_requested(current.sync_id))
     return StopOutcome.REQUESTED
+
+
+def _details(attempt: SyncAttempt, sync_id: str, listed: Sequence[Sync]) -> Sync:
+    """Return the sync. If its details cannot be read soon, return what the list says of it."""
+    try:
+        with answered_within(DETAILS_SECONDS):
+            return attempt.find_sync(sync_id)
+    except ApiError as error:
+        found = next((sync for sync in listed if sync.id == sync_id), None)
+        if found is None or not is_temporary(error):
+            raise
+        return found
 
 
 def _started_by_lost_start(attempt: SyncAttempt, listed: Sequence[Sync]) -> CurrentSync | None:

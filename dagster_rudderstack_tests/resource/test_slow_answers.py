@@ -11,6 +11,7 @@ import pytest
 
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.errors import SyncTimedOutError
+from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.api.raw_server import TOKEN, Answer, RawServer, Seen, in_json
 
 LIMIT_SECONDS = 15
@@ -52,6 +53,21 @@ def test_timeout(slow: str) -> None:
 
         assert time.monotonic() - began < LIMIT_SECONDS
         assert slow in server.targets
+
+
+def test_timeout__details(server: LocalRudderStack) -> None:
+    """At the timeout the sync is stopped, although its details do not arrive."""
+    server.add_connection("crm", script=SyncScript(duration_seconds=3600))
+    server.add_fault(Fault("slow", operation="get_sync", seconds=60, times=None))
+    with RudderStackResource(
+        access_token=server.access_token, api_url=server.url, sync_timeout_seconds=2
+    ) as rudderstack:
+        began = time.monotonic()
+        with pytest.raises(SyncTimedOutError):
+            rudderstack.sync_and_poll("crm")
+
+    assert time.monotonic() - began < LIMIT_SECONDS
+    assert [each.operation for each in server.requests if each.took_effect] == ["start", "stop"]
 
 
 RUN = """
