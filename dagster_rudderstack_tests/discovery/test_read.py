@@ -151,6 +151,27 @@ def test_killed_between_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(queries).tables == PEOPLE
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process gets no secret with its environment."""
+    monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", "s3cr3t-token")
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def noted(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    queries = read_queries([GOOD, GOOD])
+
+    assert next(queries).tables == PEOPLE
+    environment = Path(f"/proc/{started[0].pid}/environ").read_bytes()
+    queries.close()  # type: ignore[attr-defined]
+    assert b"PATH=" in environment
+    assert b"s3cr3t-token" not in environment
+
+
 def test_path_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Something else than a text in the import path does no harm."""
     monkeypatch.setattr(sys, "path", [tmp_path, *sys.path])

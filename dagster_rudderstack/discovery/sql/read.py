@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -49,6 +50,10 @@ sys.modules[{name!r}] = package
 from dagster_rudderstack.discovery.sql.worker import main
 main({seconds!r}, {memory!r})
 """
+
+
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMPDIR")
+"""The only variables of the process, since the others may have secrets."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         # An embedded Python has no executable.
         except (OSError, TypeError, ValueError) as error:
