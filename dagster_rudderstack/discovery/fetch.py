@@ -66,6 +66,10 @@ def fetch_workspace(
 
 
 def _workspace(objects: WorkspaceObjects, log: Log) -> WorkspaceSnapshot:
+    used_sources = (connection.source_id for connection in objects.connections)
+    used_destinations = (connection.destination_id for connection in objects.connections)
+    _warn_of_unlisted(SOURCES, used_sources, objects.sources, log)
+    _warn_of_unlisted(DESTINATIONS, used_destinations, objects.destinations, log)
     used = {connection.source_id for connection in objects.connections}
     sources = [_without_secrets(source) for source in objects.sources]
     snapshot = WorkspaceSnapshot(
@@ -76,6 +80,22 @@ def _workspace(objects: WorkspaceObjects, log: Log) -> WorkspaceSnapshot:
         queries=_read_queries([source for source in sources if source.id in used], log),
     )
     return storable(snapshot, log)
+
+
+def _warn_of_unlisted(
+    listing: Listing[Any],
+    used: Iterable[str],
+    listed: Sequence[Source] | Sequence[Destination],
+    log: Log,
+) -> None:
+    """Warn of sources or destinations of connections, if some are listed and these are not."""
+    unlisted = sorted(set(used) - {each.id for each in listed})
+    if listed and unlisted:
+        ids = one_line(", ".join(unlisted), 200)
+        log.warning(
+            f"Connections use {listing.noun} that RudderStack does not list: {ids}. Their ids are "
+            "shown instead of names and tables."
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,8 @@ def _write(snapshot: WorkspaceSnapshot, path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
     try:
         unfinished.write_text(snapshot.dumps(), encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

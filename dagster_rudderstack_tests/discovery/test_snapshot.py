@@ -327,6 +327,19 @@ def test_not_storable(caplog: pytest.LogCaptureFixture) -> None:
     assert "Skipped connection 'i1'" in caplog.text
 
 
+@pytest.mark.parametrize("key", ["sourceId", "destinationId"])
+def test_item__not_listed(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A source or destination that a connection uses and that is not listed gives a warning."""
+    items = numbered(3)
+    items[1][key] = "gone"
+
+    read(Pages(items))
+
+    (warning,) = caplog.messages
+    noun = "sources" if key == "sourceId" else "destinations"
+    assert warning.startswith(f"Connections use {noun} that RudderStack does not list: gone.")
+
+
 @pytest.mark.parametrize("item", [None, 3, "text", [], {}])
 def test_item__not_an_object(item: object, caplog: pytest.LogCaptureFixture) -> None:
     """An item of a list that is not an object is skipped."""

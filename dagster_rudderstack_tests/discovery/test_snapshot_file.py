@@ -275,6 +275,20 @@ def test_refresh_always__write_error(
     assert "The snapshot could not be written: [Errno 13] Permission denied" in caplog.text
 
 
+def test_refresh__mode(
+    server: LocalRudderStack, rudderstack: RudderStackResource, tmp_path: Path
+) -> None:
+    """A refresh keeps the mode of the file."""
+    fill(server)
+    path = tmp_path / "rudderstack.json"
+    refresh_rudderstack_snapshot(rudderstack, path)
+    path.chmod(0o640)
+
+    refresh_rudderstack_snapshot(rudderstack, path)
+
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_refresh_always__long_pause(
     server: LocalRudderStack,
     rudderstack: RudderStackResource,
