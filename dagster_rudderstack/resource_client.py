@@ -96,9 +96,8 @@ class ResourceClient(ResourceSettings):
             self._warned = True
             _LOG.warning(
                 f"Secrets of a RudderStackResource are written in code: {', '.join(in_code)}. "
-                "Dagster stores them in its snapshots of the code location. Use "
-                "EnvVar('RUDDERSTACK_ACCESS_TOKEN') and the like, or in YAML "
-                "{{ env.RUDDERSTACK_ACCESS_TOKEN }}."
+                "Dagster stores them in its database. Use EnvVar, such as "
+                "EnvVar('RUDDERSTACK_ACCESS_TOKEN'), or {{ env.RUDDERSTACK_ACCESS_TOKEN }} in YAML."
             )
         return super().get_resource_definition()
 
