@@ -30,7 +30,6 @@ __all__ = [
     "MAX_PAGES",
     "SOURCES",
     "WORKSPACE_LISTS",
-    "Incomplete",
     "Listing",
     "Page",
     "ParallelReader",
@@ -182,10 +181,6 @@ Refused = Callable[[Listing[Any], StatusError], object]
 """Is called with a list that the access token may not read. It may raise the error."""
 
 
-Incomplete = Callable[[Listing[Any], int, int], object]
-"""Is called with a list, the number of its items, and how many RudderStack says there are."""
-
-
 def once(call: Callable[[], Page], _: Callable[[float], object]) -> Page:
     """Make a request without retries."""
     return call()
@@ -200,7 +195,7 @@ class ParallelReader:
         read: Reads one page of a list.
         retried: Makes a request, again after transient errors.
         refused: Called for a list that the access token may not read, which is then empty.
-        incomplete: Called for a list that has fewer items than RudderStack says.
+        incomplete: Called for a list that has fewer items than RudderStack says, with both numbers.
     """
 
     def __init__(
@@ -208,7 +203,7 @@ class ParallelReader:
         read: Callable[[Listing[Any], Mapping[str, str]], Page],
         retried: Retried,
         refused: Refused,
-        incomplete: Incomplete,
+        incomplete: Callable[[Listing[Any], int, int], object],
     ) -> None:
         self._read = read
         self._retried = retried
