@@ -281,14 +281,14 @@ def test_dots_in_columns(setup: TableSetup) -> None:
 
 
 def test_many_rows(duckdb_setup: TableSetup) -> None:
-    """Thousands of rows arrive in one sync."""
+    """A thousand rows arrive in one sync, in several batches. DuckDB 1.1 takes a minute for 5,000."""
     duckdb_setup.sql(
         "INSERT INTO analytics.customers"
-        " SELECT id, 'Name', id || '@example.com' FROM range(1000, 5900) AS t(id)"
+        " SELECT id, 'Name', id || '@example.com' FROM range(1000, 1900) AS t(id)"
     )
     duckdb_setup.connect(duckdb_setup.table())
 
-    assert counts(duckdb_setup.sync()) == (5000, 5000, 4990, 10)
+    assert counts(duckdb_setup.sync()) == (1000, 1000, 990, 10)
 
 
 @pytest.mark.parametrize(
