@@ -281,7 +281,8 @@ def test_dots_in_columns(setup: TableSetup) -> None:
 
 
 def test_many_rows(duckdb_setup: TableSetup) -> None:
-    """A thousand rows arrive in one sync, in several batches. DuckDB 1.1 takes a minute for 5,000."""
+    """A thousand rows arrive in one sync, in several batches. DuckDB 1.1 takes a minute for five
+    thousand."""
     duckdb_setup.sql(
         "INSERT INTO analytics.customers"
         " SELECT id, 'Name', id || '@example.com' FROM range(1000, 1900) AS t(id)"
