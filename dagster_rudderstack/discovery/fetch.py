@@ -66,11 +66,10 @@ def fetch_workspace(
 
 
 def _workspace(objects: WorkspaceObjects, log: Log) -> WorkspaceSnapshot:
-    used_sources = (connection.source_id for connection in objects.connections)
-    used_destinations = (connection.destination_id for connection in objects.connections)
-    _warn_of_unlisted(SOURCES, used_sources, objects.sources, log)
-    _warn_of_unlisted(DESTINATIONS, used_destinations, objects.destinations, log)
     used = {connection.source_id for connection in objects.connections}
+    used_destinations = {connection.destination_id for connection in objects.connections}
+    _warn_of_unlisted(SOURCES, used, objects.sources, log)
+    _warn_of_unlisted(DESTINATIONS, used_destinations, objects.destinations, log)
     sources = [_without_secrets(source) for source in objects.sources]
     snapshot = WorkspaceSnapshot(
         fetched_at=datetime.now(timezone.utc),
@@ -84,12 +83,12 @@ def _workspace(objects: WorkspaceObjects, log: Log) -> WorkspaceSnapshot:
 
 def _warn_of_unlisted(
     listing: Listing[Any],
-    used: Iterable[str],
+    used: set[str],
     listed: Sequence[Source] | Sequence[Destination],
     log: Log,
 ) -> None:
     """Warn of sources or destinations of connections, if some are listed and these are not."""
-    unlisted = sorted(set(used) - {each.id for each in listed})
+    unlisted = sorted(used - {each.id for each in listed})
     if listed and unlisted:
         ids = one_line(", ".join(unlisted), 200)
         log.warning(

@@ -125,7 +125,7 @@ def test_log__large_body() -> None:
 
 
 def test_folder__relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path of the control API is one in the folder, whatever the working folder is."""
+    """A relative path of the control API is one in the folder, not in the working folder."""
     allowed, elsewhere = tmp_path / "a" / "allowed", tmp_path / "b" / "working"
     for folder in (allowed, elsewhere, tmp_path / "b" / "allowed"):
         folder.mkdir(parents=True)
