@@ -10,7 +10,7 @@ import dagster as dg
 from dagster.components import DefsFolderComponent
 
 from dagster_rudderstack.components.attributes import SyncAttributes
-from dagster_rudderstack.discovery.matching import UpstreamAssets
+from dagster_rudderstack.discovery.known_assets import UpstreamAssets
 from dagster_rudderstack.resource import RudderStackResource
 
 __all__ = ["folder_name", "upstream_assets_of", "workspace_name"]

@@ -9,7 +9,8 @@ import dagster as dg
 from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.validation import checked_choice
-from dagster_rudderstack.discovery.matching import UpstreamAssets
+from dagster_rudderstack.discovery.dependencies import check_dependencies
+from dagster_rudderstack.discovery.known_assets import UpstreamAssets
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
@@ -45,18 +46,33 @@ class Discovery:
     disabled: DisabledConnections = "leave_out"
     upstream_assets: UpstreamAssets = ()
     upstream_keys: UpstreamKeys | None = None
+    upstream_partition_mapping: dg.PartitionMapping | None = None
     link_template: str | None = None
     log: logging.Logger = _LOG
 
-    def assets(self, snapshot: WorkspaceSnapshot) -> list[DiscoveredAsset]:
+    def assets(
+        self,
+        snapshot: WorkspaceSnapshot,
+        partitions_def: dg.PartitionsDefinition[str] | None = None,
+    ) -> list[DiscoveredAsset]:
         """Return the assets of the selected connections.
+
+        Args:
+            snapshot: The workspace.
+            partitions_def: The partitions of the assets. None uses those of their specs.
 
         Raises:
             DiscoveryError: If two assets have the same key, or the selector names something that
                 does not exist in the workspace.
+            InvalidSettingError: If Dagster would not take a dependency as it is meant.
         """
         selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
-        finder = UpstreamFinder(self.upstream_assets, self.upstream_keys, self.log)
+        finder = UpstreamFinder(
+            self.upstream_assets,
+            self.upstream_keys,
+            self.log,
+            partition_mapping=self.upstream_partition_mapping,
+        )
         assets = self._linked(selected, finder)
         keys = {each.spec.key for each in assets}
         if finder.knows_any(keys):
@@ -64,8 +80,10 @@ class Discovery:
             # connections themselves.
             finder = finder.without(keys)
             assets = self._linked(selected, finder)
-        finder.warn_of_ambiguous(upstream for each in assets for upstream in each.props.upstreams)
+        finder.warn_of_uncertain(upstream for each in assets for upstream in each.props.upstreams)
         _check_keys(assets)
+        linked = [(each.props, each.spec) for each in assets]
+        check_dependencies(linked, finder.known, partitions_def)
         return assets
 
     def _linked(
@@ -160,6 +178,7 @@ def discovery_from(  # noqa: PLR0913 - the arguments of both factories
     disabled: DisabledConnections,
     upstream_assets: UpstreamAssets,
     upstream_keys: UpstreamKeys | None,
+    upstream_partition_mapping: dg.PartitionMapping | None = None,
 ) -> Discovery:
     """Return a discovery with the arguments of the factories.
 
@@ -177,6 +196,7 @@ def discovery_from(  # noqa: PLR0913 - the arguments of both factories
         disabled=disabled,
         upstream_assets=upstream_assets,
         upstream_keys=upstream_keys,
+        upstream_partition_mapping=upstream_partition_mapping,
         link_template=resource.dashboard_url,
     )
 

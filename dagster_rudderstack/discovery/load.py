@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
-from dagster_rudderstack.discovery.matching import UpstreamAssets
+from dagster_rudderstack.discovery.known_assets import UpstreamAssets
 from dagster_rudderstack.discovery.selector import Selector
 from dagster_rudderstack.discovery.snapshot_file import Refresh, Snapshot, snapshot_from
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator
@@ -30,6 +30,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
     disabled: DisabledConnections = "leave_out",
     upstream_assets: UpstreamAssets = (),
     upstream_keys: UpstreamKeys | None = None,
+    upstream_partition_mapping: dg.PartitionMapping | None = None,
 ) -> list[dg.AssetSpec]:
     """Return an asset for each connection of the workspace, downstream of the tables that it reads.
 
@@ -52,12 +53,15 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
             destination is: `leave_out`, or `mark` with the tag `rudderstack/enabled: "false"`.
         upstream_assets: The assets that the tables are matched to.
         upstream_keys: The assets of tables, see `UpstreamKeys`. It takes precedence over the rules.
+        upstream_partition_mapping: Which partitions of the upstream assets a partition depends on.
+            None leaves it to Dagster.
 
     Raises:
         DiscoveryError: If two connections have the same asset key, if the selector names something
             that does not exist in the workspace, or if the snapshot cannot be read or written.
         InvalidSettingError: If an environment variable of the resource is not set and the workspace
-            must be read.
+            must be read, or if Dagster cannot take a dependency as it is meant: it would take
+            another asset, or it cannot map the partitions.
     """
     discovery = discovery_from(
         resource,
@@ -66,6 +70,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
         disabled=disabled,
         upstream_assets=upstream_assets,
         upstream_keys=upstream_keys,
+        upstream_partition_mapping=upstream_partition_mapping,
     )
     return [each.spec for each in discovery.assets(snapshot_from(resource, snapshot, refresh))]
 
@@ -80,6 +85,7 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - each argument is an
     disabled: DisabledConnections = "leave_out",
     upstream_assets: UpstreamAssets = (),
     upstream_keys: UpstreamKeys | None = None,
+    upstream_partition_mapping: dg.PartitionMapping | None = None,
     grouping: Grouping = "connection",
     name: str = "rudderstack",
     **options: "Unpack[AssetOptions]",
@@ -97,6 +103,7 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - each argument is an
             the snapshot is refreshed.
         upstream_assets: See `load_rudderstack_asset_specs`.
         upstream_keys: See `load_rudderstack_asset_specs`.
+        upstream_partition_mapping: See `load_rudderstack_asset_specs`.
         grouping: Which connections share a step and its process: none (`connection`, the default,
             so that a retry repeats only one sync), those of a `source`, those of a `destination`,
             or `all`. Marked connections always have a step of their own.
@@ -106,7 +113,7 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - each argument is an
 
     Raises:
         DiscoveryError: See `load_rudderstack_asset_specs`.
-        InvalidSettingError: If an option is invalid.
+        InvalidSettingError: If an option is invalid, and see `load_rudderstack_asset_specs`.
     """
     discovery = discovery_from(
         resource,
@@ -115,6 +122,8 @@ def build_rudderstack_assets_definitions(  # noqa: PLR0913 - each argument is an
         disabled=disabled,
         upstream_assets=upstream_assets,
         upstream_keys=upstream_keys,
+        upstream_partition_mapping=upstream_partition_mapping,
     )
-    assets = discovery.assets(snapshot_from(resource, snapshot, refresh))
+    partitions_def = options.get("partitions_def")
+    assets = discovery.assets(snapshot_from(resource, snapshot, refresh), partitions_def)
     return assets_definitions(assets, grouping, name, **options)

@@ -1,32 +1,81 @@
 """Matches tables to assets by the metadata and the keys of the assets.
 
 A table is matched by an asset's `dagster/table_name` or `dagster/uri`, or else by its key. The
-parts of both names are compared from the right, as far as both have parts. The longest match wins.
+parts of both names are compared from the right, as far as both have parts. The longest match wins,
+and of equally long matches the one with the same spelling. An asset that is stored in another
+warehouse does not match.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import dagster as dg
 
-from dagster_rudderstack.discovery.tables import UpstreamTable, external_key
-from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.text import shown
+from dagster_rudderstack.discovery.external import external_key
+from dagster_rudderstack.discovery.known_assets import (
+    TABLE_NAME,
+    KnownAssets,
+    storage_of,
+    text_of,
+)
+from dagster_rudderstack.discovery.tables import UpstreamTable
+from dagster_rudderstack.discovery.warehouses import is_elsewhere, known_warehouse
 
-__all__ = ["AssetIndex", "UpstreamAssets", "best_matches", "folded", "specs_of"]
+__all__ = ["AssetIndex", "Matches", "NameIndex", "Named", "folded", "spelled"]
 
-_Asset = dg.AssetsDefinition | dg.AssetSpec | dg.SourceAsset
-UpstreamAssets = _Asset | dg.Definitions | Iterable[_Asset | dg.Definitions | Iterable[_Asset]]
-"""The assets that may be upstream: definitions, specs, `Definitions`, and lists of them."""
-
-TABLE_NAME = "dagster/table_name"
-STORAGE_KIND = "dagster/storage_kind"
 URI = "dagster/uri"
 
 Parts = tuple[str, ...]
 
-_T = TypeVar("_T")
+
+class Named(Protocol):
+    """Something with the name of a table, in parts as they are spelled."""
+
+    @property
+    def spelled(self) -> Parts: ...  # noqa: D102 - see the class
+
+
+_N = TypeVar("_N", bound=Named)
+
+
+class NameIndex(dict[str, list[tuple[Parts, _N]]]):
+    """Entries by the last part of their names, without regard to case."""
+
+    def add(self, entry: _N) -> None:
+        """Add an entry."""
+        parts = folded(entry.spelled)
+        self.setdefault(parts[-1], []).append((parts, entry))
+
+    def entries(self, parts: Parts) -> Sequence[tuple[Parts, _N]]:
+        """Return the entries whose names end like a name."""
+        return self.get(folded(parts)[-1], ()) if parts else ()
+
+    def best(self, parts: Parts, exact: Parts) -> Sequence[_N]:
+        """Return the entries that match a name best, see `_best_matches`."""
+        return _best_matches(parts, exact, self.entries(parts))
+
+
+@dataclass(frozen=True)
+class _KnownTable:
+    spelled: Parts
+    spec: dg.AssetSpec
+    storage: str | None
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The assets that match a table.
+
+    Attributes:
+        keys: The assets that match best and equally well.
+        elsewhere: If there is none, the assets that would match if they were not stored in another
+            warehouse, with their storage.
+    """
+
+    keys: tuple[dg.AssetKey, ...] = ()
+    elsewhere: tuple[tuple[dg.AssetKey, str], ...] = ()
 
 
 class AssetIndex:
@@ -36,97 +85,91 @@ class AssetIndex:
         specs: The assets and their dependencies, by key, without the connections.
 
     Args:
-        specs: The assets.
+        known: The assets.
         connections: The keys of the connections, which are not matched to tables.
     """
 
-    def __init__(
-        self, specs: Iterable[dg.AssetSpec], connections: Collection[dg.AssetKey] = ()
-    ) -> None:
-        known = _with_deps(specs)
-        self.specs = {key: spec for key, spec in known.items() if key not in connections}
-        self._taken = {*known, *connections}
-        self._by_table: dict[str, list[tuple[Parts, dg.AssetSpec]]] = defaultdict(list)
-        self._by_key: dict[str, list[tuple[Parts, dg.AssetSpec]]] = defaultdict(list)
-        self._by_uri: dict[str, list[dg.AssetSpec]] = defaultdict(list)
+    def __init__(self, known: KnownAssets, connections: Collection[dg.AssetKey] = ()) -> None:
+        self.specs = {key: spec for key, spec in known.specs.items() if key not in connections}
+        self._taken = {*known.specs, *connections}
+        self._by_table: NameIndex[_KnownTable] = NameIndex()
+        self._by_key: NameIndex[_KnownTable] = NameIndex()
+        self._by_uri: dict[str, list[dg.AssetKey]] = defaultdict(list)
         for spec in self.specs.values():
             self._add(spec)
 
     def _add(self, spec: dg.AssetSpec) -> None:
-        uri, table = _text(spec, URI), _text(spec, TABLE_NAME)
+        uri, table = text_of(spec, URI), text_of(spec, TABLE_NAME)
         if uri:
-            self._by_uri[uri.rstrip("/")].append(spec)
+            self._by_uri[uri.rstrip("/")].append(spec.key)
         # An asset that names its table is not matched by its key, which may be anything.
-        by, parts = (self._by_table, folded(table)) if table else (self._by_key, None)
-        parts = parts or folded(spec.key.path)
-        by[parts[-1]].append((parts, spec))
+        index, name = (self._by_table, spelled(table)) if table else (self._by_key, ())
+        index.add(_KnownTable(name or tuple(spec.key.path), spec, storage_of(spec)))
 
-    def candidates(self, table: UpstreamTable) -> Sequence[dg.AssetKey]:
-        """Return the assets that match a table best and equally well."""
-        found: Sequence[dg.AssetSpec] = self._by_uri.get(table.uri, ()) if table.uri else ()
-        parts = folded(external_key(table).path if table.uri else table.name.parts)
-        if not parts:
-            return ()
+    def matches(self, table: UpstreamTable) -> Matches:
+        """Return the assets that match a table."""
+        # The address says where files are stored.
+        if table.uri and table.uri in self._by_uri:
+            return Matches(tuple(self._by_uri[table.uri]))
+        others: list[_KnownTable] = []
         for index in (self._by_table, self._by_key):
-            found = found or best_matches(parts, index.get(parts[-1], ()))
-        same_storage = [spec for spec in found if _is_stored_in(spec, table.warehouse)]
-        return [spec.key for spec in same_storage or found]
+            here, elsewhere = _by_storage(index.entries(table.parts), table.warehouse)
+            best = _best_matches(table.parts, table.spelled, here)
+            if best:
+                return Matches(tuple(each.spec.key for each in _same_storage(best, table)))
+            others += _best_matches(table.parts, table.spelled, elsewhere)
+        return Matches(elsewhere=tuple((each.spec.key, each.storage or "") for each in others))
 
     def free_key(self, table: UpstreamTable) -> dg.AssetKey:
         """Return a key for a table without an asset. It is not the key of another asset."""
-        key = external_key(table)
-        if key not in self._taken:
-            return key
-        return dg.AssetKey([table.warehouse or "warehouse", *key.path])
+        return external_key(table, self._taken)
 
 
-def specs_of(assets: object) -> Iterator[dg.AssetSpec]:
-    """Yield the specs of the assets that the user gave.
-
-    Raises:
-        InvalidSettingError: If something is not an asset.
-    """
-    if isinstance(assets, dg.AssetSpec):
-        yield assets
-    elif isinstance(assets, dg.AssetsDefinition):
-        yield from assets.specs
-    elif isinstance(assets, dg.SourceAsset):
-        yield dg.AssetSpec(assets.key, metadata=assets.metadata)
-    elif isinstance(assets, dg.Definitions):
-        # Assets that Dagster has not loaded yet are unknown here.
-        yield from specs_of([each for each in assets.assets or () if isinstance(each, _Asset)])
-    elif isinstance(assets, Iterable) and not isinstance(assets, str | dg.AssetKey):
-        for each in assets:
-            yield from specs_of(each)
-    else:
-        raise InvalidSettingError(
-            "upstream_assets takes assets, specs, Definitions, and lists of them, not "
-            f"{shown(assets)}. Name the asset of a table with upstream_keys: "
-            '{"schema.table": "key"}.'
-        )
+def _by_storage(
+    entries: Iterable[tuple[Parts, _KnownTable]], warehouse: str | None
+) -> tuple[list[tuple[Parts, _KnownTable]], list[tuple[Parts, _KnownTable]]]:
+    """Split entries into those that may be in a warehouse, and those that are stored elsewhere."""
+    here: list[tuple[Parts, _KnownTable]] = []
+    elsewhere: list[tuple[Parts, _KnownTable]] = []
+    for entry in entries:
+        (elsewhere if is_elsewhere(entry[1].storage, warehouse) else here).append(entry)
+    return here, elsewhere
 
 
-def _with_deps(specs: Iterable[dg.AssetSpec]) -> Mapping[dg.AssetKey, dg.AssetSpec]:
-    """Return the assets and their dependencies by key. Tables of dbt sources are dependencies."""
-    known = {spec.key: spec for spec in specs}
-    deps = [dep for spec in known.values() for dep in spec.deps]
-    for dep in deps:
-        known.setdefault(dep.asset_key, dg.AssetSpec(dep.asset_key, metadata=dep.metadata))
-    return known
+def _same_storage(entries: Sequence[_KnownTable], table: UpstreamTable) -> Sequence[_KnownTable]:
+    """Return the entries that are surely stored in the warehouse of a table, or else all."""
+    # A source without a warehouse does not prefer assets without a storage kind.
+    wanted = _kind(table.warehouse)
+    return [each for each in entries if wanted and _kind(each.storage) == wanted] or entries
+
+
+def _kind(storage: str | None) -> str | None:
+    return storage and (known_warehouse(storage) or storage.casefold())
+
+
+def spelled(name: str | Iterable[str]) -> Parts:
+    """Return the parts of a name without quotes."""
+    parts = name.split(".") if isinstance(name, str) else name
+    return tuple(part.strip("\"`'[] ") for part in parts)
 
 
 def folded(name: str | Iterable[str]) -> Parts:
     """Return the parts of a name in lower case and without quotes."""
-    parts = name.split(".") if isinstance(name, str) else name
-    return tuple(part.strip("\"`'[] ").lower() for part in parts)
+    return tuple(part.lower() for part in spelled(name))
 
 
-def best_matches(parts: Parts, known: Iterable[tuple[Parts, _T]]) -> Sequence[_T]:
-    """Return the entries whose names share the most parts. An equal name comes first."""
-    ranked: dict[tuple[int, bool], list[_T]] = defaultdict(list)
-    for other, each in known:
-        ranked[_shared_parts(parts, other), parts == other].append(each)
-    ranked.pop((0, False), None)
+def _best_matches(parts: Parts, exact: Parts, known: Iterable[tuple[Parts, _N]]) -> Sequence[_N]:
+    """Return the entries whose names share the most parts.
+
+    Of these, a name with the same spelling comes first, then an equal name.
+    """
+    wanted = folded(parts)
+    ranked: dict[tuple[int, bool, bool], list[_N]] = defaultdict(list)
+    for other, entry in known:
+        shared = _shared_parts(wanted, other)
+        if shared:
+            is_exact = entry.spelled[-shared:] == exact[-shared:]
+            ranked[shared, is_exact, wanted == other].append(entry)
     return ranked[max(ranked)] if ranked else ()
 
 
@@ -134,15 +177,3 @@ def _shared_parts(one: Parts, other: Parts) -> int:
     """Return how many parts two names share, from the right. 0 if they differ."""
     pairs = list(zip(reversed(one), reversed(other), strict=False))
     return len(pairs) if all(left == right for left, right in pairs) else 0
-
-
-def _is_stored_in(spec: dg.AssetSpec, warehouse: str | None) -> bool:
-    # A source without a warehouse does not prefer assets without a storage kind.
-    storage = _text(spec, STORAGE_KIND)
-    return bool(storage and warehouse and storage.casefold() == warehouse.casefold())
-
-
-def _text(spec: dg.AssetSpec, key: str) -> str | None:
-    value = spec.metadata.get(key)
-    value = getattr(value, "value", value)
-    return value if isinstance(value, str) and value else None

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["key_part", "name_part", "safe_part", "tag_value"]
+__all__ = ["ascii_part", "hash_digits", "key_part", "name_part", "safe_part", "tag_value"]
 
 MAX_TAG_LENGTH = 63
 """Dagster's own limit for the value of a tag."""
@@ -26,11 +26,20 @@ def safe_part(text: str) -> str:
 
     If letters that are not ASCII are lost, the first digits of a hash keep the text distinct.
     """
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", _without_accents(text))
+    safe = ascii_part(text)
     if not _loses_letters(text):
         return safe or "_"
-    digits = hashlib.sha256(text.encode()).hexdigest()[:6]
-    return "_".join(part for part in (safe.strip("_"), digits) if part)
+    return "_".join(part for part in (safe.strip("_"), hash_digits(text)) if part)
+
+
+def ascii_part(text: str) -> str:
+    """Return a text with `_` for the characters that names of inputs and outputs cannot have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", _without_accents(text))
+
+
+def hash_digits(text: str) -> str:
+    """Return the first digits of a hash, which keep texts distinct that look alike."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
 def _loses_letters(text: str) -> bool:

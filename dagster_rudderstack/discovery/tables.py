@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import dagster as dg
-
 from dagster_rudderstack.api.models import Source
-from dagster_rudderstack.discovery.names import safe_part
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
 
-__all__ = ["UpstreamTable", "external_key", "tables_of"]
+__all__ = ["UpstreamTable", "tables_of"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,19 @@ class UpstreamTable:
 
     def __str__(self) -> str:
         return self.uri or str(self.name)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the name, as the source has them. Each folder of files is a part."""
+        return self._parts(self.name.parts)
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """`parts` as the warehouse spells them."""
+        return self._parts(self.name.spelled)
+
+    def _parts(self, parts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for part in parts for each in part.split("/")) if self.uri else parts
 
 
 def tables_of(source: Source, query: QueryLineage | None) -> tuple[UpstreamTable, ...]:
@@ -53,10 +63,3 @@ def _files(bucket: object, prefix: object) -> Iterator[UpstreamTable]:
     path = prefix.strip("/") if isinstance(prefix, str) else ""
     name = TableName(name=path, schema_name=bucket) if path else TableName(name=bucket)
     yield UpstreamTable(name, "s3", f"s3://{bucket}/{path}".rstrip("/"))
-
-
-def external_key(table: UpstreamTable) -> dg.AssetKey:
-    """Return the key of a table that is not a known asset: its name in lower case."""
-    parts = (piece for part in table.name.parts for piece in part.lower().split("/"))
-    # A name of slashes has no pieces, but a key needs one.
-    return dg.AssetKey([safe_part(piece) for piece in parts if piece] or ["_"])

@@ -10,6 +10,8 @@ from dagster_rudderstack.asset_specs import KIND
 from dagster_rudderstack.discovery.columns import column_metadata
 from dagster_rudderstack.discovery.names import key_part, name_part, safe_part, tag_value
 from dagster_rudderstack.discovery.props import MAX_NAME_LENGTH, RudderStackConnectionProps
+from dagster_rudderstack.discovery.upstream import is_same_mapping
+from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.text import escaped_markdown, one_line
 
@@ -66,9 +68,19 @@ def _key(props: RudderStackConnectionProps, key_by: KeyBy) -> dg.AssetKey:
     return dg.AssetKey([KIND, *(part for part in parts if part)])
 
 
-def _deps(props: RudderStackConnectionProps) -> list[dg.AssetKey]:
-    keys = (upstream.key for upstream in props.upstreams)
-    return list(dict.fromkeys(key for key in keys if key is not None))
+def _deps(props: RudderStackConnectionProps) -> list[dg.AssetDep]:
+    deps: dict[dg.AssetKey, dg.AssetDep] = {}
+    for upstream in props.upstreams:
+        if upstream.key is not None:
+            dep = dg.AssetDep(upstream.key, partition_mapping=upstream.partition_mapping)
+            first = deps.setdefault(upstream.key, dep)
+            if not is_same_mapping(first.partition_mapping, dep.partition_mapping):
+                name = upstream.key.to_user_string()
+                raise InvalidSettingError(
+                    f"upstream_keys: the tables of the asset {name!r} have different partition "
+                    "mappings. Give all of them the same."
+                )
+    return list(deps.values())
 
 
 def _tags(props: RudderStackConnectionProps) -> dict[str, str]:

@@ -6,35 +6,37 @@ If none does, or several match equally well, the table becomes an external asset
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from dagster_rudderstack.discovery.matching import (
-    AssetIndex,
-    UpstreamAssets,
-    best_matches,
-    folded,
-    specs_of,
-)
+from dagster_rudderstack.discovery.known_assets import KnownAssets, UpstreamAssets
+from dagster_rudderstack.discovery.matching import AssetIndex, Matches, NameIndex, spelled
 from dagster_rudderstack.discovery.sql.lineage import TableName
 from dagster_rudderstack.discovery.tables import UpstreamTable
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.text import shown
 
-__all__ = ["COLUMN_SCHEMA", "UNKNOWN_TYPE", "Upstream", "UpstreamFinder", "UpstreamKeys"]
+__all__ = [
+    "COLUMN_SCHEMA",
+    "UNKNOWN_TYPE",
+    "Upstream",
+    "UpstreamFinder",
+    "UpstreamKeys",
+    "is_same_mapping",
+]
 
 CoercibleToKey = dg.AssetKey | str | Sequence[str]
 
-UpstreamKeys = (
-    Mapping[str, CoercibleToKey | None]
-    | Callable[[UpstreamTable, Sequence[dg.AssetKey]], CoercibleToKey | None]
-)
+_Choice = CoercibleToKey | dg.AssetDep | None
+
+UpstreamKeys = Mapping[str, _Choice] | Callable[[UpstreamTable, Sequence[dg.AssetKey]], _Choice]
 """The user's choice of the asset of a table.
 
 A mapping from names of tables (`schema.table`) to keys. None leaves a table out. If several names
 match a table, its own name comes first, then the longest. Or a function of the table and the keys
 of the assets that match equally well. It returns a key, or None to leave the choice to the rules.
+Instead of a key, an `AssetDep` also says which partitions of the asset a partition depends on.
 """
 
 COLUMN_SCHEMA = "dagster/column_schema"
@@ -52,18 +54,26 @@ class Upstream:
         key: The asset to depend on. None if the user left the table out.
         spec: The spec of that asset. None if it was not among the given assets.
         candidates: The assets that match equally well, if the match is ambiguous.
+        partition_mapping: The partitions of the asset that a partition of the connection depends
+            on. None leaves it to Dagster.
     """
 
     table: UpstreamTable
     key: dg.AssetKey | None
     spec: dg.AssetSpec | None = None
     candidates: tuple[dg.AssetKey, ...] = ()
+    partition_mapping: dg.PartitionMapping | None = None
 
     def column(self, name: str) -> dg.TableColumn:
-        """Return a column, with the spelling and the type in the schema of the asset, if known."""
-        for column in self._columns():
-            if column.name.lower() == name.lower():
-                return column
+        """Return a column, with the spelling and the type in the schema of the asset, if known.
+
+        A column that differs only by case is the same, unless there are several.
+        """
+        columns = self._columns()
+        same = [column for column in columns if column.name == name]
+        same = same or [column for column in columns if column.name.lower() == name.lower()]
+        if len(same) == 1:
+            return same[0]
         # dagster-dbt writes the names of all columns in lower case.
         is_dbt = self.spec is not None and "dbt" in self.spec.kinds
         return dg.TableColumn(name.lower() if is_dbt else name, UNKNOWN_TYPE)
@@ -74,37 +84,51 @@ class Upstream:
         return schema.columns if isinstance(schema, dg.TableSchema) else ()
 
 
+def is_same_mapping(one: dg.PartitionMapping | None, other: dg.PartitionMapping | None) -> bool:
+    """Whether two mappings are equal. Dagster's are tuples, and are equal if their values are."""
+    return type(one) is type(other) and one == other
+
+
 class UpstreamFinder:
     """Finds the assets of tables.
+
+    Attributes:
+        known: The assets of the project.
 
     Args:
         assets: The assets of the project.
         keys: The user's choices, which take precedence over the rules.
-        log: Gets a warning for each ambiguous table.
+        log: Gets a warning for each table whose asset is not certain.
         connections: The keys of the connections, which are not matched to tables. The assets of
             the project may depend on connections, and dependencies are searched too.
+        partition_mapping: The partitions of the assets that a partition depends on, unless the
+            user's choice has its own.
     """
 
     def __init__(
         self,
-        assets: UpstreamAssets,
+        assets: UpstreamAssets | KnownAssets,
         keys: UpstreamKeys | None,
         log: logging.Logger,
         connections: Collection[dg.AssetKey] = (),
+        partition_mapping: dg.PartitionMapping | None = None,
     ) -> None:
-        # Stored, since a generator yields its assets only once.
-        self._assets = tuple(specs_of(assets))
+        self.known = assets if isinstance(assets, KnownAssets) else KnownAssets.of(assets)
         self._keys = keys
-        self._index = AssetIndex(self._assets, connections)
+        self._index = AssetIndex(self.known, connections)
         self._function = keys if callable(keys) else None
         self._mapping = _KeyMapping({} if keys is None or callable(keys) else keys)
         self._log = log
+        self._partition_mapping = partition_mapping
         self._found: dict[UpstreamTable, Upstream] = {}
+        self._elsewhere: dict[UpstreamTable, Matches] = {}
         self._warned: set[UpstreamTable] = set()
 
     def without(self, connections: Collection[dg.AssetKey]) -> "UpstreamFinder":
         """Return a finder that does not match tables to these connections."""
-        return UpstreamFinder(self._assets, self._keys, self._log, connections)
+        return UpstreamFinder(
+            self.known, self._keys, self._log, connections, self._partition_mapping
+        )
 
     def knows_any(self, keys: Collection[dg.AssetKey]) -> bool:
         """Whether one of these keys is among the assets, or was found for a table."""
@@ -117,40 +141,67 @@ class UpstreamFinder:
             self._found[table] = self._find(table)
         return self._found[table]
 
-    def warn_of_ambiguous(self, upstreams: Iterable[Upstream]) -> None:
-        """Warn of each of these tables that matches several assets, once for each table."""
+    def warn_of_uncertain(self, upstreams: Iterable[Upstream]) -> None:
+        """Warn of each of these tables whose asset is not certain, once for each table."""
         for upstream in upstreams:
             table, key = upstream.table, upstream.key
-            if not upstream.candidates or key is None or table in self._warned:
+            if key is None or table in self._warned:
                 continue
-            self._warned.add(table)
+            problem = self._problem(upstream)
+            if problem:
+                self._warned.add(table)
+                self._log.warning(
+                    f"{problem}, so it is shown as the external asset {key.to_user_string()!r}. "
+                    f"Name its asset with upstream_keys: {{{str(table.name)!r}: …}}."
+                )
+
+    def _problem(self, upstream: Upstream) -> str | None:
+        table = upstream.table
+        if upstream.candidates:
             assets = ", ".join(repr(each.to_user_string()) for each in upstream.candidates)
-            self._log.warning(
-                f"Table {table} matches the assets {assets} equally well, so it is shown as the "
-                f"external asset {key.to_user_string()!r}. Name its asset with upstream_keys: "
-                f"{{{str(table.name)!r}: …}}."
-            )
+            return f"Table {table} matches the assets {assets} equally well"
+        elsewhere = self._elsewhere.get(table)
+        if elsewhere is None:
+            return None
+        assets = " and ".join(
+            f"{key.to_user_string()!r}, which is stored in {storage}"
+            for key, storage in elsewhere.elsewhere
+        )
+        return f"Table {table} is read from {table.warehouse}, not from {assets}"
 
     def _find(self, table: UpstreamTable) -> Upstream:
         entry = self._mapping.entry(table.name)
         if entry is not None:
-            return self._upstream(table, entry.key)
-        candidates = self._index.candidates(table)
-        chosen = self._function(table, candidates) if self._function else None
+            return self._upstream(table, entry.choice)
+        matches = self._index.matches(table)
+        chosen = self._function(table, matches.keys) if self._function else None
         if chosen is not None:
-            return self._upstream(table, _key(chosen, f"what it returned for table {table}"))
-        if len(candidates) == 1:
-            return self._upstream(table, candidates[0])
-        return Upstream(table, self._index.free_key(table), candidates=tuple(candidates))
+            return self._upstream(table, _dep(chosen, f"what it returned for table {table}"))
+        if len(matches.keys) == 1:
+            return self._upstream(table, dg.AssetDep(matches.keys[0]))
+        if matches.elsewhere:
+            self._elsewhere[table] = matches
+        free = self._upstream(table, dg.AssetDep(self._index.free_key(table)))
+        return replace(free, candidates=matches.keys)
 
-    def _upstream(self, table: UpstreamTable, key: dg.AssetKey | None) -> Upstream:
-        return Upstream(table, key, self._index.specs.get(key) if key else None)
+    def _upstream(self, table: UpstreamTable, dep: dg.AssetDep | None) -> Upstream:
+        if dep is None:
+            return Upstream(table, None)
+        # Dagster's mappings are tuples, and an empty one is false.
+        mapping = dep.partition_mapping
+        mapping = self._partition_mapping if mapping is None else mapping
+        spec = self._index.specs.get(dep.asset_key)
+        return Upstream(table, dep.asset_key, spec, partition_mapping=mapping)
 
 
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    key: dg.AssetKey | None
+    choice: dg.AssetDep | None
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        return spelled(self.name)
 
 
 class _KeyMapping:
@@ -162,10 +213,9 @@ class _KeyMapping:
                 "upstream_keys takes a mapping of names of tables to keys, or a function, not "
                 f"{shown(keys)}."
             )
-        self._entries = {
-            folded(name): _Entry(name, None if key is None else _key(key, repr(name)))
-            for name, key in keys.items()
-        }
+        self._entries: NameIndex[_Entry] = NameIndex()
+        for name, key in keys.items():
+            self._entries.add(_Entry(name, None if key is None else _dep(key, repr(name))))
 
     def entry(self, name: TableName) -> _Entry | None:
         """Return the entry of a table. None if there is none.
@@ -173,8 +223,8 @@ class _KeyMapping:
         Raises:
             InvalidSettingError: If names that match equally well have different keys.
         """
-        best = best_matches(folded(name.parts), self._entries.items())
-        if len({entry.key for entry in best}) > 1:
+        best = self._entries.best(name.parts, name.spelled)
+        if any(not _is_same(entry.choice, best[0].choice) for entry in best):
             names = " and ".join(repr(entry.name) for entry in best)
             raise InvalidSettingError(
                 f"upstream_keys: {names} match table {name} equally well, but have different keys. "
@@ -183,13 +233,24 @@ class _KeyMapping:
         return best[0] if best else None
 
 
-def _key(key: object, origin: str) -> dg.AssetKey:
+def _is_same(one: dg.AssetDep | None, other: dg.AssetDep | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    mappings = (one.partition_mapping, other.partition_mapping)
+    return one.asset_key == other.asset_key and is_same_mapping(*mappings)
+
+
+def _dep(key: object, origin: str) -> dg.AssetDep:
+    if isinstance(key, dg.AssetDep):
+        # Only the key and the mapping. For metadata with the name of a table, Dagster would take
+        # another asset.
+        return dg.AssetDep(key.asset_key, partition_mapping=key.partition_mapping)
     if isinstance(key, dg.AssetKey):
-        return key
+        return dg.AssetDep(key)
     if isinstance(key, str) and key.strip("/"):
-        return dg.AssetKey.from_user_string(key)
+        return dg.AssetDep(dg.AssetKey.from_user_string(key))
     if isinstance(key, Sequence) and key and all(isinstance(part, str) and part for part in key):
-        return dg.AssetKey(key)
+        return dg.AssetDep(dg.AssetKey(key))
     raise InvalidSettingError(
         f"upstream_keys: {origin} is {shown(key)}, not the key of an asset: "
         "'customers', 'analytics/customers' or ['analytics', 'customers']."

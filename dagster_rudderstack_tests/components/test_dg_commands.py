@@ -139,7 +139,7 @@ def test_list_defs(project: DgProject) -> None:
     assets = project.assets()
 
     assert set(assets) == {CONTACTS, AUDIENCE}
-    assert assets[CONTACTS]["dependency_keys"] == ["analytics/customers"]
+    assert assets[CONTACTS]["dependency_keys"] == ["snowflake/analytics/customers"]
     assert assets[CONTACTS]["kinds"] == ["hubspot", "rudderstack"]
 
 

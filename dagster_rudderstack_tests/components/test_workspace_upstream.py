@@ -36,8 +36,8 @@ UPSTREAM: dict[str, tuple[dict[str, Any], dict[str, set[str]]]] = {
     "empty list": (
         {"upstream_from": []},
         {
-            CONTACTS: {"analytics/customers"},
-            AUDIENCE: {"analytics/customers", "analytics/orders_by_customer"},
+            CONTACTS: {"snowflake/analytics/customers"},
+            AUDIENCE: {"snowflake/analytics/customers", "snowflake/analytics/orders_by_customer"},
         },
     ),
     "upstream_keys": (

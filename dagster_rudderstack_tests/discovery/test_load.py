@@ -32,8 +32,8 @@ def test_specs(server: LocalRudderStack, rudderstack: RudderStackResource) -> No
     fill(server)
 
     assert deps_of(load_rudderstack_asset_specs(rudderstack)) == {
-        CONTACTS: {"analytics/customers"},
-        AUDIENCE: {"analytics/customers", "analytics/orders_by_customer"},
+        CONTACTS: {"snowflake/analytics/customers"},
+        AUDIENCE: {"snowflake/analytics/customers", "snowflake/analytics/orders_by_customer"},
     }
 
 

@@ -18,10 +18,10 @@ from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
 
 TABLES = {
-    "slash": ({"table": "/"}, "_"),
-    "accent": ({"table": "\u0301"}, "_"),
-    "slashes in a bucket": ({"bucketName": "///"}, "_"),
-    "empty name in SQL": ({"sql": 'select a from ""'}, "_"),
+    "slash": ({"table": "/"}, "postgres/8a5eda"),
+    "accent": ({"table": "\u0301"}, "postgres/e98c79"),
+    "slashes in a bucket": ({"bucketName": "///"}, "s3/_/732c4e"),
+    "empty name in SQL": ({"sql": 'select a from ""'}, "postgres/_"),
 }
 
 

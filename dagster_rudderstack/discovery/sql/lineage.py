@@ -12,11 +12,21 @@ class _Frozen(BaseModel):
 
 
 class TableName(_Frozen):
-    """The name of a table in a source. `catalog` and `schema_name` are None if it has none."""
+    """The name of a table in a source. `catalog` and `schema_name` are None if it has none.
+
+    Attributes:
+        name: The name of the table, as the source has it.
+        schema_name: The schema.
+        catalog: The catalog, or database.
+        exact: The parts as the warehouse spells them: unquoted names of Snowflake in upper case, of
+            Postgres and Redshift in lower case. None if `parts` are the spelling already, as for a
+            table source.
+    """
 
     name: str
     schema_name: str | None = None
     catalog: str | None = None
+    exact: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return ".".join(self.parts)
@@ -26,6 +36,11 @@ class TableName(_Frozen):
         """The known parts of catalog, schema and name, in that order."""
         known = (self.catalog, self.schema_name, self.name)
         return tuple(part for part in known if part)
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """`parts` as the warehouse spells them."""
+        return self.exact or self.parts
 
     @property
     def folded(self) -> tuple[str, ...]:
