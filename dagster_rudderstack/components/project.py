@@ -1,6 +1,7 @@
 """The place of a component in its project, and the other definitions of the project."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,6 +12,7 @@ from dagster.components import DefsFolderComponent
 
 from dagster_rudderstack.components.attributes import SyncAttributes
 from dagster_rudderstack.discovery.known_assets import UpstreamAssets
+from dagster_rudderstack.discovery.names import hash_digits
 from dagster_rudderstack.resource import RudderStackResource
 
 __all__ = ["folder_name", "upstream_assets_of", "workspace_name"]
@@ -27,16 +29,36 @@ def _file_path(context: dg.ComponentLoadContext) -> Path | None:
     return path
 
 
+_ORDINARY = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
+"""The name of a folder that needs no digits to stay distinct in the name of a resource."""
+
+
 def folder_name(context: dg.ComponentLoadContext) -> str:
-    """Return a part of a name that is unique to the component: its place below `defs`."""
+    """Return a part of a name that is unique to the component: its place below `defs`.
+
+    Names of nested folders are joined by two underscores. A name that has anything but words of
+    letters and digits, joined by single underscores, gets the digits of a hash.
+    """
     path = _file_path(context)
-    words: list[str] = []
-    if path is not None and path.is_relative_to(context.defs_module_path):
-        words += path.relative_to(context.defs_module_path).parts
-    # The number of a component among several in one file, or the id that the UI gave it.
-    if number := _place(context).instance_key:
-        words.append(str(number))
-    return re.sub(r"\W", "_", "_".join(words), flags=re.ASCII) or "workspace"
+    is_below = path is not None and path.is_relative_to(context.defs_module_path)
+    folders = path.relative_to(context.defs_module_path).parts if path and is_below else ()
+    # The number of a component among several in one file, the name of a variable in Python, or the
+    # id that the UI gave it.
+    key = _place(context).instance_key or None
+    # Beside a component in `defs` itself there are no others.
+    words = [*(folders or ["workspace"]), *([] if key is None else [str(key)])]
+    name = "__".join(re.sub(r"\W", "_", word, flags=re.ASCII) for word in words)
+    if _is_distinct(folders) and (key is None or isinstance(key, int)):
+        return name
+    # The files of macOS may have another form of the same letters.
+    place = unicodedata.normalize("NFC", "/".join(map(repr, [*folders, key])))
+    return f"{name}_{hash_digits(place)}"
+
+
+def _is_distinct(folders: Sequence[str]) -> bool:
+    """Whether the joined names of folders can be no other place. A number may be a component's."""
+    ordinary = all(_ORDINARY.fullmatch(folder) for folder in folders)
+    return ordinary and not any(folder.isdecimal() for folder in folders[1:])
 
 
 def workspace_name(resource: RudderStackResource) -> str:

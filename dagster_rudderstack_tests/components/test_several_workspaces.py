@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.components.conftest import WORKSPACE, Project, deps_of
+from dagster_rudderstack_tests.components.conftest import CONNECTION, WORKSPACE, Project, deps_of
 from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fill
 
 
@@ -49,7 +49,10 @@ def test_two_components_of_one_workspace(project: Project, workspace: dict[str, 
     definitions = project.load()
 
     assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
-    assert set(definitions.resources or {}) == {"rudderstack_ads_hubspot", "rudderstack_ads_braze"}
+    assert set(definitions.resources or {}) == {
+        "rudderstack_ads__hubspot",
+        "rudderstack_ads__braze",
+    }
 
 
 def test_two_documents_in_one_file(project: Project, workspace: dict[str, Any]) -> None:
@@ -70,4 +73,61 @@ def test_two_documents_in_one_file(project: Project, workspace: dict[str, Any]) 
     definitions = project.load()
 
     assert set(deps_of(definitions)) == {CONTACTS, AUDIENCE}
-    assert set(definitions.resources or {}) == {"rudderstack_crm", "rudderstack_crm_1"}
+    assert set(definitions.resources or {}) == {"rudderstack_crm", "rudderstack_crm__1"}
+
+
+CLASHES = {
+    "nested": ["crm/eu", "crm_eu", "crm__eu"],
+    "dash": ["crm-eu", "crm_eu", "crm.eu", "crm eu"],
+    "other alphabet": ["客户", "顾客", "__"],
+    "number": ["crm/1", "crm_1"],
+    "underscores": ["crm_/eu", "crm/_eu", "crm/eu_", "crm/eu"],
+}
+
+
+@pytest.mark.parametrize("places", CLASHES.values(), ids=CLASHES.keys())
+@pytest.mark.parametrize("component", [WORKSPACE, CONNECTION])
+def test_folder_names(
+    project: Project, workspace: dict[str, Any], places: list[str], component: str
+) -> None:
+    """Components in folders with similar names have their own resources, sensors and steps."""
+    names = [names_of(project, workspace, places, component, order) for order in (1, -1)]
+
+    assert len(names[0]) == 2 * len(places)
+    assert names[0] == names[1]
+
+
+def names_of(
+    project: Project, workspace: dict[str, Any], places: list[str], component: str, order: int
+) -> set[str]:
+    """Return the names of the resources and the sensors."""
+    for number, place in list(enumerate(places))[::order]:
+        attributes: dict[str, Any] = {"workspace": workspace, "polling_sensor": True}
+        if component == WORKSPACE:
+            attributes |= {
+                "grouping": "all",
+                "translation": {"key_prefix": f"w{number}"},
+                "defs_state": {"key": f"w{number}", "management_type": "LOCAL_FILESYSTEM"},
+            }
+        else:
+            attributes |= {"connection_id": "contacts", "asset": {"key": f"w{number}"}}
+        project.component(place, component, attributes)
+
+    definitions = project.load()
+
+    sensors = [each.name for each in definitions.sensors or ()]
+    return {*(definitions.resources or {}), *sensors}
+
+
+def test_folder_names__ordinary(project: Project, workspace: dict[str, Any]) -> None:
+    """The resource of an ordinary folder is named after the folder, and needs no digits."""
+    for number, place in enumerate(["crm", "crm_eu", "ads/hub_spot"]):
+        asset = {"key": f"a{number}"}
+        attributes = {"workspace": workspace, "connection_id": "contacts", "asset": asset}
+        project.component(place, CONNECTION, attributes)
+
+    assert set(project.load().resources or {}) == {
+        "rudderstack_crm",
+        "rudderstack_crm_eu",
+        "rudderstack_ads__hub_spot",
+    }
