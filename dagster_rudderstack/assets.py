@@ -29,6 +29,7 @@ from dagster_rudderstack.options import (
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.step.dagster_step import StepLog, current_step
 from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferred
+from dagster_rudderstack.step.duplicates import warn_of_duplicates
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.step.yielded import Yielded
@@ -239,8 +240,9 @@ class _Body:
     ) -> Iterator[Any]:
         """Sync the selected assets. Checks that are selected without their assets start no sync."""
         yield from self._rechecked(context)
-        if not self._selected(context):
+        if not (selected := self._selected(context)):
             return
+        warn_of_duplicates(context, selected, self.options["resource_key"])
         if not self.options["wait"]:
             self._fail_for_deferred(context)
         yielded = Yielded(context.assets_def.node_keys_by_output_name)

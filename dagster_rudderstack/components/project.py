@@ -99,11 +99,14 @@ def upstream_assets_of(
 
 
 def _others(context: dg.ComponentLoadContext) -> Iterator[Path]:
-    """Yield the places of the project's components that may define tables."""
+    """Yield the places of the project's components, without workspaces."""
     root = context.load_structural_component_at_path(context.defs_module_path)
     here = _file_path(context)
     for place in _leaves(context.defs_module_path, root):
-        if place != here and not isinstance(context.load_component(place), SyncAttributes):
+        # The assets of a workspace are connections, and to build them takes longer.
+        is_workspace = (SyncAttributes, dg.StateBackedComponent)
+        component = context.load_component(place) if place != here else None
+        if component and not all(isinstance(component, each) for each in is_workspace):
             yield place
 
 

@@ -10,11 +10,12 @@ from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.text import one_line, sentence
 
-__all__ = ["check_dependencies"]
+__all__ = ["Linked", "check_dependencies"]
 
 MAX_LENGTH = 100
 
 Linked = tuple[RudderStackConnectionProps, dg.AssetSpec]
+"""A connection and its asset."""
 
 
 def check_dependencies(

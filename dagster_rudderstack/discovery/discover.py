@@ -1,6 +1,7 @@
 """Makes the assets of a workspace from its snapshot."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,8 +10,8 @@ import dagster as dg
 from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.validation import checked_choice
-from dagster_rudderstack.discovery.dependencies import check_dependencies
-from dagster_rudderstack.discovery.known_assets import UpstreamAssets
+from dagster_rudderstack.discovery.dependencies import Linked, check_dependencies
+from dagster_rudderstack.discovery.known_assets import KnownAssets, UpstreamAssets, text_of
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
@@ -20,7 +21,8 @@ from dagster_rudderstack.discovery.upstream import UpstreamFinder, UpstreamKeys
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.text import failure, shown
+from dagster_rudderstack.step.duplicates import duplicate_warning
+from dagster_rudderstack.text import failure, shown, summary_of
 
 __all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "discovery_from"]
 
@@ -84,7 +86,22 @@ class Discovery:
         _check_keys(assets)
         linked = [(each.props, each.spec) for each in assets]
         check_dependencies(linked, finder.known, partitions_def)
+        self._warn_of_duplicates(linked, finder.known)
         return assets
+
+    def _warn_of_duplicates(self, connections: Iterable[Linked], known: KnownAssets) -> None:
+        """Warn of connections that an asset of the project already syncs."""
+        others: dict[str, list[dg.AssetKey]] = defaultdict(list)
+        for key in known.executable:
+            if connection := text_of(known.defined[key], MetadataKey.CONNECTION_ID):
+                others[connection].append(key)
+        lines = {
+            props.name: duplicate_warning(props.id, dict.fromkeys([spec.key, *others[props.id]]))
+            for props, spec in connections
+            if {*others.get(props.id, ())} - {spec.key}
+        }
+        if lines:
+            self.log.warning(summary_of(lines, "connection"))
 
     def _linked(
         self, selected: Sequence[RudderStackConnectionProps], finder: UpstreamFinder

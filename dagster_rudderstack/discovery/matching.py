@@ -22,6 +22,7 @@ from dagster_rudderstack.discovery.known_assets import (
 )
 from dagster_rudderstack.discovery.tables import UpstreamTable
 from dagster_rudderstack.discovery.warehouses import is_elsewhere, known_warehouse
+from dagster_rudderstack.metadata import MetadataKey
 
 __all__ = ["AssetIndex", "Matches", "NameIndex", "Named", "folded", "spelled"]
 
@@ -85,12 +86,16 @@ class AssetIndex:
         specs: The assets and their dependencies, by key, without the connections.
 
     Args:
-        known: The assets.
-        connections: The keys of the connections, which are not matched to tables.
+        known: The assets. Those of connections are not matched to tables.
+        connections: The keys of further connections.
     """
 
     def __init__(self, known: KnownAssets, connections: Collection[dg.AssetKey] = ()) -> None:
-        self.specs = {key: spec for key, spec in known.specs.items() if key not in connections}
+        self.specs = {
+            key: spec
+            for key, spec in known.specs.items()
+            if key not in connections and not text_of(spec, MetadataKey.CONNECTION_ID)
+        }
         self._taken = {*known.specs, *connections}
         self._by_table: NameIndex[_KnownTable] = NameIndex()
         self._by_key: NameIndex[_KnownTable] = NameIndex()

@@ -76,6 +76,20 @@ def test_two_documents_in_one_file(project: Project, workspace: dict[str, Any]) 
     assert set(definitions.resources or {}) == {"rudderstack_crm", "rudderstack_crm__1"}
 
 
+def test_connection_of_the_workspace(
+    project: Project, workspace: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning names a connection that is a component of its own, and in a workspace too."""
+    project.component("crm", WORKSPACE, {"workspace": workspace})
+    attributes = {"connection_id": "contacts", "asset": {"key": "contacts"}}
+    project.component("own", CONNECTION, {"workspace": workspace, **attributes})
+
+    project.load()
+
+    (warning,) = [each for each in caplog.messages if "several assets" in each]
+    assert f"Connection contacts belongs to several assets: '{CONTACTS}', 'contacts'." in warning
+
+
 CLASHES = {
     "nested": ["crm/eu", "crm_eu", "crm__eu"],
     "dash": ["crm-eu", "crm_eu", "crm.eu", "crm eu"],

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import InvalidSettingError, Upstream, UpstreamTable
+from dagster_rudderstack import (
+    InvalidSettingError,
+    Upstream,
+    UpstreamTable,
+    build_rudderstack_sync_asset,
+)
 from dagster_rudderstack.api.models import Source
 from dagster_rudderstack.discovery.sql.lineage import QueryLineage, TableName
 from dagster_rudderstack.discovery.tables import tables_of
@@ -185,6 +190,14 @@ def test_connections() -> None:
     assert find_without("crm/people") == dg.AssetKey(["snowflake", "people"])
     taken = ("crm/people", "snowflake/people")
     assert find_without(*taken) == dg.AssetKey(["external", "snowflake", "people"])
+
+
+def test_connections__of_other_definitions() -> None:
+    """The asset of a connection that is defined elsewhere is not matched to a table either."""
+    other = build_rudderstack_sync_asset(connection_id="c", spec=["crm", "people"])
+
+    assert find("crm.people", other) == "snowflake/crm/people"
+    assert find("crm.people", other, keys={"people": "crm/people"}) == "crm/people"
 
 
 CHOICES = {

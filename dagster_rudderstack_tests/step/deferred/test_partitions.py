@@ -1,5 +1,7 @@
 """The partitions of deferred syncs."""
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
@@ -119,4 +121,53 @@ def test_shared_sync__fails(
     assert [(run.success, run.dagster_run.tags["dagster/partition"]) for run in runs] == [
         (False, "mon"),
         (False, "tue"),
+    ]
+
+
+# --- an asset that is renamed while its sync runs
+
+
+def renamed_scene(scene: World, key: str) -> World:
+    """Return the scene after a deployment in which the asset has another key."""
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec=key, partitions_def=DAYS, wait=False
+    )
+    deployed = world(scene.instance, scene.rudderstack, asset)
+    return replace(deployed, cursor=scene.cursor, run_keys=scene.run_keys)
+
+
+@pytest.mark.parametrize("has_ticked", [True, False], ids=["known to the sensor", "unknown to it"])
+def test_renamed_asset(shared_scene: World, clock: ManualClock, has_ticked: bool) -> None:
+    """A sync whose asset is renamed meanwhile materializes its partition of the new asset."""
+    shared_scene.tick()
+    assert shared_scene.run(partition_key="mon").success
+    if has_ticked:
+        shared_scene.tick()
+    scene = renamed_scene(shared_scene, "people")
+    clock.advance(60)
+
+    found = materializations(scene.tick())
+
+    assert [(each.asset_key.to_user_string(), each.partition) for each in found] == [
+        ("people", "mon")
+    ]
+
+
+@pytest.mark.parametrize("has_ticked", [True, False], ids=["known to the sensor", "unknown to it"])
+def test_renamed_asset__fails(
+    shared_scene: World, server: LocalRudderStack, clock: ManualClock, has_ticked: bool
+) -> None:
+    """If such a sync fails, a run of the new asset fails, for the partition of the old one."""
+    server.set_script("crm", FAILING)
+    shared_scene.tick()
+    assert shared_scene.run(partition_key="tue").success
+    if has_ticked:
+        shared_scene.tick()
+    scene = renamed_scene(shared_scene, "people")
+    clock.advance(60)
+
+    runs = scene.launch(scene.tick())
+
+    assert [(run.success, run.dagster_run.tags["dagster/partition"]) for run in runs] == [
+        (False, "tue")
     ]
