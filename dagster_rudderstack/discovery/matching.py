@@ -7,9 +7,9 @@ warehouse does not match.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import dagster as dg
 
@@ -24,7 +24,7 @@ from dagster_rudderstack.discovery.tables import UpstreamTable
 from dagster_rudderstack.discovery.warehouses import is_elsewhere, known_warehouse
 from dagster_rudderstack.metadata import MetadataKey
 
-__all__ = ["AssetIndex", "Matches", "NameIndex", "Named", "folded", "spelled"]
+__all__ = ["AssetIndex", "Matches", "NameIndex", "Named", "spelled"]
 
 URI = "dagster/uri"
 
@@ -41,21 +41,50 @@ class Named(Protocol):
 _N = TypeVar("_N", bound=Named)
 
 
-class NameIndex(dict[str, list[tuple[Parts, _N]]]):
-    """Entries by the last part of their names, without regard to case."""
+class NameIndex(Generic[_N]):
+    """Entries by their names, without regard to case."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[Parts, list[_N]] = defaultdict(list)
+        self._by_end: dict[Parts, list[_N]] = defaultdict(list)
 
     def add(self, entry: _N) -> None:
         """Add an entry."""
         parts = folded(entry.spelled)
-        self.setdefault(parts[-1], []).append((parts, entry))
+        self._by_name[parts].append(entry)
+        for first in range(len(parts)):
+            self._by_end[parts[first:]].append(entry)
 
-    def entries(self, parts: Parts) -> Sequence[tuple[Parts, _N]]:
-        """Return the entries whose names end like a name."""
-        return self.get(folded(parts)[-1], ()) if parts else ()
+    def matches(self, parts: Parts) -> Iterator[tuple[int, Sequence[_N]]]:
+        """Yield the entries that match a name, by how many parts they share, the most first."""
+        wanted = folded(parts)
+        if not wanted:
+            return
+        yield len(wanted), self._by_end.get(wanted, ())
+        for first in range(1, len(wanted)):
+            yield len(wanted) - first, self._by_name.get(wanted[first:], ())
 
     def best(self, parts: Parts, exact: Parts) -> Sequence[_N]:
-        """Return the entries that match a name best, see `_best_matches`."""
-        return _best_matches(parts, exact, self.entries(parts))
+        """Return the entries that match a name best and equally well."""
+        for shared, entries in self.matches(parts):
+            if entries:
+                return nearest(entries, shared, exact)
+        return ()
+
+
+def nearest(entries: Iterable[_N], shared: int, exact: Parts) -> Sequence[_N]:
+    """Return the entries with the same spelling, or else all. Of these, an equal name comes first.
+
+    Args:
+        entries: Entries that match a name.
+        shared: How many parts they share with it.
+        exact: The name as it is spelled.
+    """
+    ranked: dict[tuple[bool, bool], list[_N]] = defaultdict(list)
+    for each in entries:
+        is_exact = each.spelled[-shared:] == exact[-shared:]
+        ranked[is_exact, len(each.spelled) == len(exact)].append(each)
+    return ranked[max(ranked)] if ranked else ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +109,7 @@ class Matches:
 
 
 class AssetIndex:
-    """The assets of a project, indexed by the last part of their tables' names.
+    """The assets of a project, indexed by the names of their tables.
 
     Attributes:
         specs: The assets and their dependencies, by key, without the connections.
@@ -116,29 +145,21 @@ class AssetIndex:
         # The address says where files are stored.
         if table.uri and table.uri in self._by_uri:
             return Matches(tuple(self._by_uri[table.uri]))
-        others: list[_KnownTable] = []
+        elsewhere: list[_KnownTable] = []
         for index in (self._by_table, self._by_key):
-            here, elsewhere = _by_storage(index.entries(table.parts), table.warehouse)
-            best = _best_matches(table.parts, table.spelled, here)
-            if best:
-                return Matches(tuple(each.spec.key for each in _same_storage(best, table)))
-            others += _best_matches(table.parts, table.spelled, elsewhere)
-        return Matches(elsewhere=tuple((each.spec.key, each.storage or "") for each in others))
+            others: Sequence[_KnownTable] = ()
+            for shared, entries in index.matches(table.parts):
+                here = [each for each in entries if not is_elsewhere(each.storage, table.warehouse)]
+                if here:
+                    best = _same_storage(nearest(here, shared, table.spelled), table)
+                    return Matches(tuple(each.spec.key for each in best))
+                others = others or nearest(entries, shared, table.spelled)
+            elsewhere += others
+        return Matches(elsewhere=tuple((each.spec.key, each.storage or "") for each in elsewhere))
 
     def free_key(self, table: UpstreamTable) -> dg.AssetKey:
         """Return a key for a table without an asset. It is not the key of another asset."""
         return external_key(table, self._taken)
-
-
-def _by_storage(
-    entries: Iterable[tuple[Parts, _KnownTable]], warehouse: str | None
-) -> tuple[list[tuple[Parts, _KnownTable]], list[tuple[Parts, _KnownTable]]]:
-    """Split entries into those that may be in a warehouse, and those that are stored elsewhere."""
-    here: list[tuple[Parts, _KnownTable]] = []
-    elsewhere: list[tuple[Parts, _KnownTable]] = []
-    for entry in entries:
-        (elsewhere if is_elsewhere(entry[1].storage, warehouse) else here).append(entry)
-    return here, elsewhere
 
 
 def _same_storage(entries: Sequence[_KnownTable], table: UpstreamTable) -> Sequence[_KnownTable]:
@@ -161,24 +182,3 @@ def spelled(name: str | Iterable[str]) -> Parts:
 def folded(name: str | Iterable[str]) -> Parts:
     """Return the parts of a name in lower case and without quotes."""
     return tuple(part.lower() for part in spelled(name))
-
-
-def _best_matches(parts: Parts, exact: Parts, known: Iterable[tuple[Parts, _N]]) -> Sequence[_N]:
-    """Return the entries whose names share the most parts.
-
-    Of these, a name with the same spelling comes first, then an equal name.
-    """
-    wanted = folded(parts)
-    ranked: dict[tuple[int, bool, bool], list[_N]] = defaultdict(list)
-    for other, entry in known:
-        shared = _shared_parts(wanted, other)
-        if shared:
-            is_exact = entry.spelled[-shared:] == exact[-shared:]
-            ranked[shared, is_exact, wanted == other].append(entry)
-    return ranked[max(ranked)] if ranked else ()
-
-
-def _shared_parts(one: Parts, other: Parts) -> int:
-    """Return how many parts two names share, from the right. 0 if they differ."""
-    pairs = list(zip(reversed(one), reversed(other), strict=False))
-    return len(pairs) if all(left == right for left, right in pairs) else 0
