@@ -2,7 +2,7 @@
 
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import dagster as dg
 from dagster import get_dagster_logger
@@ -91,10 +91,17 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
             "project, a list names folders or files below defs."
         ),
     )
-    upstream_keys: dict[str, str | None] = Field(
-        default={},
-        description="The asset of a table, by the name of the table. null leaves a table out.",
-    )
+    upstream_keys: Annotated[
+        dict[str, Any],
+        dg.Resolver(
+            lambda context, given: context.resolve_value(given),
+            model_field_type=dict[str, str | None],
+            description=(
+                "The asset of a table, by the name of the table. null leaves a table out. A "
+                "template may be a dg.AssetDep, to map partitions."
+            ),
+        ),
+    ] = Field(default={})
     resource_key: str | None = Field(
         default=None,
         description="Key of the resource. The default is rudderstack_ and the component's folder.",

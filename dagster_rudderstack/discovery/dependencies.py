@@ -100,7 +100,7 @@ class _Mappings:
                 f"Dagster cannot map the partitions of {spec.key.to_user_string()!r} "
                 f"({_partitions(partitions_def)}) to those of its upstream asset {name!r} "
                 f"({_partitions(above)}): {problem} Say which partitions it depends on: "
-                f"upstream_keys={{'schema.table': dg.AssetDep({name!r}, "
+                f"upstream_keys={{'schema.table': dg.AssetDep({list(upstream.key.path)}, "
                 "partition_mapping=dg.AllPartitionMapping())}, or "
                 "upstream_partition_mapping=dg.AllPartitionMapping() for all tables."
             )

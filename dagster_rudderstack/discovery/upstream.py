@@ -242,9 +242,10 @@ def _is_same(one: dg.AssetDep | None, other: dg.AssetDep | None) -> bool:
 
 def _dep(key: object, origin: str) -> dg.AssetDep:
     if isinstance(key, dg.AssetDep):
-        # Only the key and the mapping. For metadata with the name of a table, Dagster would take
-        # another asset.
-        return dg.AssetDep(key.asset_key, partition_mapping=key.partition_mapping)
+        # Without its metadata: for the name of a table in it, Dagster would take another asset.
+        # AssetDep reads a text as one part, unlike upstream_keys.
+        whole = dg.AssetKey.from_user_string(key.asset_key.to_user_string())
+        return dg.AssetDep(whole, partition_mapping=key.partition_mapping)
     if isinstance(key, dg.AssetKey):
         return dg.AssetDep(key)
     if isinstance(key, str) and key.strip("/"):

@@ -2,9 +2,17 @@
 
 from typing import Any
 
+import dagster as dg
 import pytest
 
-from dagster_rudderstack_tests.components.conftest import Project, assets_of, deps_of
+from dagster_rudderstack_tests.components.conftest import (
+    WORKSPACE,
+    Project,
+    assets_of,
+    causes,
+    deps_of,
+    spec_of,
+)
 from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS
 
 MODELS = """
@@ -76,3 +84,36 @@ def test_upstream__mutual_dependency(project: Project, workspace: dict[str, Any]
 
     assert deps_of(definitions)[CONTACTS] == {"dim_customers"}
     assert definitions.resolve_job_def("daily") is not None
+
+
+PARTITIONED = """
+import dagster as dg
+
+@dg.asset(key=["analytics", "customers"], partitions_def=dg.StaticPartitionsDefinition(["a"]))
+def customers(): ...
+"""
+TEMPLATE_VARS = """
+import dagster as dg
+
+@dg.template_var
+def whole_table():
+    return dg.AssetDep("analytics/customers", partition_mapping=dg.AllPartitionMapping())
+"""
+DAYS = {"type": "daily", "start_date": "2026-01-01", "timezone": "America/New_York"}
+
+
+def test_upstream__partitions(project: Project, workspace: dict[str, Any]) -> None:
+    """Partitions that Dagster cannot map are an error. A template of an `AssetDep` maps them."""
+    project.write("warehouse/models.py", PARTITIONED)
+    attributes: dict[str, Any] = {"translation": {"partitions_def": DAYS}}
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
+        assets_of(project, workspace, **attributes)
+
+    assert "Dagster cannot map the partitions" in causes(caught.value)
+    project.write("crm/template_vars.py", TEMPLATE_VARS)
+    attributes["upstream_keys"] = {"analytics.customers": "{{ whole_table }}"}
+    attributes["workspace"] = workspace
+    project.component("crm", WORKSPACE, attributes, template_vars_module=".template_vars")
+    spec = spec_of(project.load(), CONTACTS)
+    assert [each.partition_mapping for each in spec.deps] == [dg.AllPartitionMapping()]

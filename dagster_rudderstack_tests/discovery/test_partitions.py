@@ -81,7 +81,7 @@ def test_error(rudderstack: RudderStackResource, above: Partitions, below: Parti
     words = caught.value.message
     assert "Dagster cannot map the partitions of 'rudderstack/hubspot/customers'" in words
     assert "its upstream asset 'analytics/customers'" in words
-    assert "dg.AssetDep('analytics/customers', partition_mapping=" in words
+    assert "dg.AssetDep(['analytics', 'customers'], partition_mapping=" in words
 
 
 @pytest.mark.parametrize(("above", "below"), REFUSED)
@@ -89,8 +89,10 @@ def test_mapping(rudderstack: RudderStackResource, above: Partitions, below: Par
     """A mapping for one table or for all lets the definitions load."""
     every = dg.AllPartitionMapping()
     dep = dg.AssetDep(["analytics", "customers"], partition_mapping=every)
+    by_text = dg.AssetDep("analytics/customers", partition_mapping=every)
     choices: list[dict[str, Any]] = [
         {"upstream_keys": {"analytics.customers": dep}},
+        {"upstream_keys": {"analytics.customers": by_text}},
         {"upstream_keys": lambda _table, _candidates: dep},
         {"upstream_partition_mapping": every},
     ]
