@@ -94,7 +94,7 @@ clean:
 # from GitHub during the installation, so they need more than the package index.
 .venv-dbt/installed: .ci/make-venv
 	@echo "Installing dbt into .venv-dbt ..."
-	@.ci/make-venv .venv-dbt any 'dbt-core>=1.10,<1.12' dbt-duckdb
+	@.ci/make-venv .venv-dbt any 'dbt-core>=1.10,<1.12' dbt-duckdb dbt-postgres
 	@touch $@
 
 # mutmut brings a terminal interface and a parser, which nothing else here needs.
