@@ -1,6 +1,9 @@
-"""The specs of assets: their kinds, and what their page says before the first sync."""
+"""The specs of assets: kinds, dependencies, and what their page says before the first sync."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 import dagster as dg
@@ -19,12 +22,16 @@ __all__ = [
     "asset_specs",
     "connection_name",
     "known_sync_log",
+    "with_dependency_names",
 ]
 
 KIND = "rudderstack"
 
 MAX_KINDS = 3
 """Dagster shows at most three kinds of an asset, and refuses a fourth."""
+
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+"""What Dagster accepts as the name of a dependency of a step."""
 
 CoercibleToSpec = dg.AssetSpec | dg.AssetKey | str | Sequence[str]
 
@@ -112,3 +119,49 @@ def connection_name(spec: dg.AssetSpec) -> str | None:
         for key in (MetadataKey.SOURCE_NAME, MetadataKey.DESTINATION_NAME)
     )
     return f"{source} to {destination}" if source and destination else None
+
+
+def with_dependency_names(
+    specs: Sequence[dg.AssetSpec],
+) -> tuple[list[dg.AssetSpec], dict[dg.AssetKey, dg.AssetKey]]:
+    """Return specs with dependencies that Dagster accepts, and their real keys.
+
+    Dagster gives each dependency of a step a name, which it makes of the key. It refuses a name
+    with other characters than letters, digits and underscores. If two keys have the same name, it
+    loses one of them. The real keys are put back when the step is defined.
+    """
+    own = {spec.key for spec in specs}
+    keys = dict.fromkeys(dep.asset_key for spec in specs for dep in spec.deps)
+    real = _replaced([key for key in keys if key not in own])
+    if not real:
+        return list(specs), {}
+    named = {key: name for name, key in real.items()}
+    replaced = [
+        spec.replace_attributes(deps=[_with_key(dep, named) for dep in spec.deps]) for spec in specs
+    ]
+    return replaced, real
+
+
+def _replaced(keys: Iterable[dg.AssetKey]) -> dict[dg.AssetKey, dg.AssetKey]:
+    """Return the keys that need another name, by a key that has one."""
+    names = {key: "_".join(key.path).replace("-", "_") for key in keys}
+    counts = Counter(identifier(name) for name in names.values())
+    kept = {name for name in names.values() if counts[name] == 1 and _NAME.fullmatch(name)}
+    taken = set(kept)
+    found: dict[dg.AssetKey, dg.AssetKey] = {}
+    for key, name in names.items():
+        if name not in kept:
+            clean = identifier(name)
+            numbered = (f"{clean}_{number}" for number in count(2))
+            free = next(each for each in chain([clean], numbered) if each not in taken)
+            taken.add(free)
+            found[dg.AssetKey([free])] = key
+    return found
+
+
+def _with_key(dep: dg.AssetDep, keys: Mapping[dg.AssetKey, dg.AssetKey]) -> dg.AssetDep:
+    if dep.asset_key not in keys:
+        return dep
+    return dg.AssetDep(
+        keys[dep.asset_key], partition_mapping=dep.partition_mapping, metadata=dep.metadata
+    )

@@ -13,9 +13,11 @@ from dagster_rudderstack.asset_specs import (
     asset_specs,
     connection_name,
     known_sync_log,
+    with_dependency_names,
 )
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import sync_succeeded_spec
+from dagster_rudderstack.dagster_internals import with_keys
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import column_metadata, failure_from
 from dagster_rudderstack.options import (
@@ -366,9 +368,6 @@ class _Body:
                 yield each.result_of_metadata(key, last.metadata) if last else each.no_sync(key)
 
 
-# --- definitions
-
-
 def _definition(
     body: _Body,
     specs: Sequence[dg.AssetSpec],
@@ -377,8 +376,9 @@ def _definition(
     check_specs: Sequence[dg.AssetCheckSpec],
 ) -> dg.AssetsDefinition:
     options = body.options
+    named, keys = with_dependency_names(specs)
     define = dg.multi_asset(
-        specs=specs,
+        specs=named,
         check_specs=[*body.check_specs, *check_specs],
         name=name,
         # Only then are the outputs, checks included, optional. A retry after the materialization
@@ -397,4 +397,4 @@ def _definition(
         given = context.op_execution_context.op_config
         yield from body.run(context, body.config(**given))
 
-    return define(step)
+    return with_keys(define(step), keys)

@@ -27,6 +27,7 @@ __all__ = [
     "engine_event_data",
     "planned_run_ids",
     "register_library",
+    "with_keys",
 ]
 
 
@@ -72,3 +73,13 @@ def planned_run_ids(
     )
     records = instance.event_log_storage.get_event_records(planned, limit=limit)
     return [record.run_id for record in records]
+
+
+def with_keys(
+    definition: dg.AssetsDefinition, keys: Mapping[dg.AssetKey, dg.AssetKey]
+) -> dg.AssetsDefinition:
+    """Return a definition with other keys for some of its dependencies.
+
+    Dagster adds prefixes to keys in this way. `AssetIn` cannot be used for a dependency.
+    """
+    return definition.with_attributes(asset_key_replacements=keys) if keys else definition
