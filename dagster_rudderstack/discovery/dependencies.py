@@ -38,12 +38,14 @@ def check_dependencies(
     mappings = _Mappings()
     for props, spec in connections:
         chosen = {upstream.key for upstream in props.upstreams}
+        tables = {upstream.key: str(upstream.table) for upstream in props.upstreams}
         for dep in spec.deps:
             if dep.asset_key in chosen:
                 names.check(spec, dep)
             if dep.asset_key in known.executable:
-                upstream = known.defined[dep.asset_key]
-                mappings.check(spec, dep, upstream, partitions_def or spec.partitions_def)
+                above = known.defined[dep.asset_key]
+                table = tables.get(dep.asset_key, "schema.table")
+                mappings.check(spec, dep, above, partitions_def or spec.partitions_def, table)
 
 
 class _Names:
@@ -85,6 +87,7 @@ class _Mappings:
         dep: dg.AssetDep,
         upstream: dg.AssetSpec,
         partitions_def: dg.PartitionsDefinition[str] | None,
+        table: str,
     ) -> None:
         above, mapping = upstream.partitions_def, dep.partition_mapping
         if above is None or (partitions_def is None and mapping is None):
@@ -100,7 +103,7 @@ class _Mappings:
                 f"Dagster cannot map the partitions of {spec.key.to_user_string()!r} "
                 f"({_partitions(partitions_def)}) to those of its upstream asset {name!r} "
                 f"({_partitions(above)}): {problem} Say which partitions it depends on: "
-                f"upstream_keys={{'schema.table': dg.AssetDep({list(upstream.key.path)}, "
+                f"upstream_keys={{{table!r}: dg.AssetDep({list(upstream.key.path)}, "
                 "partition_mapping=dg.AllPartitionMapping())}, or "
                 "upstream_partition_mapping=dg.AllPartitionMapping() for all tables."
             )

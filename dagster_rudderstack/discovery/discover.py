@@ -83,6 +83,7 @@ class Discovery:
             finder = finder.without(keys)
             assets = self._linked(selected, finder)
         finder.warn_of_uncertain(upstream for each in assets for upstream in each.props.upstreams)
+        finder.warn_of_unused()
         _check_keys(assets)
         linked = [(each.props, each.spec) for each in assets]
         check_dependencies(linked, finder.known, partitions_def)
@@ -200,12 +201,17 @@ def discovery_from(  # noqa: PLR0913 - the arguments of both factories
     """Return a discovery with the arguments of the factories.
 
     Raises:
-        InvalidSettingError: If the translator or the selector has a wrong type.
+        InvalidSettingError: If an argument has a wrong type.
     """
     if not isinstance(translator, DagsterRudderStackTranslator | None):
         raise InvalidSettingError(
             "translator takes an instance of DagsterRudderStackTranslator, such as "
             f"DagsterRudderStackTranslator(), not {shown(translator)}."
+        )
+    if not isinstance(upstream_partition_mapping, dg.PartitionMapping | None):
+        raise InvalidSettingError(
+            "upstream_partition_mapping takes a mapping, such as dg.AllPartitionMapping(), not "
+            f"{shown(upstream_partition_mapping)}."
         )
     return Discovery(
         translator=translator or DagsterRudderStackTranslator(),

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from dagster_rudderstack.discovery.external import external_key
 from dagster_rudderstack.discovery.known_assets import KnownAssets, UpstreamAssets
 from dagster_rudderstack.discovery.matching import AssetIndex, Matches, NameIndex, spelled
-from dagster_rudderstack.discovery.sql.lineage import TableName
 from dagster_rudderstack.discovery.tables import UpstreamTable
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.text import shown
+from dagster_rudderstack.text import one_line, shown
 
 __all__ = [
     "COLUMN_SCHEMA",
@@ -33,7 +33,8 @@ _Choice = CoercibleToKey | dg.AssetDep | None
 UpstreamKeys = Mapping[str, _Choice] | Callable[[UpstreamTable, Sequence[dg.AssetKey]], _Choice]
 """The user's choice of the asset of a table.
 
-A mapping from names of tables (`schema.table`) to keys. None leaves a table out. If several names
+A mapping from names of tables to keys. A name is `schema.table` in any warehouse, or the key that
+the table has otherwise (`snowflake/schema/table`). None leaves a table out. If several names
 match a table, its own name comes first, then the longest. Or a function of the table and the keys
 of the assets that match equally well. It returns a key, or None to leave the choice to the rules.
 Instead of a key, an `AssetDep` also says which partitions of the asset a partition depends on.
@@ -64,13 +65,17 @@ class Upstream:
     candidates: tuple[dg.AssetKey, ...] = ()
     partition_mapping: dg.PartitionMapping | None = None
 
-    def column(self, name: str) -> dg.TableColumn:
+    def column(self, name: str, exact: str | None = None) -> dg.TableColumn:
         """Return a column, with the spelling and the type in the schema of the asset, if known.
 
         A column that differs only by case is the same, unless there are several.
+
+        Args:
+            name: The column, as the source spells it.
+            exact: The column as the warehouse spells it. None if that is `name`.
         """
         columns = self._columns()
-        same = [column for column in columns if column.name == name]
+        same = [column for column in columns if column.name == (exact or name)]
         same = same or [column for column in columns if column.name.lower() == name.lower()]
         if len(same) == 1:
             return same[0]
@@ -150,10 +155,22 @@ class UpstreamFinder:
             problem = self._problem(upstream)
             if problem:
                 self._warned.add(table)
+                name = key.to_user_string()
                 self._log.warning(
-                    f"{problem}, so it is shown as the external asset {key.to_user_string()!r}. "
-                    f"Name its asset with upstream_keys: {{{str(table.name)!r}: …}}."
+                    f"{problem}, so it is shown as the external asset {name!r}. Name its asset "
+                    f"with upstream_keys: {{{name!r}: …}}."
                 )
+
+    def warn_of_unused(self) -> None:
+        """Warn of the names in `upstream_keys` that are the name of no table."""
+        unused = self._mapping.unused()
+        if unused:
+            names = one_line(", ".join(map(repr, unused)), 200)
+            self._log.warning(
+                f"upstream_keys: no selected connection reads {names}. Write the name of a table "
+                "as the connection does ('analytics.customers'), or the key of its external asset "
+                "('snowflake/analytics/customers')."
+            )
 
     def _problem(self, upstream: Upstream) -> str | None:
         table = upstream.table
@@ -170,7 +187,7 @@ class UpstreamFinder:
         return f"Table {table} is read from {table.warehouse}, not from {assets}"
 
     def _find(self, table: UpstreamTable) -> Upstream:
-        entry = self._mapping.entry(table.name)
+        entry = self._mapping.entry(table)
         if entry is not None:
             return self._upstream(table, entry.choice)
         matches = self._index.matches(table)
@@ -213,23 +230,38 @@ class _KeyMapping:
                 "upstream_keys takes a mapping of names of tables to keys, or a function, not "
                 f"{shown(keys)}."
             )
-        self._entries: NameIndex[_Entry] = NameIndex()
+        self._by_key: dict[str, _Entry] = {}
+        self._by_name: NameIndex[_Entry] = NameIndex()
+        self._unused = dict.fromkeys(keys)
         for name, key in keys.items():
-            self._entries.add(_Entry(name, None if key is None else _dep(key, repr(name))))
+            entry = _Entry(name, None if key is None else _dep(key, repr(name)))
+            if "/" in name:
+                self._by_key[name] = entry
+            else:
+                self._by_name.add(entry)
 
-    def entry(self, name: TableName) -> _Entry | None:
+    def unused(self) -> Sequence[str]:
+        """Return the names that no table had."""
+        return list(self._unused)
+
+    def entry(self, table: UpstreamTable) -> _Entry | None:
         """Return the entry of a table. None if there is none.
 
         Raises:
             InvalidSettingError: If names that match equally well have different keys.
         """
-        best = self._entries.best(name.parts, name.spelled)
+        name = table.name
+        keys = (external_key(table).to_user_string(), str(table))
+        exact = [self._by_key[key] for key in keys if key in self._by_key]
+        best = exact[:1] or self._by_name.best(name.parts, name.spelled)
         if any(not _is_same(entry.choice, best[0].choice) for entry in best):
             names = " and ".join(repr(entry.name) for entry in best)
             raise InvalidSettingError(
                 f"upstream_keys: {names} match table {name} equally well, but have different keys. "
                 f"Use the table's own name: {{{str(name)!r}: …}}."
             )
+        for entry in best:
+            self._unused.pop(entry.name, None)
         return best[0] if best else None
 
 

@@ -123,7 +123,7 @@ def test_storage__warning(caplog: pytest.LogCaptureFixture) -> None:
     assert warning == (
         "Table crm.people is read from postgres, not from 'lake/people', which is stored in "
         "snowflake, so it is shown as the external asset 'postgres/crm/people'. Name its asset "
-        "with upstream_keys: {'crm.people': …}."
+        "with upstream_keys: {'postgres/crm/people': …}."
     )
 
 

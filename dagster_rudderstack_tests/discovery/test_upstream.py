@@ -175,7 +175,28 @@ def test_ambiguous_table(caplog: pytest.LogCaptureFixture) -> None:
 
     (warning,) = caplog.messages
     assert "'a', 'b'" in warning
-    assert "upstream_keys: {'crm.people': …}" in warning
+    assert "upstream_keys: {'snowflake/crm/people': …}" in warning
+
+
+def test_keys__external_key() -> None:
+    """The key of a table's external asset names the table in this warehouse only."""
+    keys = {"postgres/crm/people": "app_people"}
+
+    assert find(table("crm.people", "postgres"), keys=keys) == "app_people"
+    assert find(table("crm.people", "snowflake"), keys=keys) == "snowflake/crm/people"
+
+
+def test_keys__unused(caplog: pytest.LogCaptureFixture) -> None:
+    """A name in upstream_keys that is the name of no table gives a warning."""
+    keys = {"crm.people": "people", "crm.poeple": "people", "mysql/crm/people": None}
+    finder = UpstreamFinder((), keys, LOG)
+    finder.find(table("crm.people"))
+
+    with caplog.at_level(logging.WARNING):
+        finder.warn_of_unused()
+
+    (warning,) = caplog.messages
+    assert "no selected connection reads 'crm.poeple', 'mysql/crm/people'." in warning
 
 
 def test_connections() -> None:
