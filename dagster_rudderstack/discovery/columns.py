@@ -66,7 +66,7 @@ def _column_type(
     """Return the type of the upstream column that fills the field unchanged, or `unknown`."""
     if field.role == "constant":
         return "string"
-    computed = props.query is not None and field.columns[0].lower() in props.query.columns
+    computed = props.query is not None and props.query.is_computed(field.columns[0])
     if computed or len(field.columns) != 1 or len(origins) != 1:
         return UNKNOWN_TYPE
     return origins[0][1].type

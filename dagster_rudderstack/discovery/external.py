@@ -1,6 +1,7 @@
 """The keys of tables that are not known assets: external assets."""
 
 from collections.abc import Collection
+from functools import lru_cache
 
 import dagster as dg
 
@@ -37,10 +38,12 @@ def external_key(table: UpstreamTable, taken: Collection[dg.AssetKey] = ()) -> d
     return dg.AssetKey(path)
 
 
+@lru_cache(maxsize=4096)
 def _part(name: str, warehouse: str | None) -> str:
     """Return a part of a name in lower case, with the digits of a hash if that loses anything."""
     lower = name.lower()
-    safe = ascii_part(lower)
+    # `events_*` of BigQuery are all tables whose names begin like that.
+    safe = "*".join(map(ascii_part, lower.split("*")))
     if safe == lower and usual_case(name, warehouse) == name:
         return safe
     return "_".join(part for part in (safe.strip("_"), hash_digits(name)) if part)

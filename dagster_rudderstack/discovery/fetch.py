@@ -31,7 +31,15 @@ from dagster_rudderstack.text import one_line, plural
 
 __all__ = ["PageReader", "WorkspaceObjects", "fetch_objects", "fetch_workspace"]
 
-_SOURCE_CONFIG = ("primaryKey", "schema", "table", "sql", "bucketName", "objectPrefix")
+_SOURCE_CONFIG = (
+    "primaryKey",
+    "database",
+    "schema",
+    "table",
+    "sql",
+    "bucketName",
+    "objectPrefix",
+)
 """The keys of a source's `config` that a snapshot keeps."""
 
 _Item = TypeVar("_Item", Connection, Source, Destination)
@@ -71,6 +79,7 @@ def _workspace(objects: WorkspaceObjects, log: Log) -> WorkspaceSnapshot:
     _warn_of_unlisted(SOURCES, used, objects.sources, log)
     _warn_of_unlisted(DESTINATIONS, used_destinations, objects.destinations, log)
     sources = [_without_secrets(source) for source in objects.sources]
+    _warn_of_unnamed_rows([source for source in sources if source.id in used], log)
     snapshot = WorkspaceSnapshot(
         fetched_at=datetime.now(timezone.utc),
         connections=tuple(objects.connections),
@@ -94,6 +103,18 @@ def _warn_of_unlisted(
         log.warning(
             f"Connections use {listing.noun} that RudderStack does not list: {ids}. Their ids are "
             "shown instead of names and tables."
+        )
+
+
+def _warn_of_unnamed_rows(sources: Sequence[Source], log: Log) -> None:
+    """Warn of sources, such as audiences, that do not say where their rows are."""
+    unnamed = [each for each in sources if not set(each.config) & {"table", "sql", "bucketName"}]
+    if unnamed:
+        names = one_line(", ".join(map(_label, unnamed)), 400)
+        log.warning(
+            f"RudderStack does not say which tables these sources read, so they have no upstream "
+            f"tables: {names}. Add them as dependencies with get_asset_spec or, in YAML, with "
+            "translation."
         )
 
 
@@ -243,11 +264,21 @@ def _read_queries(sources: Iterable[Source], log: Log) -> dict[str, QueryLineage
         queries[source.id] = query
         if query.problem:
             log.warning(f"{_consequence(source, query)}: {query.problem}.")
+        if query.unread:
+            log.warning(
+                f"The SQL of source {_label(source)} may read tables that are not shown, from "
+                f"{', '.join(query.unread)}. Add them as dependencies with get_asset_spec or, in "
+                "YAML, with translation."
+            )
     return queries
 
 
 def _consequence(source: Source, query: QueryLineage) -> str:
-    name = f"{one_line(source.name, 100)!r} ({source.id})"
+    name = _label(source)
     if not query.tables:
         return f"The SQL of source {name} cannot be read"
     return f"The SQL of source {name} shows its upstream tables, but not its upstream columns"
+
+
+def _label(source: Source) -> str:
+    return f"{one_line(source.name, 100)!r} ({source.id})"

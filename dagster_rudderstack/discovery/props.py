@@ -131,7 +131,7 @@ class RudderStackConnectionProps:
                 # The snapshot may lack the source, or a file may be damaged.
                 if 0 <= origin.table < len(self.upstreams):
                     upstream = self.upstreams[origin.table]
-                    yield upstream, upstream.column(origin.column)
+                    yield upstream, upstream.column(origin.column, origin.exact)
         elif len(self.upstreams) == 1:
             yield self.upstreams[0], self.upstreams[0].column(column)
 

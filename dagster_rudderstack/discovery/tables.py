@@ -48,13 +48,32 @@ def tables_of(source: Source, query: QueryLineage | None) -> tuple[UpstreamTable
         query: What its SQL model reads. None if it has none, or if it was not read.
     """
     warehouse = source.source_definition_name
+    database, schema, table = (_text(source, key) for key in ("database", "schema", "table"))
     if query is not None:
-        return tuple(UpstreamTable(name, warehouse) for name in query.tables)
-    schema, table = source.config.get("schema"), source.config.get("table")
-    if isinstance(table, str) and table:
-        schema_name = schema if isinstance(schema, str) and schema else None
-        return (UpstreamTable(TableName(name=table, schema_name=schema_name), warehouse),)
+        return tuple(
+            UpstreamTable(_completed(name, schema, database), warehouse) for name in query.tables
+        )
+    if table:
+        return (UpstreamTable(TableName(name=table, schema_name=schema), warehouse),)
     return tuple(_files(source.config.get("bucketName"), source.config.get("objectPrefix")))
+
+
+def _text(source: Source, key: str) -> str | None:
+    value = source.config.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _completed(name: TableName, schema: str | None, database: str | None) -> TableName:
+    """Return the name of a table with the schema and the database of the session, if known."""
+    if name.schema_name or not schema:
+        return name
+    before = (database, schema) if database else (schema,)
+    return TableName(
+        name=name.name,
+        schema_name=schema,
+        catalog=database,
+        exact=(*before, *name.exact) if name.exact else None,
+    )
 
 
 def _files(bucket: object, prefix: object) -> Iterator[UpstreamTable]:

@@ -118,7 +118,7 @@ def _read_from(props: RudderStackConnectionProps) -> str:
 
 
 def _schedule_sentence(schedule: Schedule | None) -> str:
-    if schedule is None or schedule.type == "manual":
+    if schedule is None or schedule.is_manual:
         return ""
     return f"RudderStack also starts it on a schedule: {_schedule_text(schedule)}."
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from dagster_rudderstack.discovery.sql.query import DIALECTS
 from dagster_rudderstack.discovery.sql.read import Query, ReadingLimits, read_queries
+from dagster_rudderstack.discovery.sql.rules import WAREHOUSES
 from dagster_rudderstack_tests.discovery.test_sql import ORIGINS, TABLES, UNCERTAIN
 from dagster_rudderstack_tests.fuzz.watch import Watch
 
@@ -101,7 +101,7 @@ def sql(watch: Watch) -> Iterator[Case]:
 def _case(watch: Watch, chance: random.Random) -> None:
     queries = []
     for _ in range(QUERIES):
-        dialect = chance.choice((*DIALECTS, "unknown", None))
+        dialect = chance.choice((*WAREHOUSES, "unknown", None))
         queries += [Query(hostile_sql(chance), dialect), GOOD]
     began = time.monotonic()
     found = list(read_queries(queries, LIMITS))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import cached_property
+
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["ColumnOrigin", "QueryLineage", "TableName"]
@@ -15,12 +18,11 @@ class TableName(_Frozen):
     """The name of a table in a source. `catalog` and `schema_name` are None if it has none.
 
     Attributes:
-        name: The name of the table, as the source has it.
+        name: The name, as the source spells it.
         schema_name: The schema.
-        catalog: The catalog, or database.
-        exact: The parts as the warehouse spells them: unquoted names of Snowflake in upper case, of
-            Postgres and Redshift in lower case. None if `parts` are the spelling already, as for a
-            table source.
+        catalog: The database, or the project.
+        exact: The parts as the warehouse spells them: unquoted names are in upper case in
+            Snowflake, and in lower case in Postgres. None if that is how `parts` are spelled.
     """
 
     name: str
@@ -49,10 +51,17 @@ class TableName(_Frozen):
 
 
 class ColumnOrigin(_Frozen):
-    """A column of a table. `table` is the index of the table in `QueryLineage.tables`."""
+    """A column of a table.
+
+    Attributes:
+        table: The index of the table in `QueryLineage.tables`.
+        column: The column, as the query spells it.
+        exact: The column as the warehouse spells it. None if that is `column`.
+    """
 
     table: int
     column: str
+    exact: str | None = None
 
 
 class QueryLineage(_Frozen):
@@ -60,10 +69,12 @@ class QueryLineage(_Frozen):
 
     Attributes:
         tables: The tables, each once, in the order in which the query names them.
-        columns: The origins of each output column, by its name in lower case. Empty for a column
-            without an origin. A column that cannot be known without the warehouse's schema is
-            left out or, if `star` is set, empty.
+        columns: The origins of each output column, by its name as the warehouse spells it. Empty
+            for a column without an origin. A column that cannot be known without the warehouse's
+            schema is left out or, if `star` is set, empty.
         star: The table whose columns pass through by `select *`. None if there is none, or several.
+        unread: What else the query may read, such as `identifier(…)`. It names tables that are not
+            known before it runs.
         problem: Why the query could not be read or, if it has `tables`, why its columns could not
             be traced. None without a problem.
     """
@@ -71,11 +82,34 @@ class QueryLineage(_Frozen):
     tables: tuple[TableName, ...] = ()
     columns: dict[str, tuple[ColumnOrigin, ...]] = {}
     star: int | None = None
+    unread: tuple[str, ...] = ()
     problem: str | None = None
 
     def origins(self, column: str) -> tuple[ColumnOrigin, ...]:
         """Return the origins of an output column. Empty if it has none, or they are unknown."""
-        known = self.columns.get(column.lower())
+        known = self._output(column)
         if known is not None or self.star is None:
             return known or ()
         return (ColumnOrigin(table=self.star, column=column),)
+
+    def is_computed(self, column: str) -> bool:
+        """Whether the query names an output column, so that it may not be a column of a table."""
+        return self._output(column) is not None
+
+    def _output(self, column: str) -> tuple[ColumnOrigin, ...] | None:
+        """Return the origins of a column that the query names. None if it does not.
+
+        A name in the same case comes first. If only several names in other cases remain, it is
+        unknown which one is meant.
+        """
+        if column in self.columns:
+            return self.columns[column]
+        found = self._by_lower_case.get(column.lower(), [])
+        return None if not found else (found[0] if len(found) == 1 else ())
+
+    @cached_property
+    def _by_lower_case(self) -> dict[str, list[tuple[ColumnOrigin, ...]]]:
+        found: dict[str, list[tuple[ColumnOrigin, ...]]] = defaultdict(list)
+        for name, origins in self.columns.items():
+            found[name.lower()].append(origins)
+        return dict(found)

@@ -1,0 +1,260 @@
+"""Models of DuckDB: structs, lists, short forms of queries, and files."""
+
+from dagster_rudderstack_tests.discovery.sql_corpus.statement import NONE, UNKNOWN, Statement
+
+__all__ = ["STATEMENTS"]
+
+STATEMENTS = (
+    Statement(
+        "from first",
+        "duckdb",
+        "from crm.users u select u.id, lower(u.email) as email where u.active",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "email": {"crm.users.email"}},
+    ),
+    Statement(
+        "only from",
+        "duckdb",
+        "from crm.users",
+        {"crm.users"},
+        {"email": {"crm.users.email"}},
+    ),
+    Statement(
+        "structs and lists",
+        "duckdb",
+        """select address.city as city, u.address.zip as zip, address['street'] as street,
+            tags[1] as tag,
+            tags[1:2] as two, {'id': id, 'mail': email} as doc, [a, b] as list, map(['k'],
+            [v]) as m,
+            struct_pack(x := x) as s, list_value(c, d) as cd
+        from crm.users u""",
+        {"crm.users"},
+        {
+            "city": {"crm.users.address"},
+            "zip": {"crm.users.address"},
+            "street": {"crm.users.address"},
+            "tag": {"crm.users.tags"},
+            "two": {"crm.users.tags"},
+            "doc": {"crm.users.id", "crm.users.email"},
+            "list": {"crm.users.a", "crm.users.b"},
+            "m": {"crm.users.v"},
+            "s": {"crm.users.x"},
+            "cd": {"crm.users.c", "crm.users.d"},
+        },
+    ),
+    Statement(
+        "list comprehension",
+        "duckdb",
+        "select id, [lower(x) for x in tags if x <> skip] as tags_low from crm.users",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "tags_low": {"crm.users.tags", "crm.users.skip"}},
+    ),
+    Statement(
+        "list comprehension named like a column",
+        "duckdb",
+        "select [price * 2 for price in prices] as doubled from crm.users",
+        {"crm.users"},
+        {"doubled": {"crm.users.prices"}},
+    ),
+    Statement(
+        "lambdas",
+        "duckdb",
+        """select list_transform(prices, p -> p * rate) as converted,
+            list_filter(items, (x, i) -> i > 1) as rest, list_reduce(prices, (a,
+            b) -> a + b) as total
+        from shop.orders""",
+        {"shop.orders"},
+        {
+            "converted": {"shop.orders.prices", "shop.orders.rate"},
+            "rest": {"shop.orders.items"},
+            "total": {"shop.orders.prices"},
+        },
+    ),
+    Statement(
+        "lambdas of the newer form",
+        "duckdb",
+        "select list_transform(prices, lambda p: p * rate) as converted from shop.orders",
+        {"shop.orders"},
+        {"converted": {"shop.orders.prices", "shop.orders.rate"}},
+    ),
+    Statement(
+        "unnest in the outputs",
+        "duckdb",
+        "select id, unnest(tags) as tag from crm.users",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "tag": {"crm.users.tags"}},
+    ),
+    Statement(
+        "unnest in from",
+        "duckdb",
+        "select u.id, t.tag from crm.users u, unnest(u.tags) as t(tag)",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "tag": {"crm.users.tags"}},
+    ),
+    Statement(
+        "recursive unnest of structs",
+        "duckdb",
+        "select id, unnest(address, recursive := true) from crm.users",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "city": UNKNOWN},
+        {"city": {"crm.users.address"}},
+    ),
+    Statement(
+        "star exclude, replace and rename",
+        "duckdb",
+        """select * exclude (ssn) replace (lower(email) as email) from crm.users""",
+        {"crm.users"},
+        {"email": {"crm.users.email"}, "ssn": NONE, "id": {"crm.users.id"}},
+    ),
+    Statement(
+        "columns by a pattern",
+        "duckdb",
+        "select id, columns('.*_at') from crm.users",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "email": NONE, "seen_at": UNKNOWN},
+        {"seen_at": {"crm.users.seen_at"}},
+    ),
+    Statement(
+        "union by name",
+        "duckdb",
+        """select id, email as mail from crm.users
+        union all by name select mail, lead_id as id, score from crm.leads""",
+        {"crm.users", "crm.leads"},
+        {
+            "id": {"crm.users.id", "crm.leads.lead_id"},
+            "mail": {"crm.users.email", "crm.leads.mail"},
+            "score": {"crm.leads.score"},
+        },
+    ),
+    Statement(
+        "pivot statement",
+        "duckdb",
+        """select * from (pivot shop.orders on channel in ('web',
+            'app') using sum(total) group by region)""",
+        {"shop.orders"},
+        {"region": {"shop.orders.region"}, "web": {"shop.orders.total"}},
+        {"web": {"shop.orders.channel"}},
+    ),
+    Statement(
+        "unpivot",
+        "duckdb",
+        """select id, quarter, sales from (select id, q1, q2 from shop.targets)
+        unpivot (sales for quarter in (q1, q2))""",
+        {"shop.targets"},
+        {
+            "id": {"shop.targets.id"},
+            "sales": {"shop.targets.q1", "shop.targets.q2"},
+            "quarter": NONE,
+        },
+        {"quarter": {"shop.targets.q1", "shop.targets.q2"}},
+    ),
+    Statement(
+        "files",
+        "duckdb",
+        """select a.id, b.email from read_csv('a.csv', header = true) a
+        join read_parquet(['b.parquet']) b on a.id = b.id""",
+        set(),
+        {"id": NONE, "email": NONE},
+    ),
+    Statement(
+        "output that refers to an earlier one, or to a column",
+        "duckdb",
+        "select price * qty as net, net * 1.2 as gross from shop.lines",
+        {"shop.lines"},
+        {"net": {"shop.lines.price", "shop.lines.qty"}, "gross": UNKNOWN},
+    ),
+    Statement(
+        "aggregates",
+        "duckdb",
+        """select user_id, arg_max(plan, at) as last_plan, list(sku order by at) as skus,
+            count(*) filter (status = 'paid') as paid, string_agg(sku, ',') as txt,
+            quantile_cont(total, 0.5) as median, count() as rows
+        from shop.orders group by all order by all""",
+        {"shop.orders"},
+        {
+            "last_plan": {"shop.orders.plan", "shop.orders.at"},
+            "skus": {"shop.orders.sku", "shop.orders.at"},
+            "paid": {"shop.orders.status"},
+            "txt": {"shop.orders.sku"},
+            "median": {"shop.orders.total"},
+            "rows": NONE,
+        },
+    ),
+    Statement(
+        "dates",
+        "duckdb",
+        """select date_diff('day', created, current_date) as age, date_trunc('month', at) as m,
+            extract(isodow from at) as dow, at + interval 3 days as later, datepart('year',
+            at) as y,
+            to_days(n) as span, at at time zone 'UTC' as utc, strftime(at, '%Y') as label,
+            current_timestamp as ts
+        from crm.users""",
+        {"crm.users"},
+        {
+            "age": {"crm.users.created"},
+            "m": {"crm.users.at"},
+            "dow": {"crm.users.at"},
+            "later": {"crm.users.at"},
+            "y": {"crm.users.at"},
+            "span": {"crm.users.n"},
+            "utc": {"crm.users.at"},
+            "label": {"crm.users.at"},
+            "ts": NONE,
+        },
+    ),
+    Statement(
+        "JSON operators",
+        "duckdb",
+        """select doc->>'$.email' as email, doc->'a'->>'b' as b, json_extract_string(doc,
+            '$.c') as c,
+            doc.d as d, to_json(u) as entire from crm.users u""",
+        {"crm.users"},
+        {
+            "email": {"crm.users.doc"},
+            "b": {"crm.users.doc"},
+            "c": {"crm.users.doc"},
+            "d": {"crm.users.doc"},
+            "entire": UNKNOWN,
+        },
+    ),
+    Statement(
+        "asof and positional joins",
+        "duckdb",
+        """select t.id, q.price, x.label from crm.trades t asof join crm.quotes q
+            on t.symbol = q.symbol and t.at >= q.at
+        positional join crm.labels x""",
+        {"crm.trades", "crm.quotes", "crm.labels"},
+        {"id": {"crm.trades.id"}, "price": {"crm.quotes.price"}, "label": {"crm.labels.label"}},
+    ),
+    Statement(
+        "qualify and sample",
+        "duckdb",
+        """select id, email from crm.users tablesample 10%
+        qualify row_number() over (partition by id order by at desc) = 1""",
+        {"crm.users"},
+        {"id": {"crm.users.id"}, "email": {"crm.users.email"}},
+    ),
+    Statement(
+        "attached database, range and values",
+        "duckdb",
+        """select u.id, r.i, v.label from pg.crm.users u cross join range(3) as r(i)
+        cross join (values ('a')) as v(label)""",
+        {"pg.crm.users"},
+        {"id": {"pg.crm.users.id"}, "i": NONE, "label": NONE},
+    ),
+    Statement(
+        "lateral join without the word",
+        "duckdb",
+        """select u.id, t.total from crm.users u,
+            (select sum(o.total) as total from shop.orders o where o.user_id = u.id) t""",
+        {"crm.users", "shop.orders"},
+        {"id": {"crm.users.id"}, "total": {"shop.orders.total"}},
+    ),
+    Statement(
+        "prefix alias",
+        "duckdb",
+        "select uid: id, mail: lower(email) from u: crm.users",
+        {"crm.users"},
+        {"uid": {"crm.users.id"}, "mail": {"crm.users.email"}},
+    ),
+)
