@@ -107,9 +107,11 @@ class FromReader:
         for function in functions.reading(node, self._rules):
             self._add_unread(function)
         if self._rules.reads_named_tables:
-            for named in node.find_all(exp.In):
-                if isinstance(named.args.get("field"), exp.Column):
-                    self.add(table_of(named.args["field"]), Scope(self._rules), known)
+            # A subquery has common table expressions of its own, and is read with these.
+            stops = (exp.Query, exp.In)
+            for each in [node] if isinstance(node, stops) else nested(node, stops):
+                if isinstance(each.args.get("field"), exp.Column):
+                    self.add(table_of(each.args["field"]), Scope(self._rules), known)
 
     # Joins
 

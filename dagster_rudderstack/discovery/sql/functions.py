@@ -73,9 +73,9 @@ _OPEN = words(
 )
 """Functions that make rows from their arguments, with other columns."""
 
-
 _STAGE = "a stage"
 _FUNCTIONS = {
+    "Column": "table",
     "DynamicIdentifier": "identifier",
     "Parameter": "table",
     "Placeholder": "table",
@@ -84,6 +84,9 @@ _FUNCTIONS = {
     "Var": _STAGE,
 }
 """How users write what sqlglot calls by another name."""
+
+_QUOTED = frozenset({"identifier", "table"})
+"""Functions that take the name of a table in quotes. A name without quotes is a variable."""
 
 _MODELS = frozenset(
     {
@@ -124,8 +127,8 @@ def table_named_by(function: exp.Expr, rules: Rules) -> exp.Table | None:
     elif isinstance(function, exp.Anonymous) and function_name(function) in rules.naming:
         # `cluster('name', table)` of ClickHouse.
         named = function.expressions[-1 if rules.reads_named_tables else 0]
-    if isinstance(named, exp.Column):
-        return table_of(named)
+        if isinstance(named, exp.Column) and function_name(function) not in _QUOTED:
+            return table_of(named)
     if isinstance(named, exp.Literal) and named.is_string:
         table = exp.maybe_parse(named.name, into=exp.Table, dialect=rules.dialect)
         return table if isinstance(table.this, exp.Identifier) else None
