@@ -154,6 +154,7 @@ UNREAD: dict[str, tuple[str, str, list[str], list[str]]] = {
     "result": ("snowflake", "table(result_scan(last_query_id()))", [], ["result_scan(…)"]),
     "stage": ("snowflake", "@crm.stage", [], ["a stage"]),
     "files": ("databricks", "delta.`/people`", [], ["files"]),
+    "function in a table": ("snowflake", "table(crm.people(1))", [], ["people(…)"]),
     "function of the user": ("postgres", "crm.people(1)", [], ["people(…)"]),
     "another server": ("postgres", "dblink('secret', 'select 1') as t(a int)", [], ["dblink(…)"]),
     "another server of ClickHouse": ("clickhouse", "remote('h', a.b)", [], ["remote(…)"]),

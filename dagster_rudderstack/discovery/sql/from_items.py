@@ -212,7 +212,7 @@ class FromReader:
                 self.read_nested(each, before, known)
             scope.sources.append(Source(Elements(lambda: UNKNOWN, is_open=True), name))
             return
-        if function_name(inner) == "table" and isinstance(inner.expressions[0], exp.Func):
+        if function_name(inner) == "table" and isinstance(inner.expressions[0], exp.Dot | exp.Func):
             # Older releases of sqlglot take `table` for a function like others.
             inner = inner.expressions[0]
         if type(node).__name__ == "Stream" and isinstance(inner, exp.Subquery):
