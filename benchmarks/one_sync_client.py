@@ -64,7 +64,7 @@ def _ours(url: str, token: str, scale: float) -> Callable[[str], object]:
         attempt = SyncAttempt(
             resource.get_client(),
             SyncRequest(connection_id),
-            resource.sync_policy(None, None),
+            resource.sync_policy(),
             monotonic=clock.monotonic,
         )
         return drive(start_and_wait(attempt), clock.sleep)

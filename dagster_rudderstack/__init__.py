@@ -5,11 +5,12 @@ The names in `__all__` are the public API. The local RudderStack for tests is in
 """
 
 from dagster_rudderstack.api.models import Connection, Sync, SyncMetrics, SyncState
-from dagster_rudderstack.assets import (
+from dagster_rudderstack.assets.factories import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
     rudderstack_assets,
 )
+from dagster_rudderstack.assets.syncs import RudderStackSyncs
 from dagster_rudderstack.checks.duration import DurationCheck
 from dagster_rudderstack.checks.rejected_rows import RejectedRowsCheck
 from dagster_rudderstack.checks.source_rows import NoRowsCheck, NothingChangedCheck
@@ -56,7 +57,6 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.metadata import MetadataKey, latest_failed_rows_sql
 from dagster_rudderstack.ops import build_rudderstack_sync_op, rudderstack_sync_op
 from dagster_rudderstack.options import (
-    RudderStackDeferredSyncConfig,
     RudderStackSyncConfig,
     RudderStackSyncOpConfig,
 )
@@ -86,11 +86,11 @@ __all__ = [
     "RudderStackConnectionComponent",
     "RudderStackConnectionProps",
     "RudderStackConnectionSelector",
-    "RudderStackDeferredSyncConfig",
     "RudderStackError",
     "RudderStackResource",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",
+    "RudderStackSyncs",
     "RudderStackWorkspaceComponent",
     "StatusError",
     "Sync",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
+
+# Which annotations of a function's parameters are resources is known to Dagster only.
+from dagster._core.definitions.resource_annotation import get_resource_args
 
 # An engine event is the only kind of event that is about a run, carries metadata, and is not on an
 # asset's page. Dagster's Pipes clients use it for the same purpose.
@@ -27,7 +32,9 @@ __all__ = [
     "engine_event_data",
     "planned_run_ids",
     "register_library",
+    "resource_parameters",
     "with_keys",
+    "with_signature",
 ]
 
 
@@ -73,6 +80,26 @@ def planned_run_ids(
     )
     records = instance.event_log_storage.get_event_records(planned, limit=limit)
     return [record.run_id for record in records]
+
+
+def resource_parameters(annotations: Mapping[str, Any]) -> list[str]:
+    """Return the parameters of a function that are resources, by their annotations."""
+
+    def function() -> None: ...
+
+    with_signature(function, annotations)
+    return [parameter.name for parameter in get_resource_args(function)]
+
+
+def with_signature(function: Any, annotations: Mapping[str, Any]) -> None:
+    """Let a function have parameters, by their annotations, for Dagster to see."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        inspect.Parameter(name, kind, annotation=hint) for name, hint in annotations.items()
+    ]
+    # Dagster reads the annotations from either.
+    function.__signature__ = inspect.Signature(parameters)
+    function.__annotations__ = dict(annotations)
 
 
 def with_keys(

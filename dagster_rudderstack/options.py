@@ -5,7 +5,7 @@ declaration.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
@@ -13,27 +13,23 @@ from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
 import dagster as dg
 from pydantic import ConfigDict, Field, model_validator
 
-from dagster_rudderstack.api.validation import (
-    check_names,
-    checked_choice,
-    checked_seconds,
-    checked_sync_type,
-)
+from dagster_rudderstack.api.validation import check_names, checked_choice, checked_sync_type
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks, checked_checks
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.sync.choices import SyncChoices
 
 __all__ = [
     "RESOURCE_KEY",
     "AssetOptions",
     "Execute",
-    "RudderStackDeferredSyncConfig",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",
     "SyncOptions",
     "asset_options",
+    "choices_of",
+    "choices_of_run",
     "config_fields",
     "description_of",
     "sync_options",
@@ -42,10 +38,8 @@ __all__ = [
 RESOURCE_KEY = "rudderstack"
 """The key under which definitions have the `RudderStackResource`, unless they say otherwise."""
 
-Execute = Callable[
-    [dg.AssetExecutionContext, RudderStackResource, Callable[[], Iterator[Any]]], Iterable[Any]
-]
-"""The user's own code of a step: a function of Dagster's context, the resource, and `sync`."""
+Execute = Callable[..., Any]
+"""The user's own code of a step. See `rudderstack_assets` for its parameters and results."""
 
 
 class SyncOptions(TypedDict, total=False):
@@ -70,7 +64,13 @@ class SyncOptions(TypedDict, total=False):
     timeout_seconds: Annotated[
         int | None,
         "A sync that takes longer than this many seconds fails its step. The time includes the "
-        "wait for another running sync. None uses the resource's sync_timeout_seconds.",
+        "wait for another running sync. None uses the resource's sync_timeout_seconds. A run can "
+        "override it.",
+    ]
+    poll_interval_seconds: Annotated[
+        float | None,
+        "Seconds between two polls, however long the sync has run. None uses the resource's "
+        "settings, with which the wait grows. A run can override it.",
     ]
     resource_key: Annotated[str, "Key under which the definitions have the RudderStackResource."]
     retry_policy: Annotated[
@@ -95,12 +95,13 @@ class AssetOptions(SyncOptions, total=False):
     ]
     execute: Annotated[
         Execute | None,
-        "A function that replaces the code of the step. It gets Dagster's context, the resource, "
-        "and `sync`, which runs the syncs and yields their events. The function must yield those "
-        "events, and may yield more. It is not called if only a check is selected.",
+        "A function that replaces the code of the step, as with the decorator "
+        "`rudderstack_assets`. It is not called if only a check is selected.",
     ]
     required_resource_keys: Annotated[
-        AbstractSet[str], "Keys of further resources that `execute` uses."
+        AbstractSet[str],
+        "Keys of further resources that `execute` reads from the context. Those that are its "
+        "parameters need no entry.",
     ]
     partitions_def: Annotated[
         dg.PartitionsDefinition[str] | None,
@@ -117,6 +118,7 @@ _DEFAULTS: AssetOptions = {
     "on_running_sync": None,
     "on_disabled": "fail",
     "timeout_seconds": None,
+    "poll_interval_seconds": None,
     "resource_key": RESOURCE_KEY,
     "retry_policy": None,
     "pool": None,
@@ -194,12 +196,26 @@ def _check_not_of_checks(given: Mapping[str, Any]) -> None:
 def _check(options: SyncOptions) -> None:
     checked_sync_type(options["sync_type"])
     checked_choice(options["on_disabled"], OnDisabled, "on_disabled")
-    if options["on_running_sync"] is not None:
-        checked_choice(options["on_running_sync"], OnRunningSync, "on_running_sync")
-    checked_seconds(options["timeout_seconds"], "timeout_seconds")
+    choices_of(options)
+
+
+def choices_of(options: SyncOptions) -> SyncChoices:
+    """Return what a definition chooses for its syncs."""
+    return SyncChoices(
+        options["sync_type"],
+        options["on_running_sync"],
+        options["timeout_seconds"],
+        options["poll_interval_seconds"],
+    )
 
 
 # --- run config
+
+
+def _in_run_config(option: str) -> str:
+    """Return what an option means that a run may leave to the definition with None."""
+    meaning = description_of(option)
+    return f"{meaning.partition(' None uses')[0]} None uses the definition's setting."
 
 
 class RudderStackSyncConfig(dg.Config):
@@ -215,6 +231,12 @@ class RudderStackSyncConfig(dg.Config):
         default="default",
         description=f"{description_of('on_running_sync')} 'default' uses the definition's setting.",
     )
+    timeout_seconds: Optional[int] = Field(  # noqa: UP045 - Dagster's config takes Optional
+        default=None, description=_in_run_config("timeout_seconds")
+    )
+    poll_interval_seconds: Optional[float] = Field(  # noqa: UP045
+        default=None, description=_in_run_config("poll_interval_seconds")
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -224,17 +246,22 @@ class RudderStackSyncConfig(dg.Config):
             check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
         return data
 
-    def sync_type_or(self, default: SyncType) -> SyncType:
-        """Return the sync type of this run."""
-        return default if self.sync_type == "default" else self.sync_type
 
-    def on_running_sync_or(self, default: OnRunningSync | None) -> OnRunningSync | None:
-        """Return what this run does when a sync is already running."""
-        return default if self.on_running_sync == "default" else self.on_running_sync
+def choices_of_run(config: RudderStackSyncConfig) -> SyncChoices:
+    """Return what a run chooses for its syncs.
 
-
-class RudderStackDeferredSyncConfig(RudderStackSyncConfig):
-    """How one run syncs, for a step that does not wait. It has the same choices."""
+    Raises:
+        InvalidSettingError: If a value is invalid.
+    """
+    try:
+        return SyncChoices(
+            None if config.sync_type == "default" else config.sync_type,
+            None if config.on_running_sync == "default" else config.on_running_sync,
+            config.timeout_seconds,
+            config.poll_interval_seconds,
+        )
+    except InvalidSettingError as error:
+        raise InvalidSettingError(f"In the run config: {error}") from None
 
 
 class RudderStackSyncOpConfig(RudderStackSyncConfig):
@@ -244,7 +271,7 @@ class RudderStackSyncOpConfig(RudderStackSyncConfig):
     on_disabled: Literal["fail", "skip"] = Field(
         default="fail", description=description_of("on_disabled")
     )
-    asset_key: Optional[list[str]] = Field(  # noqa: UP045 - Dagster's config takes Optional
+    asset_key: Optional[list[str]] = Field(  # noqa: UP045
         default=None,
         description="Asset that the op materializes. None: the op materializes no asset.",
     )

@@ -30,6 +30,7 @@ from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, curre
 from dagster_rudderstack.step.interrupts import StopSettings
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
+from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.sync.failed_rows import SyncLog
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
@@ -151,11 +152,11 @@ class RudderStackResource(ResourceClient):
 
     def _retried(self, call: Callable[["RudderStackClient"], _T]) -> _T:
         client = self.get_client()
-        return call_with_retries(lambda: call(client), self.sync_policy(None, None).retry, _LOG)
+        return call_with_retries(lambda: call(client), self.sync_policy().retry, _LOG)
 
     # --- syncs
 
-    def sync_and_poll(
+    def sync_and_poll(  # noqa: PLR0913 - what a call may choose
         self,
         connection_id: str,
         sync_type: str = DEFAULT_SYNC_TYPE,
@@ -163,6 +164,7 @@ class RudderStackResource(ResourceClient):
         context: AnyContext | None = None,
         on_running_sync: OnRunningSync | None = None,
         timeout_seconds: int | None = None,
+        poll_interval_seconds: float | None = None,
     ) -> SyncReport:
         """Start a sync, wait until it ends and return its report.
 
@@ -176,20 +178,22 @@ class RudderStackResource(ResourceClient):
             on_running_sync: What to do when a sync is already running. None uses the resource's
                 choice.
             timeout_seconds: Seconds that the sync may take. None uses the resource's.
+            poll_interval_seconds: Seconds between two polls. None uses the resource's settings,
+                with which the wait grows.
 
         Raises:
             dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
                 `__cause__` is the error below.
             RudderStackError: Outside Dagster.
         """
-        report = self.sync_in_step(
-            context,
-            connection_id,
-            sync_type,
-            on_running_sync=on_running_sync,
-            timeout_seconds=timeout_seconds,
-        )
-        assert report is not None  # noqa: S101 - None is for on_disabled="skip" only
+        with self._failures(connection_id, in_dagster=bool(current_step(context) or context)):
+            choices = SyncChoices(
+                checked_sync_type(sync_type),
+                on_running_sync,
+                timeout_seconds,
+                poll_interval_seconds,
+            )
+        (report,) = self.syncs_in_step(context, [connection_id], choices)
         return report
 
     def poll_sync(
@@ -199,6 +203,7 @@ class RudderStackResource(ResourceClient):
         *,
         context: AnyContext | None = None,
         timeout_seconds: int | None = None,
+        poll_interval_seconds: float | None = None,
     ) -> SyncReport:
         """Wait for the end of a running sync and return its report.
 
@@ -211,6 +216,8 @@ class RudderStackResource(ResourceClient):
             sync_id: The sync.
             context: Context of the asset or op. None finds it, in the step's own thread.
             timeout_seconds: Seconds that the sync may take. None uses the resource's.
+            poll_interval_seconds: Seconds between two polls. None uses the resource's settings,
+                with which the wait grows.
 
         Raises:
             dagster.Failure: In a Dagster step, if the sync did not succeed.
@@ -221,50 +228,56 @@ class RudderStackResource(ResourceClient):
             checked_id(sync_id, "sync_id")
             started_type = self._started.get(sync_id)
             request = SyncRequest(connection_id, started_type or DEFAULT_SYNC_TYPE)
-            policy = self.sync_policy(None, timeout_seconds)
+            choices = SyncChoices(
+                timeout_seconds=timeout_seconds, poll_interval_seconds=poll_interval_seconds
+            )
+            policy = self.sync_policy(choices)
             runner = self.runner(step, [StepSync(request)], policy)
             by_connection = {request.connection_id: sync_id}
             report = _only_report(runner.attach(by_connection, owned=started_type is not None))
             assert report is not None  # noqa: S101 - a sync that is not started is not skipped
             return report
 
-    def sync_in_step(  # noqa: PLR0913 - what ops let a definition choose
+    def syncs_in_step(
         self,
         context: AnyContext | None,
-        connection_id: str,
-        sync_type: str,
+        connection_ids: Sequence[str],
+        choices: SyncChoices,
         *,
         observed_key: dg.AssetKey | None = None,
-        on_running_sync: OnRunningSync | None = None,
         on_disabled: OnDisabled = "fail",
-        timeout_seconds: int | None = None,
-    ) -> SyncReport | None:
-        """Sync a connection for code that reports the result itself, as ops do.
+    ) -> list[SyncReport]:
+        """Sync connections at once for code that reports the results itself, as ops do.
+
+        A disabled connection that is skipped has no report.
 
         Args:
             context: Context of the asset or op. None finds it, in the step's own thread.
-            connection_id: The connection.
-            sync_type: `incremental` or `full`.
-            observed_key: The asset whose page shows a failed sync. None means the step's asset, if
-                it has exactly one.
-            on_running_sync: What to do when a sync is already running. None uses the resource's
-                choice.
-            on_disabled: `skip` returns None for a disabled connection.
-            timeout_seconds: Seconds that the sync may take. None uses the resource's.
+            connection_ids: The connections.
+            choices: What was chosen for all of them. What is open is the resource's choice.
+            observed_key: The asset whose page shows a failed sync, if there is one connection. None
+                means the step's asset, if it has exactly one.
+            on_disabled: `skip` leaves out disabled connections.
 
         Raises:
             dagster.Failure: In a Dagster step.
             RudderStackError: Outside Dagster.
         """
         step = current_step(context)
-        with self._failures(connection_id, in_dagster=bool(step or context)):
-            request = SyncRequest(connection_id, checked_sync_type(sync_type))
-            policy = self.sync_policy(on_running_sync, timeout_seconds)
+        with self._failures(connection_ids[0], in_dagster=bool(step or context)):
+            sync_type = choices.sync_type or DEFAULT_SYNC_TYPE
+            requests = [SyncRequest(each, sync_type) for each in connection_ids]
             key = observed_key or (step.only_asset if step else None)
-            runner = self.runner(step, [StepSync(request, key)], policy)
+            syncs = [StepSync(each, key if len(requests) == 1 else None) for each in requests]
+            runner = self.runner(step, syncs, self.sync_policy(choices))
             runner.is_returned = True
             runner.on_disabled = on_disabled
-            return _only_report(runner.run())
+            if len(syncs) == 1:
+                report = _only_report(runner.run())
+                return [report] if report else []
+            reports = [result.report for result in runner.run()]
+            runner.raise_failures()
+            return [report for report in reports if report is not None]
 
     def runner(
         self, step: DagsterStep | None, syncs: Sequence[StepSync], policy: SyncPolicy

@@ -31,6 +31,7 @@ from dagster_rudderstack.settings import (
     StopOnTermination,
     SyncPolicy,
 )
+from dagster_rudderstack.sync.choices import SyncChoices
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -287,15 +288,11 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
         check_one_address(values["region"], values["api_url"])
         return resource
 
-    def sync_policy(
-        self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
-    ) -> SyncPolicy:
-        """Return the policy of a sync. None uses the resource's setting."""
+    def sync_policy(self, choices: SyncChoices | None = None) -> SyncPolicy:
+        """Return the policy of a sync: the settings, and what was chosen instead of them."""
         known = {name: read_setting(name, setting) for name, setting in settings_of(self).items()}
-        if on_running_sync is not None:
-            known["on_running_sync"] = on_running_sync
-        if timeout_seconds is not None:
-            known["sync_timeout_seconds"] = timeout_seconds
+        if choices is not None:
+            known |= choices.settings
         policy = policy_from(SyncPolicy, known)
         return policy.model_copy(
             update={

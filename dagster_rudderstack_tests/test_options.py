@@ -7,7 +7,6 @@ import pytest
 from pydantic import ConfigDict, Field, ValidationError
 
 from dagster_rudderstack import (
-    RudderStackDeferredSyncConfig,
     RudderStackResource,
     RudderStackSyncConfig,
     RudderStackSyncOpConfig,
@@ -16,7 +15,7 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.testing import LocalRudderStack
 
-CONFIGS = [RudderStackSyncConfig, RudderStackDeferredSyncConfig, RudderStackSyncOpConfig]
+CONFIGS = [RudderStackSyncConfig, RudderStackSyncOpConfig]
 
 
 class OwnConfig(RudderStackSyncConfig):
@@ -36,7 +35,7 @@ class OpenConfig(RudderStackSyncConfig):
     ("config", "settings", "message"),
     [
         (RudderStackSyncConfig, {"sync_typ": "full"}, "Did you mean 'sync_type'?"),
-        (RudderStackDeferredSyncConfig, {"sync_tpye": "full"}, "Did you mean 'sync_type'?"),
+        (RudderStackSyncConfig, {"sync_tpye": "full"}, "Did you mean 'sync_type'?"),
         (
             RudderStackSyncOpConfig,
             {"connection_id": "a", "max_failed": 3},
@@ -71,7 +70,12 @@ def test_own_config() -> None:
     unknown: dict[str, Any] = {"sync_typ": "full"}
     anything: Any = OpenConfig(**unknown)
 
-    assert OwnConfig(**own).model_dump(by_alias=True) == {**own, "on_running_sync": "default"}
+    assert OwnConfig(**own).model_dump(by_alias=True) == {
+        **own,
+        "on_running_sync": "default",
+        "timeout_seconds": None,
+        "poll_interval_seconds": None,
+    }
     assert (anything.sync_type, anything.sync_typ) == ("default", "full")
 
 

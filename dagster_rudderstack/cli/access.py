@@ -194,7 +194,7 @@ class Access:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _retried(self, call: Callable[[], _T]) -> _T:
-        retry = self.own.sync_policy(None, None).retry
+        retry = self.own.sync_policy().retry
         return call_with_retries(call, retry, self.console, sleep=self.surroundings.sleep)
 
     def hint_for(self, connection_id: str) -> str:

@@ -14,9 +14,15 @@ from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.cli.names import sync_json
 from dagster_rudderstack.errors import InvalidSettingError, NotFoundError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnRunningSync, RetryPolicy, SyncType
+from dagster_rudderstack.settings import (
+    DEFAULT_SYNC_TYPE,
+    OnRunningSync,
+    RetryPolicy,
+    SyncType,
+)
 from dagster_rudderstack.step.interrupts import StopSettings, end_outside_dagster, shielded
 from dagster_rudderstack.sync.attempt import SyncAttempt
+from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.sync.decisions import duration_text, percent_done
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.run import start_and_wait
@@ -79,7 +85,9 @@ def _attempt(
     return SyncAttempt(
         rudderstack.get_client(),
         request,
-        rudderstack.sync_policy(options.on_running_sync, options.timeout),
+        rudderstack.sync_policy(
+            SyncChoices(on_running_sync=options.on_running_sync, timeout_seconds=options.timeout)
+        ),
         log=console,
         logs_success=False,
         monotonic=access.surroundings.monotonic,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, create_model
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
+from dagster_rudderstack.assets.syncs import RudderStackSyncs
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks
 from dagster_rudderstack.components.hidden_values import without_source_lines, without_values
@@ -298,14 +299,17 @@ class SyncAttributes(dg.Resolvable, dg.Model):
         self,
         context: dg.AssetExecutionContext,  # noqa: ARG002 - for subclasses
         rudderstack: RudderStackResource,  # noqa: ARG002 - for subclasses
-        sync: Callable[[], Iterator[Any]],
+        sync: RudderStackSyncs,
     ) -> Iterable[Any]:
-        """Run the syncs of a step and yield their events. Override it to do more.
+        """Run the syncs of a step and yield their results. Override it to do more.
+
+        It may take the parameters of a function for `rudderstack_assets`, such as further
+        resources.
 
         Args:
             context: Dagster's context.
             rudderstack: The resource.
-            sync: Runs the syncs and yields their materializations and check results.
+            sync: Runs the syncs and returns their results.
         """
         yield from sync()
 

@@ -4,7 +4,7 @@ import dagster as dg
 from dagster.components import ResolvedAssetSpec
 from pydantic import Field
 
-from dagster_rudderstack.assets import build_rudderstack_sync_asset
+from dagster_rudderstack.assets.factories import build_rudderstack_sync_asset
 from dagster_rudderstack.components.attributes import SyncAttributes, WorkspaceAttribute
 from dagster_rudderstack.components.project import folder_name
 from dagster_rudderstack.components.scaffold import ConnectionScaffolder

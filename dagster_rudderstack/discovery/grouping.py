@@ -1,19 +1,21 @@
 """Groups connections into steps, and names the steps."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_choice
-from dagster_rudderstack.assets import build_rudderstack_sync_asset, build_rudderstack_sync_assets
+from dagster_rudderstack.assets.factories import (
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_assets,
+)
 from dagster_rudderstack.discovery.discover import DiscoveredAsset
 from dagster_rudderstack.discovery.names import key_part
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.options import AssetOptions
-from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.text import identifier, one_line
 
 if TYPE_CHECKING:
@@ -101,18 +103,12 @@ def _options_for(props: RudderStackConnectionProps, options: AssetOptions) -> As
     return skipping
 
 
-def _skip(
-    what: str,
-    context: dg.AssetExecutionContext,
-    _rudderstack: RudderStackResource,
-    _sync: Callable[[], Iterator[Any]],
-) -> Iterable[Any]:
-    """Sync nothing: the body of a step whose source or destination is disabled."""
+def _skip(what: str, context: dg.AssetExecutionContext) -> None:
+    """Sync nothing: the function of a step whose source or destination is disabled."""
     context.log.info(
         f"Skipped the sync. {what} was disabled when the snapshot of the workspace was made. If it "
         "is enabled now, refresh the snapshot."
     )
-    return ()
 
 
 def _step_names(names: Mapping[str, str]) -> dict[str, str]:

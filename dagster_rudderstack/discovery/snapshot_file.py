@@ -93,7 +93,7 @@ def _fetch(
     resource: RudderStackResource, max_retries: int | None = None, max_pause: float = math.inf
 ) -> WorkspaceSnapshot:
     with resource as rudderstack:
-        policy = rudderstack.sync_policy(None, None).retry
+        policy = rudderstack.sync_policy().retry
         if max_retries is not None:
             policy = policy.model_copy(update={"request_max_retries": max_retries})
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Schedule
 from dagster_rudderstack.api.validation import checked_choice
-from dagster_rudderstack.asset_specs import KIND
+from dagster_rudderstack.assets.specs import KIND
 from dagster_rudderstack.discovery.columns import column_metadata
 from dagster_rudderstack.discovery.names import key_part, name_part, safe_part, tag_value
 from dagster_rudderstack.discovery.props import MAX_NAME_LENGTH, RudderStackConnectionProps

@@ -330,7 +330,7 @@ def _stop(
 
     None, and a sync that is missing, mean that it was left running.
     """
-    policy = rudderstack.sync_policy(None, None)
+    policy = rudderstack.sync_policy()
     if not policy.stop_on_timeout or not overdue:
         return {}
     # One try for each. The next tick tries again.

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.api.validation import checked_id
-from dagster_rudderstack.asset_specs import connection_name, known_sync_log
+from dagster_rudderstack.assets.specs import connection_name, known_sync_log
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import SyncChecks, check_of_spec
 from dagster_rudderstack.errors import InvalidSettingError

@@ -89,7 +89,7 @@ class Interruption:
         step: The step.
         attempts: Its syncs that may be running.
         settings: When and how syncs are stopped.
-        on_stopped: Reports a sync that was stopped.
+        on_stopped: Reports a sync that was stopped, and why.
         deferred: The syncs that the step has started and left to the polling sensor.
         is_closed: Whether the step was closed before its syncs had ended. Either an interrupt or
             the step's own code did that; the two cannot be distinguished.
@@ -100,7 +100,7 @@ class Interruption:
     step: DagsterStep
     attempts: list[SyncAttempt]
     settings: StopSettings
-    on_stopped: Callable[[SyncAttempt], None] = lambda _: None
+    on_stopped: Callable[[SyncAttempt, str], None] = lambda _, __: None
     deferred: Sequence[SyncAttempt] = ()
     is_closed: bool = False
     state: RunState = field(default=RunState.ACTIVE, init=False)
@@ -128,6 +128,14 @@ class Interruption:
             else "The run was canceled."
         )
         return RunEndedError(" ".join([reason, *shown]))
+
+    @property
+    def cause(self) -> str:
+        """Why syncs are stopped."""
+        if self.settings.when != "always":
+            return "the run was canceled"
+        early = " or ended early" if self.may_be_early_end else ""
+        return f"its step was interrupted{early}"
 
     @property
     def may_be_early_end(self) -> bool:
@@ -182,7 +190,7 @@ class Interruption:
         outcome = yield from stop(attempt)
         self._log(_stop_text(attempt, outcome))
         if outcome is StopOutcome.REQUESTED:
-            self.on_stopped(attempt)
+            self.on_stopped(attempt, self.cause)
 
     def _leave(self, attempts: list[SyncAttempt]) -> None:
         for attempt in attempts:

@@ -7,9 +7,10 @@ retries it, while the step goes on in a process of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import TypeVar
 
 import dagster as dg
@@ -107,12 +108,12 @@ class RunGuard:
         if is_over or isinstance(error, SyncUnwantedError):
             raise dg.DagsterExecutionInterruptedError
 
-    def record_returned(self, attempt: SyncAttempt) -> None:
-        """Record that the step's own code gets the result of a sync, before it does."""
-        recorder, sync_id = attempt.recorder, attempt.sync_id
-        if isinstance(recorder, RunRecorder) and sync_id is not None:
-            drive(self.until_stored(attempt.write_records))
-            drive(self.until_stored(lambda: recorder.returned(sync_id)))
+    def record_returned(self, attempts: Iterable[SyncAttempt]) -> None:
+        """Record that the step's own code gets the results of syncs, before it does."""
+        for attempt in attempts:
+            if isinstance(attempt.recorder, RunRecorder) and attempt.sync_id is not None:
+                drive(self.until_stored(attempt.write_records))
+                drive(self.until_stored(partial(attempt.recorder.returned, attempt.sync_id)))
 
     def was_reported_by_another(self, sync_id: str, key: dg.AssetKey) -> bool:
         """Whether another execution of the step has reported the sync, or does so within seconds.

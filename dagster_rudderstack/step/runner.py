@@ -104,6 +104,8 @@ class Runner:
     _attempts: dict[str, SyncAttempt] = field(default_factory=dict, init=False)
     _deferred: list[SyncAttempt] = field(default_factory=list, init=False)
     """The attempts whose syncs the step has started and left to the polling sensor."""
+    _returned: list[SyncAttempt] = field(default_factory=list, init=False)
+    """The attempts whose results the step's own code gets, all together."""
     _ended: set[str] = field(default_factory=set, init=False)
     """The connections whose results are known, so that there is nothing to prepare."""
     _handling: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -122,6 +124,9 @@ class Runner:
     def run(self) -> Iterator[SyncResult]:
         """Start or resume all syncs, wait for them, and yield each result as it comes."""
         yield from self._drive(self._run_one, self._completed)
+        # If one failed, the step's own code gets no result. A later attempt resumes the others.
+        if not any(row.error for row in self.rows):
+            self._guard.record_returned(self._returned)
         if self.step is not None and len(self.syncs) > 1:
             self.log.info(summary_text(self.rows))
 
@@ -275,7 +280,7 @@ class Runner:
         This is done only now, since many results may have waited until the step took them.
         """
         if self.is_returned and result.report is not None:
-            self._guard.record_returned(self._attempts[result.report.connection_id])
+            self._returned.append(self._attempts[result.report.connection_id])
         guard = None if self.is_returned else self._guard
         return completed_result(result, guard, self.link_template)
 
@@ -377,17 +382,9 @@ class Runner:
 
     # --- observations of the asset
 
-    def _report_stopped(self, attempt: SyncAttempt) -> None:
+    def _report_stopped(self, attempt: SyncAttempt, cause: str) -> None:
         if observer := self._observer(attempt):
-            observer.report_stopped(self._stop_cause)
-
-    @property
-    def _stop_cause(self) -> str:
-        if self.stop_settings.when != "always":
-            return "the run was canceled"
-        if self._handled is not None and self._handled.may_be_early_end:
-            return "its step was interrupted or ended early"
-        return "its step was interrupted"
+            observer.report_stopped(cause)
 
     def _observer(self, attempt: SyncAttempt) -> AssetObserver | None:
         """Return what reports on the page of the sync's asset. None if there is no asset."""

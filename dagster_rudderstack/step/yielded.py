@@ -1,4 +1,4 @@
-"""What a body of the user's own yields in one attempt of its step, and what it need not yield."""
+"""What a function of the user yields in one attempt of its step, and what it need not yield."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 import dagster as dg
 
 from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.step.results import SyncResult
+from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.text import one_line
 
 __all__ = ["Yielded"]
+
+_IDENTITY = (MetadataKey.SYNC_ID, MetadataKey.CONNECTION_ID)
 
 
 @dataclass
@@ -25,15 +29,18 @@ class Yielded:
 
     outputs: Mapping[str, dg.AssetKey]
 
-    has_synced: bool = field(default=False, init=False)
-    """Whether the body has called `sync()`."""
+    asked: dict[dg.AssetKey, None] = field(default_factory=dict, init=False)
+    """The assets that the function has called `sync()` for."""
+    metadata: dict[dg.AssetKey, Mapping[str, Any]] = field(default_factory=dict, init=False)
+    """The metadata of each sync that succeeded."""
+    reports: dict[dg.AssetKey, SyncReport] = field(default_factory=dict, init=False)
+    """The report of each sync that succeeded."""
     _done: set[dg.AssetKey] = field(default_factory=set, init=False)
     _checks: set[tuple[dg.AssetKey, str | None]] = field(default_factory=set, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
     def during(self, events: Iterator[Any]) -> Iterator[Any]:
         """Return the events of a call of `sync()`, and remember its failure."""
-        self.has_synced = True
         self._failure = None
         return self._during(events)
 
@@ -45,7 +52,7 @@ class Yielded:
             raise
 
     def add(self, event: object) -> None:
-        """Remember what the body yields."""
+        """Remember what the function yields."""
         if isinstance(event, dg.MaterializeResult | dg.ObserveResult):
             self._done.update(self._keys(event.asset_key))
             for check in event.check_results or ():
@@ -54,6 +61,35 @@ class Yielded:
             self._checks.update((key, event.check_name) for key in self._keys(event.asset_key))
         elif isinstance(event, dg.Output) and event.output_name in self.outputs:
             self._done.add(self.outputs[event.output_name])
+
+    def completed(self, event: object) -> object:
+        """Return what the function yields. Its own materialization gets the metadata of the sync.
+
+        Otherwise a retry and the polling sensor would not know that the sync was reported.
+        """
+        if isinstance(event, dg.MaterializeResult):
+            for key in self._keys(event.asset_key):
+                return dg.MaterializeResult(
+                    asset_key=event.asset_key,
+                    metadata=self._with_facts(key, event.metadata),
+                    check_results=event.check_results,
+                    data_version=event.data_version,
+                    tags=event.tags,
+                    value=event.value,
+                )
+        if isinstance(event, dg.Output) and event.output_name in self.outputs:
+            key = self.outputs[event.output_name]
+            return event.with_metadata(self._with_facts(key, event.metadata))
+        return event
+
+    def _with_facts(self, key: dg.AssetKey, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        facts = self.metadata.get(key, {})
+        ids = {name: facts[name] for name in _IDENTITY if name in facts}
+        return {**facts, **(given or {}), **ids}
+
+    def has(self, key: dg.AssetKey) -> bool:
+        """Whether there is nothing more to yield for an asset."""
+        return key in self._done
 
     def _keys(self, key: dg.AssetKey | None) -> Iterable[dg.AssetKey]:
         """Return the asset of an event. Only a step of one asset may leave it out."""
@@ -73,7 +109,7 @@ class Yielded:
             self._done.add(result.sync.key)
 
     def check(self, step: str, expected: Iterable[dg.AssetKey]) -> None:
-        """Check that the body has yielded each asset that it had to yield.
+        """Check that the function has yielded each asset that it had to yield.
 
         Raises:
             InvalidSettingError: If it has not. The cause is the failure of `sync()`, if it failed.
@@ -83,7 +119,8 @@ class Yielded:
             caught = (
                 " It caught a failure of sync(): raise the failure again." if self._failure else ""
             )
+            named = one_line(", ".join(missing))
             raise InvalidSettingError(
-                f"The body of step {step!r} yielded nothing for {one_line(', '.join(missing))}: it "
-                f"must yield all events of sync() (yield from sync()).{caught}"
+                f"The function of step {step!r} yielded nothing for {named}. It must yield all "
+                f"results of sync() (yield from sync()).{caught}"
             ) from self._failure

@@ -144,11 +144,11 @@ def test_default_key__special_characters(
 # --- custom bodies
 
 
-def _does_not_sync(*_: object) -> list[object]:
+def _does_not_sync() -> list[object]:
     return []
 
 
-def _does_not_iterate(_: object, __: object, sync: Callable[[], Iterator[Any]]) -> list[object]:
+def _does_not_iterate(sync: Callable[[], Iterator[Any]]) -> list[object]:
     sync()
     return []
 
@@ -179,7 +179,7 @@ def test_custom_body__further_resource(
     seen = []
 
     def execute(
-        context: dg.AssetExecutionContext, _: object, sync: Callable[[], Iterator[Any]]
+        context: dg.AssetExecutionContext, sync: Callable[[], Iterator[Any]]
     ) -> Iterator[Any]:
         seen.append(context.resources.pager)
         yield from sync()

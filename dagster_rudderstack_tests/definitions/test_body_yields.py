@@ -82,7 +82,7 @@ def test_body__materialization_is_missing(
     result = run([crm(body)], rudderstack, instance)
 
     assert not result.success
-    assert "The body of step 'crm' yielded nothing for crm" in failure(result)
+    assert "The function of step 'crm' yielded nothing for crm" in failure(result)
     assert "(yield from sync())" in failure(result)
     assert "crm" not in materialized(result)
 
@@ -117,7 +117,7 @@ def test_body__group_drops_events(
     result = run([group("a", "b", "c", execute=body)], rudderstack, instance, selection=["a", "b"])
 
     assert not result.success
-    assert "yielded nothing for a, b:" in failure(result)
+    assert "yielded nothing for a, b." in failure(result)
     assert set(starts(server)) <= {"a", "b"}
 
 
@@ -130,7 +130,7 @@ def test_body__group_catches_the_failure(
 
     result = run([group("a", "b", execute=catches_the_failure)], rudderstack, instance)
 
-    assert "yielded nothing for b:" in failure(result)
+    assert "yielded nothing for b." in failure(result)
     assert "no such table" in failure(result)
     assert materialized(result) == ["a"]
 

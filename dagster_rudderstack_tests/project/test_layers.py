@@ -24,7 +24,6 @@ LAYERS: Sequence[Sequence[str]] = (
     ("components",),
     ("discovery", "sensor"),
     ("assets", "ops"),
-    ("asset_specs",),
     ("options",),
     ("resource",),
     ("resource_client",),

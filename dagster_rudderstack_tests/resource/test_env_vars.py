@@ -364,7 +364,7 @@ def test_use__failure(resource: RudderStackResource, local_rudderstack: LocalRud
 
 def test_use__sync_timeout(resource: RudderStackResource, monkeypatch: pytest.MonkeyPatch) -> None:
     """The policy of a sync uses the numbers of the variables, and checks them."""
-    assert resource.sync_policy(None, None).sync_timeout_seconds == 100
+    assert resource.sync_policy().sync_timeout_seconds == 100
     monkeypatch.setenv("TIMEOUT", "0")
     with pytest.raises(InvalidSettingError, match="sync_timeout_seconds 0"):
-        resource.sync_policy(None, None)
+        resource.sync_policy()

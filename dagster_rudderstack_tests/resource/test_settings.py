@@ -10,6 +10,7 @@ from dagster_rudderstack import (
     RudderStackResource,
 )
 from dagster_rudderstack.settings import PollPolicy, RequestPolicy, RetryPolicy, SyncPolicy
+from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.resource.world import resource_for
 
@@ -51,7 +52,7 @@ def test_sync_policy(server: LocalRudderStack) -> None:
         check_connection=False,
     )
 
-    assert resource.sync_policy(None, None) == SyncPolicy(
+    assert resource.sync_policy() == SyncPolicy(
         on_running_sync="attach",
         sync_timeout_seconds=700,
         stop_on_timeout=False,
@@ -67,8 +68,10 @@ def test_sync_policy(server: LocalRudderStack) -> None:
             poll_jitter=0.6,
         ),
     )
-    assert resource.sync_policy("fail", 60).on_running_sync == "fail"
-    assert resource.sync_policy("fail", 60).sync_timeout_seconds == 60
+    choices = SyncChoices(on_running_sync="fail", timeout_seconds=60, poll_interval_seconds=7)
+    chosen = resource.sync_policy(choices)
+    assert (chosen.on_running_sync, chosen.sync_timeout_seconds) == ("fail", 60)
+    assert chosen.poll.interval_seconds(elapsed_seconds=3600, jitter=0.5) == 7
 
 
 def test_client__settings() -> None:

@@ -178,7 +178,6 @@ def test_step_retry(
 
     def fail_between_checks(
         context: dg.AssetExecutionContext,
-        _: RudderStackResource,
         sync: Callable[[], Iterator[Any]],
     ) -> Iterator[Any]:
         attempts.append(context.op_execution_context.retry_number)

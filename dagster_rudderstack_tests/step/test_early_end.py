@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.step.group import SHORT, add, group
 from dagster_rudderstack_tests.step.world import log_lines, resource_of, run
@@ -17,8 +16,6 @@ def test_error_of_the_code(server: LocalRudderStack, stored_instance: dg.Dagster
     add(server, "long", script=SyncScript(never_ends=True))
 
     def body(
-        _: dg.AssetExecutionContext,
-        __: RudderStackResource,
         sync: Callable[[], Iterator[Any]],
     ) -> Iterator[Any]:
         for event in sync():

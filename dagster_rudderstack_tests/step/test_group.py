@@ -366,12 +366,12 @@ def test_execute(
 
     def around(
         context: dg.AssetExecutionContext,
-        resource: RudderStackResource,
+        rudderstack: RudderStackResource,
         sync: Callable[[], Iterator[Any]],
     ) -> Iterator[Any]:
-        seen.append(len(resource.list_syncs("crm")))
+        seen.append(len(rudderstack.list_syncs("crm")))
         yield from sync()
-        seen.append(len(resource.list_syncs("crm")))
+        seen.append(len(rudderstack.list_syncs("crm")))
         context.log.info("All is done.")
 
     step = group("crm", "ads", execute=around)

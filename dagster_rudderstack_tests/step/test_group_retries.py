@@ -87,7 +87,6 @@ def test_step_retry__check_not_evaluated(
 
     def fail_before_check(
         context: dg.AssetExecutionContext,
-        _: RudderStackResource,
         sync: Callable[[], Iterator[Any]],
     ) -> Iterator[Any]:
         attempts.append(context.op_execution_context.retry_number)

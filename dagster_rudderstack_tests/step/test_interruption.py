@@ -71,14 +71,16 @@ def test_stop() -> None:
     """If the run is canceled, its sync is stopped with a new client, logged and reported."""
     step, scripted = FakeStep(canceled=lambda: True), running()
     new_api = ScriptedApi(get=[sync("s")], listed=[[sync("s")]])
-    stopped: list[SyncAttempt] = []
+    stopped: list[tuple[SyncAttempt, str]] = []
 
-    end = interruption(step, scripted.attempt, api=new_api, on_stopped=stopped.append).handle()
+    end = interruption(
+        step, scripted.attempt, api=new_api, on_stopped=lambda *seen: stopped.append(seen)
+    ).handle()
 
     assert end.state is RunState.CANCELED
     assert new_api.operations == ["list", "get", "stop"]
     assert scripted.api.operations == []
-    assert stopped == [scripted.attempt]
+    assert stopped == [(scripted.attempt, "the run was canceled")]
     assert end.sentences == [f"{NAME}: RudderStack was asked to stop it."]
     assert step.context.log.lines == [f"info: Interrupted. {end.sentences[0]}"]
 
@@ -93,10 +95,12 @@ def test_stop__no_report() -> None:
 def test_stop__ended() -> None:
     """A sync that has ended in the meantime is not reported as stopped."""
     step = FakeStep(canceled=lambda: True)
-    stopped: list[SyncAttempt] = []
+    stopped: list[tuple[SyncAttempt, str]] = []
     new_api = ScriptedApi(get=[sync("s", "succeeded")], listed=[[sync("s", "succeeded")]])
 
-    end = interruption(step, running().attempt, api=new_api, on_stopped=stopped.append).handle()
+    end = interruption(
+        step, running().attempt, api=new_api, on_stopped=lambda *seen: stopped.append(seen)
+    ).handle()
 
     assert (stopped, end.sentences) == ([], [f"{NAME}: it had already ended."])
 

@@ -22,7 +22,7 @@ after_first_event: list[Callable[[dg.AssetExecutionContext], object]] = []
 
 
 def end_early(
-    context: dg.AssetExecutionContext, _: RudderStackResource, sync: Callable[[], Iterator[Any]]
+    context: dg.AssetExecutionContext, sync: Callable[[], Iterator[Any]]
 ) -> Iterator[Any]:
     """Sync, and end after the first event if the test asks for it."""
     for event in sync():

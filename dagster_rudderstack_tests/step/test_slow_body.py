@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.step.group import SHORT, add, group
 from dagster_rudderstack_tests.step.world import log_lines, resource_of, run
@@ -26,9 +25,7 @@ def test_slow_body(
         lines = log_lines(stored_instance, run_id)
         return [line for line in lines if line.startswith(("Interrupted", "The run has already"))]
 
-    def body(
-        context: dg.AssetExecutionContext, _: RudderStackResource, sync: Callable[[], Iterator[Any]]
-    ) -> Iterator[Any]:
+    def body(context: dg.AssetExecutionContext, sync: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         for event in sync():
             yield event
             if canceled:

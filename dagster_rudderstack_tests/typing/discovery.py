@@ -1,6 +1,6 @@
 """The signatures of discovery and components. mypy checks this file."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dagster_rudderstack import (
     RudderStackConnectionProps,
     RudderStackConnectionSelector,
     RudderStackResource,
+    RudderStackSyncs,
     RudderStackWorkspaceComponent,
     SyncChecks,
     Upstream,
@@ -105,7 +106,7 @@ build_rudderstack_assets_definitions(resource, misspelled=1)  # type: ignore[cal
 def body(
     context: dg.AssetExecutionContext,
     rudderstack: RudderStackResource,
-    sync: Callable[[], Iterator[Any]],
+    sync: RudderStackSyncs,
 ) -> Iterable[Any]:
     """Wrap the sync."""
     yield from sync()
@@ -125,7 +126,7 @@ class Component(RudderStackWorkspaceComponent):
         self,
         context: dg.AssetExecutionContext,
         rudderstack: RudderStackResource,
-        sync: Callable[[], Iterator[Any]],
+        sync: RudderStackSyncs,
     ) -> Iterable[Any]:
         """Run the syncs."""
         yield from super().execute(context, rudderstack, sync)

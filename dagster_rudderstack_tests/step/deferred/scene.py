@@ -5,7 +5,7 @@ from dataclasses import replace
 import dagster as dg
 
 from dagster_rudderstack import (
-    RudderStackDeferredSyncConfig,
+    RudderStackSyncConfig,
     build_rudderstack_polling_sensor,
     build_rudderstack_sync_asset,
 )
@@ -15,7 +15,7 @@ CRM = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", wait=Fa
 
 
 def config(**settings: object) -> dg.RunConfig:
-    return dg.RunConfig(ops={"contacts": RudderStackDeferredSyncConfig(**settings)})  # type: ignore[arg-type]
+    return dg.RunConfig(ops={"contacts": RudderStackSyncConfig(**settings)})  # type: ignore[arg-type]
 
 
 def with_sensor_of_specs(scene: World) -> World:

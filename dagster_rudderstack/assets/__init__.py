@@ -1,0 +1,1 @@
+"""Assets of connections: their factories, their specs, and what their steps do."""

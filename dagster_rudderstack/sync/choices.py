@@ -1,0 +1,63 @@
+"""What a definition, a call in a step or the config of a run chooses for its syncs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dagster_rudderstack.api.validation import checked_choice, checked_seconds, checked_sync_type
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.settings import DAY, OnRunningSync, SyncType
+from dagster_rudderstack.text import shown
+
+__all__ = ["SyncChoices"]
+
+
+@dataclass(frozen=True)
+class SyncChoices:
+    """The choices for some syncs. None leaves a choice open: to others, or to the resource.
+
+    Attributes:
+        sync_type: `incremental` or `full`.
+        on_running_sync: What to do when a sync of the connection is already running.
+        timeout_seconds: Seconds that a sync may take, as `sync_timeout_seconds` of the resource.
+        poll_interval_seconds: Seconds between two polls, however long the sync has run.
+
+    Raises:
+        InvalidSettingError: If a value is invalid. The message names it.
+    """
+
+    sync_type: SyncType | None = None
+    on_running_sync: OnRunningSync | None = None
+    timeout_seconds: int | None = None
+    poll_interval_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sync_type is not None:
+            checked_sync_type(self.sync_type)
+        if self.on_running_sync is not None:
+            checked_choice(self.on_running_sync, OnRunningSync, "on_running_sync")
+        checked_seconds(self.timeout_seconds, "timeout_seconds")
+        interval: Any = self.poll_interval_seconds
+        is_number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
+        if interval is not None and not (is_number and 0 < interval <= DAY):
+            raise InvalidSettingError(
+                f"poll_interval_seconds {shown(interval)}: expected a number of seconds above 0 "
+                f"and up to {DAY:,}, or None."
+            )
+
+    def over(self, other: SyncChoices) -> SyncChoices:
+        """Return these choices, and those of another where these are open."""
+        made = {name: value for name, value in asdict(self).items() if value is not None}
+        return SyncChoices(**{**asdict(other), **made})
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The settings of the resource that the choices replace."""
+        chosen = {
+            "on_running_sync": self.on_running_sync,
+            "sync_timeout_seconds": self.timeout_seconds,
+            "poll_min_interval_seconds": self.poll_interval_seconds,
+            "poll_max_interval_seconds": self.poll_interval_seconds,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
