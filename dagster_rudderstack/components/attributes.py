@@ -3,17 +3,29 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
 import dagster as dg
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
 from dagster_rudderstack.assets.syncs import RudderStackSyncs
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks
 from dagster_rudderstack.components.hidden_values import without_source_lines, without_values
+from dagster_rudderstack.components.models import (
+    given_fields,
+    is_required,
+    resolve_as,
+    resolver_of,
+    yaml_model,
+    yaml_model_of,
+)
+from dagster_rudderstack.components.policies import (
+    FreshnessAttribute,
+    PartitionsAttribute,
+    RetryAttribute,
+)
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
@@ -30,39 +42,8 @@ from dagster_rudderstack.settings import (
 __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "WorkspaceAttribute"]
 
 
-def _model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type[BaseModel]:
-    """Return the model of an object in YAML, from the type, default and description of each field.
-
-    A template is accepted instead of any value.
-    """
-    given: dict[str, Any] = {
-        field: (kind | str, Field(default=default, description=description))
-        for field, (kind, default, description) in fields.items()
-    }
-    return create_model(name, __base__=dg.Model, **given)
-
-
-def _model_of_dataclass(name: str, kind: type[Any], *, without: str = "") -> type[BaseModel]:
-    hints = get_type_hints(kind)
-    fields = [each for each in dataclasses.fields(kind) if each.init and each.name != without]
-    # A field that is left out in YAML is not passed to the class, so its defaults apply.
-    return _model(
-        name,
-        {
-            each.name: (hints[each.name], ..., None)
-            if _is_required(each)
-            else (hints[each.name] | None, None, None)
-            for each in fields
-        },
-    )
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is field.default_factory is dataclasses.MISSING
-
-
 def _model_of_checks() -> type[BaseModel]:
-    return _model(
+    return yaml_model(
         "SyncChecksModel",
         {
             name: (_model_of_check(kind) | None, None, (kind.__doc__ or "").partition("\n")[0])
@@ -73,23 +54,19 @@ def _model_of_checks() -> type[BaseModel]:
 
 def _model_of_check(kind: type[SyncCheck]) -> Any:
     """Return the type of a check: an object, or true and false if nothing in it is required."""
-    model = _model_of_dataclass(f"{kind.__name__}Model", kind)
-    return model if any(map(_is_required, dataclasses.fields(kind))) else model | bool
+    model = yaml_model_of(f"{kind.__name__}Model", kind)
+    return model if any(map(is_required, dataclasses.fields(kind))) else model | bool
 
 
 def _model_of_resource() -> type[BaseModel]:
     fields = RudderStackResource.model_fields
-    return _model(
+    return yaml_model(
         "RudderStackWorkspaceSettings",
         {
             name: (field.annotation, ... if field.is_required() else None, field.description)
             for name, field in fields.items()
         },
     )
-
-
-def _given(model: BaseModel) -> dict[str, Any]:
-    return {name: getattr(model, name) for name in model.model_fields_set}
 
 
 _ENV = re.compile(
@@ -148,23 +125,19 @@ def _workspace(context: dg.ResolutionContext, given: Any) -> RudderStackResource
             )
         return resource
     settings = {
-        name: _resource_value(context, name, value) for name, value in _given(given).items()
+        name: _resource_value(context, name, value) for name, value in given_fields(given).items()
     }
     return RudderStackResource(**settings)
-
-
-def _resolve_as(kind: Callable[..., Any], context: dg.ResolutionContext, given: Any) -> Any:
-    """Resolve an attribute that is a template of an object, or the arguments to build it."""
-    if isinstance(given, BaseModel):
-        return kind(**context.resolve_value(_given(given)))
-    return context.resolve_value(given)
 
 
 def _resolve_checks(context: dg.ResolutionContext, given: Any) -> Any:
     if not isinstance(given, BaseModel):
         return context.resolve_value(given)
     return SyncChecks(
-        **{name: _resolve_check(name, context, value) for name, value in _given(given).items()}
+        **{
+            name: _resolve_check(name, context, value)
+            for name, value in given_fields(given).items()
+        }
     )
 
 
@@ -173,11 +146,7 @@ def _resolve_check(name: str, context: dg.ResolutionContext, given: Any) -> Any:
     kind: Callable[..., SyncCheck] = CHECKS[name]
     if isinstance(given, bool):
         return kind() if given else None
-    return _resolve_as(kind, context, given)
-
-
-def _resolved(kind: Callable[..., Any], model: Any, description: str) -> dg.Resolver:
-    return dg.Resolver(partial(_resolve_as, kind), model_field_type=model, description=description)
+    return resolve_as(kind, context, given)
 
 
 WorkspaceAttribute = Annotated[
@@ -190,9 +159,9 @@ WorkspaceAttribute = Annotated[
 ]
 SelectorAttribute = Annotated[
     RudderStackConnectionSelector | Callable[[RudderStackConnectionProps], bool] | None,
-    _resolved(
+    resolver_of(
         RudderStackConnectionSelector,
-        _model_of_dataclass(
+        yaml_model_of(
             "RudderStackConnectionSelectorModel", RudderStackConnectionSelector, without="predicate"
         )
         | str,
@@ -205,42 +174,6 @@ ChecksAttribute = Annotated[
         _resolve_checks,
         model_field_type=_model_of_checks() | str | None,
         description=description_of("checks"),
-    ),
-]
-Backoff = Literal["LINEAR", "EXPONENTIAL"]
-Jitter = Literal["FULL", "PLUS_MINUS"]
-
-
-def _retry_policy(
-    backoff: Backoff | None = None, jitter: Jitter | None = None, **given: Any
-) -> dg.RetryPolicy:
-    if backoff is not None:
-        checked_choice(backoff, Backoff, "backoff")
-    if jitter is not None:
-        checked_choice(jitter, Jitter, "jitter")
-    return dg.RetryPolicy(
-        **given,
-        backoff=dg.Backoff[backoff] if backoff else None,
-        jitter=dg.Jitter[jitter] if jitter else None,
-    )
-
-
-RetryAttribute = Annotated[
-    dg.RetryPolicy | None,
-    _resolved(
-        _retry_policy,
-        _model(
-            "RetryPolicyModel",
-            {
-                "max_retries": (int, 1, None),
-                "delay": (float, 0, "Seconds before a retry."),
-                "backoff": (Backoff | None, None, "How the delay grows with each retry."),
-                "jitter": (Jitter | None, None, "How much of the delay is random."),
-            },
-        )
-        | str
-        | None,
-        description_of("retry_policy"),
     ),
 ]
 
@@ -267,9 +200,9 @@ class PollingSensorAttributes:
 
 SensorAttribute = Annotated[
     PollingSensorAttributes | bool,
-    _resolved(
+    resolver_of(
         PollingSensorAttributes,
-        _model_of_dataclass("PollingSensorModel", PollingSensorAttributes) | bool | str,
+        yaml_model_of("PollingSensorModel", PollingSensorAttributes) | bool | str,
         "A sensor that reports the syncs that no step waits for.",
     ),
 ]
@@ -278,16 +211,25 @@ SensorAttribute = Annotated[
 class SyncAttributes(dg.Resolvable, dg.Model):
     """The attributes of both components: how their connections are synced."""
 
+    # For Dagster's partitions, which are no class of pydantic.
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     sync_type: SyncType = Field(default=DEFAULT_SYNC_TYPE, description=description_of("sync_type"))
     on_running_sync: OnRunningSync | None = Field(
         default=None, description=description_of("on_running_sync")
     )
     on_disabled: OnDisabled = Field(default="fail", description=description_of("on_disabled"))
+    timeout_seconds: int | None = Field(default=None, description=description_of("timeout_seconds"))
+    poll_interval_seconds: float | None = Field(
+        default=None, description=description_of("poll_interval_seconds")
+    )
     checks: ChecksAttribute = SyncChecks()
     wait: bool = Field(default=True, description=description_of("wait"))
     retry_policy: RetryAttribute = None
     pool: str | None = Field(default=None, description=description_of("pool"))
     op_tags: dict[str, Any] | None = Field(default=None, description=description_of("op_tags"))
+    partitions_def: PartitionsAttribute = None
+    freshness_policy: FreshnessAttribute = None
     polling_sensor: SensorAttribute = False
 
     @classmethod
@@ -319,6 +261,9 @@ class SyncAttributes(dg.Resolvable, dg.Model):
             "sync_type": self.sync_type,
             "on_running_sync": self.on_running_sync,
             "on_disabled": self.on_disabled,
+            "timeout_seconds": self.timeout_seconds,
+            "poll_interval_seconds": self.poll_interval_seconds,
+            "partitions_def": self.partitions_def,
             "checks": self.checks,
             "wait": self.wait,
             "retry_policy": self.retry_policy,
@@ -327,6 +272,12 @@ class SyncAttributes(dg.Resolvable, dg.Model):
             "resource_key": resource_key,
             "execute": self.execute,
         }
+
+    def with_freshness(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        """Return an asset with the freshness policy of the component, if it has none."""
+        if self.freshness_policy is None or spec.freshness_policy is not None:
+            return spec
+        return spec.replace_attributes(freshness_policy=self.freshness_policy)
 
     def sensors(
         self, assets: Sequence[dg.AssetsDefinition], resource_key: str

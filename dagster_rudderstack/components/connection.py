@@ -55,7 +55,7 @@ class RudderStackConnectionComponent(dg.Component, SyncAttributes):
         key = self.resource_key or owned
         asset = build_rudderstack_sync_asset(
             connection_id=self.connection_id,
-            spec=self.get_asset_spec(),
+            spec=self.with_freshness(self.get_asset_spec()),
             **self.sync_settings(key),
         )
         return dg.Definitions(

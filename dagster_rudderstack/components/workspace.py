@@ -172,7 +172,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
             upstream_assets=upstream_assets_of(context, self.upstream_from),
             upstream_keys=self.upstream_keys,
         )
-        discovered = discovery.assets(snapshot)
+        discovered = discovery.assets(snapshot, self.partitions_def)
         assets = assets_definitions(discovered, self.grouping, key, **self.sync_settings(key))
         return dg.Definitions(
             assets=assets,
@@ -212,4 +212,4 @@ class _ComponentTranslator(DagsterRudderStackTranslator):
     def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
         spec = self._component.get_asset_spec(props)
         translation = self._component.translation
-        return translation(spec, props) if translation else spec
+        return self._component.with_freshness(translation(spec, props) if translation else spec)

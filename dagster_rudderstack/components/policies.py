@@ -1,0 +1,115 @@
+"""Retry policies, freshness policies and partitions in YAML."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+import dagster as dg
+from dagster.components.resolved.core_models import AssetSpecKwargs, resolve_partitions_def
+
+from dagster_rudderstack.api.validation import checked_choice
+from dagster_rudderstack.components.models import resolver_of, yaml_model
+from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.options import description_of
+
+__all__ = ["FreshnessAttribute", "PartitionsAttribute", "RetryAttribute"]
+
+Backoff = Literal["LINEAR", "EXPONENTIAL"]
+Jitter = Literal["FULL", "PLUS_MINUS"]
+
+
+def _retry_policy(
+    backoff: Backoff | None = None, jitter: Jitter | None = None, **given: Any
+) -> dg.RetryPolicy:
+    if backoff is not None:
+        checked_choice(backoff, Backoff, "backoff")
+    if jitter is not None:
+        checked_choice(jitter, Jitter, "jitter")
+    return dg.RetryPolicy(
+        **given,
+        backoff=dg.Backoff[backoff] if backoff else None,
+        jitter=dg.Jitter[jitter] if jitter else None,
+    )
+
+
+RetryAttribute = Annotated[
+    dg.RetryPolicy | None,
+    resolver_of(
+        _retry_policy,
+        yaml_model(
+            "RetryPolicyModel",
+            {
+                "max_retries": (int, 1, None),
+                "delay": (float, 0, "Seconds before a retry."),
+                "backoff": (Backoff | None, None, "How the delay grows with each retry."),
+                "jitter": (Jitter | None, None, "How much of the delay is random."),
+            },
+        )
+        | str
+        | None,
+        description_of("retry_policy"),
+    ),
+]
+
+
+def _freshness_policy(
+    fail_window_hours: float | None = None,
+    deadline_cron: str | None = None,
+    *,
+    warn_window_hours: float | None = None,
+    lower_bound_hours: float | None = None,
+    timezone: str = "UTC",
+) -> dg.FreshnessPolicy:
+    if fail_window_hours is not None and deadline_cron is None:
+        warning = None if warn_window_hours is None else timedelta(hours=warn_window_hours)
+        return dg.FreshnessPolicy.time_window(timedelta(hours=fail_window_hours), warning)
+    if deadline_cron is not None and lower_bound_hours is not None and fail_window_hours is None:
+        lower_bound = timedelta(hours=lower_bound_hours)
+        return dg.FreshnessPolicy.cron(deadline_cron, lower_bound, timezone)
+    raise InvalidSettingError(
+        "freshness_policy needs fail_window_hours, or deadline_cron and lower_bound_hours."
+    )
+
+
+FreshnessAttribute = Annotated[
+    dg.FreshnessPolicy | None,
+    resolver_of(
+        _freshness_policy,
+        yaml_model(
+            "FreshnessPolicyModel",
+            {
+                "fail_window_hours": (
+                    float | None,
+                    None,
+                    "The asset is not fresh if its last sync is older than this many hours.",
+                ),
+                "warn_window_hours": (
+                    float | None,
+                    None,
+                    "The asset has a warning if its last sync is older than this many hours.",
+                ),
+                "deadline_cron": (
+                    str | None,
+                    None,
+                    "Or: when a sync must have succeeded, as a cron schedule.",
+                ),
+                "lower_bound_hours": (
+                    float | None,
+                    None,
+                    "How many hours before that deadline the sync may have been.",
+                ),
+                "timezone": (str, "UTC", "Time zone of the cron schedule."),
+            },
+        )
+        | str
+        | None,
+        "When an asset is fresh. It holds for assets that have no freshness policy of their own.",
+    ),
+]
+PartitionsAttribute = Annotated[
+    dg.PartitionsDefinition[str] | None,
+    dg.Resolver(
+        resolve_partitions_def,
+        model_field_type=AssetSpecKwargs.model().model_fields["partitions_def"].annotation,
+        description=description_of("partitions_def"),
+    ),
+]
