@@ -1,6 +1,7 @@
 """The code and the YAML in `docs/discovery.md` and `docs/components.md` work."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,6 @@ def test_discovery_page(
     definitions = names["defs"]
     assert deps_of(definitions)[CONTACTS] == {"customers"}
     assert {spec.key.path[0] for assets in names["eu_assets"] for spec in assets.specs} == {"eu"}
-    assert names["crm_contacts"].op.name == "crm_contacts"
     assert isinstance(names["selector"], RudderStackConnectionSelector)
 
 
@@ -77,6 +77,7 @@ def test_workspace_in_yaml(project: Project, server: LocalRudderStack) -> None:
     spec = spec_of(definitions, CONTACTS)
     assert (spec.group_name, list(spec.owners)) == ("activation", ["team:crm"])
     assert spec.automation_condition == dg.AutomationCondition.eager()
+    assert spec.freshness_policy == dg.FreshnessPolicy.time_window(timedelta(hours=26))
     assert definitions.resolve_sensor_def("rudderstack_crm_polling_sensor") is not None
     checks = definitions.resolve_asset_graph().asset_check_keys
     assert {check.name for check in checks} == {"rejected_rows", "no_rows", "duration"}
