@@ -55,6 +55,7 @@ from dagster_rudderstack.errors import (
     UnexpectedResponseError,
 )
 from dagster_rudderstack.metadata import MetadataKey, latest_failed_rows_sql
+from dagster_rudderstack.metadata_set import RudderStackMetadataSet
 from dagster_rudderstack.ops import build_rudderstack_sync_op, rudderstack_sync_op
 from dagster_rudderstack.options import (
     RudderStackSyncConfig,
@@ -87,6 +88,7 @@ __all__ = [
     "RudderStackConnectionProps",
     "RudderStackConnectionSelector",
     "RudderStackError",
+    "RudderStackMetadataSet",
     "RudderStackResource",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",

@@ -15,6 +15,7 @@ from dagster_rudderstack.checks.sync_checks import sync_succeeded_spec
 from dagster_rudderstack.dagster_internals import with_keys, with_signature
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import column_metadata, failure_from
+from dagster_rudderstack.metadata_set import report_from_metadata
 from dagster_rudderstack.options import AssetOptions, choices_of, choices_of_run
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE
@@ -273,8 +274,10 @@ class Execution:
             return
         columns = column_metadata(self.context.assets_def.specs_by_key[key].metadata)
         self._yielded.metadata[key] = {**metadata, **columns}
-        if result.report is not None:
-            self._yielded.reports[key] = result.report
+        # An earlier attempt has only left the metadata.
+        report = result.report or report_from_metadata(metadata)
+        if report is not None:
+            self._yielded.reports[key] = report
         if not result.is_reported:
             yield dg.MaterializeResult(asset_key=key, metadata=self._yielded.metadata[key])
         # Not as a part of the MaterializeResult: where a test calls an asset directly, Dagster does

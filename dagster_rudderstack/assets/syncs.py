@@ -52,7 +52,8 @@ class RudderStackSyncs:
         reports: Mapping[dg.AssetKey, SyncReport],
     ) -> None:
         self.connections = connections
-        self.reports = reports
+        # The key of a result is None to a type checker, though never here.
+        self.reports: Mapping[Any, SyncReport] = reports
         self._start = start
         self._known = list(known)
 

@@ -30,7 +30,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("resource_settings",),
     ("step",),
     ("checks",),
-    ("metadata",),
+    ("metadata", "metadata_set"),
     ("dagster_internals",),
     # From here on down, nothing imports Dagster.
     ("sync",),

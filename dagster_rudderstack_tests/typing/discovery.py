@@ -1,6 +1,6 @@
 """The signatures of discovery and components. mypy checks this file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,22 @@ def body(
 
 
 assert_type(body, dg.AssetsDefinition)
+
+
+@rudderstack_assets(connections={"a": "a", "b": "b"})
+def enriched(sync: RudderStackSyncs) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Add metadata to the results."""
+    for result in sync("a", sync_type="full", timeout_seconds=60, poll_interval_seconds=0.5):
+        if isinstance(result, dg.MaterializeResult):
+            rows = sync.reports[result.asset_key].rows_succeeded
+            yield dg.MaterializeResult(result.asset_key, metadata={"rows": rows})
+        else:
+            yield result
+    sync(sync_type="mirror")  # type: ignore[arg-type]
+    sync(timeout="1")  # type: ignore[call-arg]
+
+
+assert_type(enriched, dg.AssetsDefinition)
 
 
 class Component(RudderStackWorkspaceComponent):

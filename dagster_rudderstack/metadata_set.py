@@ -1,0 +1,160 @@
+"""The metadata of assets and their syncs with types, for code that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import dagster as dg
+
+from dagster_rudderstack.api.models import SyncMetrics
+from dagster_rudderstack.settings import SYNC_TYPES
+from dagster_rudderstack.sync.failed_rows import sql_in
+from dagster_rudderstack.sync.request import Origin, SyncReport
+from dagster_rudderstack.text import without_escapes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RudderStackMetadataSet", "report_from_metadata"]
+
+NAMESPACE = "rudderstack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RudderStackMetadataSet:
+    """The metadata with the prefix `rudderstack/` of an asset, a materialization or an observation.
+
+        connection_id = RudderStackMetadataSet.extract(spec.metadata).connection_id
+        rows_failed = RudderStackMetadataSet.extract(materialization.metadata).rows_failed
+
+    Each attribute is None if there is no such entry, or if it has another type. Definitions have
+    the entries of a connection, and results those of a sync. `MetadataKey` says what they mean.
+    Times are in UTC, and `failed_rows_sql` is only the SQL, without the note in front of it.
+    """
+
+    error: str | None = None
+    rows_failed: int | None = None
+    rows_succeeded: int | None = None
+    rows_changed: int | None = None
+    rows_total: int | None = None
+    success_ratio: float | None = None
+    nothing_changed: bool | None = None
+    failed_rows_sql: str | None = None
+    status: str | None = None
+    duration_seconds: float | None = None
+    sync_type: str | None = None
+    link: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    origin: str | None = None
+    sync_id: str | None = None
+    connection_id: str | None = None
+    source_id: str | None = None
+    source_name: str | None = None
+    source_type: str | None = None
+    source_tables: str | None = None
+    warehouse: str | None = None
+    primary_key: str | None = None
+    destination_id: str | None = None
+    destination_name: str | None = None
+    destination_type: str | None = None
+    object: str | None = None
+    sync_behaviour: str | None = None
+    schedule: str | None = None
+    cursor_column: str | None = None
+    sync_logs: bool | None = None
+    enabled: bool | None = None
+    deferred: bool | None = None
+    checks: Mapping[str, Any] | None = None
+    deadline: datetime | None = None
+    stopped_by: str | None = None
+
+    @classmethod
+    def extract(cls, metadata: Mapping[str, Any]) -> Self:
+        """Return the entries of some metadata. Those of others are ignored.
+
+        Args:
+            metadata: The metadata of an `AssetSpec`, a materialization or an observation.
+        """
+        return cls(
+            **{
+                name: _value(metadata.get(f"{NAMESPACE}/{name}"), kind)
+                for name, kind in _KINDS.items()
+            }
+        )
+
+
+def _kinds() -> dict[str, Any]:
+    hints = get_type_hints(RudderStackMetadataSet)
+    return {field.name: get_args(hints[field.name])[0] for field in fields(RudderStackMetadataSet)}
+
+
+_KINDS = _kinds()
+
+
+def _value(entry: object, kind: Any) -> Any:
+    """Return the value of an entry if it has the right type, else None."""
+    if isinstance(entry, dg.MarkdownMetadataValue):
+        return sql_in(entry.md_str or "")
+    value = entry.value if isinstance(entry, dg.MetadataValue) else entry
+    if kind is datetime:
+        return _moment(value)
+    if isinstance(value, bool) is not (kind is bool):
+        return None
+    if kind is float:
+        return float(value) if isinstance(value, (int, float)) else None
+    if kind in (str, int, bool):
+        return value if isinstance(value, kind) else None
+    return value if isinstance(value, Mapping) else None
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return datetime.fromtimestamp(value, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def report_from_metadata(metadata: Mapping[str, Any]) -> SyncReport | None:
+    """Return the report of a sync as the metadata of its materialization have it.
+
+    None if the metadata are not those of a sync.
+    """
+    known = RudderStackMetadataSet.extract(metadata)
+    if known.sync_id is None or known.connection_id is None or known.status is None:
+        return None
+    rows = metadata.get(f"{NAMESPACE}/failed_rows_sql")
+    markdown = rows.md_str if isinstance(rows, dg.MarkdownMetadataValue) else None
+    metrics = SyncMetrics.model_validate(
+        {
+            "succeeded": {"total": known.rows_succeeded},
+            "failed": {"total": known.rows_failed},
+            "changed": {"total": known.rows_changed},
+            "total": known.rows_total,
+        }
+    )
+    return SyncReport(
+        id=known.sync_id,
+        status=known.status,
+        started_at=known.started_at,
+        finished_at=known.finished_at,
+        error=known.error,
+        metrics=metrics,
+        connection_id=known.connection_id,
+        sync_type=known.sync_type if known.sync_type in SYNC_TYPES else None,
+        origin=known.origin if known.origin in get_args(Origin) else "resumed",
+        failed_rows_sql=known.failed_rows_sql,
+        failed_rows_note=_note_in(markdown) if markdown else None,
+    )
+
+
+def _note_in(markdown: str) -> str:
+    """Return the note in front of the SQL."""
+    return without_escapes(markdown.partition("\n\n```")[0])
