@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
+
+# What a code location keeps for the processes of its runs. Dagster's own integrations keep their
+# workspaces there, through `StateBackedDefinitionsLoader`. That class is not used here, since it
+# reads the workspace again for each call of a factory.
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
 
 # Which annotations of a function's parameters are resources is known to Dagster only.
 from dagster._core.definitions.resource_annotation import get_resource_args
@@ -30,6 +38,7 @@ __all__ = [
     "TranslationFnResolver",
     "awaited_outputs",
     "engine_event_data",
+    "kept_with_code_location",
     "planned_run_ids",
     "register_library",
     "resource_parameters",
@@ -80,6 +89,25 @@ def planned_run_ids(
     )
     records = instance.event_log_storage.get_event_records(planned, limit=limit)
     return [record.run_id for record in records]
+
+
+def kept_with_code_location(key: str, read: Callable[[], str]) -> str:
+    """Return a text that the code location keeps for the processes of its runs and steps.
+
+    It is read when the code location loads, once for each key. Where no code location loads, it is
+    read each time.
+
+    Args:
+        key: The key, unique in the code location.
+        read: Reads it.
+    """
+    context = DefinitionsLoadContext.get()
+    is_loaded_again = context.load_type is DefinitionsLoadType.RECONSTRUCTION
+    kept = dict(context.reconstruction_metadata) if is_loaded_again else {}
+    kept |= context.get_pending_reconstruction_metadata()
+    text = kept[key] if key in kept else read()
+    context.add_to_pending_reconstruction_metadata(key, text)
+    return str(text)
 
 
 def resource_parameters(annotations: Mapping[str, Any]) -> list[str]:

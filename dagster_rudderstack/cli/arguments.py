@@ -37,6 +37,7 @@ COMMANDS = {
     "sync": "start a sync and wait until it ends",
     "stop": "stop the running sync of a connection",
     "failed-rows": "print the SQL that lists the rejected rows of a sync",
+    "snapshot": "write the snapshot of the workspace, from which definitions load, to a file",
 }
 
 EPILOG = f"""\
@@ -166,6 +167,7 @@ def _add_arguments(commands: dict[str, _Parser]) -> None:
     )
     help_text = f"id of a sync; `{PROGRAM} syncs CONNECTION` lists them"
     commands["failed-rows"].add_argument("sync", metavar="SYNC", help=help_text)
+    commands["snapshot"].add_argument("path", metavar="PATH", help="the file, such as crm.json")
     for command in commands.values():
         command.add_argument("--json", action="store_true", help="print one JSON document")
         command.add_argument("--region", metavar="REGION", help="us or eu")

@@ -14,6 +14,7 @@ from dagster_rudderstack.cli.check import check
 from dagster_rudderstack.cli.connections import connections
 from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.cli.failed_rows import failed_rows
+from dagster_rudderstack.cli.snapshot import snapshot
 from dagster_rudderstack.cli.sync import INTERRUPTED, sync
 from dagster_rudderstack.cli.syncs import stop, syncs
 from dagster_rudderstack.errors import (
@@ -34,6 +35,7 @@ COMMANDS: Mapping[str, Command] = {
     "sync": sync,
     "stop": stop,
     "failed-rows": failed_rows,
+    "snapshot": snapshot,
 }
 
 PROBLEM = 1

@@ -13,9 +13,8 @@ from dagster.components import DefsFolderComponent
 from dagster_rudderstack.components.attributes import SyncAttributes
 from dagster_rudderstack.discovery.known_assets import UpstreamAssets
 from dagster_rudderstack.discovery.names import hash_digits
-from dagster_rudderstack.resource import RudderStackResource
 
-__all__ = ["folder_name", "upstream_assets_of", "workspace_name"]
+__all__ = ["folder_name", "upstream_assets_of"]
 
 
 def _place(context: dg.ComponentLoadContext) -> Any:
@@ -59,23 +58,6 @@ def _is_distinct(folders: Sequence[str]) -> bool:
     """Whether the joined names of folders can be no other place. A number may be a component's."""
     ordinary = all(_ORDINARY.fullmatch(folder) for folder in folders)
     return ordinary and not any(folder.isdecimal() for folder in folders[1:])
-
-
-def workspace_name(resource: RudderStackResource) -> str:
-    """Return a name that identifies the workspace. It does not reveal the token."""
-    address = resource.api_url if resource.api_url is not None else resource.region
-    return f"{_text(address) or 'us'}/{_token_name(resource.access_token)}"
-
-
-def _text(value: str | None) -> str | None:
-    return value.env_var_name if isinstance(value, dg.EnvVar) else value
-
-
-def _token_name(token: str) -> str:
-    if isinstance(token, dg.EnvVar):
-        return token.env_var_name
-    # Not even a hash of the token: the name is shown, and a short token could be guessed from it.
-    return "token in code"
 
 
 _linking: ContextVar[frozenset[Path | None]] = ContextVar("linking", default=frozenset())

@@ -14,7 +14,7 @@ from dagster_rudderstack.components.attributes import (
     SyncAttributes,
     WorkspaceAttribute,
 )
-from dagster_rudderstack.components.project import folder_name, upstream_assets_of, workspace_name
+from dagster_rudderstack.components.project import folder_name, upstream_assets_of
 from dagster_rudderstack.components.scaffold import WorkspaceScaffolder
 from dagster_rudderstack.dagster_internals import TranslationFn, TranslationFnResolver
 from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
@@ -27,6 +27,7 @@ from dagster_rudderstack.discovery.snapshot_file import (
     refresh_rudderstack_snapshot,
     refresh_while_loading,
 )
+from dagster_rudderstack.discovery.state import workspace_name
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError
 from dagster_rudderstack.options import RESOURCE_KEY

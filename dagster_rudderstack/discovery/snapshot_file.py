@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.discovery.fetch import fetch_workspace
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
+from dagster_rudderstack.discovery.state import kept_snapshot
 from dagster_rudderstack.errors import (
     DiscoveryError,
     InvalidSettingError,
@@ -23,6 +25,7 @@ from dagster_rudderstack.errors import (
     StatusError,
 )
 from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.text import failure
 
@@ -36,6 +39,7 @@ __all__ = [
     "refresh_rudderstack_snapshot",
     "refresh_while_loading",
     "snapshot_from",
+    "write_snapshot",
 ]
 
 Refresh = Literal["if_missing", "always"]
@@ -81,7 +85,14 @@ def refresh_rudderstack_snapshot(
             JSON.
         OSError: If the file cannot be written.
     """
-    return _replaced(Path(path), _fetch(resource))
+    return write_snapshot(resource, Path(path))
+
+
+def write_snapshot(
+    resource: RudderStackResource, path: Path, log: Log | None = None
+) -> WorkspaceSnapshot:
+    """Do the same, and report what cannot be read to another log."""
+    return _replaced(path, _fetch(resource, log=log))
 
 
 def refresh_while_loading(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
@@ -90,7 +101,10 @@ def refresh_while_loading(resource: RudderStackResource, path: Path) -> Workspac
 
 
 def _fetch(
-    resource: RudderStackResource, max_retries: int | None = None, max_pause: float = math.inf
+    resource: RudderStackResource,
+    max_retries: int | None = None,
+    max_pause: float = math.inf,
+    log: Log | None = None,
 ) -> WorkspaceSnapshot:
     with resource as rudderstack:
         policy = rudderstack.sync_policy().retry
@@ -99,14 +113,14 @@ def _fetch(
 
         def retried(call: Callable[[], Page], wait: Callable[[float], object]) -> Page:
             return call_with_retries(
-                lambda: _without_long_pause(call, max_pause), policy, _LOG, sleep=wait
+                lambda: _without_long_pause(call, max_pause), policy, log or _LOG, sleep=wait
             )
 
         return fetch_workspace(
             rudderstack.get_client(),
             retried=retried,
             max_concurrent=rudderstack.max_concurrent_requests,
-            log=_LOG,
+            log=log or _LOG,
         )
 
 
@@ -196,7 +210,7 @@ def snapshot_from(
 
 def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
     try:
-        return fetch_rudderstack_workspace(resource)
+        return kept_snapshot(resource, lambda: fetch_rudderstack_workspace(resource))
     except RudderStackError as error:
         raise _error_type(error)(
             f"The RudderStack workspace could not be read. {error} Set snapshot to the path of a "
@@ -263,6 +277,6 @@ def read_snapshot(path: Path) -> WorkspaceSnapshot:
 
 def _how_to_refresh(path: Path) -> str:
     return (
-        "Write the snapshot when RudderStack can be reached: "
-        f"refresh_rudderstack_snapshot(resource, {str(path)!r})."
+        "Write the snapshot when RudderStack can be reached: dagster-rudderstack snapshot "
+        f"{shlex.quote(str(path))}."
     )

@@ -3,9 +3,13 @@
 `python -m dagster_rudderstack_tests.cli.test_docs` writes the output into the page.
 """
 
+import os
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -28,17 +32,31 @@ def page_with_output() -> str:
         cli = CommandLine(us, eu)
 
         def with_output(block: re.Match[str]) -> str:
-            result = cli(*shlex.split(block[1]))
+            with in_an_empty_folder():
+                result = cli(*shlex.split(block[1]))
             return f"```console\n$ dagster-rudderstack {block[1]}\n{result.err}{result.out}```"
 
         return BLOCK.sub(with_output, PAGE.read_text())
 
 
+@contextmanager
+def in_an_empty_folder() -> Iterator[None]:
+    """Let commands that write a file leave none behind."""
+    before = Path.cwd()
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
 def prepare(server: LocalRudderStack) -> None:
     """Add the connections of the page."""
     assert isinstance(server.clock, ManualClock)
-    server.add_source("customers", name="customers", definition="snowflake")
-    server.add_source("active_users", name="active users", definition="snowflake")
+    table = {"schema": "analytics", "table": "customers"}
+    server.add_source("customers", name="customers", definition="snowflake", config=table)
+    server.add_source("active_users", name="active users", definition="snowflake", config=table)
     server.add_destination("hubspot", name="HubSpot", type="HS")
     server.add_destination("google_ads", name="Google Ads", type="GOOGLE_ADS")
     script = SyncScript(duration_seconds=45, rows_total=50_000, rows_changed=1200, rows_failed=2)
@@ -63,7 +81,7 @@ def test_every_command(command: str) -> None:
     assert f"| `{command}` | `" in page
 
 
-def test_keys(cli: CommandLine, us: LocalRudderStack) -> None:
+def test_keys(cli: CommandLine, us: LocalRudderStack, tmp_path: Path) -> None:
     """The table has the keys of each document, and of the objects in it."""
     sync_id = us.start_sync("crm-contacts")
     rows = dict(
@@ -78,6 +96,7 @@ def test_keys(cli: CommandLine, us: LocalRudderStack) -> None:
             "sync": ["sync", "crm-contacts"],
             "stop": ["stop", "crm-contacts"],
             "failed-rows": ["failed-rows", "crm-contacts", sync_id],
+            "snapshot": ["snapshot", str(tmp_path / "crm.json")],
         }.items()
     }
     inner = {

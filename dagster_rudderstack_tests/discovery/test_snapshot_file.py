@@ -61,7 +61,7 @@ def test_outage__missing_snapshot(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError) as caught:
         load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
 
-    assert f"refresh_rudderstack_snapshot(resource, {str(path)!r})" in caught.value.message
+    assert f"dagster-rudderstack snapshot {path}." in caught.value.message
     assert isinstance(caught.value.__cause__, TransportError)
 
 
@@ -207,7 +207,7 @@ def test_unreadable_snapshot(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rudderstack.json"
     path.write_bytes(content)
 
-    with pytest.raises(DiscoveryError, match="refresh_rudderstack_snapshot"):
+    with pytest.raises(DiscoveryError, match="dagster-rudderstack snapshot"):
         load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
 
 
@@ -218,7 +218,7 @@ def test_unset_variable(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettingError, match="NO_SUCH_RUDDERSTACK_TOKEN") as caught:
         load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "rudderstack.json")
 
-    assert "refresh_rudderstack_snapshot(resource, " in caught.value.message
+    assert "dagster-rudderstack snapshot " in caught.value.message
 
 
 def test_refresh_always__unset_variable(
@@ -247,7 +247,7 @@ def test_write__error(
     (tmp_path / "file").write_text("")
 
     with pytest.raises(
-        DiscoveryError, match=r"could not be written: .* refresh_rudderstack_snapshot"
+        DiscoveryError, match=r"could not be written: .* dagster-rudderstack snapshot"
     ):
         load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "file" / "rudderstack.json")
 

@@ -355,7 +355,7 @@ def _execution_params(
         "jobName": job,
     }
     if assets:
-        selector["assetSelection"] = [{"path": [asset]} for asset in assets]
+        selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
     return {
         "selector": selector,
         "runConfigData": dict(config),
