@@ -8,6 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+# Dagster raises it for a wrong value in the attributes of an asset.
+from dagster._check import CheckError
+
 # What a code location keeps for the processes of its runs. Dagster's own integrations keep their
 # workspaces there, through `StateBackedDefinitionsLoader`. That class is not used here, since it
 # reads the workspace again for each call of a factory.
@@ -33,6 +36,7 @@ from dagster.components.resolved.errors import ResolutionException
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 
 __all__ = [
+    "CheckError",
     "ResolutionException",
     "TranslationFn",
     "TranslationFnResolver",

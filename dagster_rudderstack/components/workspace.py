@@ -16,7 +16,7 @@ from dagster_rudderstack.components.attributes import (
 )
 from dagster_rudderstack.components.project import folder_name, upstream_assets_of
 from dagster_rudderstack.components.scaffold import WorkspaceScaffolder
-from dagster_rudderstack.dagster_internals import TranslationFn, TranslationFnResolver
+from dagster_rudderstack.dagster_internals import CheckError, TranslationFn, TranslationFnResolver
 from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
@@ -31,6 +31,7 @@ from dagster_rudderstack.discovery.state import workspace_name
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError
 from dagster_rudderstack.options import RESOURCE_KEY
+from dagster_rudderstack.text import failure
 
 __all__ = ["RudderStackWorkspaceComponent"]
 
@@ -58,7 +59,8 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
 
     The workspace is read when the state is refreshed (`dg utils refresh-defs-state`, and by
     `dg dev` and the other commands of `dg` unless `defs_state.refresh_if_dev` is false), not when
-    definitions load. Override `get_asset_spec` or `execute` in a subclass.
+    definitions load. Override `get_asset_spec` or `execute` in a subclass. `get_asset_spec` may
+    return None to leave a connection out.
     """
 
     workspace: WorkspaceAttribute
@@ -115,8 +117,12 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         key = f"{type(self).__name__}[{workspace_name(self.workspace)}]"
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
-    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
-        """Return the asset of a connection. `translation` is applied to the result."""
+    # See the translator for `| Any`.
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | Any:
+        """Return the asset of a connection. `translation` is applied to the result.
+
+        An override may return None: the connection becomes no asset.
+        """
         return DagsterRudderStackTranslator(self.key_by).get_asset_spec(props)
 
     def write_state_to_path(self, state_path: Path) -> None:
@@ -210,7 +216,15 @@ class _ComponentTranslator(DagsterRudderStackTranslator):
         super().__init__(component.key_by)
         self._component = component
 
-    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
-        spec = self._component.get_asset_spec(props)
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | None:
+        spec: dg.AssetSpec | None = self._component.get_asset_spec(props)
         translation = self._component.translation
-        return self._component.with_freshness(translation(spec, props) if translation else spec)
+        if translation is None or spec is None:
+            return spec and self._component.with_freshness(spec)
+        try:
+            return self._component.with_freshness(translation(spec, props))
+        except CheckError as error:
+            raise DiscoveryError(
+                f"translation: {failure(error)} It takes attributes of the asset, or a template of "
+                "them or of an AssetSpec. To leave a connection out, use connection_selector."
+            ) from error

@@ -75,13 +75,15 @@ class Discovery:
             self.log,
             partition_mapping=self.upstream_partition_mapping,
         )
-        assets = self._linked(selected, finder)
-        keys = {each.spec.key for each in assets}
+        translated = self._translated(selected, finder)
+        keys = {each.spec.key for each in self._assets_in(translated)}
         if finder.knows_any(keys):
             # The keys of connections are known only now. Some of the upstream assets are
             # connections themselves.
             finder = finder.without(keys)
-            assets = self._linked(selected, finder)
+            translated = self._translated(selected, finder)
+        self._report_left_out(translated)
+        assets = self._assets_in(translated)
         finder.warn_of_uncertain(upstream for each in assets for upstream in each.props.upstreams)
         finder.warn_of_unused()
         _check_keys(assets)
@@ -104,15 +106,34 @@ class Discovery:
         if lines:
             self.log.warning(summary_of(lines, "connection"))
 
-    def _linked(
+    def _translated(
         self, selected: Sequence[RudderStackConnectionProps], finder: UpstreamFinder
-    ) -> list[DiscoveredAsset]:
-        """Return the assets of connections, downstream of the tables that they read."""
+    ) -> list[DiscoveredAsset | None]:
+        """Return the assets of connections, downstream of the tables that they read.
+
+        None stands for a connection that the translator left out.
+        """
         linked = (_with_upstreams(props, finder) for props in selected)
-        assets = [self._asset(props) for props in self.selector.select_by_predicate(linked)]
+        return [self._asset(props) for props in self.selector.select_by_predicate(linked)]
+
+    def _assets_in(self, translated: Iterable[DiscoveredAsset | None]) -> list[DiscoveredAsset]:
+        assets = [each for each in translated if each is not None]
         # Compared by identity, since connections that are not selected may have the same key.
         kept = {id(spec) for spec in self.selector.select_tagged([each.spec for each in assets])}
         return [each for each in assets if id(each.spec) in kept]
+
+    def _report_left_out(self, translated: Sequence[DiscoveredAsset | None]) -> None:
+        if left_out := translated.count(None):
+            message = (
+                "Left out connections for which get_asset_spec returned None: "
+                f"{left_out} of {len(translated)}."
+            )
+            if left_out < len(translated):
+                self.log.info(message)
+            else:
+                self.log.warning(
+                    f"{message} There are no assets. Check that get_asset_spec returns its spec."
+                )
 
     def _joined(self, snapshot: WorkspaceSnapshot) -> Iterable[RudderStackConnectionProps]:
         sources = {source.id: source for source in snapshot.sources}
@@ -140,7 +161,7 @@ class Discovery:
             )
         return enabled
 
-    def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset:
+    def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset | None:
         try:
             spec = self.translator.get_asset_spec(props)
         except Exception as error:
@@ -148,10 +169,12 @@ class Discovery:
                 f"The asset of connection {props.name!r} ({props.id}) cannot be made: "
                 f"{error if isinstance(error, RudderStackError) else failure(error)}"
             ) from error
+        if spec is None:
+            return None
         if not isinstance(spec, dg.AssetSpec):
             raise DiscoveryError(
-                f"get_asset_spec returned {type(spec).__name__} for connection {props.name!r} "
-                f"({props.id}), not an AssetSpec."
+                f"get_asset_spec returned {shown(spec)} for connection {props.name!r} "
+                f"({props.id}): expected an AssetSpec, or None to leave the connection out."
             )
         connection = dg.MetadataValue.text(props.id)
         if spec.metadata.get(MetadataKey.CONNECTION_ID) != connection:

@@ -42,7 +42,8 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
 
     Args:
         resource: The resource of the workspace.
-        translator: Makes the assets. The default is `DagsterRudderStackTranslator()`.
+        translator: Makes the assets, and may leave out connections. The default is
+            `DagsterRudderStackTranslator()`.
         selector: The connections: a selector, or a function of the connection. None selects all.
         snapshot: The file of the workspace's snapshot, or the snapshot itself. Ship the file with
             your code: requests are sent only if it is missing. None reads the workspace each time

@@ -1,6 +1,6 @@
 """Translates a connection into an asset: its key, tags, description, metadata and dependencies."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -23,7 +23,7 @@ KeyBy = Literal["name", "id"]
 
 
 class DagsterRudderStackTranslator:
-    """Makes the asset of a connection. Override `get_asset_spec` to change it.
+    """Makes the asset of a connection. Override `get_asset_spec` to change it or to leave it out.
 
         class Translator(DagsterRudderStackTranslator):
             def get_asset_spec(self, props):
@@ -43,8 +43,10 @@ class DagsterRudderStackTranslator:
         checked_choice(key_by, KeyBy, "key_by")
         self._key_by = key_by
 
-    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
-        """Return the asset of a connection."""
+    # `| Any` and not `| None`: an override may return None, but what `super()` returns can be used
+    # without a check for None, since this method never returns it.
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | Any:
+        """Return the asset of a connection. An override may return None: it becomes no asset."""
         return dg.AssetSpec(
             key=_key(props, self._key_by),
             deps=_deps(props),

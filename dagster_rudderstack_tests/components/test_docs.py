@@ -17,7 +17,7 @@ from dagster_rudderstack import (
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import Project, deps_of, spec_of
-from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, keys_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -52,6 +52,7 @@ def test_discovery_page(
     definitions = names["defs"]
     assert deps_of(definitions)[CONTACTS] == {"customers"}
     assert {spec.key.path[0] for assets in names["eu_assets"] for spec in assets.specs} == {"eu"}
+    assert keys_of(names["contacts"]) == {CONTACTS}
     assert isinstance(names["selector"], RudderStackConnectionSelector)
 
 
@@ -93,7 +94,10 @@ def test_connection_in_yaml(project: Project, server: LocalRudderStack) -> None:
 
 
 def test_subclass(project: Project, server: LocalRudderStack, workspace: dict[str, Any]) -> None:
-    """The subclass on the page changes the specs, and runs code around the syncs."""
+    """The subclass on the page leaves a connection out, changes the specs, and runs code around the
+    syncs."""
+    server.add_source("scratch", name="Scratch")
+    server.add_connection("scratch", "scratch", "hubspot")
     (code,) = blocks("components.md", "python")
     project.write("../components.py", code)
     kind = f"{project.sandbox.project_name}.components.CrmWorkspace"

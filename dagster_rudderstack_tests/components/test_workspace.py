@@ -10,6 +10,7 @@ from dagster_rudderstack_tests.components.conftest import (
     WORKSPACE,
     Project,
     assets_of,
+    causes,
     deps_of,
     spec_of,
 )
@@ -59,6 +60,54 @@ def test_translation(project: Project, workspace: dict[str, Any]) -> None:
     assert spec.tags["tier"] == "gold"
     assert spec.tags["rudderstack/destination"] == "HubSpot"
     assert spec.automation_condition == dg.AutomationCondition.eager()
+
+
+def test_translation__none(project: Project, workspace: dict[str, Any]) -> None:
+    """A template of the translation that returns None is an error. It says how to leave a
+    connection out."""
+    project.write(
+        "crm/template_vars.py",
+        "import dagster as dg\n"
+        "@dg.template_var\n"
+        "def attributes_of():\n"
+        "    return lambda props: None\n",
+    )
+    project.component(
+        "crm",
+        WORKSPACE,
+        {"workspace": workspace, "translation": "{{ attributes_of(props) }}"},
+        template_vars_module=".template_vars",
+    )
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps the error
+        project.load()
+
+    message = causes(caught.value)
+    assert "The asset of connection 'Customers to HubSpot (Contact)' (contacts)" in message
+    assert "NoneType" in message
+    assert "To leave a connection out, use connection_selector." in message
+
+
+SUBCLASS = """
+import dagster_rudderstack as r
+
+class WithoutBraze(r.RudderStackWorkspaceComponent):
+    def get_asset_spec(self, props):
+        return None if props.destination_kind == "braze" else super().get_asset_spec(props)
+"""
+
+
+def test_leave_out(project: Project, workspace: dict[str, Any]) -> None:
+    """A subclass leaves out a connection with None. The translation applies to the others."""
+    project.write("../components.py", SUBCLASS)
+    kind = f"{project.sandbox.project_name}.components.WithoutBraze"
+    attributes = {"workspace": workspace, "translation": {"group_name": "{{ props.id }}"}}
+    project.component("crm", kind, attributes)
+
+    definitions = project.load()
+
+    assert set(deps_of(definitions)) == {CONTACTS}
+    assert spec_of(definitions, CONTACTS).group_name == "contacts"
 
 
 def test_post_processing(project: Project, workspace: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """A local RudderStack with a small workspace, its resource, and helpers to read assets."""
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -92,3 +93,8 @@ def materialize(
 ) -> dg.ExecuteInProcessResult:
     """Materialize assets in this process."""
     return dg.materialize(assets, resources={"rudderstack": rudderstack}, **settings)
+
+
+def logged(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    """Return the messages of one level in the log, the oldest first."""
+    return [each.getMessage() for each in caplog.records if each.levelno == level]

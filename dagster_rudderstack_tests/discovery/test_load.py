@@ -1,5 +1,6 @@
 """Which connections of a workspace become assets, and which keys the assets have."""
 
+import logging
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from dagster_rudderstack import (
     RudderStackConnectionProps,
     RudderStackConnectionSelector,
     RudderStackResource,
+    build_rudderstack_sync_asset,
     fetch_rudderstack_workspace,
     load_rudderstack_asset_specs,
 )
@@ -24,6 +26,7 @@ from dagster_rudderstack_tests.discovery.conftest import (
     deps_of,
     fill,
     keys_of,
+    logged,
 )
 
 
@@ -81,17 +84,87 @@ def test_translator(server: LocalRudderStack, rudderstack: RudderStackResource) 
     }
 
 
-def test_translator__returns_none(
-    server: LocalRudderStack, rudderstack: RudderStackResource
+class WithoutBraze(DagsterRudderStackTranslator):
+    """Leaves out the connections to Braze, and gives all others the same key."""
+
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | None:  # noqa: D102 - overrides
+        if props.destination_kind == "braze":
+            return None
+        return super().get_asset_spec(props).replace_attributes(key="crm")
+
+
+def test_translator__leaves_out(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error for a translator that returns None names the connection."""
+    """A connection for which the translator returns None becomes no asset. The log counts them."""
+    fill(server)
+
+    specs = load_rudderstack_asset_specs(rudderstack, WithoutBraze(), disabled="mark")
+
+    assert keys_of(specs) == {"crm"}
+    assert logged(caplog, logging.INFO) == [
+        "Left out connections for which get_asset_spec returned None: 2 of 3."
+    ]
+
+
+def test_translator__leaves_out_duplicates(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that the translator leaves out has no duplicates, no uncertain tables and no
+    tags."""
+    fill(server)
+    upstream: list[dg.AssetsDefinition | dg.AssetSpec] = [
+        build_rudderstack_sync_asset(connection_id="audience", spec="audience"),
+        dg.AssetSpec(["one", "analytics", "orders_by_customer"]),
+        dg.AssetSpec(["two", "analytics", "orders_by_customer"]),
+    ]
+    selector = RudderStackConnectionSelector(tags={"rudderstack/destination_type": "hubspot"})
+
+    load_rudderstack_asset_specs(rudderstack, upstream_assets=upstream)
+    reported = logged(caplog)
+    caplog.clear()
+    specs = load_rudderstack_asset_specs(
+        rudderstack, WithoutBraze(), selector, upstream_assets=upstream
+    )
+
+    assert ["orders_by_customer" in each or "several assets" in each for each in reported] == [
+        True,
+        True,
+    ]
+    assert logged(caplog) == []
+    assert keys_of(specs) == {"crm"}
+
+
+def test_translator__leaves_out_all(
+    server: LocalRudderStack, rudderstack: RudderStackResource, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A translator that returns None for all connections, such as one without a `return`, gives a
+    warning."""
     fill(server)
 
     class Translator(DagsterRudderStackTranslator):
         def get_asset_spec(self, props: RudderStackConnectionProps) -> Any:
             super().get_asset_spec(props)
 
-    with pytest.raises(DiscoveryError, match=r"returned NoneType for connection .* \(contacts\)"):
+    assert load_rudderstack_asset_specs(rudderstack, Translator()) == []
+    (warning,) = logged(caplog)
+    assert warning == (
+        "Left out connections for which get_asset_spec returned None: 2 of 2. There are no assets. "
+        "Check that get_asset_spec returns its spec."
+    )
+
+
+def test_translator__wrong_type(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
+    """The error for a translator that returns something else names the connection."""
+    fill(server)
+
+    class Translator(DagsterRudderStackTranslator):
+        def get_asset_spec(self, props: RudderStackConnectionProps) -> Any:
+            return super().get_asset_spec(props).key
+
+    with pytest.raises(
+        DiscoveryError, match=r"returned AssetKey\(.*\) for connection .* \(contacts\): expected"
+    ):
         load_rudderstack_asset_specs(rudderstack, Translator())
 
 

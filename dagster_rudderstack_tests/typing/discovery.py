@@ -46,7 +46,18 @@ class Translator(DagsterRudderStackTranslator):
         assert_type(props.connection, Connection)
         assert_type(props.upstreams, tuple[Upstream, ...])
         assert_type(props.destination_kind, str | None)
-        return super().get_asset_spec(props)
+        return super().get_asset_spec(props).replace_attributes(group_name="activation")
+
+
+class LeavingOut(DagsterRudderStackTranslator):
+    """A translator of a user that leaves connections out."""
+
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | None:
+        """Return the asset, or None."""
+        if props.object is None:
+            return None
+        spec = super().get_asset_spec(props)
+        return spec.merge_attributes(tags={"tier": "gold"})
 
 
 selector = RudderStackConnectionSelector(
@@ -136,7 +147,7 @@ class Component(RudderStackWorkspaceComponent):
 
     def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
         """Return the asset."""
-        return super().get_asset_spec(props)
+        return super().get_asset_spec(props).replace_attributes(group_name="activation")
 
     def execute(
         self,
@@ -146,3 +157,12 @@ class Component(RudderStackWorkspaceComponent):
     ) -> Iterable[Any]:
         """Run the syncs."""
         yield from super().execute(context, rudderstack, sync)
+
+
+class LeavingOutComponent(RudderStackWorkspaceComponent):
+    """A component of a user that leaves connections out."""
+
+    def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | None:
+        """Return the asset, or None."""
+        spec = super().get_asset_spec(props)
+        return spec.replace_attributes(owners=["team:crm"]) if props.object else None
