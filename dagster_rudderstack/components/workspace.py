@@ -17,7 +17,8 @@ from dagster_rudderstack.components.attributes import (
 from dagster_rudderstack.components.project import folder_name, upstream_assets_of
 from dagster_rudderstack.components.scaffold import WorkspaceScaffolder
 from dagster_rudderstack.dagster_internals import CheckError, TranslationFn, TranslationFnResolver
-from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
+from dagster_rudderstack.discovery.disabled import DisabledConnections
+from dagster_rudderstack.discovery.discover import discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot

@@ -4,13 +4,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import dagster as dg
 from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.discovery.dependencies import Linked, check_dependencies
+from dagster_rudderstack.discovery.disabled import DisabledConnections, disabled_warning
 from dagster_rudderstack.discovery.known_assets import KnownAssets, UpstreamAssets, text_of
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector, Selector
@@ -24,9 +24,7 @@ from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.step.duplicates import duplicate_warning
 from dagster_rudderstack.text import failure, shown, summary_of
 
-__all__ = ["DisabledConnections", "DiscoveredAsset", "Discovery", "discovery_from"]
-
-DisabledConnections = Literal["leave_out", "mark"]
+__all__ = ["DiscoveredAsset", "Discovery", "discovery_from"]
 
 _LOG = get_dagster_logger("rudderstack")
 
@@ -68,20 +66,23 @@ class Discovery:
                 does not exist in the workspace.
             InvalidSettingError: If Dagster would not take a dependency as it is meant.
         """
-        selected = self._without_disabled(self.selector.select_by_name(self._joined(snapshot)))
+        checked_choice(self.disabled, DisabledConnections, "disabled")
+        selected = self.selector.select_by_name(self._joined(snapshot))
+        included = [props for props in selected if props.enabled or self.disabled == "mark"]
         finder = UpstreamFinder(
             self.upstream_assets,
             self.upstream_keys,
             self.log,
             partition_mapping=self.upstream_partition_mapping,
         )
-        translated = self._translated(selected, finder)
+        translated = self._translated(included, finder)
         keys = {each.spec.key for each in self._assets_in(translated)}
         if finder.knows_any(keys):
             # The keys of connections are known only now. Some of the upstream assets are
             # connections themselves.
             finder = finder.without(keys)
-            translated = self._translated(selected, finder)
+            translated = self._translated(included, finder)
+        self._report_disabled(selected, included, is_any_left=bool(translated))
         self._report_left_out(translated)
         assets = self._assets_in(translated)
         finder.warn_of_uncertain(upstream for each in assets for upstream in each.props.upstreams)
@@ -147,19 +148,39 @@ class Discovery:
                 link=_link(self.link_template, connection.id),
             )
 
-    def _without_disabled(
-        self, connections: Sequence[RudderStackConnectionProps]
-    ) -> Sequence[RudderStackConnectionProps]:
-        checked_choice(self.disabled, DisabledConnections, "disabled")
-        if self.disabled == "mark":
-            return connections
-        enabled = [props for props in connections if props.enabled]
-        if len(enabled) < len(connections):
-            self.log.info(
-                "Left out connections that are disabled in RudderStack: "
-                f"{len(connections) - len(enabled)} of {len(connections)}."
+    def _report_disabled(
+        self,
+        selected: Sequence[RudderStackConnectionProps],
+        included: Sequence[RudderStackConnectionProps],
+        *,
+        is_any_left: bool,
+    ) -> None:
+        """Log how many disabled connections are left out. Warn if the selector names some of them.
+
+        Args:
+            selected: The connections that meet the criteria, except the predicate and the tags.
+            included: Those of them that are not left out.
+            is_any_left: Whether the predicate accepts one that is not left out.
+        """
+        if len(included) == len(selected):
+            return
+        self.log.info(
+            "Left out connections that are disabled in RudderStack: "
+            f"{len(selected) - len(included)} of {len(selected)}."
+        )
+        if not is_any_left:
+            disabled = [props for props in selected if not props.enabled]
+            self.log.warning(
+                "There are no assets, since no selected connection is enabled.\n"
+                f"{disabled_warning(disabled)}"
             )
-        return enabled
+        elif named := [
+            props
+            for connections in self.selector.named(selected)
+            if not any(props.enabled for props in connections)
+            for props in connections
+        ]:
+            self.log.warning(disabled_warning(named))
 
     def _asset(self, props: RudderStackConnectionProps) -> DiscoveredAsset | None:
         try:

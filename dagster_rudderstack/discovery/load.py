@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dagster_rudderstack.discovery.discover import DisabledConnections, discovery_from
+from dagster_rudderstack.discovery.disabled import DisabledConnections
+from dagster_rudderstack.discovery.discover import discovery_from
 from dagster_rudderstack.discovery.grouping import Grouping, assets_definitions
 from dagster_rudderstack.discovery.known_assets import UpstreamAssets
 from dagster_rudderstack.discovery.selector import Selector

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -77,6 +78,21 @@ class RudderStackConnectionSelector:
                 words = criterion.matching_words(values, everything)
                 selected = [props for props in selected if words & criterion.words_of(props)]
         return selected
+
+    def named(
+        self, selected: Sequence[RudderStackConnectionProps]
+    ) -> Iterator[list[RudderStackConnectionProps]]:
+        """Yield, for each value without wildcards, which of the selected connections it names."""
+        for criterion in _CRITERIA:
+            by_word: dict[str, list[RudderStackConnectionProps]] = defaultdict(list)
+            for props in selected:
+                for word in criterion.words_of(props):
+                    by_word[word].append(props)
+            yield from (
+                by_word[word]
+                for word in map(criterion.fold, getattr(self, criterion.setting))
+                if word in by_word
+            )
 
     def select_by_predicate(
         self, connections: Iterable[RudderStackConnectionProps]
