@@ -29,6 +29,9 @@ from dagster._core.events import EngineEventData
 # Dagster has no public name for its registry of libraries.
 from dagster._core.libraries import DagsterLibraryRegistry
 
+# Dagster has no public name for whether a sensor is turned on.
+from dagster._core.scheduler.instigation import InstigatorStatus
+
 # Dagster adds the lines of the YAML file to any other error of a resolver.
 from dagster.components.resolved.errors import ResolutionException
 
@@ -42,6 +45,7 @@ __all__ = [
     "TranslationFnResolver",
     "awaited_outputs",
     "engine_event_data",
+    "is_sensor_on",
     "kept_with_code_location",
     "planned_run_ids",
     "register_library",
@@ -73,6 +77,24 @@ def awaited_outputs(context: dg.OpExecutionContext) -> set[str]:
         context.op_handle.name
     )
     return {output.output_name for output in waiting}
+
+
+def is_sensor_on(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, sensor: dg.SensorDefinition
+) -> bool | None:
+    """Return whether a sensor of the run's code location is turned on. None if that is unknown.
+
+    Dagster stores the state of a sensor by the name of its code location. A run that was not
+    launched from a code location, as by `dagster job execute`, does not have that name.
+    """
+    if run.remote_job_origin is None:
+        return None
+    origin = run.remote_job_origin.repository_origin.get_instigator_origin(sensor.name)
+    state = instance.get_instigator_state(origin.get_id(), origin.get_selector().get_id())
+    # As Dagster decides: until a person turns a sensor on or off, its default applies.
+    if state is None or state.status is InstigatorStatus.DECLARED_IN_CODE:
+        return sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    return state.status is InstigatorStatus.RUNNING
 
 
 def planned_run_ids(

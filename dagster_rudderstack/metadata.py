@@ -86,6 +86,9 @@ class MetadataKey:
     """Whether steps only start the syncs, and the polling sensor reports them."""
     CHECKS = "rudderstack/checks"
     """The limits and the severities of the checks, see `SyncChecks`."""
+    # Of a polling sensor, in definitions.
+    CONNECTION_IDS = "rudderstack/connection_ids"
+    """The connections whose syncs the sensor reports, as JSON. Dagster's pages do not show it."""
     # Of a record in a run's log.
     RECORD = "rudderstack/record"
     """What a later attempt must know, as JSON. Only this library reads it."""

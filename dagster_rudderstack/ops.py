@@ -11,7 +11,6 @@ from dagster_rudderstack.checks.rejected_rows import RowLimits
 from dagster_rudderstack.errors import InvalidSettingError, RowsRejectedError
 from dagster_rudderstack.metadata import failure_from, report_metadata
 from dagster_rudderstack.options import (
-    RESOURCE_KEY,
     RudderStackSyncConfig,
     RudderStackSyncOpConfig,
     SyncOptions,
@@ -20,7 +19,7 @@ from dagster_rudderstack.options import (
     sync_options,
 )
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import OnDisabled
+from dagster_rudderstack.settings import RESOURCE_KEY, OnDisabled
 from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.sync.request import SyncReport
 from dagster_rudderstack.text import MAX_EXAMPLES, identifier

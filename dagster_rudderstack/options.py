@@ -17,11 +17,16 @@ from dagster_rudderstack.api.validation import check_names, checked_choice, chec
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks, checked_checks
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnDisabled, OnRunningSync, SyncType
+from dagster_rudderstack.settings import (
+    DEFAULT_SYNC_TYPE,
+    RESOURCE_KEY,
+    OnDisabled,
+    OnRunningSync,
+    SyncType,
+)
 from dagster_rudderstack.sync.choices import SyncChoices
 
 __all__ = [
-    "RESOURCE_KEY",
     "AssetOptions",
     "Execute",
     "RudderStackSyncConfig",
@@ -34,9 +39,6 @@ __all__ = [
     "description_of",
     "sync_options",
 ]
-
-RESOURCE_KEY = "rudderstack"
-"""The key under which definitions have the `RudderStackResource`, unless they say otherwise."""
 
 Execute = Callable[..., Any]
 """The user's own code of a step. See `rudderstack_assets` for its parameters and results."""

@@ -19,6 +19,9 @@ SYNC_TYPES: tuple[SyncType, ...] = ("incremental", "full")
 DEFAULT_SYNC_TYPE: SyncType = "incremental"
 """Always sent: RudderStack runs a full sync if a start names no type, which may take hours."""
 
+RESOURCE_KEY = "rudderstack"
+"""The key under which definitions have the `RudderStackResource`, unless they say otherwise."""
+
 API_URLS = {"us": "https://api.rudderstack.com", "eu": "https://api.eu.rudderstack.com"}
 API_VERSION = "v2"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
@@ -56,6 +56,13 @@ def summary_of(lines: Mapping[str, str], noun: str) -> str:
     return "\n".join(
         [*examples, *([f"Also affected: {', '.join(named)}{others}."] if named else [])]
     )
+
+
+def examples_of(names: Sequence[str], noun: str) -> str:
+    """Return the first few names, and how many more there are: `'a', 'b', 'c' and 2 more syncs`."""
+    more = len(names) - MAX_EXAMPLES
+    others = f" and {plural(more, f'more {noun}')}" if more > 0 else ""
+    return f"{', '.join(map(repr, names[:MAX_EXAMPLES]))}{others}"
 
 
 def identifier(text: str) -> str:

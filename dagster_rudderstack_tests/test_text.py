@@ -7,6 +7,7 @@ import pytest
 from dagster_rudderstack.text import (
     MAX_DETAIL_LENGTH,
     escaped_markdown,
+    examples_of,
     message_of,
     one_line,
     plural,
@@ -133,6 +134,15 @@ def test_summary_of(count: int, rest: list[str]) -> None:
     lines = {f"c{number}": f"Connection c{number} is broken." for number in range(count)}
 
     assert summary_of(lines, "connection").splitlines() == [*list(lines.values())[:3], *rest]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(1, "'a0'"), (3, "'a0', 'a1', 'a2'"), (4, "'a0', 'a1', 'a2' and 1 more asset")],
+)
+def test_examples_of(count: int, text: str) -> None:
+    """Of many names, the first ones are shown, and how many more there are."""
+    assert examples_of([f"a{number}" for number in range(count)], "asset") == text
 
 
 def test_one_line__control_characters() -> None:

@@ -14,7 +14,8 @@ import dagster as dg
 
 from dagster_rudderstack.dagster_internals import resource_parameters
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.options import RESOURCE_KEY, RudderStackSyncConfig, config_fields
+from dagster_rudderstack.options import RudderStackSyncConfig, config_fields
+from dagster_rudderstack.settings import RESOURCE_KEY
 from dagster_rudderstack.text import shown
 
 __all__ = ["StepFunction", "config_schema", "read_function", "results_in"]

@@ -24,6 +24,7 @@ from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferr
 from dagster_rudderstack.step.duplicates import warn_of_duplicates
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
+from dagster_rudderstack.step.sensor_coverage import warn_without_sensor
 from dagster_rudderstack.step.yielded import Yielded
 from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.sync.request import SyncRequest
@@ -167,6 +168,7 @@ class Execution:
         warn_of_duplicates(self.context, self._selected, self.step.options["resource_key"])
         if not self.step.options["wait"]:
             self._fail_for_deferred()
+            warn_without_sensor(self.context, self._selected, self.step.options["resource_key"])
         given = self.context.op_execution_context.op_config
         try:
             ours, theirs = configs_of(self.step.config, given)

@@ -8,7 +8,7 @@ from dagster_rudderstack.assets.factories import build_rudderstack_sync_asset
 from dagster_rudderstack.components.attributes import SyncAttributes, WorkspaceAttribute
 from dagster_rudderstack.components.project import folder_name
 from dagster_rudderstack.components.scaffold import ConnectionScaffolder
-from dagster_rudderstack.options import RESOURCE_KEY
+from dagster_rudderstack.settings import RESOURCE_KEY
 
 __all__ = ["RudderStackConnectionComponent"]
 

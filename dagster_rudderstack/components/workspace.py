@@ -31,7 +31,7 @@ from dagster_rudderstack.discovery.snapshot_file import (
 from dagster_rudderstack.discovery.state import workspace_name
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
 from dagster_rudderstack.errors import DiscoveryError
-from dagster_rudderstack.options import RESOURCE_KEY
+from dagster_rudderstack.settings import RESOURCE_KEY
 from dagster_rudderstack.text import failure
 
 __all__ = ["RudderStackWorkspaceComponent"]

@@ -16,7 +16,7 @@ import dagster as dg
 from dagster_rudderstack.api.validation import checked_choice, is_whole
 from dagster_rudderstack.checks.sync_checks import SyncChecks, checked_checks
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.options import RESOURCE_KEY
+from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.cursor import Cursor
 from dagster_rudderstack.sensor.detect import (
@@ -48,7 +48,7 @@ from dagster_rudderstack.sensor.limits import (
 )
 from dagster_rudderstack.sensor.poll import Poll, Polled
 from dagster_rudderstack.sensor.watch import Watch, watches_of
-from dagster_rudderstack.settings import SyncPolicy
+from dagster_rudderstack.settings import RESOURCE_KEY, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.request import SyncRequest
@@ -127,6 +127,8 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         required_resource_keys={resource_key},
         target=dg.AssetSelection.assets(*with_runs) if with_runs else None,
         tags=tags,
+        # For the steps of deferred assets, which warn if no sensor reports their syncs.
+        metadata={MetadataKey.CONNECTION_IDS: dg.MetadataValue.json(sorted(watches))},
     )
     def polling_sensor(context: dg.SensorEvaluationContext, **_: object) -> dg.SensorResult:
         # Dagster passes the resource by its key where a test calls the sensor.

@@ -9,7 +9,7 @@ import dagster as dg
 
 from dagster_rudderstack.metadata import MetadataKey, text_of
 from dagster_rudderstack.step.dagster_step import StepLog
-from dagster_rudderstack.text import MAX_EXAMPLES, summary_of
+from dagster_rudderstack.text import examples_of, summary_of
 
 __all__ = ["duplicate_warning", "warn_of_duplicates"]
 
@@ -43,12 +43,10 @@ def warn_of_duplicates(
 
 def duplicate_warning(connection: str, keys: Iterable[dg.AssetKey]) -> str:
     """Return what to do if several assets sync one connection."""
-    names = [repr(key.to_user_string()) for key in keys]
-    more = f" and {len(names) - MAX_EXAMPLES} more" if len(names) > MAX_EXAMPLES else ""
+    names = examples_of([key.to_user_string() for key in keys], "asset")
     return (
-        f"Connection {connection} belongs to several assets: {', '.join(names[:MAX_EXAMPLES])}"
-        f"{more}. If each is materialized, the connection is synced several times. Keep only one "
-        "of them."
+        f"Connection {connection} belongs to several assets: {names}. If each is materialized, the "
+        "connection is synced several times. Keep only one of them."
     )
 
 
