@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import dagster as dg
+from dagster import get_dagster_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds
@@ -38,8 +39,11 @@ from dagster_rudderstack.settings import (
     OnRunningSync,
     SyncType,
 )
+from dagster_rudderstack.text import examples_of
 
 __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "WorkspaceAttribute"]
+
+_LOG = get_dagster_logger("rudderstack")
 
 
 def _model_of_checks() -> type[BaseModel]:
@@ -199,11 +203,11 @@ class PollingSensorAttributes:
 
 
 SensorAttribute = Annotated[
-    PollingSensorAttributes | bool,
+    PollingSensorAttributes | bool | None,
     resolver_of(
         PollingSensorAttributes,
-        yaml_model_of("PollingSensorModel", PollingSensorAttributes) | bool | str,
-        "A sensor that reports the syncs that no step waits for.",
+        yaml_model_of("PollingSensorModel", PollingSensorAttributes) | bool | str | None,
+        "A sensor that reports the syncs that no step waits for. false: another sensor does.",
     ),
 ]
 
@@ -228,9 +232,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
     retry_policy: RetryAttribute = None
     pool: str | None = Field(default=None, description=description_of("pool"))
     op_tags: dict[str, Any] | None = Field(default=None, description=description_of("op_tags"))
-    partitions_def: PartitionsAttribute = None
-    freshness_policy: FreshnessAttribute = None
-    polling_sensor: SensorAttribute = False
+    polling_sensor: SensorAttribute = None
 
     @classmethod
     def model(cls) -> type[BaseModel]:
@@ -282,9 +284,20 @@ class SyncAttributes(dg.Resolvable, dg.Model):
     def sensors(
         self, assets: Sequence[dg.AssetsDefinition], resource_key: str
     ) -> list[dg.SensorDefinition]:
-        """Return the polling sensor, if it is asked for and there are assets."""
+        """Return the polling sensor, if it is asked for and there are assets.
+
+        Warn if syncs are deferred and nothing is said about a sensor.
+        """
         chosen = self.polling_sensor
-        if chosen is False or not assets:
+        if chosen is None and assets and not self.wait:
+            keys = [key.to_user_string() for each in assets for key in each.keys]
+            _LOG.warning(
+                f"With wait: false, the steps of {examples_of(keys, 'asset')} only start the "
+                "syncs, and the component has no sensor that reports how they end. Add to its "
+                "attributes: polling_sensor: true. If another sensor reports them: "
+                "polling_sensor: false."
+            )
+        if not chosen or not assets:
             return []
         settings = PollingSensorAttributes() if chosen is True else chosen
         return [

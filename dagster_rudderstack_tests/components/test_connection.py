@@ -13,6 +13,7 @@ from dagster_rudderstack_tests.components.conftest import (
     deps_of,
     spec_of,
 )
+from dagster_rudderstack_tests.discovery.conftest import logged
 
 
 def test_asset(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
@@ -77,3 +78,37 @@ def test_wrong_id(project: Project, connection_id: str) -> None:
         project.load()
 
     assert "connection_id" in causes(caught.value)
+
+
+PYTHON = """
+import dagster as dg
+import dagster_rudderstack as r
+
+@dg.component_instance
+def contacts(context):
+    workspace = r.RudderStackResource(access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"))
+    return r.RudderStackConnectionComponent(
+        connection_id="contacts", workspace=workspace, wait=False, {}
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "warnings"),
+    [
+        ("", ["With wait: false, the steps of 'rudderstack/contacts'"]),
+        ("polling_sensor=False", []),
+    ],
+    ids=["nothing", "false"],
+)
+def test_deferred__warning(
+    project: Project, caplog: pytest.LogCaptureFixture, more: str, warnings: list[str]
+) -> None:
+    """A component in Python warns of a deferred asset without a polling sensor, too, unless
+    `polling_sensor` is false."""
+    project.write("crm.py", PYTHON.format(more))
+
+    with project.definitions() as definitions:
+        assert deps_of(definitions) == {"rudderstack/contacts": set()}
+
+    assert [each.partition(" only start")[0] for each in logged(caplog)] == warnings

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_rudderstack import MetadataKey
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import (
     WORKSPACE,
@@ -14,7 +15,7 @@ from dagster_rudderstack_tests.components.conftest import (
     deps_of,
     spec_of,
 )
-from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS
+from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, logged
 
 
 def test_assets(project: Project, workspace: dict[str, Any]) -> None:
@@ -235,6 +236,43 @@ def test_polling_sensor(project: Project, workspace: dict[str, Any]) -> None:
     assert sensor.minimum_interval_seconds == 15
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.required_resource_keys == {"rudderstack_crm"}
+    # Dagster copies the sensors of a component to add to their metadata.
+    assert "dagster/component_origin" in sensor.metadata
+    assert sensor.metadata[MetadataKey.CONNECTION_IDS].value == ["audience", "contacts"]
+
+
+NO_SENSOR = (
+    "With wait: false, the steps of {} only start the syncs, and the component has no sensor that "
+    "reports how they end. Add to its attributes: polling_sensor: true. If another sensor reports "
+    "them: polling_sensor: false."
+)
+
+DEFERRED: dict[str, tuple[dict[str, Any], bool]] = {
+    "nothing": ({}, True),
+    "null": ({"polling_sensor": None}, True),
+    "true": ({"polling_sensor": True}, False),
+    "false": ({"polling_sensor": False}, False),
+    "template of false": ({"polling_sensor": "{{ false }}"}, False),
+    "settings": ({"polling_sensor": {"default_status": "RUNNING"}}, False),
+    "steps that wait": ({"wait": True}, False),
+    "no assets": ({"connection_selector": {"ids": ["paused"]}}, False),
+}
+
+
+@pytest.mark.parametrize(("attributes", "warns"), DEFERRED.values(), ids=DEFERRED.keys())
+def test_deferred__warning(
+    project: Project,
+    workspace: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    attributes: dict[str, Any],
+    warns: bool,
+) -> None:
+    """Deferred assets without a polling sensor give a warning that shows the line to add, unless
+    `polling_sensor` is false."""
+    assets_of(project, workspace, **{"wait": False, **attributes})
+
+    expected = [NO_SENSOR.format(f"{CONTACTS!r}, {AUDIENCE!r}")] if warns else []
+    assert [each for each in logged(caplog) if "wait: false" in each] == expected
 
 
 def test_polling_sensor__no_connections(
