@@ -23,6 +23,7 @@ from dagster_rudderstack_tests.discovery.conftest import fill
 
 NOT_READ = {
     MetadataKey.RECORD,  # only for this library
+    MetadataKey.CONNECTION_IDS,  # of a sensor
     MetadataKey.FAILED_SYNCS,  # of a failure, a table for people
     MetadataKey.ROW_COUNT,  # Dagster's own
 }

@@ -27,6 +27,8 @@ from dagster_rudderstack.components.policies import (
     PartitionsAttribute,
     RetryAttribute,
 )
+    RetryAttribute,
+)
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
@@ -232,6 +234,8 @@ class SyncAttributes(dg.Resolvable, dg.Model):
     retry_policy: RetryAttribute = None
     pool: str | None = Field(default=None, description=description_of("pool"))
     op_tags: dict[str, Any] | None = Field(default=None, description=description_of("op_tags"))
+    partitions_def: PartitionsAttribute = None
+    freshness_policy: FreshnessAttribute = None
     polling_sensor: SensorAttribute = None
 
     @classmethod
