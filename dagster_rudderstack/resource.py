@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 from dagster import get_dagster_logger
 from pydantic import PrivateAttr
 
 from dagster_rudderstack.api.models import Connection, Sync
+from dagster_rudderstack.api.user_request import SAFE_METHODS, Params, checked_method
 from dagster_rudderstack.api.validation import (
     checked_id,
     checked_sync_type,
@@ -149,6 +150,41 @@ class RudderStackResource(ResourceClient):
                 source_id=source_id, destination_id=destination_id
             )
         )
+
+    def request(
+        self, method: str, path: str, *, params: Params | None = None, json: Any = None
+    ) -> Any:
+        """Send any request to the API, for what the other methods do not offer.
+
+        It is sent as theirs are: with the token, the proxy and the timeouts of the resource, and
+        with the same limits and errors. An answer may have up to 16 MB.
+
+        GET and HEAD are retried after temporary errors. All other methods are sent exactly once. If
+        no answer comes to such a request, it is unknown whether it had an effect, unless
+        `TransportError.request_sent` is False. A sync that is started like this is not resumed by
+        a retry of the step: use `sync_and_poll`.
+
+        Args:
+            method: GET, HEAD, POST, PUT, PATCH or DELETE.
+            path: The path in RudderStack's reference, without the version: `/retl-sources`.
+            params: The query. None leaves a parameter out, and a list repeats it. Like the path, it
+                must not hold a secret, since httpx logs addresses.
+            json: The body. None sends no body.
+
+        Returns:
+            The JSON of the answer: an object, a list or any other value. None if the answer is
+            empty, as that to HEAD is.
+
+        Raises:
+            InvalidSettingError: If an argument is invalid. No request is sent.
+            RudderStackError: For any other answer than 2xx with JSON, and if there is none.
+        """
+
+        def call(client: "RudderStackClient") -> Any:
+            return client.request(method, path, params=params, json=json)
+
+        is_safe = checked_method(method) in SAFE_METHODS
+        return self._retried(call) if is_safe else call(self.get_client())
 
     def _retried(self, call: Callable[["RudderStackClient"], _T]) -> _T:
         client = self.get_client()

@@ -26,6 +26,13 @@ from dagster_rudderstack.api.paging import (
 from dagster_rudderstack.api.responses import parsed, unexpected
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.api.transport import Transport
+from dagster_rudderstack.api.user_request import (
+    Params,
+    checked_json,
+    checked_method,
+    checked_params,
+    checked_path,
+)
 from dagster_rudderstack.api.validation import (
     checked_choice,
     checked_id,
@@ -201,6 +208,28 @@ class RudderStackClient:
     def list_destinations(self) -> list[Destination]:
         """Return the destinations of the workspace, from all pages."""
         return self._list(DESTINATIONS, DESTINATIONS.query)
+
+    # --- everything else
+
+    def request(
+        self, method: str, path: str, *, params: Params | None = None, json: object = None
+    ) -> Any:
+        """Send any request, and return the JSON of the answer. None if the answer is empty.
+
+        `RudderStackResource.request` describes the arguments.
+
+        Raises:
+            InvalidSettingError: If an argument is invalid. No request is sent.
+            ApiError: For any other answer than 2xx, and if there is none.
+        """
+        method = checked_method(method)
+        self._transport.check_shows_no_token(path)
+        return self._transport.request_any(
+            method,
+            checked_path(path),
+            params=checked_params(params),
+            body=checked_json(json, method),
+        )
 
     def get_page(self, listing: Listing[Any], query: Mapping[str, str]) -> Page:
         """Return one page of a list."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,6 +26,7 @@ from dagster_rudderstack.text import one_line
 __all__ = [
     "REDIRECTS",
     "STATUS_ERRORS",
+    "Subject",
     "causes",
     "certificate_hint",
     "hint_of",
@@ -49,15 +50,19 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses of an answer that names another address. 304 does not."""
 
 
-def hint_of(status: int, host: str, *, is_list: bool) -> str:
+Subject = Literal["object", "list", "any"]
+"""What a request is about: one object, a list of the workspace, or what a user asks for."""
+
+
+def hint_of(status: int, host: str, subject: Subject) -> str:
     """Return what to do about a status other than 2xx. Empty if there is nothing to say.
 
     Args:
         status: The HTTP status.
         host: The host that was asked.
-        is_list: Whether the request was for a list of the workspace, which has no id.
+        subject: What the request was about.
     """
-    if is_list and (hint := _list_hint(status)):
+    if hint := _HINTS[subject].get(status):
         return hint
     if status == HTTPStatus.UNAUTHORIZED:
         return (
@@ -65,13 +70,6 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
             "that owns the connection, and check the region: a token of the US region does not "
             "work on the EU host, and vice versa."
         )
-    if status == HTTPStatus.FORBIDDEN:
-        return (
-            "The access token may lack a permission: it needs Edit and Connect for the source and "
-            "the destination of the connection. Or the account may lack the feature."
-        )
-    if status == HTTPStatus.NOT_FOUND:
-        return "Check the id, and that the access token belongs to the workspace that owns it."
     if status in REDIRECTS:
         return (
             "Redirects are not followed, so that no other host gets the access token. Set api_url "
@@ -80,17 +78,38 @@ def hint_of(status: int, host: str, *, is_list: bool) -> str:
     return ""
 
 
-def _list_hint(status: int) -> str:
-    """Return what to do if a list is refused. It has no id that could be wrong."""
-    if status == HTTPStatus.FORBIDDEN:
-        return (
+_HINTS: dict[Subject, dict[int, str]] = {
+    "object": {
+        HTTPStatus.FORBIDDEN: (
+            "The access token may lack a permission: it needs Edit and Connect for the source and "
+            "the destination of the connection. Or the account may lack the feature."
+        ),
+        HTTPStatus.NOT_FOUND: (
+            "Check the id, and that the access token belongs to the workspace that owns it."
+        ),
+    },
+    # A list has no id that could be wrong.
+    "list": {
+        HTTPStatus.FORBIDDEN: (
             "The access token may lack a permission: it needs to view the Reverse ETL connections, "
             "the sources and the destinations of the workspace. Or the account may lack the "
             "feature."
-        )
-    if status == HTTPStatus.NOT_FOUND:
-        return "There is no such list at this address. Check api_url, or the region."
-    return ""
+        ),
+        HTTPStatus.NOT_FOUND: (
+            "There is no such list at this address. Check api_url, or the region."
+        ),
+    },
+    "any": {
+        HTTPStatus.FORBIDDEN: (
+            "The access token may lack the permission for this request. Or the account may lack "
+            "the feature."
+        ),
+        HTTPStatus.NOT_FOUND: (
+            "Check the path and the ids in it, and that the access token belongs to the workspace "
+            "that owns them."
+        ),
+    },
+}
 
 
 def certificate_hint(error: BaseException) -> str:

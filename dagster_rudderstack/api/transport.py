@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from dagster_rudderstack.api.paging import WORKSPACE_LISTS
 from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, silent
 from dagster_rudderstack.api.responses import (
     STATUS_ERRORS,
+    Subject,
     causes,
     certificate_hint,
     hint_of,
@@ -34,6 +35,7 @@ from dagster_rudderstack.api.validation import (
 )
 from dagster_rudderstack.errors import (
     ApiError,
+    InvalidSettingError,
     RudderStackError,
     StatusError,
     TransportError,
@@ -44,7 +46,8 @@ from dagster_rudderstack.text import message_of, one_line, sentence, well_formed
 __all__ = ["Transport"]
 
 MAX_LIST_BYTES = 16 * 1024 * 1024
-"""A page of 100 connections with large mappings is a few MB."""
+"""A page of 100 connections with large mappings is a few MB. What a user asks for may be a list as
+well."""
 MAX_BYTES = 2 * 1024 * 1024
 """Any other answer is about one connection or its newest syncs."""
 MAX_VALUES = 500_000
@@ -147,13 +150,39 @@ class Transport:
             ApiError: For any other answer, and if there is none.
         """
         content = self.send(method, path, params=params, body=body)
-        # At least as many as there are values, since a text may have such characters as well.
-        if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
-            raise unexpected(method, path, f"more than {MAX_VALUES} values")
+        _check_values(content, method, path)
         answer = self._json_of(content)
         if not isinstance(answer, dict):
             raise unexpected(method, path, self._problem_of(content, answer))
         return answer
+
+    def request_any(
+        self, method: str, path: str, *, params: Mapping[str, Sequence[str]], body: object
+    ) -> Any:
+        """Send one request to a path that a user gave, and return the JSON of a 2xx answer.
+
+        It may be any JSON. None if the answer is empty.
+
+        Raises:
+            ApiError: For any other answer, and if there is none.
+        """
+        content = self.send(method, path, params=params or None, body=body, subject="any")
+        if not content.strip():
+            return None
+        _check_values(content, method, path)
+        answer = self._json_of(content)
+        if answer is _NO_JSON:
+            raise unexpected(method, path, self._problem_of(content, answer))
+        return answer
+
+    def check_shows_no_token(self, path: object) -> None:
+        """Check that a path, which errors show, does not have the access token in it.
+
+        Raises:
+            InvalidSettingError: If it does.
+        """
+        if isinstance(path, str) and self._token.masked_text(str.__str__(path)) != path:
+            raise InvalidSettingError("path has the access token in it: leave it out.")
 
     def _problem_of(self, content: bytes, answer: object) -> str:
         said = self._cleaned(content)
@@ -191,10 +220,18 @@ class Transport:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         body: object = None,
+        subject: Subject | None = None,
     ) -> bytes:
         """Send one request and return the body of a 2xx answer.
+
+        Args:
+            method: The HTTP method.
+            path: The path below the version of the API.
+            params: The query. A list repeats its parameter.
+            body: What to send as JSON. None sends no body.
+            subject: What the request is about. None finds it by the path.
 
         Raises:
             ApiError: For any other answer, and if there is none.
@@ -202,7 +239,8 @@ class Transport:
         request = self._http.build_request(
             method, f"{self._settings.base_url}{path}", params=params, json=body
         )
-        limit = MAX_LIST_BYTES if path in _LIST_PATHS else MAX_BYTES
+        subject = subject or ("list" if path in _LIST_PATHS else "object")
+        limit = MAX_BYTES if subject == "object" else MAX_LIST_BYTES
         limits = self._settings.requests
         seconds = limits.connect_timeout_seconds + limits.read_timeout_seconds
         with self._in_use(), self._throttle.slot(), answered_within(seconds):
@@ -215,7 +253,8 @@ class Transport:
                     raise
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         if not response.is_success:
-            raise self._status_error(response, content, method, path)
+            hint = hint_of(response.status_code, self._host, subject)
+            raise self._status_error(response, content, method, path, hint)
         if len(content) > limit:
             raise unexpected(method, path, f"more than {limit} bytes")
         return content
@@ -255,7 +294,7 @@ class Transport:
         )
 
     def _status_error(
-        self, response: httpx.Response, content: bytes, method: str, path: str
+        self, response: httpx.Response, content: bytes, method: str, path: str, hint: str
     ) -> StatusError:
         status = response.status_code
         detail = self._cleaned(content)
@@ -271,7 +310,6 @@ class Transport:
             )
         kind = STATUS_ERRORS.get(status, StatusError)
         says = f" RudderStack says: {sentence(detail)}" if detail else ""
-        hint = hint_of(status, self._host, is_list=path in _LIST_PATHS)
         return kind(
             f"RudderStack answered {status} to {method} {path}.{says}{hint and ' ' + hint}",
             method=method,
@@ -300,6 +338,12 @@ class Transport:
             cause.__traceback__ = None
         shown = [_without_bytes(self._secrets.masked_text(text)) for text in said]
         return error if shown == said else None
+
+
+def _check_values(content: bytes, method: str, path: str) -> None:
+    # At least as many as there are values, since a text may have such characters as well.
+    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise unexpected(method, path, f"more than {MAX_VALUES} values")
 
 
 def _without_bytes(reason: str) -> str:

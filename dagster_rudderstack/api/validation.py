@@ -30,12 +30,7 @@ def checked_id(value: object, what: str) -> str:
     Raises:
         InvalidSettingError: If it is not an id. The message names the value and what is expected.
     """
-    if hasattr(value, "env_var_name"):
-        # Dagster's EnvVar is a string that holds the variable's name, so it would look like an id.
-        raise InvalidSettingError(
-            f"{what} cannot be an EnvVar: Dagster reads those in the settings of resources only. "
-            f"Read the variable yourself, as in os.environ[{value.env_var_name!r}]."
-        )
+    check_no_env_var(value, what)
     if not isinstance(value, str):
         raise InvalidSettingError(f"{what} must be a string, got {type(value).__name__}.")
     stripped = value.strip(" \t")
@@ -49,6 +44,19 @@ def checked_id(value: object, what: str) -> str:
             "and '-', '_', '.', ':' or '~', without a URL around it."
         )
     return stripped
+
+
+def check_no_env_var(value: object, what: str) -> None:
+    """Check that a value is not an `EnvVar`, which is a string that holds the variable's name.
+
+    Raises:
+        InvalidSettingError: If it is one.
+    """
+    if hasattr(value, "env_var_name"):
+        raise InvalidSettingError(
+            f"{what} cannot be an EnvVar: Dagster reads those in the settings of resources only. "
+            f"Read the variable yourself, as in os.environ[{value.env_var_name!r}]."
+        )
 
 
 def quoted_id(value: str, what: str) -> str:

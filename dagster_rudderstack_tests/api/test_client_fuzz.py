@@ -58,6 +58,8 @@ def call_everything(client: RudderStackClient) -> list[ApiError]:
         client.list_connections,
         client.list_sources,
         client.list_destinations,
+        lambda: client.request("GET", "/x"),
+        lambda: client.request("POST", "/x", json={}),
     ]
     errors = []
     for call in calls:

@@ -90,6 +90,10 @@ def in_a_notebook(moment: datetime) -> None:
         )
         assert_type(rudderstack.get_connection("crm"), Connection)
         assert_type(rudderstack.list_connections(source_id="s"), list[Connection])
+        assert_type(rudderstack.request("GET", "/x"), Any)
+        query = {"page": 1, "status": None, "ids": ["a", "b"], "all": True, "share": 0.5}
+        assert_type(rudderstack.request("POST", "/x", params=query, json={"a": [1]}), Any)
+        rudderstack.request("GET", "/x", params={"at": moment})  # type: ignore[dict-item]
     assert_type(resource.close(), None)
 
 
