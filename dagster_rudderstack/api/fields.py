@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,12 +23,17 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from dagster_rudderstack.text import one_line, well_formed
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = [
+    "CREDENTIALS",
     "ApiModel",
     "Flag",
     "Id",
@@ -163,9 +171,104 @@ OrNone = Annotated[_T | None, WrapValidator(_or_none)]
 Objects = Annotated[tuple[_T, ...], WrapValidator(_usable)]
 
 
+MAX_UNKNOWN_BYTES = 16 * 1024
+"""Memory of the unknown fields of one object. A list may have many thousands of objects, and an
+answer has room for hundreds of unknown fields in each of them."""
+
+MAX_UNKNOWN_LEVELS = 20
+"""How deeply the values of unknown fields may be nested. Python copies and pickles recursively."""
+
+CREDENTIALS = frozenset({"config", "destinationConfig", "transformation"})
+"""Documented fields that may hold credentials: the settings of a destination, and the code of its
+transformation. A model without such a field drops it. The `config` of a source names its rows."""
+
+
 class ApiModel(BaseModel):
-    """Base of all models. They use camelCase in JSON, are immutable and ignore unknown fields."""
+    """Base of all models. They use camelCase in JSON and are immutable.
+
+    What RudderStack sends in other fields than the documented ones is in `model_extra`, by its name
+    in JSON. It may be a secret, so no repr shows it, and it is no attribute, so that it is never
+    taken for a fact of this library. Dropped are `CREDENTIALS`, fields with the Python name of
+    another one, and what exceeds `MAX_UNKNOWN_BYTES` or `MAX_UNKNOWN_LEVELS`.
+    """
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+        alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True
     )
+
+    @model_validator(mode="after")
+    def _limit_unknown(self) -> Self:
+        if unknown := self.model_extra:
+            kept = _within_limits(self.unknown_in(unknown))
+            unknown.clear()
+            unknown.update(kept)
+            self.model_fields_set.intersection_update(type(self).model_fields)
+        return self
+
+    @classmethod
+    def unknown_in(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that this model does not know, by their names in JSON."""
+        known = _known_names(cls)
+        return {name: value for name, value in fields.items() if name not in known}
+
+    def without_unknown(self) -> Self:
+        """Return a copy without unknown fields. The models in it have none either."""
+        known = {name: _without_unknown(getattr(self, name)) for name in self.model_fields_set}
+        copied = self.model_copy(update=known)
+        if copied.model_extra:
+            copied.model_extra.clear()
+        return copied
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        known = type(self).model_fields
+        return (shown for shown in super().__repr_args__() if shown[0] in known)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # pydantic would look among the unknown fields.
+            return object.__getattribute__(self, name)
+
+
+@cache
+def _known_names(model: type[ApiModel]) -> frozenset[str]:
+    """Return the names that an unknown field cannot have."""
+    fields = model.model_fields
+    return frozenset({*fields, *(str(info.alias) for info in fields.values()), *CREDENTIALS})
+
+
+def _within_limits(unknown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return unknown fields without those that do not fit behind the ones before them."""
+    kept = {}
+    left: float = MAX_UNKNOWN_BYTES
+    for name, value in unknown.items():
+        size = sys.getsizeof(name) + _size(value, left)
+        if size <= left:
+            kept[name] = value
+            left -= size
+    return kept
+
+
+def _size(value: Any, limit: float) -> float:
+    """Return how many bytes of memory a value takes, or a number above the limit."""
+    if not isinstance(value, (dict, list)):
+        return sys.getsizeof(value)
+    size, level = 0, [value]
+    for _ in range(MAX_UNKNOWN_LEVELS):
+        size += sum(map(sys.getsizeof, level))
+        if not level or size > limit:
+            return size
+        level = [inner for each in level for inner in _inner(each)]
+    return math.inf
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return (*value, *value.values())
+    return value if isinstance(value, list) else ()
+
+
+def _without_unknown(value: Any) -> Any:
+    if isinstance(value, ApiModel):
+        return value.without_unknown()
+    return tuple(map(_without_unknown, value)) if isinstance(value, tuple) else value

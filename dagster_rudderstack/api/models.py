@@ -1,8 +1,9 @@
 """The objects of the API as models. The API uses camelCase names, and one rule translates them.
 
-The models accept more than the reference allows. Unknown fields are ignored, and an unknown status
-stays a string. A metric that is missing, null or malformed is None, which means unknown and not 0.
-A timestamp is an aware UTC datetime or None. A broken optional field never fails a good sync.
+The models accept more than the reference allows. Unknown fields are kept apart, see `ApiModel`, and
+an unknown status stays a string. A metric that is missing, null or malformed is None, which means
+unknown and not 0. A timestamp is an aware UTC datetime or None. A broken optional field never fails
+a good sync.
 """
 
 from __future__ import annotations
@@ -234,7 +235,7 @@ class SyncLogsConfig(ApiModel):
 
 
 class SyncSettings(ApiModel):
-    """The settings of a connection's syncs, of which only those of the sync logs are read."""
+    """The settings of a connection's syncs, of which the library uses those of the sync logs."""
 
     sync_logs_config: OrNone[SyncLogsConfig] = None
 
@@ -242,8 +243,7 @@ class SyncSettings(ApiModel):
 class Connection(ApiModel):
     """The link from one source to one destination.
 
-    `destinationConfig` and the other `syncSettings` are not read. They may hold credentials, and
-    the library does not need them.
+    `destinationConfig` is not read. It may hold credentials, and the library does not need it.
     """
 
     id: Id
@@ -289,7 +289,10 @@ class Source(ApiModel):
 
 
 class Destination(ApiModel):
-    """A tool that RudderStack writes to. Its `config` may hold credentials and is not read."""
+    """A tool that RudderStack writes to.
+
+    `config` and `transformation` are not read. They may hold credentials.
+    """
 
     id: Id
     name: RequiredText

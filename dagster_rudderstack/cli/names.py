@@ -70,7 +70,7 @@ class Names:
                 "type": destination.type if destination else None,
             },
             "enabled": connection.enabled,
-            "schedule": schedule.model_dump() if schedule else None,
+            "schedule": schedule.without_unknown().model_dump() if schedule else None,
         }
 
 

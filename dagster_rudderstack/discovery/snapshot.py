@@ -49,11 +49,23 @@ class WorkspaceSnapshot(BaseModel):
     def dumps(self) -> str:
         """Return the snapshot as JSON.
 
+        It has only the fields that the models name. An unknown field of an answer may be a secret,
+        and a snapshot is committed, and copied into images.
+
         Raises:
             DiscoveryError: If JSON cannot hold one of its values.
         """
+        lists = {
+            "connections": self.connections,
+            "sources": self.sources,
+            "destinations": self.destinations,
+        }
+        known = {
+            name: tuple(each.without_unknown() for each in objects)
+            for name, objects in lists.items()
+        }
         try:
-            return self.model_dump_json(by_alias=True, exclude_none=True)
+            return self.model_copy(update=known).model_dump_json(by_alias=True, exclude_none=True)
         except ValueError as error:
             raise DiscoveryError(
                 "The snapshot of the RudderStack workspace cannot be written as JSON: "

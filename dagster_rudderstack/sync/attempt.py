@@ -243,12 +243,7 @@ class SyncAttempt:
 
     def report(self, sync: Sync, origin: Origin) -> SyncReport:
         """Return the report of our sync, which succeeded."""
-        report = SyncReport(
-            **dict(sync),
-            connection_id=self.connection_id,
-            sync_type=self.sync_type,
-            origin=origin,
-        )
+        report = SyncReport.of(sync, self.connection_id, self.sync_type, origin)
         self.last_seen = report
         return report
 

@@ -67,3 +67,14 @@ class SyncReport(Sync):
     origin: Origin = "started"
     failed_rows_sql: str | None = None
     failed_rows_note: str | None = None
+
+    @classmethod
+    def of(
+        cls, sync: Sync, connection_id: str, sync_type: SyncType | None, origin: Origin
+    ) -> SyncReport:
+        """Return the report of a sync, with its unknown fields that have no name of a report."""
+        facts = {name: getattr(sync, name) for name in Sync.model_fields}
+        unknown = cls.unknown_in(sync.model_extra or {})
+        return cls(
+            **unknown, **facts, connection_id=connection_id, sync_type=sync_type, origin=origin
+        )

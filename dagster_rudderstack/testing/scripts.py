@@ -1,7 +1,8 @@
 """Scripts: what a simulated sync or run does."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Rows = int | Literal["auto"] | None
 """A number of rows. None: the API answers null. "auto": follows from the other numbers."""
@@ -58,6 +59,7 @@ class SyncScript:
         null_timestamps: Whether `startedAt` and `finishedAt` are null.
         running_finished_at: The text of `finishedAt` until it ends, where it means nothing. None is
             null.
+        wire_fields: Fields that add to or replace the fields that the API returns.
     """
 
     duration_seconds: float = 0.0
@@ -74,6 +76,7 @@ class SyncScript:
     never_ends: bool = False
     null_timestamps: bool = False
     running_finished_at: str | None = None
+    wire_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("duration_seconds", "hidden_for_seconds"):

@@ -152,6 +152,18 @@ def test_json(cli: CommandLine, us: LocalRudderStack) -> None:
     }
 
 
+def test_json__unknown_fields(cli: CommandLine, us: LocalRudderStack) -> None:
+    """Unknown fields of RudderStack, which may be secrets, are not shown."""
+    us.set_script("crm-contacts", SyncScript(wire_fields={"x": "hush-hush"}))
+    us.start_sync("crm-contacts")
+    schedule = {"type": "manual", "x": "hush-hush"}
+    us.update_connection("crm-contacts", schedule=schedule, wire_fields={"x": "hush-hush"})
+
+    for command in (["connections"], ["syncs", "crm-contacts"], ["check", "crm-contacts"]):
+        assert "hush-hush" not in cli(*command, "--json").out
+        assert "hush-hush" not in cli(*command).out
+
+
 def test_json__unreadable(cli: CommandLine, us: LocalRudderStack) -> None:
     """Null stands for a name or a sync that cannot be read."""
     us.deny("no syncs", operation="list_syncs")

@@ -28,7 +28,15 @@ from dagster_rudderstack.cli.access import Surroundings
 from dagster_rudderstack.cli.main import main
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack_tests.api.raw_server import Cut, RawServer, Seen, http
-from dagster_rudderstack_tests.fuzz.watch import KEY, PASSWORD, TOKEN, USER, Watch, escaped
+from dagster_rudderstack_tests.fuzz.watch import (
+    KEY,
+    PASSWORD,
+    TOKEN,
+    UNKNOWN,
+    USER,
+    Watch,
+    escaped,
+)
 
 Case = Callable[[random.Random], None]
 
@@ -49,6 +57,19 @@ ESCAPED_TOKEN = "@escaped-token@"
 NOT_A_NUMBER = "@nan@"
 
 
+UNKNOWN_NAMES = (
+    *("origin", "connectionId", "connection_id", "syncType", "failed_rows_sql", "failedRowsNote"),
+    *("state", "model_config", "model_extra", "__class__", "__dict__", "copy", "_x", ""),
+)
+
+
+def _unknown(chance: random.Random) -> dict[str, Any]:
+    """Return fields that the contract does not have. Their values may be secrets."""
+    values = (UNKNOWN, {"apiKey": UNKNOWN}, [UNKNOWN] * 50, 7)
+    names = chance.sample(UNKNOWN_NAMES, chance.randrange(5))
+    return {name: chance.choice(values) for name in names}
+
+
 def _sync(chance: random.Random, name: str = "s1") -> dict[str, Any]:
     status = chance.choice(("running", "running", "succeeded", "succeeded", "failed", "aborted"))
     counts = {kind: {"total": chance.randrange(100)} for kind in ("total", "changed", "failed")}
@@ -59,19 +80,21 @@ def _sync(chance: random.Random, name: str = "s1") -> dict[str, Any]:
         "finishedAt": None if status == "running" else "2026-01-05T10:01:00Z",
         "error": "no such table" if status == "failed" else None,
         "metrics": {"total": counts["total"], "changed": counts["changed"], **counts},
+        **_unknown(chance),
     }
 
 
-def _connection(name: str = "crm") -> dict[str, Any]:
+def _connection(chance: random.Random) -> dict[str, Any]:
     return {
-        "id": name,
+        "id": "crm",
         "sourceId": "src",
         "destinationId": "dst",
         "enabled": True,
-        "schedule": {"type": "basic", "everyMinutes": 30},
-        "mappings": [{"from": "email", "to": "Email"}],
+        "schedule": {"type": "basic", "everyMinutes": 30, **_unknown(chance)},
+        "mappings": [{"from": "email", "to": "Email", **_unknown(chance)}],
         "identifiers": [{"from": "id", "to": "Id"}],
         "constants": [{"key": "kind", "value": "x"}],
+        **_unknown(chance),
     }
 
 
@@ -85,11 +108,18 @@ def valid_answer(seen: Seen, chance: random.Random) -> dict[str, Any]:
         "sourceType": "model",
         "sourceDefinitionName": "snowflake",
         "config": {"sql": "select id, email from crm.people", "primaryKey": "id"},
+        **_unknown(chance),
     }
-    destination = {"id": "dst", "name": "CRM", "type": "HS", "config": {"apiKey": "s3cr3t"}}
+    destination = {
+        "id": "dst",
+        "name": "CRM",
+        "type": "HS",
+        "config": {"apiKey": UNKNOWN},
+        **_unknown(chance),
+    }
     answers: dict[tuple[str, ...], dict[str, Any]] = {
         ("workspace",): {"workspace": {"id": "w1", "name": "Workspace", "region": "us"}},
-        ("retl-connections",): {"data": [_connection()], "paging": paging},
+        ("retl-connections",): {"data": [_connection(chance)], "paging": paging},
         ("retl-sources",): {"data": [source], "paging": paging},
         ("destinations",): {"destinations": [destination], "paging": paging},
     }
@@ -97,7 +127,7 @@ def valid_answer(seen: Seen, chance: random.Random) -> dict[str, Any]:
         return answers[tuple(parts)]
     match parts[2:]:
         case []:
-            return source if parts[0] == "retl-sources" else _connection()
+            return source if parts[0] == "retl-sources" else _connection(chance)
         case ["start"]:
             return {"syncId": "s1"}
         case ["stop"]:

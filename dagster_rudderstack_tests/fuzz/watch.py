@@ -17,7 +17,13 @@ from urllib.parse import quote
 TOKEN = "rst/T0ken-of-the+fuzzed_workspace"
 KEY = "gateway-key/4711+fuzzed"
 USER, PASSWORD = "fuzz", "proxy-p@ss/w0rd+fuzzed"
-SECRETS = {"access token": TOKEN, "header": KEY, "proxy password": PASSWORD}
+UNKNOWN = "value-of-an/unknown+field"
+SECRETS = {
+    "access token": TOKEN,
+    "header": KEY,
+    "proxy password": PASSWORD,
+    "unknown field": UNKNOWN,
+}
 
 
 def escaped(text: str) -> str:

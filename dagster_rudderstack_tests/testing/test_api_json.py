@@ -45,6 +45,13 @@ def test_metrics__missing(server: LocalRudderStack, api: httpx.Client) -> None:
     assert "metrics" not in sync_json(server, api, SyncScript(metrics="missing"))
 
 
+def test_wire_fields(server: LocalRudderStack, api: httpx.Client) -> None:
+    """A script can add fields to those that the API returns, and replace them."""
+    sync = sync_json(server, api, SyncScript(wire_fields={"error": "no", "batches": [{"id": 1}]}))
+
+    assert (sync["error"], sync["batches"], sync["status"]) == ("no", [{"id": 1}], "succeeded")
+
+
 def test_no_finish(server: LocalRudderStack, api: httpx.Client) -> None:
     """A sync can have a final status without `finishedAt`."""
     sync = sync_json(server, api, SyncScript(status="Aborted", finished=False))

@@ -38,6 +38,7 @@ def sync_json(sync: Sync, now: float) -> JsonObject:
         "finishedAt": _finished_at(sync, now) if shows_times else None,
         "error": sync.error(now),
         **_metrics(sync, now),
+        **sync.script.wire_fields,
     }
 
 
