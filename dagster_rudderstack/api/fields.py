@@ -186,10 +186,10 @@ transformation. A model without such a field drops it. The `config` of a source 
 class ApiModel(BaseModel):
     """Base of all models. They use camelCase in JSON and are immutable.
 
-    What RudderStack sends in other fields than the documented ones is in `model_extra`, by its name
-    in JSON. It may be a secret, so no repr shows it, and it is no attribute, so that it is never
-    taken for a fact of this library. Dropped are `CREDENTIALS`, fields with the Python name of
-    another one, and what exceeds `MAX_UNKNOWN_BYTES` or `MAX_UNKNOWN_LEVELS`.
+    The fields of an answer that a model does not have are in `model_extra`, by their names in JSON.
+    They may be secrets, so no repr shows them. They are no attributes, so that none is taken for a
+    fact of this library. A model drops `CREDENTIALS`, fields with the Python name of another one,
+    and what exceeds `MAX_UNKNOWN_BYTES` or `MAX_UNKNOWN_LEVELS`.
     """
 
     model_config = ConfigDict(

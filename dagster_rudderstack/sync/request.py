@@ -49,6 +49,8 @@ def connection_text(connection_id: str, name: str | None = None) -> str:
 class SyncReport(Sync):
     """A sync that succeeded, and how this attempt came to wait for it.
 
+    Fields of RudderStack's answer that are none of a report are in `model_extra`.
+
     Attributes:
         connection_id: The connection.
         sync_type: The sync type that was asked for. None if another client started the sync, since
