@@ -27,8 +27,6 @@ from dagster_rudderstack.components.policies import (
     PartitionsAttribute,
     RetryAttribute,
 )
-    RetryAttribute,
-)
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError

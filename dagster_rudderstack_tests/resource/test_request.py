@@ -19,7 +19,8 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.settings import OnRunningSync, SyncPolicy
+from dagster_rudderstack.settings import SyncPolicy
+from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.api.raw_server import (
     TOKEN,
@@ -37,10 +38,8 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 class QuickResource(RudderStackResource):
     """A resource that waits for a hundredth of a second before a retry."""
 
-    def sync_policy(  # noqa: D102 - overrides
-        self, on_running_sync: OnRunningSync | None, timeout_seconds: int | None
-    ) -> SyncPolicy:
-        policy = super().sync_policy(on_running_sync, timeout_seconds)
+    def sync_policy(self, choices: SyncChoices | None = None) -> SyncPolicy:  # noqa: D102
+        policy = super().sync_policy(choices)
         retry = policy.retry.model_copy(update={"first_delay_seconds": 0.01})
         return policy.model_copy(update={"retry": retry})
 
