@@ -5,6 +5,7 @@ import inspect
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,25 @@ def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "succeeded 17 3\n"
 
 
+def test_metadata(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """The example reads the connection of a definition, and the rows and the end of a sync."""
+    example = executed(readme.block("Read the metadata", "python"))
+
+    result = dg.materialize(
+        [example["crm_contacts"], example["sync_report"]],
+        instance=instance,
+        resources={"rudderstack": local(server)},
+    )
+
+    assert example["connection_ids"] == {dg.AssetKey("crm_contacts"): CONNECTION}
+    (materialization,) = result.asset_materializations_for_node("crm_contacts")
+    finished_at = materialization.metadata[MetadataKey.FINISHED_AT].value
+    assert isinstance(finished_at, float)
+    lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    end = datetime.fromtimestamp(finished_at, timezone.utc)
+    assert f"3 rows were rejected until {end}." in lines
+
+
 ALERTS = {row[0].strip("`"): row[2] for row in readme.rows("Alerts")}
 BAD_SYNCS = {
     "rejected_rows": SyncScript(rows_total=226, rows_failed=4),
@@ -167,7 +187,7 @@ def test_every_example_is_tested(language: str) -> None:
     """Each example of the README has a test here."""
     count = len(readme.blocks_of(readme.README.read_text(), language))
 
-    assert count == {"python": 5, "yaml": 1, "sh": 2}[language]
+    assert count == {"python": 6, "yaml": 1, "sh": 2}[language]
 
 
 def test_commands_of_make() -> None:

@@ -18,6 +18,7 @@ from dagster_rudderstack import (
     NothingChangedCheck,
     RejectedRowsCheck,
     RudderStackError,
+    RudderStackMetadataSet,
     RudderStackResource,
     StatusError,
     Sync,
@@ -186,6 +187,9 @@ build_rudderstack_sync_asset(connection_id="crm", checks=None)
 build_rudderstack_sync_asset(connection_id="crm", checks=NoRowsCheck())  # type: ignore[arg-type]
 assert_type(rudderstack_sync_op, dg.OpDefinition)
 assert_type(MetadataKey.SYNC_ID, str)
+assert_type(RudderStackMetadataSet.extract({}), RudderStackMetadataSet)
+assert_type(RudderStackMetadataSet().rows_failed, int | None)
+assert_type(RudderStackMetadataSet().finished_at, datetime | None)
 assert_type(latest_failed_rows_sql(dg.DagsterInstance.ephemeral(), dg.AssetKey("crm")), str | None)
 
 
