@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.checks.partitions import check_spec
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, report_metadata, sync_metadata
 from dagster_rudderstack.sync.request import SyncReport
@@ -77,11 +78,14 @@ class SyncCheck(ABC):
     def judge(self, metadata: Mapping[str, dg.MetadataValue]) -> tuple[bool, str]:
         """Return whether a sync with this metadata passes, and why, in sentences."""
 
-    def spec(self, asset: dg.AssetKey) -> dg.AssetCheckSpec:
-        """Return the definition of the check on an asset."""
-        return dg.AssetCheckSpec(
-            name=self.name,
-            asset=asset,
+    def spec(
+        self, asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None = None
+    ) -> dg.AssetCheckSpec:
+        """Return the definition of the check on an asset, with the asset's partitions."""
+        return check_spec(
+            self.name,
+            asset,
+            partitions_def,
             description=self._description,
             blocking=self.blocking,
             metadata=self._metadata,

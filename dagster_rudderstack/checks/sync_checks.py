@@ -11,6 +11,7 @@ import dagster as dg
 
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.duration import DurationCheck
+from dagster_rudderstack.checks.partitions import check_spec
 from dagster_rudderstack.checks.rejected_rows import DASHBOARD_WORDS, RejectedRowsCheck
 from dagster_rudderstack.checks.source_rows import NoRowsCheck, NothingChangedCheck
 from dagster_rudderstack.errors import InvalidSettingError
@@ -36,11 +37,14 @@ CHECKS: Mapping[str, type[SyncCheck]] = {
 """The kinds of checks, by their names in `SyncChecks`."""
 
 
-def sync_succeeded_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+def sync_succeeded_spec(
+    asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None = None
+) -> dg.AssetCheckSpec:
     """Return the definition of the check on the last deferred sync of an asset."""
-    return dg.AssetCheckSpec(
-        name=SUCCEEDED_CHECK,
-        asset=asset,
+    return check_spec(
+        SUCCEEDED_CHECK,
+        asset,
+        partitions_def,
         description="Whether the last deferred sync succeeded, according to the polling sensor. "
         f"{DASHBOARD_WORDS}",
     )
