@@ -15,7 +15,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 REQUEST, UNKNOWN_FIELD = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 INTERNAL = {
     *("close", "get_client", "get_resource_definition", "runner"),
-    *("sync_in_step", "model_post_init"),
+    *("syncs_in_step", "model_post_init"),
 }
 
 
