@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import dagster as dg
 
@@ -156,7 +156,8 @@ def _hints(
 
 
 def _checked_config(hint: object, name: str) -> type[dg.Config]:
-    if isinstance(hint, type) and issubclass(hint, dg.Config):
+    # In Python 3.10, `dict[str, int]` counts as a type, but not as a class.
+    if isinstance(hint, type) and not get_origin(hint) and issubclass(hint, dg.Config):
         return hint
     raise InvalidSettingError(
         f"{name} takes 'config', which must be annotated with a subclass of dagster.Config, not "
