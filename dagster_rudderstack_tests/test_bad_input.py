@@ -290,7 +290,7 @@ def test_setting__overridden_in_a_call(
 ) -> None:
     """What a call chooses is checked, and the error names the argument."""
     with resource as rudderstack:
-        with pytest.raises(InvalidSettingError, match="^timeout_seconds -1"):
+        with pytest.raises(InvalidSettingError, match=r"^timeout_seconds -1"):
             rudderstack.sync_and_poll("crm", timeout_seconds=-1)
         with pytest.raises(InvalidSettingError, match="on_running_sync 'queue'"):
             rudderstack.sync_and_poll("crm", on_running_sync="queue")  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """The step of assets: its definition, and what it does in a run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,8 +11,8 @@ from dagster_rudderstack.assets.function import StepFunction, config_schema, con
 from dagster_rudderstack.assets.specs import known_sync_log, with_dependency_names
 from dagster_rudderstack.assets.syncs import RudderStackSyncs
 from dagster_rudderstack.checks.base import SyncCheck
-from dagster_rudderstack.checks.partitions import HAS_PARTITIONS, evaluation_of
-from dagster_rudderstack.checks.sync_checks import sync_succeeded_spec
+from dagster_rudderstack.checks.recheck import rechecked
+from dagster_rudderstack.checks.sync_checks import check_specs_of
 from dagster_rudderstack.dagster_internals import with_keys, with_signature
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import column_metadata, failure_from
@@ -61,16 +61,6 @@ class AssetStep:
         """The checks of each asset, without those whose results the function yields."""
         return tuple(self.options["checks"] or ())
 
-    def check_specs(self, assets: Iterable[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
-        """Return the specs of the checks of all assets."""
-        partitions = {
-            spec.key: self.options["partitions_def"] or spec.partitions_def for spec in assets
-        }
-        specs = [check.spec(*each) for each in partitions.items() for check in self.checks]
-        if self.options["wait"]:
-            return specs
-        return [*specs, *(sync_succeeded_spec(*each) for each in partitions.items())]
-
     @property
     def config(self) -> type[dg.Config] | None:
         """The config of the user's own function."""
@@ -100,9 +90,16 @@ def definition_of(
     """
     options = step.options
     named, keys = with_dependency_names(specs)
+    own_check_specs = check_specs_of(
+        specs,
+        step.checks,
+        wait=options["wait"],
+        partitions_def=options["partitions_def"],
+        backfill_policy=options["backfill_policy"],
+    )
     define = dg.multi_asset(
         specs=named,
-        check_specs=[*step.check_specs(specs), *check_specs],
+        check_specs=[*own_check_specs, *check_specs],
         name=step.name,
         # Only then are the outputs, checks included, optional. A retry after the materialization
         # was stored does not yield it again, and Dagster would add one without metadata.
@@ -158,11 +155,6 @@ class Execution:
         """The keys of the selected assets by connection id."""
         selected = self.context.selected_asset_keys
         return {id_: key for id_, key in self._keys.items() if key in selected}
-
-    @property
-    def _has_partitions(self) -> bool:
-        """Whether the assets have partitions. A run of a partition may have others, too."""
-        return self.context.assets_def.partitions_def is not None
 
     @property
     def _rudderstack(self) -> RudderStackResource:
@@ -304,23 +296,7 @@ class Execution:
         """Yield the results of the selected checks of an asset that were not yielded before."""
         for check in self._selected_checks(key):
             if not self._yielded.has_check(key, check.name):
-                result = check.result_of_metadata(key, metadata)
-                self._log_of_partitions(result, check)
-                yield result
-
-    def _log_of_partitions(self, result: dg.AssetCheckResult, check: SyncCheck) -> None:
-        """Log a result for each partition of a run that has several.
-
-        Dagster stores the result that such a run yields for no partition, and those of the
-        partitions would seem to be missing.
-        """
-        is_range = self._has_partitions and self.context.has_partition_key_range
-        if not HAS_PARTITIONS or not is_range:
-            return
-        keys = self.context.partition_keys
-        for partition in keys if len(keys) > 1 else ():
-            event = evaluation_of(result, partition, blocking=check.blocking)
-            self.context.log_event(event)
+                yield check.result_of_metadata(key, metadata)
 
     def _selected_checks(self, key: dg.AssetKey) -> list[SyncCheck]:
         selected = self.context.selected_asset_check_keys
@@ -329,22 +305,11 @@ class Execution:
     def _rechecked(self) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of checks that are selected without their assets.
 
-        They are about the last sync that was reported.
+        They are about the last sync that was reported, of the partition of the step if it has one.
         """
+        step = current_step(self.context)
         for key in self._keys.values():
             checks = self._selected_checks(key)
-            if not checks or key in self.context.selected_asset_keys:
-                continue
-            last = self._last_materialization(key)
-            for each in checks:
-                yield each.result_of_metadata(key, last.metadata) if last else each.no_sync(key)
-
-    def _last_materialization(self, key: dg.AssetKey) -> dg.AssetMaterialization | None:
-        """Return the last materialization of an asset, in a run of a partition that of it."""
-        if self._has_partitions and self.context.has_partition_key:
-            partition = self.context.partition_key
-            records = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
-            found = self.context.instance.fetch_materializations(records, limit=1).records
-            return found[0].asset_materialization if found else None
-        event = self.context.instance.get_latest_materialization_event(key)
-        return event.asset_materialization if event else None
+            if checks and key not in self.context.selected_asset_keys:
+                partition = step.partition_of(key) if step else None
+                yield from rechecked(checks, key, self.context.instance, partition)

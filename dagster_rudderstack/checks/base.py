@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
-from dagster_rudderstack.checks.partitions import check_spec
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, report_metadata, sync_metadata
 from dagster_rudderstack.sync.request import SyncReport
-from dagster_rudderstack.text import identifier, shown
+from dagster_rudderstack.text import escaped_markdown, identifier, shown
 
 __all__ = ["SyncCheck", "int_of"]
 
@@ -81,14 +80,24 @@ class SyncCheck(ABC):
     def spec(
         self, asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None = None
     ) -> dg.AssetCheckSpec:
-        """Return the definition of the check on an asset, with the asset's partitions."""
-        return check_spec(
-            self.name,
-            asset,
-            partitions_def,
+        """Return the definition of the check on an asset.
+
+        Args:
+            asset: The asset.
+            partitions_def: The partitions of the asset, of which each gets a result of its own.
+                Dagster has this from 1.12.13. None: the results are those of the whole asset.
+        """
+        # Older releases do not know the argument.
+        partitions: dict[str, Any] = {}
+        if partitions_def is not None:
+            partitions["partitions_def"] = partitions_def
+        return dg.AssetCheckSpec(
+            name=self.name,
+            asset=asset,
             description=self._description,
             blocking=self.blocking,
             metadata=self._metadata,
+            **partitions,
         )
 
     def result(self, asset: dg.AssetKey, sync: Sync) -> dg.AssetCheckResult:
@@ -112,14 +121,22 @@ class SyncCheck(ABC):
             metadata={key: metadata[key] for key in self.evidence if key in metadata},
         )
 
-    def no_sync(self, asset: dg.AssetKey) -> dg.AssetCheckResult:
-        """Return the result of the check for an asset that was never materialized: a warning."""
+    def no_sync(self, asset: dg.AssetKey, partition: str | None = None) -> dg.AssetCheckResult:
+        """Return the result of the check for an asset that was never materialized: a warning.
+
+        Args:
+            asset: The asset.
+            partition: The partition that was never materialized. None: no partition was.
+        """
+        what = "the asset"
+        if partition is not None:
+            what = f"partition {escaped_markdown(partition)} of the asset"
         return dg.AssetCheckResult(
             asset_key=asset,
             check_name=self.name,
             passed=False,
             severity=dg.AssetCheckSeverity.WARN,
-            description="There is no sync to check yet: the asset was never materialized.",
+            description=f"There is no sync to check yet: {what} was never materialized.",
         )
 
     @property

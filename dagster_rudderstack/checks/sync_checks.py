@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
@@ -11,7 +13,6 @@ import dagster as dg
 
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.duration import DurationCheck
-from dagster_rudderstack.checks.partitions import check_spec
 from dagster_rudderstack.checks.rejected_rows import DASHBOARD_WORDS, RejectedRowsCheck
 from dagster_rudderstack.checks.source_rows import NoRowsCheck, NothingChangedCheck
 from dagster_rudderstack.errors import InvalidSettingError
@@ -23,6 +24,7 @@ __all__ = [
     "SUCCEEDED_CHECK",
     "SyncChecks",
     "check_of_spec",
+    "check_specs_of",
     "checked_checks",
     "sync_succeeded_spec",
 ]
@@ -37,14 +39,11 @@ CHECKS: Mapping[str, type[SyncCheck]] = {
 """The kinds of checks, by their names in `SyncChecks`."""
 
 
-def sync_succeeded_spec(
-    asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None = None
-) -> dg.AssetCheckSpec:
+def sync_succeeded_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     """Return the definition of the check on the last deferred sync of an asset."""
-    return check_spec(
-        SUCCEEDED_CHECK,
-        asset,
-        partitions_def,
+    return dg.AssetCheckSpec(
+        name=SUCCEEDED_CHECK,
+        asset=asset,
         description="Whether the last deferred sync succeeded, according to the polling sensor. "
         f"{DASHBOARD_WORDS}",
     )
@@ -121,6 +120,44 @@ def checked_checks(value: object) -> SyncChecks | None:
         f"checks {shown(value)}: expected SyncChecks, as in "
         f"checks=SyncChecks({kind}={CHECKS[kind].__name__}(...)), or None."
     )
+
+
+_HAS_PARTITIONS = "partitions_def" in inspect.signature(dg.AssetCheckSpec).parameters
+"""Whether Dagster's checks can have partitions. They can from 1.12.13."""
+
+
+def check_specs_of(
+    assets: Sequence[dg.AssetSpec],
+    checks: Sequence[SyncCheck],
+    *,
+    wait: bool,
+    partitions_def: dg.PartitionsDefinition[str] | None,
+    backfill_policy: dg.BackfillPolicy | None,
+) -> list[dg.AssetCheckSpec]:
+    """Return the definitions of the checks of a step's assets.
+
+    A check has the partitions of its asset only if each of its results is that of a step with one
+    partition. Dagster counts the result of a step with several partitions for none of them, nor
+    one that a sensor reports together with the materialization. Its pages would show the partitions
+    as not checked, and automation conditions would wait for their results.
+
+    Args:
+        assets: The assets of the step.
+        checks: The checks that each of them has.
+        wait: Whether the step waits for its syncs. If not, the sensor reports the results.
+        partitions_def: The partitions of assets that have none of their own.
+        backfill_policy: How many partitions a step can have. None: one.
+    """
+    has_one = backfill_policy is None or backfill_policy.max_partitions_per_run == 1
+    is_partitioned = _HAS_PARTITIONS and wait and has_one
+    specs: list[dg.AssetCheckSpec] = []
+    with warnings.catch_warnings():
+        # Dagster warns that partitions of checks are in preview. The README says so, too.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        for asset in assets:
+            own = partitions_def if asset.partitions_def is None else asset.partitions_def
+            specs += [check.spec(asset.key, own if is_partitioned else None) for check in checks]
+    return specs if wait else [*specs, *(sync_succeeded_spec(asset.key) for asset in assets)]
 
 
 def check_of_spec(spec: dg.AssetCheckSpec) -> SyncCheck | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from dagster_rudderstack.checks.partitions import evaluation_of
 from dagster_rudderstack.checks.sync_checks import SUCCEEDED_CHECK
 from dagster_rudderstack.errors import SyncError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, sync_metadata
@@ -55,7 +54,7 @@ def events_of(
     if failure is not None:
         text = escaped_markdown(failure.message)
         observations = _observations(watch, partitions, text, metadata)
-        return [*observations, *_succeeded(watch, partitions, text, passed=False)]
+        return [*observations, *_succeeded(watch, text, passed=False)]
     text = escaped_markdown(_origin_text(finding))
     metadata = {**metadata, **watch.columns}
     return [
@@ -63,12 +62,8 @@ def events_of(
             dg.AssetMaterialization(watch.key, description=text, metadata=metadata, partition=each)
             for each in partitions
         ),
-        *(
-            evaluation_of(each.result_of_metadata(watch.key, metadata), partition)
-            for each in watch.checks
-            for partition in _partitions_of_checks(watch, partitions)
-        ),
-        *_succeeded(watch, partitions, text, passed=True),
+        *(_evaluation(each.result_of_metadata(watch.key, metadata)) for each in watch.checks),
+        *_succeeded(watch, text, passed=True),
     ]
 
 
@@ -107,7 +102,7 @@ def overdue_events(
     if outcome is StopOutcome.REQUESTED:
         metadata[MetadataKey.STOPPED_BY] = dg.MetadataValue.text("timeout")
     observations = _observations(watch, partitions, text, metadata)
-    return [*observations, *_succeeded(watch, partitions, text, passed=False)]
+    return [*observations, *_succeeded(watch, text, passed=False)]
 
 
 def _observations(
@@ -158,21 +153,27 @@ def _metadata(
     )
 
 
-def _partitions_of_checks(watch: Watch, partitions: Sequence[str | None]) -> Sequence[str | None]:
-    return partitions if watch.has_partitioned_checks else [None]
-
-
-def _succeeded(
-    watch: Watch, partitions: Sequence[str | None], text: str, *, passed: bool
-) -> list[dg.AssetCheckEvaluation]:
+def _succeeded(watch: Watch, text: str, *, passed: bool) -> list[dg.AssetCheckEvaluation]:
     if not watch.deferred:
         return []
-    result = dg.AssetCheckResult(
-        asset_key=watch.key, check_name=SUCCEEDED_CHECK, passed=passed, description=text
-    )
     return [
-        evaluation_of(result, partition) for partition in _partitions_of_checks(watch, partitions)
+        dg.AssetCheckEvaluation(
+            asset_key=watch.key, check_name=SUCCEEDED_CHECK, passed=passed, description=text
+        )
     ]
+
+
+def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    if result.asset_key is None or result.check_name is None:
+        raise ValueError("A check's result needs its asset and its name.")
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
 
 
 # --- partitions

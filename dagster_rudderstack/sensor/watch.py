@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -31,7 +31,6 @@ class Watch:
         op_name: The step that syncs it. None if no step does.
         deferred: Whether that step leaves its syncs to the sensor.
         partitions_def: The asset's partitions. None if it has none, or if only its key is known.
-        has_partitioned_checks: Whether its checks have these partitions.
         is_defined: Whether its definition or its spec is known. False: only its key is.
         connection_name: The connection's name. None if the definition does not have it.
         columns: What the asset's definition says about its columns, see `column_metadata`.
@@ -44,7 +43,6 @@ class Watch:
     op_name: str | None = None
     deferred: bool = False
     partitions_def: dg.PartitionsDefinition[str] | None = None
-    has_partitioned_checks: bool = False
     is_defined: bool = False
     connection_name: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -111,20 +109,13 @@ def _watches_of_asset(
             "{connection id: key}`."
         )
     own_checks: dict[dg.AssetKey, tuple[SyncCheck, ...]] = {}
-    with_partitions = {
-        # Dagster 1.12 has no partitions of checks.
-        each.asset_key
-        for each in asset.check_specs
-        if getattr(each, "partitions_def", None) is not None
-    }
     for check_spec in asset.check_specs:
         if (check := check_of_spec(check_spec)) is not None:
             key = check_spec.asset_key
             own_checks[key] = (*own_checks.get(key, ()), check)
     op_name = asset.op.name if asset.is_executable else None
     for spec in asset.specs:
-        for watch in _watch_of_spec(spec, own_checks.get(spec.key, default), op_name):
-            yield replace(watch, has_partitioned_checks=spec.key in with_partitions)
+        yield from _watch_of_spec(spec, own_checks.get(spec.key, default), op_name)
 
 
 def _watch_of_spec(

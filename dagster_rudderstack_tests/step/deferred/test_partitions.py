@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asset
-from dagster_rudderstack.testing import LocalRudderStack, ManualClock
+from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.sensor.world import FAILING, World, materializations, world
 
 DAYS = dg.StaticPartitionsDefinition(["mon", "tue"])
@@ -171,3 +171,36 @@ def test_renamed_asset__fails(
     assert [(run.success, run.dagster_run.tags["dagster/partition"]) for run in runs] == [
         (False, "tue")
     ]
+
+
+# --- the checks of an asset with partitions
+
+
+@pytest.mark.parametrize("wait", [True, False], ids=["someone else's sync", "deferred sync"])
+def test_checks(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    clock: ManualClock,
+    wait: bool,
+) -> None:
+    """The results of the sensor are for the whole asset, and the latest ones of the asset."""
+    server.set_script("crm", SyncScript(rows_total=10, rows_failed=3, duration_seconds=60))
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="contacts", partitions_def=DAYS, wait=wait
+    )
+    scene = world(instance, rudderstack, asset)
+    scene.tick()
+    if wait:
+        server.start_sync("crm", "dashboard")
+    else:
+        assert scene.run(partition_key="mon").success
+    clock.advance(60)
+
+    tick = scene.tick()
+
+    assert [each.partition for each in materializations(tick)] == [None if wait else "mon"]
+    check = dg.AssetCheckKey(asset.key, "rejected_rows")
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key([check])[check]
+    assert (latest.run_id, latest.status.value) == ("", "FAILED")
+    assert getattr(latest, "partition", None) is None
