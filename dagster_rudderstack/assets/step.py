@@ -233,16 +233,17 @@ class Execution:
         self, connections: Mapping[str, dg.AssetKey], choices: SyncChoices
     ) -> Iterator[_Result]:
         """Return the results of syncs. An asset that was reported before is left out."""
-        open_ = {id_: key for id_, key in connections.items() if not self._yielded.has(key)}
-        self._yielded.asked.update(dict.fromkeys(open_.values()))
-        return self._yielded.during(self._results(open_, choices))
+        self._yielded.asked.update(dict.fromkeys(connections.values()))
+        return self._yielded.during(self._results(connections, choices))
 
     def _results(
         self, connections: Mapping[str, dg.AssetKey], choices: SyncChoices
     ) -> Iterator[_Result]:
-        if not connections:
+        # Known only now: an earlier call may have been made, and its results not read yet.
+        left = {id_: key for id_, key in connections.items() if not self._yielded.has(key)}
+        if not left:
             return
-        runner = self._runner(connections, choices)
+        runner = self._runner(left, choices)
         for result in runner.run() if self.step.options["wait"] else runner.start():
             self._yielded.excuse(result)
             yield from self._events(result)

@@ -194,6 +194,23 @@ def test_second_call(
     assert len(server.starts("crm")) == 1
 
 
+def test_second_call__made_before_the_first_is_read(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """The same holds if both calls are made before the results of the first one are read."""
+    add(server, "crm")
+
+    def body(sync: RudderStackSyncs) -> Iterator[Any]:
+        first, second = sync(), sync(sync_type="full")
+        yield from first
+        yield from second
+
+    result = run([crm(body)], rudderstack, instance)
+
+    assert materialized(result) == ["crm"]
+    assert len(server.starts("crm")) == 1
+
+
 # --- results
 
 
