@@ -249,7 +249,9 @@ def _checked_ids(one: str | None, several: Sequence[str] | None) -> list[str]:
         checked_id(each, "connection_id" if one is not None else "connection_ids")
         for each in ([one] if several is None else several)
     ]
-    if not ids or len(set(ids)) < len(ids):
+    if not ids:
+        raise InvalidSettingError("connection_ids is empty: expected at least one.")
+    if len(set(ids)) < len(ids):
         raise InvalidSettingError(f"connection_ids {ids!r}: expected each connection once.")
     return ids
 

@@ -15,9 +15,7 @@ from dagster_rudderstack.api.validation import (
     checked_id,
     checked_sync_type,
 )
-from dagster_rudderstack.errors import (
-    RudderStackError,
-)
+from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import failure_from
 from dagster_rudderstack.resource_client import ResourceClient
 from dagster_rudderstack.settings import (
@@ -223,6 +221,7 @@ class RudderStackResource(ResourceClient):
             RudderStackError: Outside Dagster.
         """
         with self._failures(connection_id, in_dagster=bool(current_step(context) or context)):
+            _check_no_context(connection_id)
             choices = SyncChoices(
                 checked_sync_type(sync_type),
                 on_running_sync,
@@ -345,10 +344,20 @@ class RudderStackResource(ResourceClient):
         except RudderStackError as error:
             if not in_dagster:
                 raise
-            raise failure_from(error, connection_id, self._link_template) from error
+            known = connection_id if isinstance(connection_id, str) else None
+            raise failure_from(error, known, self._link_template) from error
 
 
 _LOG = get_dagster_logger("rudderstack")
+
+
+def _check_no_context(connection_id: object) -> None:
+    """Raise for Dagster's context in the place of the connection, as in other integrations."""
+    if isinstance(connection_id, (dg.AssetExecutionContext, dg.OpExecutionContext)):
+        raise InvalidSettingError(
+            "sync_and_poll takes the id of a connection: sync_and_poll('2hke…', context=context). "
+            "In a function of @rudderstack_assets, use `yield from sync()`."
+        )
 
 
 def _only_report(results: Iterable[SyncResult]) -> SyncReport | None:

@@ -29,6 +29,7 @@ from dagster_rudderstack.step.sensor_coverage import warn_without_sensor
 from dagster_rudderstack.step.yielded import Yielded
 from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.text import examples_of
 
 __all__ = ["AssetStep", "definition_of"]
 
@@ -211,6 +212,11 @@ class Execution:
                 "of sync() (yield from sync()), or return them."
             )
         for result in results:
+            if isinstance(result, Iterator):
+                raise InvalidSettingError(
+                    f"The function of step {name!r} yielded {type(result).__name__}, and not its "
+                    "items. Use `yield from sync()`."
+                )
             completed = self._yielded.completed(result)
             self._yielded.add(completed)
             yield completed
@@ -219,6 +225,10 @@ class Execution:
         may_sync_nothing = len(self.step.keys) > 1 or self.step.options["on_disabled"] == "skip"
         expected = self._yielded.asked if may_sync_nothing else self._selected.values()
         self._yielded.check(name, expected)
+        left = [key for key in self._selected.values() if not self._yielded.has(key)]
+        if left:
+            names = examples_of([key.to_user_string() for key in left], "asset")
+            self.context.log.info(f"The function of step {name!r} has not synced {names}.")
 
     def _checks_left(self) -> Iterator[dg.AssetCheckResult]:
         """Yield the results of checks that the function has not yielded."""

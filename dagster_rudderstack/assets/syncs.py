@@ -33,11 +33,15 @@ class RudderStackSyncs:
             for result in sync():
                 if isinstance(result, dg.MaterializeResult):
                     report = sync.reports[result.asset_key]
-                    result = dg.MaterializeResult(metadata={"cost": report.rows_succeeded * 0.01})
+                    cost = (report.rows_succeeded or 0) * 0.01
+                    result = dg.MaterializeResult(result.asset_key, metadata={"cost": cost})
                 yield result
 
-    A materialization also gets the metadata of its sync, unless it has these keys itself. The
-    results of checks that the function does not yield are added at its end.
+    A materialization also gets the metadata of its sync. Where both have a key, that of the
+    function stays, but for the ids of the sync and the connection. The results of checks that the
+    function does not yield are added at its end.
+
+    With `wait=False`, the syncs are only started: there are no results and no reports.
 
     Attributes:
         connections: The selected assets by connection id.
@@ -93,6 +97,8 @@ class RudderStackSyncs:
     def _chosen(self, given: str | Iterable[str] | None) -> Mapping[str, dg.AssetKey]:
         if given is None:
             return self.connections
+        if not isinstance(given, Iterable):
+            raise InvalidSettingError(f"sync() takes ids of connections, not {shown(given)}.")
         ids = [given] if isinstance(given, str) else list(given)
         for each in ids:
             if each not in self._known:

@@ -23,7 +23,8 @@ def disabled_warning(connections: Iterable[RudderStackConnectionProps]) -> str:
         )
     return (
         f"{summary_of(lines, 'connection')}\nTo include a connection, enable it in RudderStack's "
-        "dashboard and refresh the snapshot, or pass disabled='mark' (in YAML: disabled: mark)."
+        "dashboard and refresh the snapshot (without one, reload the code location), or pass "
+        "disabled='mark' (in YAML: disabled: mark)."
     )
 
 

@@ -22,7 +22,7 @@ from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError, Rudd
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.step.duplicates import duplicate_warning
-from dagster_rudderstack.text import failure, shown, summary_of
+from dagster_rudderstack.text import failure, plural, shown, summary_of
 
 __all__ = ["DiscoveredAsset", "Discovery", "discovery_from"]
 
@@ -85,6 +85,13 @@ class Discovery:
         self._report_disabled(selected, included, is_any_left=bool(translated))
         self._report_left_out(translated)
         assets = self._assets_in(translated)
+        # Otherwise the report of the disabled ones says that there are no assets.
+        has_disabled = len(included) < len(selected)
+        if snapshot.connections and not translated and not has_disabled:
+            self.log.warning(
+                "There are no assets: the selector selects none of the "
+                f"{plural(len(snapshot.connections), 'connection')} of the workspace."
+            )
         finder.warn_of_uncertain(upstream for each in assets for upstream in each.props.upstreams)
         finder.warn_of_unused()
         _check_keys(assets)

@@ -47,8 +47,8 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
             `DagsterRudderStackTranslator()`.
         selector: The connections: a selector, or a function of the connection. None selects all.
         snapshot: The file of the workspace's snapshot, or the snapshot itself. Ship the file with
-            your code: requests are sent only if it is missing. None reads the workspace each time
-            the definitions load, in each process of each run.
+            your code: requests are sent only if it is missing. None keeps the workspace with
+            the code location: it is read each time the code location loads, but not by its runs.
         refresh: `if_missing`, or `always` to write the file each time. If that fails, for example
             during an outage of RudderStack, the old file is used. `always` is for development.
         disabled: What to do with connections that are disabled in RudderStack, or whose source or

@@ -333,8 +333,8 @@ class Runner:
         attempt.is_over = True
         self._deferred.append(attempt)
         self.log.info(
-            f"This step does not wait for sync {sync_id}. The polling sensor that watches the "
-            "asset reports how it ends."
+            f"This step does not wait for sync {sync_id}. A polling sensor that watches the asset "
+            "reports how it ends."
         )
         return SyncResult(sync, "started")
 

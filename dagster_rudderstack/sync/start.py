@@ -127,7 +127,7 @@ def _check_connection(attempt: SyncAttempt) -> Task[None]:
     if not connection.enabled:
         attempt.disabled = ConnectionDisabledError(
             f"Connection {attempt.request.connection} is disabled in RudderStack and does not "
-            "sync. Enable it in the dashboard, or set on_disabled='skip'.",
+            "sync. Enable it in the dashboard, or set on_disabled='skip' of its asset or op.",
             connection_id=attempt.connection_id,
         )
         if attempt.lost_start is None:

@@ -18,7 +18,7 @@ from dagster_rudderstack import (
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.sensor.world import World
 from dagster_rudderstack_tests.step.group import FAILING, add, group, starts
-from dagster_rudderstack_tests.step.world import checks, failure, materialized, run
+from dagster_rudderstack_tests.step.world import checks, failure, log_lines, materialized, run
 
 REJECTING = SyncScript(duration_seconds=0.1, rows_total=10, rows_failed=1)
 
@@ -345,3 +345,19 @@ def test_reexecution(
         ].value
         for event in events
     } == {"a": 5.0, "b": 5.0}
+
+
+def test_left_out(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """The log names the selected assets that the function has not synced."""
+    add(server, "a", "b")
+
+    def body(sync: RudderStackSyncs) -> Any:
+        return sync("a")
+
+    result = run([group("a", "b", execute=body)], rudderstack, instance)
+
+    assert result.success
+    lines = log_lines(instance, result.run_id)
+    assert any("has not synced" in line and "b" in line.rpartition("synced")[2] for line in lines)

@@ -419,3 +419,47 @@ def test_check_specs__group(server: LocalRudderStack, rudderstack: RudderStackRe
         "a",
         "b",
     }
+
+
+# --- what it does wrong in a run
+
+
+def test_yields_an_iterator(materialize: Materialize, server: LocalRudderStack) -> None:
+    """A function that yields `sync()` itself fails its step, which says `yield from`."""
+
+    @rudderstack_assets(connection_id="crm", spec="crm")
+    def crm(sync: RudderStackSyncs) -> Iterator[Any]:
+        yield sync()
+
+    result = materialize(crm)
+
+    assert "Use `yield from sync()`" in failure(result)
+    assert server.starts() == []
+
+
+def test_calls_with_the_context(materialize: Materialize) -> None:
+    """A function that passes the context to `sync`, as to other integrations, fails its step."""
+
+    @rudderstack_assets(connection_id="crm", spec="crm")
+    def crm(context: dg.AssetExecutionContext, sync: Any) -> Iterator[Any]:
+        yield from sync(context)
+
+    assert "sync() takes ids of connections, not" in failure(materialize(crm))
+
+
+def test_syncs_with_the_context_first(materialize: Materialize) -> None:
+    """A function that calls `sync_and_poll` as in other integrations learns what to write."""
+
+    @rudderstack_assets(connection_id="crm", spec="crm")
+    def crm(context: dg.AssetExecutionContext, rudderstack: Any) -> Iterator[Any]:
+        yield from rudderstack.sync_and_poll(context=None, connection_id=context)
+
+    assert "use `yield from sync()`" in failure(materialize(crm))
+
+
+def test_option_of_another_integration() -> None:
+    """An unknown option is named before anything else that is wrong."""
+    options: dict[str, Any] = {"connector_id": "crm"}
+
+    with pytest.raises(InvalidSettingError, match="There is no setting 'connector_id'"):
+        rudderstack_assets(**options)

@@ -123,7 +123,7 @@ def test_several__rejected_rows(
         ({}, "either connection_id, or connection_ids"),
         ({"connection_id": "a", "connection_ids": ["b"]}, "either connection_id"),
         ({"connection_ids": "a"}, "either connection_id"),
-        ({"connection_ids": [], "name": "x"}, "connection_ids []: expected each connection once"),
+        ({"connection_ids": [], "name": "x"}, "connection_ids is empty"),
         ({"connection_ids": ["a", " a"], "name": "x"}, "expected each connection once"),
         ({"connection_ids": ["a", "../b"], "name": "x"}, "connection_ids '../b'"),
         ({"connection_ids": ["a", "b"]}, "needs a name"),

@@ -118,8 +118,8 @@ ALL = (
     "its destination 'Old CRM' are disabled in {}"
 )
 REMEDY = (
-    "To include a connection, enable it in RudderStack's dashboard and refresh the snapshot, or "
-    "pass disabled='mark' (in YAML: disabled: mark)."
+    "To include a connection, enable it in RudderStack's dashboard and refresh the snapshot "
+    "(without one, reload the code location), or pass disabled='mark' (in YAML: disabled: mark)."
 )
 
 NAMED: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -256,3 +256,30 @@ def test_link(server: LocalRudderStack, template: str, link: str | None) -> None
 
     shown = first.metadata.get(MetadataKey.LINK)
     assert (shown.value if shown else None) == link
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        lambda _: False,
+        RudderStackConnectionSelector(ids=["contacts"], sources=["Big spenders"]),
+    ],
+    ids=["predicate", "criteria that exclude each other"],
+)
+def test_selector__nothing(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    caplog: pytest.LogCaptureFixture,
+    selector: Any,
+) -> None:
+    """A selector that selects no connection of the workspace is a warning."""
+    fill(server)
+
+    specs = load_rudderstack_asset_specs(rudderstack, selector=selector, disabled="mark")
+
+    assert specs == []
+
+    (warning,) = logged(caplog)
+    assert warning == (
+        "There are no assets: the selector selects none of the 3 connections of the workspace."
+    )

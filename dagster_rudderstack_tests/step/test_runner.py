@@ -416,7 +416,7 @@ def test_start() -> None:
     assert 599 <= (record.deadline or 0) - began <= 660
     assert step.context.log.lines == [
         (
-            "info: This step does not wait for sync new. The polling sensor that watches the asset "
+            "info: This step does not wait for sync new. A polling sensor that watches the asset "
             "reports how it ends."
         )
     ]

@@ -224,7 +224,7 @@ def test_disabled_connection() -> None:
     assert error.value.connection_id == "crm"
     assert str(error.value) == (
         f"Connection {NAME} is disabled in RudderStack and does not sync. Enable it in the "
-        "dashboard, or set on_disabled='skip'."
+        "dashboard, or set on_disabled='skip' of its asset or op."
     )
 
 
