@@ -50,7 +50,8 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
             your code: requests are sent only if it is missing. None keeps the workspace with
             the code location: it is read each time the code location loads, but not by its runs.
         refresh: `if_missing`, or `always` to write the file each time. If that fails, for example
-            during an outage of RudderStack, the old file is used. `always` is for development.
+            during an outage of RudderStack, the old file is used. `always` is for development, and
+            needs a file.
         disabled: What to do with connections that are disabled in RudderStack, or whose source or
             destination is: `leave_out`, or `mark` with the tag `rudderstack/enabled: "false"`.
         upstream_assets: The assets that the tables are matched to.

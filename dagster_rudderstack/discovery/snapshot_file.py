@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from dagster import get_dagster_logger
+from dagster import EnvVar, get_dagster_logger
 
 from dagster_rudderstack.api.paging import Page
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
@@ -193,9 +193,14 @@ def snapshot_from(
 
     Raises:
         DiscoveryError: If the snapshot cannot be read or written.
-        InvalidSettingError: If the file is a folder, or a variable of the resource is not set.
+        InvalidSettingError: If the file is a folder, if `always` has no file, or if a variable of
+            the resource is not set.
     """
     checked_choice(refresh, Refresh, "refresh")
+    if refresh == "always" and (given is None or isinstance(given, WorkspaceSnapshot)):
+        raise InvalidSettingError(
+            "refresh='always' needs a file: set snapshot to its path, or leave out refresh."
+        )
     if isinstance(given, WorkspaceSnapshot):
         return given
     if given is None:
@@ -205,7 +210,7 @@ def snapshot_from(
         raise InvalidSettingError(f"snapshot {str(path)!r} is a folder: expected a file in it.")
     if refresh == "always" or not path.exists():
         return _refreshed(resource, path)
-    return _read(path)
+    return _read(resource, path)
 
 
 def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
@@ -228,10 +233,10 @@ def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
         if not path.exists():
             raise _error_type(error)(
                 f"There is no snapshot of the RudderStack workspace at {path}, and it could not be "
-                f"made. {why} {_how_to_refresh(path)}"
+                f"made. {why} {_how_to_refresh(resource, path)}"
             ) from error
         try:
-            snapshot = _read(path)
+            snapshot = _read(resource, path)
         except DiscoveryError as unreadable:
             raise DiscoveryError(f"{unreadable} The refresh failed: {why}") from error
         _LOG.warning(f"{why} The snapshot at {path} was not refreshed, and is used as it is.")
@@ -254,11 +259,11 @@ def _error_type(error: Exception) -> type[RudderStackError]:
     return InvalidSettingError if isinstance(error, InvalidSettingError) else DiscoveryError
 
 
-def _read(path: Path) -> WorkspaceSnapshot:
+def _read(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
         return read_snapshot(path)
     except DiscoveryError as error:
-        raise DiscoveryError(f"{error} {_how_to_refresh(path)}") from error
+        raise DiscoveryError(f"{error} {_how_to_refresh(resource, path)}") from error
 
 
 def read_snapshot(path: Path) -> WorkspaceSnapshot:
@@ -275,8 +280,9 @@ def read_snapshot(path: Path) -> WorkspaceSnapshot:
         raise DiscoveryError(f"{path} is not a snapshot.") from None
 
 
-def _how_to_refresh(path: Path) -> str:
-    return (
-        "Write the snapshot when RudderStack can be reached: dagster-rudderstack snapshot "
-        f"{shlex.quote(str(path))}."
-    )
+def _how_to_refresh(resource: RudderStackResource, path: Path) -> str:
+    command = ["dagster-rudderstack", "snapshot", str(path)]
+    for option, value in (("--region", resource.region), ("--api-url", resource.api_url)):
+        if value is not None and not isinstance(value, EnvVar):
+            command += [option, value]
+    return f"Write the snapshot when RudderStack can be reached: `{shlex.join(command)}`."

@@ -61,7 +61,10 @@ def test_outage__missing_snapshot(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError) as caught:
         load_rudderstack_asset_specs(UNREACHABLE, snapshot=path)
 
-    assert f"dagster-rudderstack snapshot {path}." in caught.value.message
+    assert (
+        f"`dagster-rudderstack snapshot {path} --api-url http://127.0.0.1:9`."
+        in caught.value.message
+    )
     assert isinstance(caught.value.__cause__, TransportError)
 
 
@@ -117,6 +120,12 @@ def test_refresh_always(
     specs = load_rudderstack_asset_specs(rudderstack, snapshot=path, refresh="always")
 
     assert keys_of(specs) == {CONTACTS}
+
+
+def test_refresh_always__no_file() -> None:
+    """`always` without a file is an error, before a request is sent."""
+    with pytest.raises(InvalidSettingError, match="refresh='always' needs a file"):
+        load_rudderstack_asset_specs(UNREACHABLE, refresh="always")
 
 
 def test_refresh_always__outage(
@@ -247,7 +256,7 @@ def test_write__error(
     (tmp_path / "file").write_text("")
 
     with pytest.raises(
-        DiscoveryError, match=r"could not be written: .* dagster-rudderstack snapshot"
+        DiscoveryError, match=r"could not be written: .* `dagster-rudderstack snapshot"
     ):
         load_rudderstack_asset_specs(rudderstack, snapshot=tmp_path / "file" / "rudderstack.json")
 
