@@ -48,7 +48,7 @@ def test_several__at_once(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
     """The connections are synced at the same time."""
-    add(server, *IDS, script=SyncScript(duration_seconds=1))
+    add(server, *IDS, script=SyncScript(duration_seconds=3))
     op = build_rudderstack_sync_op(connection_ids=IDS, name="activate_all")
 
     job_of(op, rudderstack).execute_in_process(instance=instance)
