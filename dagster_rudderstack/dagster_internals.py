@@ -128,9 +128,12 @@ def kept_with_code_location(key: str, read: Callable[[], str]) -> str:
         read: Reads it.
     """
     context = DefinitionsLoadContext.get()
-    is_loaded_again = context.load_type is DefinitionsLoadType.RECONSTRUCTION
-    kept = dict(context.reconstruction_metadata) if is_loaded_again else {}
-    kept |= context.get_pending_reconstruction_metadata()
+    # A run that has ended may leave its context in the process. What was read for it is not used.
+    kept = (
+        context.reconstruction_metadata
+        if context.load_type is DefinitionsLoadType.RECONSTRUCTION
+        else context.get_pending_reconstruction_metadata()
+    )
     text = kept[key] if key in kept else read()
     context.add_to_pending_reconstruction_metadata(key, text)
     return str(text)

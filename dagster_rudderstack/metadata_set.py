@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -98,14 +99,15 @@ _KINDS = _kinds()
 def _value(entry: object, kind: Any) -> Any:
     """Return the value of an entry if it has the right type, else None."""
     if isinstance(entry, dg.MarkdownMetadataValue):
-        return sql_in(entry.md_str or "")
-    value = entry.value if isinstance(entry, dg.MetadataValue) else entry
+        return sql_in(entry.md_str or "") if kind is str else None
+    value: Any = entry.value if isinstance(entry, dg.MetadataValue) else entry
     if kind is datetime:
         return _moment(value)
     if isinstance(value, bool) is not (kind is bool):
         return None
     if kind is float:
-        return float(value) if isinstance(value, (int, float)) else None
+        is_number = isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+        return float(value) if is_number else None
     if kind in (str, int, bool):
         return value if isinstance(value, kind) else None
     return value if isinstance(value, Mapping) else None

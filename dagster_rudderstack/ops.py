@@ -180,7 +180,8 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
 
     The output is the `SyncReport` of the connection, or a dict of them by connection id. If one of
     several syncs fails, the op fails when the others have ended. A retry and a re-execution resume
-    those that succeeded, and sync only the others.
+    those that succeeded, and sync only the others. If only a limit is exceeded, all have succeeded,
+    and a re-execution syncs all of them again.
 
     Args:
         connection_id: The connection, from the RudderStack dashboard.
@@ -241,7 +242,8 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
 
 
 def _checked_ids(one: str | None, several: Sequence[str] | None) -> list[str]:
-    if (one is None) == (several is None) or isinstance(several, str):
+    is_list = isinstance(several, Iterable) and not isinstance(several, str)
+    if (one is None) == (several is None) or (one is None and not is_list):
         raise InvalidSettingError(
             "build_rudderstack_sync_op needs either connection_id, or connection_ids with a list."
         )

@@ -97,6 +97,8 @@ def test_extract__materialization(
         ("source_name", "Customers", "Customers"),
         ("source_name", dg.MetadataValue.int(3), None),
         ("failed_rows_sql", dg.MetadataValue.md("Note.\n\n```sql\nselect 1\n```"), "select 1"),
+        ("rows_failed", dg.MetadataValue.md("```sql\nselect 1\n```"), None),
+        ("success_ratio", 10**400, None),
         ("failed_rows_sql", dg.MetadataValue.md("The rows cannot be listed."), None),
         (
             "finished_at",

@@ -115,8 +115,10 @@ def _name(function: object) -> str:
 
 
 def _parameters(function: Callable[..., Any], name: str) -> Iterable[inspect.Parameter]:
+    bound = function.keywords if isinstance(function, partial) else {}
     try:
-        return inspect.signature(function).parameters.values()
+        known = inspect.signature(function).parameters
+        return [parameter for parameter in known.values() if parameter.name not in bound]
     except (TypeError, ValueError):
         raise InvalidSettingError(
             f"{name} does not say which parameters it has: expected a function that is written in "
@@ -221,6 +223,8 @@ def results_in(returned: object) -> Iterable[Any] | None:
         return ()
     if isinstance(returned, dg.MaterializeResult | dg.ObserveResult | dg.AssetCheckResult):
         return (returned,)
-    if isinstance(returned, dg.Output | str | bytes | Mapping):
-        return (returned,) if isinstance(returned, dg.Output) else None
+    if isinstance(returned, dg.Output | dg.AssetMaterialization | dg.AssetObservation):
+        return (returned,)
+    if isinstance(returned, str | bytes | Mapping):
+        return None
     return returned if isinstance(returned, Iterable) else None

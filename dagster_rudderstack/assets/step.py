@@ -217,6 +217,12 @@ class Execution:
                     f"The function of step {name!r} yielded {type(result).__name__}, and not its "
                     "items. Use `yield from sync()`."
                 )
+            if isinstance(result, dg.MaterializeResult) and not self.step.options["wait"]:
+                raise InvalidSettingError(
+                    f"The function of step {name!r} yielded a MaterializeResult, but with "
+                    "wait=False the sync has only been started. The polling sensor materializes "
+                    "the asset when it has succeeded."
+                )
             completed = self._yielded.completed(result)
             self._yielded.add(completed)
             yield completed

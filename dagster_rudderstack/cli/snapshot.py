@@ -19,16 +19,24 @@ def snapshot(access: Access, options: argparse.Namespace, console: Console) -> i
     path = Path(options.path)
     if path.is_dir():
         raise InvalidSettingError(f"PATH {options.path!r} is a folder: expected a file in it.")
+    if path.exists() and not path.is_file():
+        raise InvalidSettingError(f"PATH {options.path!r} is not a regular file.")
     try:
+        # The target of a link, so that the link stays.
+        path = path.resolve()
         written = write_snapshot(access.own, path, console)
     except OSError as error:
-        raise DiscoveryError(f"The snapshot cannot be written to {path}: {error}.") from error
+        raise DiscoveryError(
+            f"The snapshot cannot be written to {options.path}: {error}."
+        ) from error
     counts = {
         "connection": len(written.connections),
         "source": len(written.sources),
         "destination": len(written.destinations),
     }
     connections, sources, destinations = (plural(count, noun) for noun, count in counts.items())
-    console.line(f"Wrote {connections}, {sources} and {destinations} to {path}.")
-    console.document({"path": str(path), **{f"{noun}s": count for noun, count in counts.items()}})
+    console.line(f"Wrote {connections}, {sources} and {destinations} to {options.path}.")
+    console.document(
+        {"path": options.path, **{f"{noun}s": count for noun, count in counts.items()}}
+    )
     return 0

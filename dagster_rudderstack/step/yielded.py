@@ -83,7 +83,12 @@ class Yielded:
         return event
 
     def _with_facts(self, key: dg.AssetKey, given: Mapping[str, Any] | None) -> dict[str, Any]:
-        facts = self.metadata.get(key, {})
+        facts = {
+            # An earlier attempt of the function may have added others.
+            name: value
+            for name, value in self.metadata.get(key, {}).items()
+            if name.startswith(("rudderstack/", "dagster/"))
+        }
         ids = {name: facts[name] for name in _IDENTITY if name in facts}
         return {**facts, **(given or {}), **ids}
 

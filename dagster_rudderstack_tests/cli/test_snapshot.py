@@ -1,5 +1,6 @@
 """`snapshot`: a file from which definitions load."""
 
+import os
 from pathlib import Path
 
 from dagster_rudderstack import RudderStackResource, load_rudderstack_asset_specs
@@ -82,3 +83,26 @@ def test_snapshot__unwritable(cli: CommandLine, tmp_path: Path) -> None:
 
     assert result.code == 1
     assert f"The snapshot cannot be written to {path}" in result.err
+
+
+def test_snapshot__special_file(cli: CommandLine, us: LocalRudderStack, tmp_path: Path) -> None:
+    """A pipe or a device is refused before a request is sent."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    result = cli("snapshot", str(path))
+
+    assert result.code == 2
+    assert f"PATH {str(path)!r} is not a regular file." in result.err
+    assert us.requests == []
+
+
+def test_snapshot__link(cli: CommandLine, tmp_path: Path) -> None:
+    """The target of a link is written, and the link stays."""
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.touch()
+    link.symlink_to(target)
+
+    assert cli("snapshot", str(link)).code == 0
+    assert link.is_symlink()
+    assert "crm-contacts" in target.read_text()

@@ -463,3 +463,33 @@ def test_option_of_another_integration() -> None:
 
     with pytest.raises(InvalidSettingError, match="There is no setting 'connector_id'"):
         rudderstack_assets(**options)
+
+
+def test_deferred__own_materialization(materialize: Materialize, server: LocalRudderStack) -> None:
+    """With `wait=False`, a function cannot report a success before the sync has ended."""
+
+    @rudderstack_assets(connection_id="crm", spec="crm", wait=False)
+    def crm(sync: RudderStackSyncs) -> Iterator[Any]:
+        yield from sync()
+        yield dg.MaterializeResult()
+
+    result = materialize(crm)
+
+    assert materialized(result) == []
+    assert "wait=False the sync has only been started" in failure(result)
+
+
+def test_bound_resource(materialize: Materialize) -> None:
+    """A value that is bound with `partial` is not replaced by a resource."""
+    seen = []
+
+    def body(sync: RudderStackSyncs, pager: Pager) -> Any:
+        seen.append(pager.team)
+        return sync()
+
+    asset = build_rudderstack_sync_asset(
+        connection_id="crm", spec="crm", execute=partial(body, pager=Pager(team="bound"))
+    )
+
+    assert materialized(materialize(asset)) == ["crm"]
+    assert seen == ["bound"]
