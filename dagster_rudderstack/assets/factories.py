@@ -156,6 +156,7 @@ def rudderstack_assets(  # noqa: PLR0913 - what the factories take
             `connection_id` and `connections` is given, or if the function takes what a step does
             not have.
     """
+    # First of all, since an unknown option may be meant as the connection.
     asset_options(options)
     has_spec = spec is not None or deps is not None
     if (connection_id is None) == (connections is None) or (connections and has_spec):

@@ -213,6 +213,16 @@ def configs_of(
 
 # --- its results
 
+# Some of them are tuples, so they must not be taken for several results.
+_RESULTS = (
+    dg.MaterializeResult,
+    dg.ObserveResult,
+    dg.AssetCheckResult,
+    dg.Output,
+    dg.AssetMaterialization,
+    dg.AssetObservation,
+)
+
 
 def results_in(returned: object) -> Iterable[Any] | None:
     """Return the results that a function has yielded or returned. None if these are no results.
@@ -221,9 +231,7 @@ def results_in(returned: object) -> Iterable[Any] | None:
     """
     if returned is None:
         return ()
-    if isinstance(returned, dg.MaterializeResult | dg.ObserveResult | dg.AssetCheckResult):
-        return (returned,)
-    if isinstance(returned, dg.Output | dg.AssetMaterialization | dg.AssetObservation):
+    if isinstance(returned, _RESULTS):
         return (returned,)
     if isinstance(returned, str | bytes | Mapping):
         return None

@@ -19,7 +19,7 @@ from dagster_rudderstack.metadata import column_metadata, failure_from
 from dagster_rudderstack.metadata_set import report_from_metadata
 from dagster_rudderstack.options import AssetOptions, choices_of, choices_of_run
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE
+from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, RESOURCE_KEY
 from dagster_rudderstack.step.dagster_step import StepLog, current_step
 from dagster_rudderstack.step.deferred import failed_syncs_of, failure_of_deferred
 from dagster_rudderstack.step.duplicates import warn_of_duplicates
@@ -202,7 +202,7 @@ class Execution:
         self, function: StepFunction, syncs: RudderStackSyncs, config: dg.Config | None
     ) -> Iterator[Any]:
         """Yield the results of the function, unless it yields too few."""
-        own = {"context": self.context, "rudderstack": self._rudderstack, "sync": syncs}
+        own = {"context": self.context, RESOURCE_KEY: self._rudderstack, "sync": syncs}
         returned = function.call(**function.arguments(own, self.resources, config))
         results = results_in(returned)
         name = self.step.name

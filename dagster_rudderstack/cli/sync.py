@@ -14,12 +14,7 @@ from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.cli.names import sync_json
 from dagster_rudderstack.errors import InvalidSettingError, NotFoundError, RudderStackError
 from dagster_rudderstack.resource import RudderStackResource
-from dagster_rudderstack.settings import (
-    DEFAULT_SYNC_TYPE,
-    OnRunningSync,
-    RetryPolicy,
-    SyncType,
-)
+from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, OnRunningSync, RetryPolicy, SyncType
 from dagster_rudderstack.step.interrupts import StopSettings, end_outside_dagster, shielded
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.choices import SyncChoices

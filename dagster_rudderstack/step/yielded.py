@@ -68,15 +68,16 @@ class Yielded:
         Otherwise a retry and the polling sensor would not know that the sync was reported.
         """
         if isinstance(event, dg.MaterializeResult):
-            for key in self._keys(event.asset_key):
-                return dg.MaterializeResult(
-                    asset_key=event.asset_key,
-                    metadata=self._with_facts(key, event.metadata),
-                    check_results=event.check_results,
-                    data_version=event.data_version,
-                    tags=event.tags,
-                    value=event.value,
-                )
+            (key, *others) = self._keys(event.asset_key)
+            return dg.MaterializeResult(
+                asset_key=event.asset_key,
+                # Without a key, Dagster refuses it in a step of several assets.
+                metadata=event.metadata if others else self._with_facts(key, event.metadata),
+                check_results=event.check_results,
+                data_version=event.data_version,
+                tags=event.tags,
+                value=event.value,
+            )
         if isinstance(event, dg.Output) and event.output_name in self.outputs:
             key = self.outputs[event.output_name]
             return event.with_metadata(self._with_facts(key, event.metadata))

@@ -323,15 +323,15 @@ def takes_an_asset(customers: Any, sync: Any) -> Any:
 
 
 def takes_a_number(sync: Any, number: int) -> Any:
-    """Take what nobody has."""
+    """Take a value that a step does not have."""
 
 
 def takes_all(*everything: Any) -> Any:
-    """Take whatever comes."""
+    """Take any values."""
 
 
 def takes_names(sync: Any, **others: Any) -> Any:
-    """Take whatever has a name."""
+    """Take any values by name."""
 
 
 def takes_by_place(sync: Any, /) -> Any:

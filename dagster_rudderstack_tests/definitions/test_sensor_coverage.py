@@ -77,7 +77,7 @@ def connections(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture
 def location(stored_instance: dg.DagsterInstance) -> Iterator[Location]:
-    """The code location, whose sensors nobody has turned on or off."""
+    """The code location, whose sensors were never turned on or off."""
     target = LoadableTargetOrigin(
         executable_path=sys.executable, module_name=MODULE, attribute="definitions"
     )
@@ -135,7 +135,7 @@ def test_turned_on(location: Location) -> None:
 
 
 def test_turned_off(location: Location) -> None:
-    """A sensor that a person has turned off gives a warning, whatever its default is."""
+    """A sensor that a person has turned off gives a warning, also if it is on by default."""
     location.turn("on", on=False)
 
     assert location.warnings("by_default") == [STOPPED.format("on", "by_default")]
