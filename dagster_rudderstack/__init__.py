@@ -5,6 +5,8 @@ The names in `__all__` are the public API. The local RudderStack for tests is in
 """
 
 from dagster_rudderstack.api.models import Connection, Sync, SyncMetrics, SyncState
+from dagster_rudderstack.api.profiles import ProfilesParameters
+from dagster_rudderstack.api.source_runs import SourceRun, SourceRunTask
 from dagster_rudderstack.assets.factories import (
     build_rudderstack_sync_asset,
     build_rudderstack_sync_assets,
@@ -44,6 +46,7 @@ from dagster_rudderstack.errors import (
     RateLimitedError,
     RowsRejectedError,
     RudderStackError,
+    StartLostError,
     StatusError,
     SyncAbortedError,
     SyncAlreadyRunningError,
@@ -63,7 +66,7 @@ from dagster_rudderstack.options import (
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import build_rudderstack_polling_sensor
-from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.request import SourceRunReport, SyncReport
 from dagster_rudderstack.version import __version__
 
 __all__ = [
@@ -81,6 +84,7 @@ __all__ = [
     "NotFoundError",
     "NothingChangedCheck",
     "PermissionDeniedError",
+    "ProfilesParameters",
     "RateLimitedError",
     "RejectedRowsCheck",
     "RowsRejectedError",
@@ -94,6 +98,10 @@ __all__ = [
     "RudderStackSyncOpConfig",
     "RudderStackSyncs",
     "RudderStackWorkspaceComponent",
+    "SourceRun",
+    "SourceRunReport",
+    "SourceRunTask",
+    "StartLostError",
     "StatusError",
     "Sync",
     "SyncAbortedError",

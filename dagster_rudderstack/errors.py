@@ -9,17 +9,18 @@ RudderStackError
 │   │   ├── AuthenticationError  401
 │   │   ├── PermissionDeniedError 403
 │   │   ├── NotFoundError        404
-│   │   ├── ConflictError        409: a sync of the connection is already running
+│   │   ├── ConflictError        409: a sync of the connection, or a run, is already running
 │   │   └── RateLimitedError     429
 │   └── UnexpectedResponseError  2xx, but not the documented format
 ├── DiscoveryError               the workspace cannot become definitions
-└── SyncError                    about one sync; has the connection and the last `Sync` seen
+└── SyncError                    about one sync or run; has the last `Sync` or `SourceRun` seen
     ├── SyncFailedError          the sync failed, or ended with an unknown status
     ├── SyncAbortedError         someone stopped the sync
     ├── SyncTimedOutError        the timeout passed before the sync was over
     ├── SyncLostError            an outage lasted longer than the tolerance
     ├── RowsRejectedError        the destination rejected more rows than the limits accept
     ├── SyncAlreadyRunningError  another sync is running and `on_running_sync` is `fail`
+    ├── StartLostError           whether a run was started is unknown; it is not started again
     └── ConnectionDisabledError  the connection is disabled in the dashboard
 ```
 
@@ -46,6 +47,7 @@ __all__ = [
     "RateLimitedError",
     "RowsRejectedError",
     "RudderStackError",
+    "StartLostError",
     "StatusError",
     "SyncAbortedError",
     "SyncAlreadyRunningError",
@@ -163,13 +165,13 @@ class PermissionDeniedError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """The connection, sync, source or destination does not exist (404)."""
+    """The connection, sync, source, run or destination does not exist (404)."""
 
     retryable = False
 
 
 class ConflictError(StatusError):
-    """A sync of the connection is already running (409 on start)."""
+    """A sync of the connection, or a run of the source, is already running (409 on start)."""
 
 
 class RateLimitedError(StatusError):
@@ -187,11 +189,12 @@ class DiscoveryError(RudderStackError):
 
 
 class SyncError(RudderStackError):
-    """An error about one sync of one connection.
+    """An error about one sync of one connection, or about one run of one source.
 
     Attributes:
-        connection_id: The connection.
-        sync: The last state seen. None if no sync was seen.
+        connection_id: The connection, or the source of a run.
+        sync: The last state seen, a `SourceRun` if it is about a run. None if none was seen.
+        source_id: The source, if the error is about a run. None if it is about a sync.
         failed_rows_sql: SQL that lists the rows that the destination rejected. None if it rejected
             none, or if they cannot be listed.
         failed_rows_note: What to do with that SQL, or why the rows cannot be listed. None if the
@@ -201,10 +204,18 @@ class SyncError(RudderStackError):
     failed_rows_sql: str | None = None
     failed_rows_note: str | None = None
 
-    def __init__(self, message: str, *, connection_id: str, sync: Sync | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        connection_id: str,
+        sync: Sync | None = None,
+        source_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.connection_id = connection_id
         self.sync = sync
+        self.source_id = source_id
 
 
 class SyncFailedError(SyncError):
@@ -239,6 +250,15 @@ class RowsRejectedError(SyncError):
 
 class SyncAlreadyRunningError(SyncError):
     """Another sync of the connection is running, and `on_running_sync` is `fail`."""
+
+
+class StartLostError(SyncError):
+    """The answer to the start of a run was lost, and RudderStack does not show whether it runs.
+
+    It is not started again unless `on_lost_start` is `start_again`, so a person decides.
+    """
+
+    retryable = False
 
 
 class ConnectionDisabledError(SyncError):

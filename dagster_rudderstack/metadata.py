@@ -7,16 +7,23 @@ depend on them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync, SyncState
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.sync.failed_rows import FailedRows, sql_in
-from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.request import (
+    Report,
+    Request,
+    RunRequest,
+    SourceRunReport,
+    SyncReport,
+)
 from dagster_rudderstack.text import one_line
 
 __all__ = [
@@ -26,11 +33,17 @@ __all__ = [
     "column_metadata",
     "failed_rows_of",
     "failure_from",
+    "id_metadata",
     "latest_failed_rows_sql",
     "number",
+    "own_id_of",
     "report_metadata",
+    "request_link",
+    "run_link",
+    "run_metadata",
     "sync_link",
     "sync_metadata",
+    "target_id_of",
     "text_of",
 ]
 
@@ -64,7 +77,13 @@ class MetadataKey:
     start."""
     SYNC_ID = "rudderstack/sync_id"
     CONNECTION_ID = "rudderstack/connection_id"
-    # Of a connection, in definitions.
+    # Of a run of a Profiles project or ETL source, besides status, error, times, link and origin.
+    RUN_ID = "rudderstack/run_id"
+    PARAMETERS = "rudderstack/parameters"
+    """The parameters of the run, as the API takes them."""
+    TASKS = "rudderstack/tasks"
+    """The tasks of the run with their statuses, as JSON."""
+    # Of a connection, in definitions. Also of a run: the project or source.
     SOURCE_ID = "rudderstack/source_id"
     SOURCE_NAME = "rudderstack/source_name"
     SOURCE_TYPE = "rudderstack/source_type"
@@ -117,6 +136,34 @@ def column_metadata(definition: Mapping[str, object]) -> dict[str, Any]:
     return {key: definition[key] for key in _COLUMN_KEYS if key in definition}
 
 
+class IdKeys(NamedTuple):
+    """The keys of the ids of what was made, and of what it was made for."""
+
+    own: str
+    target: str
+
+
+_SYNC_IDS = IdKeys(MetadataKey.SYNC_ID, MetadataKey.CONNECTION_ID)
+_RUN_IDS = IdKeys(MetadataKey.RUN_ID, MetadataKey.SOURCE_ID)
+
+
+def id_metadata(request: Request, own_id: str | None) -> Metadata:
+    """Return the ids of a sync or a run, as metadata. None for the own id leaves it out."""
+    keys = _RUN_IDS if isinstance(request, RunRequest) else _SYNC_IDS
+    facts = {keys.own: _text(own_id), keys.target: _text(request.target_id)}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def own_id_of(metadata: Mapping[str, Any]) -> str | None:
+    """Return the id of the sync or run that an event is about. None if it is about none."""
+    return text_of(metadata, _SYNC_IDS.own) or text_of(metadata, _RUN_IDS.own)
+
+
+def target_id_of(metadata: Mapping[str, Any]) -> str | None:
+    """Return the connection, or the source of a run, that an event is about."""
+    return text_of(metadata, _SYNC_IDS.target) or text_of(metadata, _RUN_IDS.target)
+
+
 def sync_metadata(  # noqa: PLR0913 - the facts of one sync
     sync: Sync | None,
     connection_id: str,
@@ -156,8 +203,50 @@ def sync_metadata(  # noqa: PLR0913 - the facts of one sync
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def report_metadata(report: SyncReport, link_template: str | None = None) -> Metadata:
-    """Return the metadata of a sync that a step waited for."""
+def run_metadata(
+    run: SourceRun | None,
+    source_id: str,
+    *,
+    parameters: Sequence[str] = (),
+    origin: str | None = None,
+    link_template: str | None = None,
+) -> Metadata:
+    """Return the metadata of a run of a Profiles project or an ETL source.
+
+    Args:
+        run: The last state seen. None if only the source is known.
+        source_id: The project or source.
+        parameters: The parameters that were asked for.
+        origin: How the run came to be reported.
+        link_template: The address of a run's page in RudderStack's dashboard, see
+            `RudderStackResource.run_dashboard_url`.
+    """
+    tasks = [task.model_dump(mode="json", exclude_none=True) for task in run.tasks] if run else []
+    facts: dict[str, dg.MetadataValue | None] = {
+        MetadataKey.ERROR: _text(one_line(run.error, 2000) if run and run.error else None),
+        MetadataKey.STATUS: _text(run.status if run else None),
+        MetadataKey.DURATION: number(run.duration_seconds if run else None),
+        MetadataKey.PARAMETERS: _text(" ".join(parameters) or None),
+        MetadataKey.TASKS: dg.MetadataValue.json(tasks) if tasks else None,
+        MetadataKey.LINK: run_link(link_template, source_id, run.id if run else None),
+        **(_times(run) if run else {}),
+        MetadataKey.ORIGIN: _text(origin),
+        MetadataKey.RUN_ID: _text(run.id if run else None),
+        MetadataKey.SOURCE_ID: _text(source_id),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def report_metadata(report: Report, link_template: str | None = None) -> Metadata:
+    """Return the metadata of a sync or run that a step waited for."""
+    if isinstance(report, SourceRunReport):
+        return run_metadata(
+            report,
+            report.source_id,
+            parameters=report.parameters,
+            origin=report.origin,
+            link_template=link_template,
+        )
     return sync_metadata(
         report,
         report.connection_id,
@@ -168,7 +257,7 @@ def report_metadata(report: SyncReport, link_template: str | None = None) -> Met
     )
 
 
-def failed_rows_of(found: SyncReport | RudderStackError) -> FailedRows | None:
+def failed_rows_of(found: Report | RudderStackError) -> FailedRows | None:
     """Return how to list the rejected rows, according to a report or an error."""
     if not isinstance(found, (SyncReport, SyncError)) or found.failed_rows_note is None:
         return None
@@ -231,6 +320,24 @@ def sync_link(
     return dg.MetadataValue.url(url.replace("{sync_id}", quote(sync_id or "", safe="")))
 
 
+def run_link(template: str | None, source_id: str, run_id: str | None) -> dg.MetadataValue | None:
+    """Return the link to a run's page. None without a template, or without the ids it needs."""
+    if template is None:
+        return None
+    names = {"{source_id}": "{connection_id}", "{run_id}": "{sync_id}"}
+    for ours, theirs in names.items():
+        template = template.replace(ours, theirs)
+    return sync_link(template, source_id, run_id)
+
+
+def request_link(
+    template: str | None, request: Request, own_id: str | None
+) -> dg.MetadataValue | None:
+    """Return the link to the page of a sync or run. None as for `sync_link`."""
+    link = run_link if isinstance(request, RunRequest) else sync_link
+    return link(template, request.target_id, own_id)
+
+
 def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> str | None:
     """Return the SQL that lists the rows that the destination rejected in an asset's last sync.
 
@@ -248,17 +355,30 @@ def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey)
 
 
 def failure_from(
-    error: RudderStackError, connection_id: str | None = None, link_template: str | None = None
+    error: RudderStackError,
+    connection_id: str | None = None,
+    link_template: str | None = None,
+    *,
+    source_id: str | None = None,
 ) -> dg.Failure:
     """Return Dagster's failure for an error: the reason, the ids, the counts and the link.
 
     It allows no retries if a retry cannot end better.
+
+    Args:
+        error: The error.
+        connection_id: The connection, if the error does not say it. None if unknown.
+        link_template: The address of the page in RudderStack's dashboard. None for no link.
+        source_id: The source of a run, if the error does not say it. None if it is about a sync.
     """
-    sync = error.sync if isinstance(error, SyncError) else None
-    about = error.connection_id if isinstance(error, SyncError) else connection_id
-    metadata = (
-        sync_metadata(sync, about, link_template=link_template, failed_rows=failed_rows_of(error))
-        if about
-        else {}
-    )
+    seen = None
+    if isinstance(error, SyncError):
+        seen, source_id, connection_id = error.sync, error.source_id, error.connection_id
+    metadata: Metadata = {}
+    if source_id is not None:
+        run = seen if isinstance(seen, SourceRun) else None
+        metadata = run_metadata(run, source_id, link_template=link_template)
+    elif connection_id is not None:
+        rows = failed_rows_of(error)
+        metadata = sync_metadata(seen, connection_id, link_template=link_template, failed_rows=rows)
     return dg.Failure(description=error.message, metadata=metadata, allow_retries=error.retryable)

@@ -1,16 +1,13 @@
 """`RudderStackResource`: Dagster's config in, typed syncs out."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 from dagster import get_dagster_logger
 from pydantic import PrivateAttr
 
-from dagster_rudderstack.api.models import Connection, Sync
-from dagster_rudderstack.api.user_request import SAFE_METHODS, Params, checked_method
+from dagster_rudderstack.api.profiles import ProfilesParameters
 from dagster_rudderstack.api.validation import (
     checked_id,
     checked_sync_type,
@@ -21,33 +18,36 @@ from dagster_rudderstack.resource_client import ResourceClient
 from dagster_rudderstack.settings import (
     DEFAULT_SYNC_TYPE,
     OnDisabled,
+    OnLostStart,
+    OnRunningRun,
     OnRunningSync,
     SyncPolicy,
-    SyncType,
 )
 from dagster_rudderstack.step.dagster_step import AnyContext, DagsterStep, current_step
 from dagster_rudderstack.step.interrupts import StopSettings
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
-from dagster_rudderstack.sync.choices import SyncChoices
+from dagster_rudderstack.sync.attempt import SyncApi
+from dagster_rudderstack.sync.choices import RunChoices, SyncChoices
 from dagster_rudderstack.sync.failed_rows import SyncLog
-from dagster_rudderstack.sync.request import SyncReport, SyncRequest
-from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack.sync.request import (
+    Report,
+    RunRequest,
+    SourceRunReport,
+    SyncReport,
+    SyncRequest,
+)
+from dagster_rudderstack.sync.source_runs import SourceRunApi
 from dagster_rudderstack.sync.sync_logs import PATIENCE_SECONDS, SyncLogs
-
-if TYPE_CHECKING:
-    from dagster_rudderstack.api.client import RudderStackClient
 
 __all__ = ["RudderStackResource"]
 
 STOP_PATIENCE = 5
 """Seconds that a request of a stop waits for an answer. Several must fit into the grace time."""
 
-_T = TypeVar("_T")
-
 
 class RudderStackResource(ResourceClient):
-    """A RudderStack workspace: starts Reverse ETL syncs and waits for them.
+    """A RudderStack workspace: starts Reverse ETL syncs, and runs of Profiles and ETL, and waits.
 
     Use it in assets and ops, or outside Dagster:
 
@@ -65,7 +65,6 @@ class RudderStackResource(ResourceClient):
     """
 
     _found_logs: dict[str, SyncLog] = PrivateAttr(default_factory=dict)
-    _started: dict[str, SyncType] = PrivateAttr(default_factory=dict)
 
     @property
     def stop_settings(self) -> StopSettings:
@@ -77,116 +76,6 @@ class RudderStackResource(ResourceClient):
         """Where the rejected rows of the connections are listed. Each is asked for once."""
         # With a client of its own, so that no result of a sync waits long for an answer.
         return SyncLogs(lambda: self._new_client(PATIENCE_SECONDS), _LOG, self._found_logs)
-
-    # --- requests
-
-    def start_sync(self, connection_id: str, sync_type: str = DEFAULT_SYNC_TYPE) -> str:
-        """Start a sync and return its id. It does not wait, and the request is never repeated.
-
-        The sync is not recorded, so a retry of the step starts another one. A sync that
-        `sync_and_poll` starts is resumed.
-
-        Args:
-            connection_id: The connection.
-            sync_type: `incremental` or `full`.
-
-        Raises:
-            ConflictError: If a sync of the connection is running (409).
-            RudderStackError: For any other error. If no answer came, the sync may have been
-                started. `sync_and_poll` finds out.
-        """
-        sync_id = self.get_client().start_sync(connection_id, sync_type)
-        self._started[sync_id] = checked_sync_type(sync_type)
-        return sync_id
-
-    def stop_sync(self, connection_id: str) -> None:
-        """Ask RudderStack to stop the running sync of the connection. It does not wait."""
-        self._retried(lambda client: client.stop_sync(connection_id))
-
-    def get_sync(self, connection_id: str, sync_id: str) -> Sync:
-        """Return the details of one sync."""
-        return self._retried(lambda client: client.get_sync(connection_id, sync_id))
-
-    def list_syncs(
-        self,
-        connection_id: str,
-        *,
-        status: str | None = None,
-        started_after: datetime | None = None,
-        started_before: datetime | None = None,
-        limit: int | None = None,
-    ) -> list[Sync]:
-        """Return the syncs of a connection, newest first.
-
-        Args:
-            connection_id: The connection.
-            status: Only syncs with this status: `running`, `succeeded` or `failed`.
-            started_after: Only syncs started after this time. A naive time is UTC.
-            started_before: Only syncs started before this time. A naive time is UTC.
-            limit: The largest number of syncs. None returns all.
-        """
-        return self._retried(
-            lambda client: client.list_syncs(
-                connection_id,
-                status=status,
-                started_after=started_after,
-                started_before=started_before,
-                limit=limit,
-            )
-        )
-
-    def get_connection(self, connection_id: str) -> Connection:
-        """Return one connection."""
-        return self._retried(lambda client: client.get_connection(connection_id))
-
-    def list_connections(
-        self, *, source_id: str | None = None, destination_id: str | None = None
-    ) -> list[Connection]:
-        """Return the Reverse ETL connections of the workspace."""
-        return self._retried(
-            lambda client: client.list_connections(
-                source_id=source_id, destination_id=destination_id
-            )
-        )
-
-    def request(
-        self, method: str, path: str, *, params: Params | None = None, json: Any = None
-    ) -> Any:
-        """Send any request to the API, for what the other methods do not offer.
-
-        It is sent as theirs are: with the token, the proxy and the timeouts of the resource, and
-        with the same limits and errors. An answer may have up to 16 MB.
-
-        GET and HEAD are retried after temporary errors. All other methods are sent exactly once. If
-        no answer comes to such a request, it is unknown whether it had an effect, unless
-        `TransportError.request_sent` is False. A sync that is started like this is not resumed by
-        a retry of the step: use `sync_and_poll`.
-
-        Args:
-            method: GET, HEAD, POST, PUT, PATCH or DELETE.
-            path: The path in RudderStack's reference, without the version: `/retl-sources`.
-            params: The query. None leaves a parameter out, and a list repeats it. Like the path, it
-                must not hold a secret, since httpx logs addresses.
-            json: The body. None sends no body.
-
-        Returns:
-            The JSON of the answer: an object, a list or any other value. None if the answer is
-            empty, as that to HEAD is.
-
-        Raises:
-            InvalidSettingError: If an argument is invalid. No request is sent.
-            RudderStackError: For any other answer than 2xx with JSON, and if there is none.
-        """
-
-        def call(client: "RudderStackClient") -> Any:
-            return client.request(method, path, params=params, json=json)
-
-        is_safe = checked_method(method) in SAFE_METHODS
-        return self._retried(call) if is_safe else call(self.get_client())
-
-    def _retried(self, call: Callable[["RudderStackClient"], _T]) -> _T:
-        client = self.get_client()
-        return call_with_retries(lambda: call(client), self.sync_policy().retry, _LOG)
 
     # --- syncs
 
@@ -270,7 +159,7 @@ class RudderStackResource(ResourceClient):
             runner = self.runner(step, [StepSync(request)], policy)
             by_connection = {request.connection_id: sync_id}
             report = _only_report(runner.attach(by_connection, owned=started_type is not None))
-            assert report is not None  # noqa: S101 - a sync that is not started is not skipped
+            assert isinstance(report, SyncReport)  # noqa: S101 - what was started is not skipped
             return report
 
     def syncs_in_step(
@@ -307,45 +196,124 @@ class RudderStackResource(ResourceClient):
             runner = self.runner(step, syncs, self.sync_policy(choices))
             runner.is_returned = True
             runner.on_disabled = on_disabled
-            if len(syncs) == 1:
-                report = _only_report(runner.run())
-                return [report] if report else []
-            reports = [result.report for result in runner.run()]
-            runner.raise_failures()
-            return [report for report in reports if report is not None]
+            return [report for report in _reports(runner) if isinstance(report, SyncReport)]
+
+    # --- runs of Profiles projects and of ETL sources
+
+    def run_source_and_poll(  # noqa: PLR0913 - what a call may choose
+        self,
+        source_id: str,
+        parameters: ProfilesParameters | None = None,
+        *,
+        context: AnyContext | None = None,
+        on_running_run: OnRunningRun | None = None,
+        on_lost_start: OnLostStart | None = None,
+        timeout_seconds: int | None = None,
+        poll_interval_seconds: float | None = None,
+    ) -> SourceRunReport:
+        """Start a run of a Profiles project or an ETL source, wait until it ends, and report it.
+
+        In a Dagster step the run is recorded, so that a retry of the step or of the Dagster run
+        resumes it instead of starting another. RudderStack offers no way to stop a run: it goes on
+        when a person cancels the Dagster run, or when the timeout passes.
+
+        Args:
+            source_id: The project or source.
+            parameters: What a run of a Profiles project builds. None builds everything. An ETL
+                source has no parameters.
+            context: Context of the asset or op. None finds it, in the step's own thread.
+            on_running_run: What to do when a run of the source is already running: `wait` until it
+                ends and then start a new one, or `fail`. None means `wait`.
+            on_lost_start: What to do when the answer to the start was lost and RudderStack does not
+                show whether it runs: `fail`, or `start_again`. None means `fail`.
+            timeout_seconds: Seconds that the run may take. None uses `sync_timeout_seconds`.
+            poll_interval_seconds: Seconds between two polls. None uses the resource's settings,
+                with which the wait grows.
+
+        Raises:
+            dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
+                `__cause__` is the error below.
+            RudderStackError: Outside Dagster.
+        """
+        in_dagster = bool(current_step(context) or context)
+        with self._failures(in_dagster=in_dagster, source_id=source_id):
+            request = RunRequest(source_id, parameters.to_api() if parameters else ())
+            choices = RunChoices(
+                on_running_run, on_lost_start, timeout_seconds, poll_interval_seconds
+            )
+        (report,) = self.runs_in_step(context, [request], choices)
+        return report
+
+    def runs_in_step(
+        self,
+        context: AnyContext | None,
+        requests: Sequence[RunRequest],
+        choices: RunChoices,
+        *,
+        observed_keys: Sequence[dg.AssetKey] = (),
+    ) -> list[SourceRunReport]:
+        """Run sources at once for code that reports the results itself, as ops do.
+
+        Args:
+            context: Context of the asset or op. None finds it, in the step's own thread.
+            requests: The sources and their parameters.
+            choices: What was chosen for all of them.
+            observed_keys: The assets whose pages show a failed run, if there is one source. Empty
+                means the step's asset, if it has exactly one.
+
+        Raises:
+            dagster.Failure: In a Dagster step.
+            RudderStackError: Outside Dagster.
+        """
+        step = current_step(context)
+        in_dagster = bool(step or context)
+        with self._failures(in_dagster=in_dagster, source_id=requests[0].source_id):
+            only = step.only_asset if step else None
+            keys = tuple(observed_keys) or ((only,) if only else ())
+            shown = keys if len(requests) == 1 else ()
+            runs = [StepSync.of(request, shown) for request in requests]
+            runner = self.runner(step, runs, self.sync_policy(choices))
+            runner.is_returned = True
+            return [report for report in _reports(runner) if isinstance(report, SourceRunReport)]
 
     def runner(
         self, step: DagsterStep | None, syncs: Sequence[StepSync], policy: SyncPolicy
     ) -> Runner:
-        """Return what runs the syncs of a step."""
+        """Return what makes the syncs of a step, or the runs of sources."""
+        runs = [each.request for each in syncs if isinstance(each.request, RunRequest)]
+        api: SyncApi = self.get_client()
+        if runs:
+            api = SourceRunApi(self.get_client(), {run.source_id: run.parameters for run in runs})
         return Runner(
-            self.get_client(),
+            api,
             policy,
             syncs,
             step,
             self.stop_settings,
             log=step.log if step else _LOG,
             max_concurrent=self.max_concurrent_requests,
-            link_template=self._link_template,
+            link_template=self._link_template_of("run" if runs else "sync"),
             sync_logs=self.sync_logs,
         )
 
-    @property
-    def _link_template(self) -> str | None:
-        """`dashboard_url`, read from its variable where Dagster has not done so."""
-        link = self.dashboard_url
+    def _link_template_of(self, noun: str) -> str | None:
+        """The address of a page, read from its variable where Dagster has not done so."""
+        link = self.run_dashboard_url if noun == "run" else self.dashboard_url
         return link.get_value() if isinstance(link, dg.EnvVar) else link
 
     @contextlib.contextmanager
-    def _failures(self, connection_id: str, *, in_dagster: bool) -> Iterator[None]:
+    def _failures(
+        self, connection_id: str | None = None, *, in_dagster: bool, source_id: str | None = None
+    ) -> Iterator[None]:
         """Turn our errors into Dagster's Failure, in a step."""
         try:
             yield
         except RudderStackError as error:
             if not in_dagster:
                 raise
-            known = connection_id if isinstance(connection_id, str) else None
-            raise failure_from(error, known, self._link_template) from error
+            link = self._link_template_of("sync" if source_id is None else "run")
+            ids = [each if isinstance(each, str) else None for each in (connection_id, source_id)]
+            raise failure_from(error, ids[0], link, source_id=ids[1]) from error
 
 
 _LOG = get_dagster_logger("rudderstack")
@@ -360,7 +328,16 @@ def _check_no_context(connection_id: object) -> None:
         )
 
 
-def _only_report(results: Iterable[SyncResult]) -> SyncReport | None:
+def _reports(runner: Runner) -> list[Report | None]:
+    """Return the reports of all syncs, or raise: the error of the only one, or one for many."""
+    if len(runner.syncs) == 1:
+        return [_only_report(runner.run())]
+    reports = [result.report for result in runner.run()]
+    runner.raise_failures()
+    return reports
+
+
+def _only_report(results: Iterable[SyncResult]) -> Report | None:
     """Return the report of the only sync, or raise its error. None if it was skipped."""
     (result,) = results
     if result.error is not None:

@@ -13,10 +13,10 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from dagster_rudderstack.api.validation import (
     api_base_url,
+    check_dashboard_url,
     check_names,
     check_one_address,
     check_proxy_is_near,
-    checked_dashboard_url,
     checked_headers,
     checked_proxy_url,
     checked_token,
@@ -31,7 +31,7 @@ from dagster_rudderstack.settings import (
     StopOnTermination,
     SyncPolicy,
 )
-from dagster_rudderstack.sync.choices import SyncChoices
+from dagster_rudderstack.sync.choices import RunChoices, SyncChoices
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -68,7 +68,14 @@ def check_settings(known: dict[str, Any]) -> None:
     Raises:
         InvalidSettingError: If a value is invalid.
     """
-    for name in ("region", "api_url", "ca_bundle", "proxy_url", "dashboard_url"):
+    for name in (
+        "region",
+        "api_url",
+        "ca_bundle",
+        "proxy_url",
+        "dashboard_url",
+        "run_dashboard_url",
+    ):
         if known.get(name) is not None and not known[name].strip():
             raise InvalidSettingError(
                 f"{name} is empty: leave it out, or set its environment variable."
@@ -85,7 +92,13 @@ def check_settings(known: dict[str, Any]) -> None:
     if known.get("proxy_url") is not None:
         check_proxy_is_near(base_url, checked_proxy_url(known["proxy_url"]))
     if known.get("dashboard_url") is not None:
-        checked_dashboard_url(known["dashboard_url"])
+        check_dashboard_url(
+            known["dashboard_url"], "dashboard_url", ("{connection_id}", "{sync_id}")
+        )
+    if known.get("run_dashboard_url") is not None:
+        check_dashboard_url(
+            known["run_dashboard_url"], "run_dashboard_url", ("{source_id}", "{run_id}")
+        )
     for policy in _POLICIES:
         policy_from(policy, known)
 
@@ -261,6 +274,13 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
             "documents no such address."
         ),
     )
+    run_dashboard_url: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description=(
+            "Address of the page of a run of a Profiles project or ETL source. The library "
+            "replaces {source_id} and {run_id} in it."
+        ),
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -288,8 +308,8 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
         check_one_address(values["region"], values["api_url"])
         return resource
 
-    def sync_policy(self, choices: SyncChoices | None = None) -> SyncPolicy:
-        """Return the policy of a sync: the settings, and what was chosen instead of them."""
+    def sync_policy(self, choices: SyncChoices | RunChoices | None = None) -> SyncPolicy:
+        """Return the policy of a sync or run: the settings, and what was chosen instead of them."""
         known = {name: read_setting(name, setting) for name, setting in settings_of(self).items()}
         if choices is not None:
             known |= choices.settings

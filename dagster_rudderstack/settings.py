@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 OnRunningSync = Literal["wait", "attach", "fail"]
 OnDisabled = Literal["fail", "skip"]
+OnRunningRun = Literal["wait", "fail"]
+OnLostStart = Literal["fail", "start_again"]
 StopOnTermination = Literal["run_canceled", "always", "never"]
 SyncType = Literal["incremental", "full"]
 
@@ -237,6 +239,15 @@ class SyncPolicy(Policy):
         description=(
             "Whether to read the connection before a start. The step then fails at once if the "
             "connection is disabled. The log warns if RudderStack also syncs it on a schedule."
+        ),
+    )
+    # A Profiles project may be rebuilt at a cost. Only its owner knows whether twice does harm.
+    on_lost_start: OnLostStart = Field(
+        default="fail",
+        description=(
+            "What to do when the answer to the start of a run was lost and RudderStack does not "
+            "show whether it runs: 'fail', so that a person decides, or 'start_again', which is "
+            "right if running twice does no harm."
         ),
     )
     retry: RetryPolicy = RetryPolicy()

@@ -76,6 +76,11 @@ def sentence(text: str) -> str:
     return line if line.endswith((".", "!", "?", "…")) else f"{line}."
 
 
+def capitalized(text: str) -> str:
+    """Return a text with a large first letter, and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def failure(error: Exception) -> str:
     """Return an error of other code, such as a user's function, as a sentence with its type."""
     return sentence(": ".join(filter(None, (type(error).__name__, str(error)))))

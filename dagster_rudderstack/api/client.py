@@ -1,11 +1,12 @@
 """The API: method, path and model of each endpoint. One call is one request, never repeated here.
 
-The errors of a call are in `errors`. Reference: RudderStack's Reverse ETL Connections API.
+The errors of a call are in `errors`. Reference: RudderStack's Reverse ETL Connections API, and the
+APIs of Profiles and of ETL sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -24,6 +25,7 @@ from dagster_rudderstack.api.paging import (
     pages_from,
 )
 from dagster_rudderstack.api.responses import parsed, unexpected
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.api.transport import Transport
 from dagster_rudderstack.api.user_request import (
@@ -100,14 +102,7 @@ class RudderStackClient:
         # Without a type, RudderStack runs a full sync.
         body = {"syncType": checked_sync_type(sync_type)}
         path = f"{_connection_path(connection_id)}/start"
-        answer = self._transport.request("POST", path, body=body)
-        sync_id = answer.get("syncId")
-        try:
-            return checked_id(sync_id, "syncId")
-        except InvalidSettingError:
-            wrong = shown(sync_id) if isinstance(sync_id, str) else type(sync_id).__name__
-            what = "no syncId" if sync_id is None else f"syncId is not an id, but {wrong}"
-            raise unexpected("POST", path, what) from None
+        return self._start(path, body, "syncId")
 
     def stop_sync(self, connection_id: str) -> None:
         """Ask RudderStack to stop the running sync of the connection. It does not wait."""
@@ -170,6 +165,56 @@ class RudderStackClient:
             "per_page": _page_size(per_page, limit),
         }
         return self._list(_SyncListing(path, "syncs", Sync), query, limit)
+
+    # --- runs of Profiles projects and of ETL sources
+
+    def start_source_run(self, source_id: str, parameters: Sequence[str] = ()) -> str:
+        """Start a run of a Profiles project or of an ETL source, and return its id.
+
+        It does not wait.
+
+        Args:
+            source_id: The project or source.
+            parameters: The parameters of a Profiles run, see `ProfilesParameters.to_api`. An ETL
+                source has none.
+
+        Raises:
+            ConflictError: If a run of the source is running (409). It does not say which.
+            ApiError: For any other error. A run may have been started, see `TransportError`.
+        """
+        body = {"parameters": list(parameters)} if parameters else None
+        return self._start(f"{_source_path(source_id)}/start", body, "runId")
+
+    def get_source_run(self, source_id: str, run_id: str) -> SourceRun:
+        """Return one run.
+
+        Raises:
+            UnexpectedResponseError: If the answer is about another run, which is a mistake of a
+                gateway. The data of that run are never reported.
+        """
+        path = f"{_source_path(source_id)}/runs/{quoted_id(run_id, 'run_id')}/status"
+        # RudderStack documents an answer without the id.
+        run = self._get(path, SourceRun, id=run_id.strip())
+        if run.id != run_id.strip():
+            raise UnexpectedResponseError(
+                f"RudderStack's answer to GET {path} is about another run, {run.id!r}.",
+                method="GET",
+                path=path,
+            )
+        return run
+
+    def get_newest_source_run(self, source_id: str) -> SourceRun:
+        """Return the newest run of a source, from an endpoint that older clients have used.
+
+        Raises:
+            NotFoundError: If the source has no run, or RudderStack no such endpoint any more.
+            UnexpectedResponseError: Also if the answer has no usable id.
+        """
+        path = f"{_source_path(source_id)}/status"
+        run = self._get(path, SourceRun)
+        if not run.has_usable_id:
+            raise unexpected("GET", path, "its id is not usable")
+        return run
 
     # --- the workspace: connections, sources, destinations
 
@@ -236,8 +281,22 @@ class RudderStackClient:
         answer = self._transport.request("GET", listing.path, params=query)
         return page_of(answer, listing)
 
-    def _get(self, path: str, model: type[_Model]) -> _Model:
-        return parsed(self._transport.request("GET", path), model, "GET", path)
+    def _start(self, path: str, body: object, id_field: str) -> str:
+        answer = self._transport.request("POST", path, body=body)
+        started_id = answer.get(id_field)
+        try:
+            return checked_id(started_id, id_field)
+        except InvalidSettingError:
+            wrong = shown(started_id) if isinstance(started_id, str) else type(started_id).__name__
+            what = (
+                f"no {id_field}" if started_id is None else f"{id_field} is not an id, but {wrong}"
+            )
+            raise unexpected("POST", path, what) from None
+
+    def _get(self, path: str, model: type[_Model], **defaults: object) -> _Model:
+        answer = self._transport.request("GET", path)
+        missing = {name: value for name, value in defaults.items() if answer.get(name) is None}
+        return parsed({**answer, **missing}, model, "GET", path)
 
     def _list(
         self,
@@ -269,6 +328,10 @@ class _SyncListing(Listing[Sync]):
 
 def _connection_path(connection_id: str) -> str:
     return f"/retl-connections/{quoted_id(connection_id, 'connection_id')}"
+
+
+def _source_path(source_id: str) -> str:
+    return f"/sources/{quoted_id(source_id, 'source_id')}"
 
 
 def _page_size(per_page: int, limit: int | None) -> int:

@@ -44,6 +44,7 @@ __all__ = [
     "SyncSettings",
     "SyncState",
     "Workspace",
+    "sync_state",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -123,7 +124,7 @@ class Sync(ApiModel):
         """
         if value is None or value == _EPOCH:
             return None
-        state = sync_state(str(info.data.get("status")), finished=True)
+        state = cls.state_of(str(info.data.get("status")), finished=True)
         if state is SyncState.RUNNING:
             return None
         started = info.data.get("started_at")
@@ -134,6 +135,11 @@ class Sync(ApiModel):
         is_future = value > datetime.now(timezone.utc)
         return None if state is SyncState.UNKNOWN_OVER and is_future else value
 
+    @classmethod
+    def state_of(cls, status: str, *, finished: bool) -> SyncState:
+        """Return what a status means, for a sync with or without an end time."""
+        return sync_state(status, finished=finished)
+
     @property
     def has_usable_id(self) -> bool:
         """Whether the sync can be asked for by its id. If not, the id is a text for the log."""
@@ -142,7 +148,7 @@ class Sync(ApiModel):
     @property
     def state(self) -> SyncState:
         """What the status means."""
-        return sync_state(self.status, finished=self.finished_at is not None)
+        return self.state_of(self.status, finished=self.finished_at is not None)
 
     @property
     def is_over(self) -> bool:

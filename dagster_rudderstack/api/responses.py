@@ -50,8 +50,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses of an answer that names another address. 304 does not."""
 
 
-Subject = Literal["object", "list", "any"]
-"""What a request is about: one object, a list of the workspace, or what a user asks for."""
+Subject = Literal["object", "list", "run", "any"]
+"""What a request is about: one object, a list of the workspace, a run of a source, or what a user
+asks for."""
 
 
 def hint_of(status: int, host: str, subject: Subject) -> str:
@@ -97,6 +98,17 @@ _HINTS: dict[Subject, dict[int, str]] = {
         ),
         HTTPStatus.NOT_FOUND: (
             "There is no such list at this address. Check api_url, or the region."
+        ),
+    },
+    # RudderStack's documentation names the plan and the permission that Profiles needs.
+    "run": {
+        HTTPStatus.FORBIDDEN: (
+            "The access token may lack the permission to edit the Profiles project or the source. "
+            "Or the account may lack the feature: Profiles needs the Enterprise plan."
+        ),
+        HTTPStatus.NOT_FOUND: (
+            "Check the id of the Profiles project or ETL source and that of the run, and that the "
+            "access token belongs to the workspace that owns them."
         ),
     },
     "any": {

@@ -67,6 +67,12 @@ _NO_JSON = object()
 _LIST_PATHS = frozenset(listing.path for listing in WORKSPACE_LISTS)
 
 
+def _subject_of(path: str) -> Subject:
+    if path in _LIST_PATHS:
+        return "list"
+    return "run" if path.startswith("/sources/") else "object"
+
+
 class Transport:
     """Sends requests over kept-alive connections. Threads may share it.
 
@@ -239,8 +245,8 @@ class Transport:
         request = self._http.build_request(
             method, f"{self._settings.base_url}{path}", params=params, json=body
         )
-        subject = subject or ("list" if path in _LIST_PATHS else "object")
-        limit = MAX_BYTES if subject == "object" else MAX_LIST_BYTES
+        subject = subject or _subject_of(path)
+        limit = MAX_LIST_BYTES if subject in ("list", "any") else MAX_BYTES
         limits = self._settings.requests
         seconds = limits.connect_timeout_seconds + limits.read_timeout_seconds
         with self._in_use(), self._throttle.slot(), answered_within(seconds):

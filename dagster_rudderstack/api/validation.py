@@ -326,19 +326,22 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value.strip() for name, value in headers.items()}
 
 
-def checked_dashboard_url(template: str) -> str:
-    """Return the template of a link to a sync's page.
+def check_dashboard_url(template: str, what: str, names: tuple[str, str]) -> None:
+    """Check the template of a link to a page of RudderStack's dashboard.
+
+    Args:
+        template: The template.
+        what: The setting.
+        names: What the library replaces in it. At least one must be there.
 
     Raises:
-        InvalidSettingError: If it is not an http(s) URL with `{connection_id}` or `{sync_id}`.
+        InvalidSettingError: If it is not an http(s) URL with one of the names.
     """
     is_link = re.fullmatch(r"https?://\S+", template) and template.isprintable()
-    if not is_link or not re.search(r"\{(connection|sync)_id\}", template):
+    if not is_link or not any(name in template for name in names):
         raise InvalidSettingError(
-            f"dashboard_url {shown(template)}: expected https://… with {{connection_id}} or "
-            "{sync_id} in it."
+            f"{what} {shown(template)}: expected https://… with {' or '.join(names)} in it."
         )
-    return template
 
 
 def is_loopback_url(url: object) -> bool:

@@ -28,7 +28,7 @@ from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.step.sensor_coverage import warn_without_sensor
 from dagster_rudderstack.step.yielded import Yielded
 from dagster_rudderstack.sync.choices import SyncChoices
-from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.text import examples_of
 
 __all__ = ["AssetStep", "definition_of"]
@@ -296,7 +296,7 @@ class Execution:
         self._yielded.metadata[key] = {**metadata, **columns}
         # An earlier attempt has only left the metadata.
         report = result.report or report_from_metadata(metadata)
-        if report is not None:
+        if isinstance(report, SyncReport):
             self._yielded.reports[key] = report
         if not result.is_reported:
             yield dg.MaterializeResult(asset_key=key, metadata=self._yielded.metadata[key])

@@ -45,6 +45,7 @@ def sync(access: Access, options: argparse.Namespace, console: Console) -> int:
     attempt = _attempt(rudderstack, options, access, console)
     try:
         report = drive(start_and_wait(attempt), _ticking(attempt, access, console))
+        assert isinstance(report, SyncReport)  # noqa: S101 - a sync was asked for
     except RudderStackError as error:
         if isinstance(error, NotFoundError) and attempt.sync_id is None:
             raise
@@ -164,8 +165,8 @@ def _document(
     """Return the result for programs. The sync is the last state that was seen."""
     seen = attempt.last_seen
     content: dict[str, Any] = {
-        "connection_id": attempt.connection_id,
-        "sync_type": attempt.request.sync_type,
+        "connection_id": attempt.target_id,
+        "sync_type": attempt.request.variant,
         "origin": attempt.current.origin if attempt.current else None,
         "sync_id": attempt.sync_id,
         "sync": sync_json(seen) if seen else None,

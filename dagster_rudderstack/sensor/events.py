@@ -93,7 +93,7 @@ def overdue_events(
     """
     what = outcome.value if outcome else "it was left running"
     text = escaped_markdown(
-        f"Sync {finding.sync.id} of connection {watch.request.connection} did not end within its "
+        f"Sync {finding.sync.id} of connection {watch.request.label} did not end within its "
         f"timeout: {what}."
     )
     metadata = _metadata(finding, link_template)

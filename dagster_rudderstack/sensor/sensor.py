@@ -270,7 +270,7 @@ def _problem_of(polled: Polled) -> str:
 
 def _warnings_of(polled: Polled, settings: _Settings) -> Iterator[str]:
     """Yield what is wrong with some of the connections, however many they are in one text."""
-    names = {id_: watch.request.connection for id_, watch in settings.watches.items()}
+    names = {id_: watch.request.label for id_, watch in settings.watches.items()}
     if polled.errors:
         ids = sorted(polled.errors)
         # One of each kind comes first.

@@ -121,7 +121,7 @@ class Interruption:
         more = len(self.sentences) - MAX_SENTENCES
         shown = self.sentences[:MAX_SENTENCES]
         if more > 0:
-            shown.append(f"The log lists {plural(more, 'more sync')}.")
+            shown.append(f"The log lists {plural(more, f'more {self._noun}')}.")
         reason = (
             "The run has already ended, so this step starts, reports and stops nothing more."
             if self.state is RunState.OVER
@@ -142,6 +142,11 @@ class Interruption:
         """Whether the step's own code may have ended the step early, without an interrupt."""
         return self.is_closed and self.state is RunState.ACTIVE
 
+    @property
+    def _noun(self) -> str:
+        """What the step makes, in messages."""
+        return self.attempts[0].request.noun if self.attempts else "sync"
+
     def _handle(self) -> bool:
         self.state = self._ask_for_state()
         for attempt in self.attempts:
@@ -157,7 +162,7 @@ class Interruption:
         elif running:
             self._leave(running)
         elif not self.deferred and self.state is not RunState.OVER:
-            self._log("There was no sync to stop.")
+            self._log(f"There was no {self._noun} to stop.")
         return True
 
     @property
@@ -207,7 +212,9 @@ class Interruption:
 
 def _stop_text(attempt: SyncAttempt, outcome: StopOutcome) -> str:
     if outcome is StopOutcome.NOTHING_STARTED:
-        return f"No sync of connection {attempt.request.connection} was started."
+        return f"No {attempt.request.noun} of {attempt.request.target} was started."
+    if outcome is StopOutcome.CANNOT_BE_STOPPED and attempt.sync_id is None:
+        return f"{attempt.name} may have been started. RudderStack offers no way to stop a run."
     return f"{attempt.name}: {outcome.value}."
 
 
@@ -264,8 +271,8 @@ def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> st
         return _stop_text(attempt, outcome)
     if attempt.sync_id is None:
         return (
-            f"RudderStack had not answered the start, so a sync of connection "
-            f"{attempt.request.connection} may be running. Look in RudderStack's dashboard."
+            f"RudderStack had not answered the start, so a {attempt.request.noun} of "
+            f"{attempt.request.target} may be running. Look in RudderStack's dashboard."
         )
     return f"{attempt.name} is left running."
 

@@ -12,12 +12,20 @@ from datetime import datetime, timezone
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.errors import RudderStackError, SyncTimedOutError
-from dagster_rudderstack.metadata import STOPPED, failed_rows_of, sync_metadata
+from dagster_rudderstack.metadata import (
+    STOPPED,
+    Metadata,
+    failed_rows_of,
+    run_metadata,
+    sync_metadata,
+)
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows
+from dagster_rudderstack.sync.request import RunRequest
 from dagster_rudderstack.text import escaped_markdown
 
 __all__ = ["AssetObserver"]
@@ -77,19 +85,11 @@ class AssetObserver:
 
     def _write(self, reason: str, seen: Sync | None, failed_rows: FailedRows | None = None) -> None:
         attempt = self.attempt
-        metadata = sync_metadata(
-            seen,
-            attempt.connection_id,
-            sync_type=attempt.sync_type,
-            origin=attempt.current.origin if attempt.current else None,
-            link_template=self.link_template,
-            failed_rows=failed_rows,
-        )
         observation = dg.AssetObservation(
             asset_key=self.key,
             partition=self.step.partition_of(self.key),
             description=escaped_markdown(reason),
-            metadata=metadata,
+            metadata=self._metadata(seen, failed_rows),
         )
         try:
             self.step.context.log_event(observation)
@@ -97,6 +97,26 @@ class AssetObserver:
             attempt.log.warning(
                 f"The observation of {self.key.to_user_string()} could not be stored: {error}"
             )
+
+    def _metadata(self, seen: Sync | None, failed_rows: FailedRows | None) -> Metadata:
+        attempt = self.attempt
+        origin = attempt.current.origin if attempt.current else None
+        if isinstance(attempt.request, RunRequest):
+            return run_metadata(
+                seen if isinstance(seen, SourceRun) else None,
+                attempt.request.source_id,
+                parameters=attempt.request.parameters,
+                origin=origin,
+                link_template=self.link_template,
+            )
+        return sync_metadata(
+            seen,
+            attempt.target_id,
+            sync_type=attempt.sync_type,
+            origin=origin,
+            link_template=self.link_template,
+            failed_rows=failed_rows,
+        )
 
 
 def _stopped(sync: Sync | None) -> Sync | None:

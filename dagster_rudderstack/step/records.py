@@ -18,10 +18,11 @@ from pydantic import ConfigDict, TypeAdapter
 
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.dagster_internals import engine_event_data
-from dagster_rudderstack.metadata import MetadataKey, sync_link
+from dagster_rudderstack.metadata import MetadataKey, id_metadata, request_link
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.sync.recorder import Successor, waiting_text
-from dagster_rudderstack.sync.request import Origin, SyncRequest
+from dagster_rudderstack.sync.request import Origin, Request
+from dagster_rudderstack.text import capitalized
 
 __all__ = [
     "UNFINISHED",
@@ -59,14 +60,15 @@ class RecordKind(str, Enum):
 
 @dataclass(frozen=True)
 class SyncRecord:
-    """One record of a sync.
+    """One record of a sync, or of a run of a source.
 
     Attributes:
         kind: What it says.
-        connection_id: The connection.
+        connection_id: The connection, or the source of a run.
         step: The step that wrote it.
-        sync_id: The sync. None if there was none yet.
-        sync_type: The sync type that was asked for. None if the record does not say.
+        sync_id: The sync, or the run. None if there was none yet.
+        sync_type: The sync type that was asked for, or the parameters of a run. None if the record
+            does not say.
         partition: The partition of the step. None if it has none.
         owned: Whether our run started the sync.
         known_sync_ids: The syncs that existed before a start.
@@ -172,18 +174,18 @@ def _records_in(entries: Iterable[dg.EventLogRecord]) -> Iterator[SyncRecord]:
 
 @dataclass(frozen=True)
 class RunRecorder:
-    """Writes the records of one sync into the log of its run.
+    """Writes the records of one sync, or of one run of a source, into the log of the Dagster run.
 
     Attributes:
         step: The step.
         request: What is synced.
         deadline: When the timeout of a deferred sync passes, in epoch seconds. None if the step
             waits for the sync.
-        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+        link_template: The address of its page in RudderStack's dashboard. None for no link.
     """
 
     step: DagsterStep
-    request: SyncRequest
+    request: Request
     deadline: float | None = None
     link_template: str | None = None
     is_durable: bool = field(default=True, init=False)
@@ -207,13 +209,13 @@ class RunRecorder:
 
     def _is_about_the_same(self, record: SyncRecord) -> bool:
         theirs = (record.step, record.partition, record.connection_id, record.sync_type)
-        ours = (self.step.name, self.step.partition, self.request.connection_id)
-        return theirs == (*ours, self.request.sync_type)
+        ours = (self.step.name, self.step.partition, self.request.target_id)
+        return theirs == (*ours, self.request.variant)
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""
         self._write(
-            f"Starting a sync of connection {self.request.connection}.",
+            f"Starting a {self.request.noun} of {self.request.target}.",
             RecordKind.STARTING,
             known_sync_ids=tuple(known_sync_ids),
         )
@@ -226,14 +228,14 @@ class RunRecorder:
     def nothing_started(self) -> None:
         """Record that the announced start had no effect."""
         self._write(
-            f"No sync of connection {self.request.connection} was started.",
+            f"No {self.request.noun} of {self.request.target} was started.",
             RecordKind.NOTHING_STARTED,
         )
 
     def stop_requested(self, sync_id: str) -> None:
         """Record that RudderStack was asked to stop the sync: a later attempt starts a new one."""
         self._write(
-            f"Asked RudderStack to stop sync {sync_id} of connection {self.request.connection}.",
+            f"Asked RudderStack to stop {self.request.name_of(sync_id)}.",
             RecordKind.STOP_REQUESTED,
             sync_id=sync_id,
         )
@@ -241,7 +243,7 @@ class RunRecorder:
     def returned(self, sync_id: str) -> None:
         """Record that the step's own code has the result."""
         self._write(
-            f"Sync {sync_id} of connection {self.request.connection} succeeded.",
+            f"{capitalized(self.request.name_of(sync_id))} succeeded.",
             RecordKind.RETURNED,
             sync_id=sync_id,
         )
@@ -257,10 +259,10 @@ class RunRecorder:
     ) -> None:
         record = SyncRecord(
             kind,
-            self.request.connection_id,
+            self.request.target_id,
             self.step.name,
             sync_id=sync_id,
-            sync_type=self.request.sync_type,
+            sync_type=self.request.variant,
             partition=self.step.partition,
             owned=owned,
             known_sync_ids=known_sync_ids,
@@ -274,11 +276,9 @@ class RunRecorder:
         )
 
     def _metadata(self, record: SyncRecord) -> dict[str, dg.MetadataValue]:
-        link = sync_link(self.link_template, record.connection_id, record.sync_id)
-        found = {
-            MetadataKey.SYNC_ID: dg.MetadataValue.text(record.sync_id) if record.sync_id else None,
-            MetadataKey.CONNECTION_ID: dg.MetadataValue.text(record.connection_id),
-            MetadataKey.LINK: link,
+        link = request_link(self.link_template, self.request, record.sync_id)
+        return {
+            **id_metadata(self.request, record.sync_id),
+            **({MetadataKey.LINK: link} if link is not None else {}),
             MetadataKey.RECORD: dg.MetadataValue.json(record.to_data()),
         }
-        return {key: value for key, value in found.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -10,12 +10,18 @@ import dagster as dg
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
-from dagster_rudderstack.metadata import Metadata, report_metadata
+from dagster_rudderstack.metadata import Metadata, own_id_of, report_metadata
 from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.step.run_guard import RunGuard
 from dagster_rudderstack.sync.attempt import SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows, SyncLog
-from dagster_rudderstack.sync.request import SyncReport, SyncRequest
+from dagster_rudderstack.sync.request import (
+    Report,
+    Request,
+    SourceRunReport,
+    SyncReport,
+    SyncRequest,
+)
 from dagster_rudderstack.sync.sync_logs import SyncLogs
 
 __all__ = ["StepSync", "SyncResult", "completed_result", "earlier_result", "ended_result"]
@@ -23,22 +29,35 @@ __all__ = ["StepSync", "SyncResult", "completed_result", "earlier_result", "ende
 
 @dataclass(frozen=True)
 class StepSync:
-    """A sync that a step is to make.
+    """A sync that a step is to make, or a run of a source.
 
     Attributes:
-        request: What to sync.
-        key: The asset that the sync is reported on. None if it is reported on none.
+        request: What to make.
+        key: The asset that it is reported on. None if it is reported on none.
         sync_log: The sync log of the connection, as discovery knows it. None if it does not.
+        other_keys: Further assets that it is reported on: a run may build several.
     """
 
-    request: SyncRequest
+    request: Request
     key: dg.AssetKey | None = None
     sync_log: SyncLog | None = None
+    other_keys: tuple[dg.AssetKey, ...] = ()
+
+    @classmethod
+    def of(cls, request: Request, keys: Sequence[dg.AssetKey]) -> StepSync:
+        """Return what is reported on some assets."""
+        return cls(request, keys[0] if keys else None, other_keys=tuple(keys[1:]))
+
+    @property
+    def keys(self) -> tuple[dg.AssetKey, ...]:
+        """The assets that it is reported on."""
+        return (*([self.key] if self.key else []), *self.other_keys)
 
     @property
     def name(self) -> str:
-        """What people call it: the asset, or else the connection."""
-        return self.key.to_user_string() if self.key else self.request.connection
+        """What people call it: its only asset, or else the connection or source."""
+        (key, *others) = self.keys or (None,)
+        return self.request.label if key is None or others else key.to_user_string()
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,8 @@ class SyncResult:
         status: A word or two for the summary.
         metadata: The metadata of the materialization to report. None if there is none to report.
         is_reported: Whether that materialization is stored already, so that only the result of its
-            check is reported.
+            check is reported. If there are several assets, whether all of them are.
+        reported_keys: The assets whose materializations are stored already, if there are several.
         report: The sync that succeeded. None if none did, or if an earlier attempt reported it.
         last_seen: The last state of the sync. None if no sync was seen.
         error: Why it failed. None if it did not.
@@ -60,7 +80,8 @@ class SyncResult:
     status: str
     metadata: Metadata | None = None
     is_reported: bool = False
-    report: SyncReport | None = None
+    reported_keys: frozenset[dg.AssetKey] = frozenset()
+    report: Report | None = None
     last_seen: Sync | None = None
     error: BaseException | None = None
 
@@ -68,7 +89,7 @@ class SyncResult:
 def ended_result(
     sync: StepSync,
     attempt: SyncAttempt,
-    end: SyncReport | RudderStackError,
+    end: Report | RudderStackError,
     logs: SyncLogs | None,
 ) -> SyncResult:
     """Return the result of an attempt that has ended, with the SQL for its rejected rows.
@@ -79,9 +100,11 @@ def ended_result(
         end: The report of the sync, or why it failed. It gets the SQL.
         logs: Says where rejected rows are listed. None lists none.
     """
-    if isinstance(end, SyncReport):
-        return _succeeded(sync, end, logs)
-    return _failed(sync, attempt, end, logs)
+    if isinstance(end, RudderStackError):
+        return _failed(sync, attempt, end, logs)
+    if isinstance(end, SourceRunReport):
+        return SyncResult(sync, end.status, report=end, last_seen=end)
+    return _succeeded(sync, end, logs)
 
 
 def _succeeded(sync: StepSync, report: SyncReport, logs: SyncLogs | None) -> SyncResult:
@@ -107,13 +130,16 @@ def _failed(
 
 
 def _failed_rows(sync: StepSync, seen: Sync | None, logs: SyncLogs | None) -> FailedRows | None:
-    if logs is None:
+    if logs is None or not isinstance(sync.request, SyncRequest):
         return None
     return logs.failed_rows(sync.request.connection_id, seen, sync.sync_log)
 
 
 def completed_result(
-    result: SyncResult, guard: RunGuard | None, link_template: str | None
+    result: SyncResult,
+    guard: RunGuard | None,
+    earlier: EarlierAttempts | None,
+    link_template: str | None,
 ) -> SyncResult:
     """Return the result of a sync that succeeded with the metadata to report.
 
@@ -121,14 +147,25 @@ def completed_result(
         result: The result. One without a report is returned as it is.
         guard: Says whether another execution of the step has reported the sync. None if the step's
             own code reports it.
-        link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
+        earlier: What earlier attempts of the step left. Read only if there are several assets: one
+            of them may have been reported before an attempt was killed.
+        link_template: The address of its page in RudderStack's dashboard. None for no link.
     """
-    report, key = result.report, result.sync.key
+    report, keys = result.report, result.sync.keys
     if report is None:
         return result
-    is_reported = bool(guard and key and guard.was_reported_by_another(report.id, key))
-    metadata = report_metadata(report, link_template)
-    return replace(result, metadata=metadata, is_reported=is_reported)
+    reported = frozenset(
+        key
+        for key in keys
+        if (guard and guard.was_reported_by_another(report.id, key))
+        or (len(keys) > 1 and earlier and earlier.has_materialized(key, report.id))
+    )
+    return replace(
+        result,
+        metadata=report_metadata(report, link_template),
+        is_reported=bool(keys) and len(reported) == len(keys),
+        reported_keys=reported,
+    )
 
 
 def earlier_result(
@@ -146,6 +183,8 @@ def earlier_result(
     found = earlier.materialized(sync.request, sync.key)
     if found is None:
         return None
+    if sync.other_keys:
+        return _earlier_result_of_several(sync, earlier, own_id_of(found.metadata))
     metadata = dict(found.metadata)
     if found.run_id == earlier.step.run.run_id:
         # Dagster judges a step by the checks of its last attempt only.
@@ -157,3 +196,26 @@ def earlier_result(
     # Reported again: the downstream assets of this run wait for a materialization of this run, and
     # if it fails without one, Dagster counts the asset as failed.
     return SyncResult(sync, "succeeded earlier", metadata=metadata)
+
+
+def _earlier_result_of_several(
+    sync: StepSync, earlier: EarlierAttempts, own_id: str | None
+) -> SyncResult | None:
+    """Return the result of a run that builds several assets, if one run has built all of them."""
+    found = {key: earlier.materialized(sync.request, key) for key in sync.keys}
+    built = {key: each for key, each in found.items() if each is not None}
+    if len(built) < len(found) or {own_id_of(each.metadata) for each in built.values()} != {own_id}:
+        return None
+    kept = frozenset(
+        key
+        for key, each in built.items()
+        if each.run_id == earlier.step.run.run_id
+        and not earlier.step.is_output_lost(key, each.position)
+    )
+    return SyncResult(
+        sync,
+        "finished earlier",
+        metadata=dict(built[sync.keys[0]].metadata),
+        is_reported=len(kept) == len(built),
+        reported_keys=kept,
+    )

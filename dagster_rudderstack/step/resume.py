@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from dagster_rudderstack.metadata import MetadataKey, text_of
+from dagster_rudderstack.metadata import own_id_of, target_id_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.records import (
     RecordKind,
@@ -27,7 +27,7 @@ from dagster_rudderstack.step.records import (
 )
 from dagster_rudderstack.sync.attempt import PreviousAttempt
 from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
-from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.request import Request
 
 __all__ = ["EarlierAttempts", "Materialized"]
 
@@ -99,14 +99,14 @@ class EarlierAttempts:
             if (event := entry.asset_materialization) is not None
         ]
 
-    def last_record(self, request: SyncRequest) -> SyncRecord | None:
+    def last_record(self, request: Request) -> SyncRecord | None:
         """Return the last record of an earlier attempt about what is requested now.
 
-        Only records with the same sync type count.
+        Only records with the same sync type, or the same parameters of a run, count.
         """
-        return self._last_records.get((request.connection_id, request.sync_type))
+        return self._last_records.get((request.target_id, request.variant))
 
-    def deferred(self, request: SyncRequest) -> PreviousAttempt | None:
+    def deferred(self, request: Request) -> PreviousAttempt | None:
         """Return the sync that an earlier attempt left to the sensor, whether reported or not."""
         record = self.last_record(request)
         if record is None or record.kind is not RecordKind.WAITING:
@@ -115,25 +115,34 @@ class EarlierAttempts:
             return None
         return PreviousAttempt(record.sync_id, owned=record.owned)
 
-    def unfinished(self, request: SyncRequest, key: dg.AssetKey | None) -> PreviousAttempt | None:
+    def unfinished(
+        self, request: Request, key: dg.AssetKey | None, *others: dg.AssetKey
+    ) -> PreviousAttempt | None:
         """Return what an earlier attempt left to resume. None if nothing.
 
         A sync that was reported does not count. Nor does one that began before a later attempt
         rebuilt the tables that it reads, since it may miss rows.
+
+        Args:
+            request: What is requested now.
+            key: The asset that reports it. None if none does.
+            others: Further assets that report it: a run may build several.
         """
         record = self.last_record(request)
-        left = self._left_by(record, key) if record else None
+        left = self._left_by(record, key, others) if record else None
         if record is None or left is None:
             return None
-        if self.was_rebuilt(key, record):
+        if self.was_rebuilt(None if others else key, record):
             self.step.log.info(
-                f"The previous sync of connection {request.connection} is not resumed, because an "
+                f"The previous {request.noun} of {request.target} is not resumed, because an "
                 "upstream asset was materialized after it began."
             )
             return None
         return left
 
-    def _left_by(self, record: SyncRecord, key: dg.AssetKey | None) -> PreviousAttempt | None:
+    def _left_by(
+        self, record: SyncRecord, key: dg.AssetKey | None, others: Sequence[dg.AssetKey] = ()
+    ) -> PreviousAttempt | None:
         is_same_run = record.run_id == self.step.run.run_id
         if record.kind is RecordKind.STARTING:
             return PreviousAttempt(
@@ -143,7 +152,7 @@ class EarlierAttempts:
             )
         if record.kind is RecordKind.RETURNED and is_same_run and self._has_failed_since(record):
             return PreviousAttempt(record.sync_id, owned=False, is_same_run=True)
-        if record.kind is not RecordKind.WAITING or self._was_reported(record, key):
+        if record.kind is not RecordKind.WAITING or self._was_reported(record, key, others):
             return None
         return PreviousAttempt(record.sync_id, owned=record.owned, is_same_run=is_same_run)
 
@@ -176,19 +185,27 @@ class EarlierAttempts:
         """
         return record.position < self.step.began_at
 
-    def _was_reported(self, record: SyncRecord, key: dg.AssetKey | None) -> bool:
-        """Whether a materialization reports the sync, of an attempt or of the sensor."""
-        is_reported = any(
-            text_of(each.metadata, MetadataKey.SYNC_ID) == record.sync_id
+    def _was_reported(
+        self, record: SyncRecord, key: dg.AssetKey | None, others: Sequence[dg.AssetKey]
+    ) -> bool:
+        """Whether a materialization reports the sync, of an attempt or of the sensor.
+
+        A run that builds several assets is reported once each of them is materialized.
+        """
+        reported = {
+            each.key
             for each in self._materialized
-            if self._is_after(each, record)
-        )
+            if own_id_of(each.metadata) == record.sync_id and self._is_after(each, record)
+        }
+        if others:
+            return reported.issuperset([*others, *([key] if key else [])])
+        is_reported = bool(reported)
         if is_reported or key is None or record.run_id == self.step.run.run_id:
             return is_reported
         # The sensor may have reported it after its run had ended, and other runs other syncs since.
         recent = self.step.instance.fetch_materializations(key, limit=MATERIALIZATIONS_READ).records
         return any(
-            text_of(each.asset_materialization.metadata, MetadataKey.SYNC_ID) == record.sync_id
+            own_id_of(each.asset_materialization.metadata) == record.sync_id
             for each in recent
             if each.asset_materialization and each.timestamp >= record.timestamp
         )
@@ -214,7 +231,7 @@ class EarlierAttempts:
         """The asset, the reason and the sync id of each observation in the ancestry."""
         kind = dg.DagsterEventType.ASSET_OBSERVATION
         return {
-            (seen.asset_key, seen.description, text_of(seen.metadata, MetadataKey.SYNC_ID))
+            (seen.asset_key, seen.description, own_id_of(seen.metadata))
             for run in self.step.ancestry
             for entry in self.step.instance.get_records_for_run(run.run_id, of_type=kind).records
             if (seen := entry.asset_observation) is not None
@@ -222,7 +239,16 @@ class EarlierAttempts:
 
     # --- what is done
 
-    def materialized(self, request: SyncRequest, key: dg.AssetKey) -> Materialized | None:
+    def has_materialized(self, key: dg.AssetKey, own_id: str) -> bool:
+        """Whether an earlier attempt of this Dagster run has reported the sync or run."""
+        return any(
+            each.key == key
+            and each.run_id == self.step.run.run_id
+            and own_id_of(each.metadata) == own_id
+            for each in (self._materialized if self._last_records else ())
+        )
+
+    def materialized(self, request: Request, key: dg.AssetKey) -> Materialized | None:
         """Return what this run, or one whose work it continues, reported about the connection.
 
         None if there is nothing, or if the tables that the sync read were rebuilt since.
@@ -233,7 +259,7 @@ class EarlierAttempts:
             if (
                 each.key == key
                 and each.run_id in self.step.continued_run_ids
-                and text_of(each.metadata, MetadataKey.CONNECTION_ID) == request.connection_id
+                and target_id_of(each.metadata) == request.target_id
             ):
                 is_earlier = each.run_id != self.step.run.run_id
                 return None if is_earlier and self.was_rebuilt(key, each) else each

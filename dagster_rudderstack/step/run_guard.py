@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from dagster_rudderstack.metadata import MetadataKey, text_of
+from dagster_rudderstack.metadata import own_id_of
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
 from dagster_rudderstack.step.records import RunRecorder
@@ -164,6 +164,6 @@ def _is_reported(step: DagsterStep, sync_id: str, key: dg.AssetKey) -> bool:
     return any(
         each.run_id == step.run.run_id
         and each.asset_materialization is not None
-        and text_of(each.asset_materialization.metadata, MetadataKey.SYNC_ID) == sync_id
+        and own_id_of(each.asset_materialization.metadata) == sync_id
         for each in recent
     )

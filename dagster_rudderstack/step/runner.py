@@ -1,4 +1,4 @@
-"""Runs the syncs of a step: one sync or a thousand, in the same way.
+"""Runs the syncs of a step: one sync or a thousand, in the same way. And so the runs of sources.
 
 Each sync is a task. The scheduler drives the tasks on a few threads, while the thread of the step
 waits for results, so that an interrupt reaches it at once. What a sync needs to be resumed is
@@ -142,10 +142,10 @@ class Runner:
             owned: Whether our run started them, so that they may be stopped.
         """
         for sync in self.syncs:
-            sync_id = sync_ids[sync.request.connection_id]
+            sync_id = sync_ids[sync.request.target_id]
             self._attempt(sync, PreviousAttempt(sync_id, owned=owned), is_recorded=False)
         yield from self._drive(
-            lambda sync: self._attach_one(sync, sync_ids[sync.request.connection_id], owned=owned)
+            lambda sync: self._attach_one(sync, sync_ids[sync.request.target_id], owned=owned)
         )
 
     def raise_failures(self) -> None:
@@ -168,7 +168,7 @@ class Runner:
         if not self._guard.check_begin():
             self._end(None)
         scheduler = Scheduler(
-            {sync.request.connection_id: task(sync) for sync in self.syncs}, threads=self._threads
+            {sync.request.target_id: task(sync) for sync in self.syncs}, threads=self._threads
         )
         try:
             with InterruptMonitor(self._is_run_ending, lambda: self._drop(scheduler)) as monitor:
@@ -218,7 +218,7 @@ class Runner:
     def _prepare_attempts(self) -> None:
         """Prepare the attempts that have not begun, so that a stop finds what earlier ones left."""
         for sync in self.syncs:
-            connection_id = sync.request.connection_id
+            connection_id = sync.request.target_id
             if connection_id not in self._attempts and connection_id not in self._ended:
                 self._attempt(sync, self._unfinished(sync))
 
@@ -280,21 +280,21 @@ class Runner:
         This is done only now, since many results may have waited until the step took them.
         """
         if self.is_returned and result.report is not None:
-            self._returned.append(self._attempts[result.report.connection_id])
+            self._returned.append(self._attempts[result.sync.request.target_id])
         guard = None if self.is_returned else self._guard
-        return completed_result(result, guard, self.link_template)
+        return completed_result(result, guard, self._earlier, self.link_template)
 
     def _keep(self, result: SyncResult) -> None:
         """Store the summary row, report a failed sync, and drop an attempt that has ended."""
         self.rows.append(summary_row(result))
-        connection_id = result.sync.request.connection_id
+        connection_id = result.sync.request.target_id
         self._ended.add(connection_id)
         attempt = self._attempts.get(connection_id)
         if attempt is None:
             return
-        observer = self._observer(attempt)
-        if observer is not None and isinstance(result.error, RudderStackError):
-            observer.report_failed(result.error, result.last_seen)
+        if isinstance(result.error, RudderStackError):
+            for observer in self._observers(attempt):
+                observer.report_failed(result.error, result.last_seen)
         if not attempt.may_be_running:
             del self._attempts[connection_id]
 
@@ -315,10 +315,10 @@ class Runner:
         except RudderStackError as error:
             return self._failed(sync, attempt, error)
         result = ended_result(sync, attempt, report, self.sync_logs)
-        self._ended.add(sync.request.connection_id)
+        self._ended.add(sync.request.target_id)
         if not self.is_returned:
             # Many results may wait until the step takes them, which needs no attempt.
-            del self._attempts[sync.request.connection_id]
+            del self._attempts[sync.request.target_id]
         return result
 
     def _start_one(self, sync: StepSync) -> Task[SyncResult]:
@@ -339,7 +339,7 @@ class Runner:
         return SyncResult(sync, "started")
 
     def _attach_one(self, sync: StepSync, sync_id: str, *, owned: bool) -> Task[SyncResult]:
-        attempt = self._attempts[sync.request.connection_id]
+        attempt = self._attempts[sync.request.target_id]
         try:
             report = yield from attach(attempt, sync_id, owned=owned)
         except RudderStackError as error:
@@ -348,7 +348,7 @@ class Runner:
 
     def _failed(self, sync: StepSync, attempt: SyncAttempt, error: RudderStackError) -> SyncResult:
         if isinstance(error, ConnectionDisabledError) and self.on_disabled == "skip":
-            attempt.log.info(f"Skipped: connection {sync.request.connection} is disabled.")
+            attempt.log.info(f"Skipped: {sync.request.target} is disabled.")
             return SyncResult(sync, "skipped")
         return ended_result(sync, attempt, error, self.sync_logs)
 
@@ -365,7 +365,7 @@ class Runner:
             log=self.log if is_alone else NamedLog(self.log, sync.name),
             logs_success=is_alone,
         )
-        self._attempts[sync.request.connection_id] = attempt
+        self._attempts[sync.request.target_id] = attempt
         return attempt
 
     def _recorder(self, sync: StepSync) -> RunRecorder | None:
@@ -375,7 +375,9 @@ class Runner:
         return RunRecorder(self.step, sync.request, deadline, self.link_template)
 
     def _unfinished(self, sync: StepSync) -> PreviousAttempt | None:
-        return self._earlier.unfinished(sync.request, sync.key) if self._earlier else None
+        if self._earlier is None:
+            return None
+        return self._earlier.unfinished(sync.request, sync.key, *sync.other_keys)
 
     def _left_to_sensor(self, sync: StepSync) -> PreviousAttempt | None:
         return self._earlier.deferred(sync.request) if self._earlier else None
@@ -383,15 +385,16 @@ class Runner:
     # --- observations of the asset
 
     def _report_stopped(self, attempt: SyncAttempt, cause: str) -> None:
-        if observer := self._observer(attempt):
+        for observer in self._observers(attempt):
             observer.report_stopped(cause)
 
-    def _observer(self, attempt: SyncAttempt) -> AssetObserver | None:
-        """Return what reports on the page of the sync's asset. None if there is no asset."""
-        key = self._sync_of(attempt.connection_id).key
-        if self.step is None or self._earlier is None or key is None:
-            return None
-        return AssetObserver(self.step, self._earlier, attempt, key, self.link_template)
+    def _observers(self, attempt: SyncAttempt) -> list[AssetObserver]:
+        """Return what reports on the pages of the sync's assets."""
+        step, earlier = self.step, self._earlier
+        if step is None or earlier is None:
+            return []
+        keys = self._sync_of(attempt.target_id).keys
+        return [AssetObserver(step, earlier, attempt, key, self.link_template) for key in keys]
 
-    def _sync_of(self, connection_id: str) -> StepSync:
-        return next(sync for sync in self.syncs if sync.request.connection_id == connection_id)
+    def _sync_of(self, target_id: str) -> StepSync:
+        return next(sync for sync in self.syncs if sync.request.target_id == target_id)

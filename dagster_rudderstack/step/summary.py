@@ -12,6 +12,7 @@ from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.metadata import MetadataKey, failure_from
 from dagster_rudderstack.step.results import SyncResult
 from dagster_rudderstack.sync.decisions import duration_text
+from dagster_rudderstack.sync.request import Request, RunRequest
 from dagster_rudderstack.text import one_line, plural
 
 __all__ = ["SummaryRow", "failure_of", "summary_row", "summary_text"]
@@ -33,7 +34,7 @@ class SummaryRow(NamedTuple):
     rows_rejected: str
     duration: str
     error: BaseException | None
-    connection_id: str
+    request: Request
 
     @property
     def reason(self) -> str:
@@ -59,14 +60,14 @@ def summary_row(result: SyncResult) -> SummaryRow:
     seconds = sync.duration_seconds if sync else None
     return SummaryRow(
         result.sync.name,
-        result.sync.request.connection,
+        result.sync.request.label,
         sync.id if sync else "",
         result.status,
         _count(sync.rows_succeeded if sync else None),
         _count(sync.rows_failed if sync else None),
         "" if seconds is None else duration_text(seconds),
         result.error,
-        result.sync.request.connection_id,
+        result.sync.request,
     )
 
 
@@ -86,35 +87,38 @@ def failure_of(
     """
     first = failed[0]
     if total == 1 and isinstance(first.error, RudderStackError):
-        return failure_from(first.error, first.connection_id, link_template)
+        request = first.request
+        if isinstance(request, RunRequest):
+            return failure_from(
+                first.error, link_template=link_template, source_id=request.source_id
+            )
+        return failure_from(first.error, request.target_id, link_template)
     return _failure_of_many(failed, total)
 
 
 def _failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
     """Return one failure that names the syncs that failed, and why."""
-    lines = [
-        f"- {row.name} (connection {row.connection}): {row.reason}" for row in failed[:MAX_REASONS]
-    ]
+    lines = [f"- {row.name} ({row.request.target}): {row.reason}" for row in failed[:MAX_REASONS]]
     more = [row.name for row in failed[MAX_REASONS:]]
     if more:
         lines.append(one_line(f"- and {len(more)} more: {', '.join(more)}", 2000))
     return dg.Failure(
-        description="\n".join([_failed_text(len(failed), total), *lines]),
+        description="\n".join([_failed_text(len(failed), total, failed[0].request.noun), *lines]),
         metadata={MetadataKey.FAILED_SYNCS: _failed_table(failed)},
         allow_retries=any(row.is_retryable for row in failed),
     )
 
 
-def _failed_text(failed: int, total: int) -> str:
+def _failed_text(failed: int, total: int, noun: str) -> str:
     if total == 1:
-        return "The sync failed."
-    text = f"{failed:,} of {plural(total, 'sync')} failed."
+        return f"The {noun} failed."
+    text = f"{failed:,} of {plural(total, noun)} failed."
     others = total - failed
     if others == 0:
         return text
     if others == 1:
-        return f"{text} The other sync is not affected."
-    return f"{text} The other {plural(others, 'sync')} are not affected."
+        return f"{text} The other {noun} is not affected."
+    return f"{text} The other {plural(others, noun)} are not affected."
 
 
 def _failed_table(failed: Sequence[SummaryRow]) -> dg.MetadataValue:
@@ -123,8 +127,8 @@ def _failed_table(failed: Sequence[SummaryRow]) -> dg.MetadataValue:
             dg.TableRecord(
                 {
                     "asset": row.name,
-                    "connection": row.connection,
-                    "sync": row.sync_id,
+                    row.request.target_noun: row.connection,
+                    row.request.noun: row.sync_id,
                     "status": row.status,
                     "reason": row.reason,
                 }
@@ -134,15 +138,17 @@ def _failed_table(failed: Sequence[SummaryRow]) -> dg.MetadataValue:
     )
 
 
-_HEADINGS = ("asset", "connection", "sync", "status", "delivered", "rejected", "duration")
 _FIRST_NUMBER = 4
 
 
 def summary_text(rows: Sequence[SummaryRow]) -> str:
     """Return a table of syncs for a log, failed ones first, then by name."""
     ordered = sorted(rows, key=lambda row: (row.error is None, row.name))
-    table = [_HEADINGS, *(row.cells for row in ordered[:MAX_ROWS])]
-    widths = [max(len(row[place]) for row in table) for place in range(len(_HEADINGS))]
+    about = rows[0].request
+    counts = ("delivered", "rejected", "duration")
+    headings = ("asset", about.target_noun, about.noun, "status", *counts)
+    table = [headings, *(row.cells for row in ordered[:MAX_ROWS])]
+    widths = [max(len(row[place]) for row in table) for place in range(len(headings))]
     lines = [_line(row, widths) for row in table]
     if len(ordered) > MAX_ROWS:
         lines.append(f"... and {len(ordered) - MAX_ROWS} more")
@@ -153,7 +159,7 @@ def _headline(rows: Sequence[SummaryRow]) -> str:
     counts = Counter("failed" if row.error else row.status for row in rows)
     words = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
     have = "has" if len(rows) == 1 else "have"
-    return f"{plural(len(rows), 'sync')} {have} ended: {words}."
+    return f"{plural(len(rows), rows[0].request.noun)} {have} ended: {words}."
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

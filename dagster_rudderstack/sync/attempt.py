@@ -1,4 +1,8 @@
-"""The state of one attempt to sync a connection, shared by start, wait and stop."""
+"""The state of one attempt to sync a connection or to run a source, shared by start, wait and stop.
+
+A run of a source has the same life as a sync. `sync` in names and docstrings means both, unless a
+`RunRequest` is treated apart.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from dagster_rudderstack.api.deadline import answered_within
 from dagster_rudderstack.api.models import Connection, Sync
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.api.throttle import is_urgent
 from dagster_rudderstack.errors import (
     ApiError,
@@ -24,9 +29,18 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.settings import SyncPolicy, SyncType
 from dagster_rudderstack.sync.decisions import is_unresolved
 from dagster_rudderstack.sync.recorder import Log, LogRecorder, Recorder
-from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
+from dagster_rudderstack.sync.request import (
+    Origin,
+    Report,
+    Request,
+    RunRequest,
+    SourceRunReport,
+    SyncReport,
+    SyncRequest,
+)
 from dagster_rudderstack.sync.storage import until_stored
 from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.text import capitalized
 
 __all__ = [
     "MAX_REDIRECTS",
@@ -52,7 +66,7 @@ MAX_REDIRECTS = 2
 
 
 class SyncApi(Protocol):
-    """The part of the API that a sync needs. `RudderStackClient` has it."""
+    """The part of the API that a sync needs: `RudderStackClient`, or `SourceRunApi` for runs."""
 
     def start_sync(self, connection_id: str, sync_type: str) -> str:
         """Start a sync and return its id."""
@@ -63,7 +77,7 @@ class SyncApi(Protocol):
     def get_sync(self, connection_id: str, sync_id: str) -> Sync:
         """Return the details of a sync."""
 
-    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> list[Sync]:
+    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> Sequence[Sync]:
         """Return the newest syncs, newest first."""
 
     def get_connection(self, connection_id: str) -> Connection:
@@ -116,6 +130,7 @@ class LostStart:
         since: When its answer was lost, or when this attempt learned of it, on the attempt's clock.
         is_earlier: Whether an earlier attempt sent it, if it was sent at all.
         recorded_at: When that earlier attempt announced it, if that is long ago.
+        error: Why there was no usable answer. None if an earlier attempt sent the start.
         redirect: The answer, if it was a redirect.
         redirects: How many starts in a row were answered by a redirect, this one included.
     """
@@ -123,13 +138,14 @@ class LostStart:
     since: float
     is_earlier: bool = False
     recorded_at: datetime | None = None
+    error: ApiError | None = None
     redirect: ApiError | None = None
     redirects: int = 0
 
 
 @dataclass
 class SyncAttempt:
-    """One attempt to sync a connection: its inputs and its state.
+    """One attempt to sync a connection, or to run a source: its inputs and its state.
 
     Args:
         api: The client.
@@ -145,7 +161,7 @@ class SyncAttempt:
     """
 
     api: SyncApi
-    request: SyncRequest
+    request: Request
     policy: SyncPolicy = field(default_factory=SyncPolicy)
     recorder: Recorder | None = None
     previous: PreviousAttempt | None = None
@@ -173,9 +189,9 @@ class SyncAttempt:
         return self.recorder or LogRecorder(self.request, self.log)
 
     @property
-    def connection_id(self) -> str:
-        """The connection that is synced."""
-        return self.request.connection_id
+    def target_id(self) -> str:
+        """The connection that is synced, or the source that is run."""
+        return self.request.target_id
 
     @property
     def sync_id(self) -> str | None:
@@ -184,15 +200,18 @@ class SyncAttempt:
 
     @property
     def sync_type(self) -> SyncType | None:
-        """The sync type that was asked for. None if another client started the sync."""
+        """The sync type that was asked for. None for a run, or if another client started it."""
         is_others = self.current is not None and not self.current.owned
-        return None if is_others else self.request.sync_type
+        request = self.request
+        return None if is_others or not isinstance(request, SyncRequest) else request.sync_type
 
     @property
     def name(self) -> str:
-        """The sync in messages."""
-        which = f"Sync {self.sync_id}" if self.sync_id else "A sync"
-        return f"{which} of connection {self.request.connection}"
+        """The sync in messages, at the begin of a sentence."""
+        request = self.request
+        if self.sync_id:
+            return capitalized(request.name_of(self.sync_id))
+        return f"A {request.noun} of {request.target}"
 
     @property
     def may_be_running(self) -> bool:
@@ -241,9 +260,14 @@ class SyncAttempt:
         self.record(lambda: self.records.waiting(sync_id, origin, owned=owned))
         return current
 
-    def report(self, sync: Sync, origin: Origin) -> SyncReport:
+    def report(self, sync: Sync, origin: Origin) -> Report:
         """Return the report of our sync, which succeeded."""
-        report = SyncReport.of(sync, self.connection_id, self.sync_type, origin)
+        report: Report
+        if isinstance(self.request, RunRequest):
+            assert isinstance(sync, SourceRun)  # noqa: S101 - the API of runs returns no others
+            report = SourceRunReport.of(sync, self.request, origin)
+        else:
+            report = SyncReport.of(sync, self.target_id, self.sync_type, origin)
         self.last_seen = report
         return report
 
@@ -297,17 +321,17 @@ class SyncAttempt:
     def get_connection(self) -> Connection:
         """Return the connection."""
         with self._timed():
-            return self.api.get_connection(self.connection_id)
+            return self.api.get_connection(self.target_id)
 
     def start_sync(self) -> str:
         """Start a sync and return its id."""
         with self._timed():
-            return self.api.start_sync(self.connection_id, self.request.sync_type)
+            return self.api.start_sync(self.target_id, self.request.variant)
 
     def get_sync(self, sync_id: str) -> Sync:
         """Return the details of a sync of the connection."""
         with self._timed():
-            return self.api.get_sync(self.connection_id, sync_id)
+            return self.api.get_sync(self.target_id, sync_id)
 
     def find_sync(self, sync_id: str) -> Sync:
         """Return a sync of the connection: its details, or else what the list says about it.
@@ -325,17 +349,15 @@ class SyncAttempt:
             if sync.id == sync_id.strip():
                 return sync
         raise NotFoundError(
-            f"RudderStack shows no sync {sync_id} of connection {self.request.connection}, neither "
-            f"its details nor in the list of syncs. {missing}",
+            f"RudderStack shows no {self.request.name_of(sync_id)}, neither its details nor in "
+            f"the list of {self.request.noun}s. {missing}",
             method=missing.method,
             path=missing.path,
             status_code=missing.status_code,
             detail=missing.detail,
         ) from missing
 
-    def list_syncs(self) -> list[Sync]:
+    def list_syncs(self) -> Sequence[Sync]:
         """Return the newest syncs of the connection, newest first."""
         with self._timed():
-            return self.api.list_syncs(
-                self.connection_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS
-            )
+            return self.api.list_syncs(self.target_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)

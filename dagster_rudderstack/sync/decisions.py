@@ -27,10 +27,10 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.text import sentence
+from dagster_rudderstack.text import capitalized, sentence
 
 if TYPE_CHECKING:
-    from dagster_rudderstack.sync.request import SyncRequest
+    from dagster_rudderstack.sync.request import Request
 
 __all__ = [
     "ADOPTION_SECONDS",
@@ -150,56 +150,51 @@ def running_among(listed: Sequence[Sync]) -> list[Sync]:
     ]
 
 
-def failure_of(sync: Sync, request: SyncRequest) -> SyncError | None:
+def failure_of(sync: Sync, request: Request) -> SyncError | None:
     """Return the error of a sync that is over, or None if it succeeded."""
     if sync.state is SyncState.SUCCEEDED:
         return None
     what, took, says = _phrases(sync, request)
     if sync.state is SyncState.ABORTED:
-        return SyncAbortedError(
+        return request.error(
+            SyncAbortedError,
             f"{what} was stopped{took} (status {sync.status!r}).{says} If the stop was a mistake, "
-            "sync again.",
-            connection_id=request.connection_id,
-            sync=sync,
+            f"{request.noun} again.",
+            sync,
         )
     if sync.state is SyncState.FAILED:
-        remedy = (
-            "Fix the source or the destination, then sync again."
-            if says
-            else "RudderStack gives no reason: look at the sync in its dashboard."
+        no_reason = f"RudderStack gives no reason: look at the {request.noun} in its dashboard."
+        remedy = f"{request.remedy} again." if says else no_reason
+        return request.error(
+            SyncFailedError, f"{what} failed{took}{request.failed_note}.{says} {remedy}", sync
         )
-        # What the dashboard shows as failed has rejected rows, and is a success in the API.
-        return SyncFailedError(
-            f"{what} failed{took} (the dashboard shows it as aborted).{says} {remedy}",
-            connection_id=request.connection_id,
-            sync=sync,
-        )
-    return SyncFailedError(
+    return request.error(
+        SyncFailedError,
         f"{what} ended{took} with the unknown status {sync.status!r}, which does not count as a "
-        f"success.{says} Look at the sync in RudderStack's dashboard before you sync again.",
-        connection_id=request.connection_id,
-        sync=sync,
+        f"success.{says} Look at the {request.noun} in RudderStack's dashboard before you "
+        f"{request.noun} again.",
+        sync,
     )
 
 
-def stopped_by_timeout(sync: Sync, request: SyncRequest) -> SyncTimedOutError:
+def stopped_by_timeout(sync: Sync, request: Request) -> SyncTimedOutError:
     """Return the error of a sync that its timeout stopped, though RudderStack says it failed."""
     what, took, says = _phrases(sync, request)
-    error = SyncTimedOutError(
+    error = request.error(
+        SyncTimedOutError,
         f"{what} did not end within its timeout and was stopped{took}.{says} If the sync is slow, "
         "increase the timeout. Otherwise look at the sync in RudderStack's dashboard.",
-        connection_id=request.connection_id,
-        sync=sync,
+        sync,
     )
     error.stop_requested = True
     return error
 
 
-def _phrases(sync: Sync, request: SyncRequest) -> tuple[str, str, str]:
+def _phrases(sync: Sync, request: Request) -> tuple[str, str, str]:
     """Return which sync it is, how long it took and RudderStack's words about it."""
     took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
     says = f" RudderStack says: {sentence(sync.error)}" if sync.error else ""
-    return f"Sync {sync.id} of connection {request.connection}", took, says
+    return capitalized(request.name_of(sync.id)), took, says
 
 
 def duration_text(seconds: float) -> str:

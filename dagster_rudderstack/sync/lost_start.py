@@ -24,7 +24,11 @@ def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
     lost = attempt.lost_start
     recorded_at = lost.recorded_at if lost else None
     usable = [sync for sync in listed if sync.has_usable_id]
-    return began_since(usable, attempt.known_sync_ids or (), recorded_at)
+    known = attempt.known_sync_ids or ()
+    if not known and not attempt.request.can_be_listed:
+        # Before the start, RudderStack did not show the newest run. One that is over may be older.
+        usable = [sync for sync in usable if not sync.is_over]
+    return began_since(usable, known, recorded_at)
 
 
 def has_failed_before(attempt: SyncAttempt, found: Sequence[Sync]) -> bool:

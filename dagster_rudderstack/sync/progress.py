@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.sync.decisions import duration_text, percent_done
-from dagster_rudderstack.text import plural, sentence
+from dagster_rudderstack.text import capitalized, plural, sentence
 
 if TYPE_CHECKING:
     from dagster_rudderstack.sync.recorder import Log
@@ -23,12 +23,18 @@ HEARTBEAT_SECONDS = 300.0
 
 
 class Progress:
-    """Logs the progress of one sync."""
+    """Logs the progress of one sync or run."""
 
     def __init__(
-        self, log: Log, monotonic: Callable[[], float], *, logs_success: bool = True
+        self,
+        log: Log,
+        monotonic: Callable[[], float],
+        *,
+        noun: str = "sync",
+        logs_success: bool = True,
     ) -> None:
         self._log = log
+        self._noun = capitalized(noun)
         self._monotonic = monotonic
         self._logs_success = logs_success
         self._began = self._logged_at = monotonic()
@@ -51,11 +57,11 @@ class Progress:
         elapsed = duration_text(self._logged_at - self._began if own is None else own)
         if is_new_status and sync.state in (SyncState.UNKNOWN_RUNNING, SyncState.UNKNOWN_OVER):
             self._log.warning(
-                f"Sync {sync.id} has the unknown status {sync.status!r}, which does not count as a "
-                f"success ({_rows_text(sync)}{elapsed})."
+                f"{self._noun} {sync.id} has the unknown status {sync.status!r}, which does not "
+                f"count as a success ({_rows_text(sync)}{elapsed})."
             )
             return
-        line = f"Sync {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})"
+        line = f"{self._noun} {sync.id}: {sync.status} ({_rows_text(sync)}{elapsed})"
         if sync.is_over and sync.state is not SyncState.SUCCEEDED:
             says = f". RudderStack says: {sentence(sync.error)}" if sync.error else ""
             self._log.warning(f"{line}{says}")

@@ -1,4 +1,4 @@
-"""What a sync tells people and later attempts: its log and its records."""
+"""What a sync or run tells people and later attempts: its log and its records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dagster_rudderstack.sync.request import Origin, SyncRequest
+from dagster_rudderstack.sync.request import Origin, Request
 
 __all__ = ["Log", "LogRecorder", "NamedLog", "Recorder", "Successor", "waiting_text"]
 
@@ -87,7 +87,7 @@ class Successor:
 class LogRecorder:
     """Logs the records and keeps none, where no later attempt resumes: outside Dagster."""
 
-    request: SyncRequest
+    request: Request
     log: Log
     is_durable = False
 
@@ -112,11 +112,11 @@ class LogRecorder:
         """Do nothing: the caller reports the stop."""
 
 
-def waiting_text(request: SyncRequest, sync_id: str, origin: Origin, *, owned: bool) -> str:
+def waiting_text(request: Request, sync_id: str, origin: Origin, *, owned: bool) -> str:
     """Return the line that says which sync an attempt waits for, and why that one."""
     # RudderStack does not report the type of a sync, so that of another client's is unknown.
-    kind = f" ({request.sync_type})" if owned else ""
-    sync = f"sync {sync_id} of connection {request.connection}"
+    kind = request.variant_text if owned else ""
+    sync = request.name_of(sync_id)
     return {
         "started": f"Started {sync}{kind}.",
         "adopted": f"Adopted {sync}{kind}: it began after a start whose answer was lost.",

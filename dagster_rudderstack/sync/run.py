@@ -1,4 +1,4 @@
-"""The life of a sync: start or resume it, wait until it ends, report it.
+"""The life of a sync or run: start or resume it, wait until it ends, report it.
 
 Each function is a task: it makes requests and yields the seconds to wait. The decisions are pure
 functions in `decisions`.
@@ -11,7 +11,7 @@ import contextlib
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import failure_of
-from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.request import Report
 from dagster_rudderstack.sync.start import resume_or_start
 from dagster_rudderstack.sync.task import Task
 from dagster_rudderstack.sync.wait import find, wait_for
@@ -19,7 +19,7 @@ from dagster_rudderstack.sync.wait import find, wait_for
 __all__ = ["attach", "start_and_wait", "start_only"]
 
 
-def start_and_wait(attempt: SyncAttempt) -> Task[SyncReport]:
+def start_and_wait(attempt: SyncAttempt) -> Task[Report]:
     """Start or resume a sync, wait until it ends, and report it.
 
     Raises:
@@ -45,7 +45,7 @@ def start_only(attempt: SyncAttempt) -> Task[str]:
     return current.sync_id
 
 
-def attach(attempt: SyncAttempt, sync_id: str, *, owned: bool = False) -> Task[SyncReport]:
+def attach(attempt: SyncAttempt, sync_id: str, *, owned: bool = False) -> Task[Report]:
     """Wait for a sync that is already started, and report it.
 
     Args:
@@ -66,7 +66,7 @@ def attach(attempt: SyncAttempt, sync_id: str, *, owned: bool = False) -> Task[S
     return (yield from _wait_and_report(attempt, current))
 
 
-def _wait_and_report(attempt: SyncAttempt, current: CurrentSync) -> Task[SyncReport]:
+def _wait_and_report(attempt: SyncAttempt, current: CurrentSync) -> Task[Report]:
     sync = yield from wait_for(attempt, current.sync_id, current.since)
     failure = failure_of(sync, attempt.request)
     for sync_id in current.others:

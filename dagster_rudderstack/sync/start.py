@@ -1,15 +1,14 @@
-"""Starts a sync at most once, or finds the one to wait for.
+"""Starts a sync or run at most once, or finds the one to wait for.
 
 The start is sent again only if it certainly had no effect. If its answer is lost, a sync that was
 not listed before is adopted. The start is repeated only when none appears within the settling
-time.
+time. That of a run is repeated only if the policy says so, since RudderStack lists no runs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from dagster_rudderstack.api.models import Connection, Sync
@@ -18,6 +17,7 @@ from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     NotFoundError,
     PermissionDeniedError,
+    StartLostError,
     SyncAlreadyRunningError,
 )
 from dagster_rudderstack.sync.attempt import (
@@ -35,17 +35,22 @@ from dagster_rudderstack.sync.decisions import (
     running_among,
 )
 from dagster_rudderstack.sync.lost_start import adopt, candidates, has_failed_before
+from dagster_rudderstack.sync.refusals import Refusals
+from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.retry import delay_after
 from dagster_rudderstack.sync.storage import SyncUnwantedError
 from dagster_rudderstack.sync.task import Task
-from dagster_rudderstack.sync.wait import ask, find, may_pass, pause, wait_for
-from dagster_rudderstack.text import one_line
+from dagster_rudderstack.sync.wait import ask, find, pause, wait_for
+from dagster_rudderstack.text import capitalized, one_line
 
 __all__ = ["resume_or_start"]
 
 STALE_SECONDS = 10.0
 """If the storage took longer to record a start, the syncs are listed again before it is sent, since
 another one may run by then."""
+
+CONFLICT_SECONDS = 120.0
+"""The longest wait between two starts of a source whose other run RudderStack does not show."""
 
 SUCCESSOR_SECONDS = 5.0
 """How often to look for the sync that a newer execution of the same step starts."""
@@ -57,13 +62,15 @@ def resume_or_start(attempt: SyncAttempt) -> Task[CurrentSync]:
     Raises:
         SyncAlreadyRunningError: If another sync runs and `on_running_sync` is `fail`.
         ConnectionDisabledError: If the connection is disabled.
+        StartLostError: If a run may have been started, and the policy is not to start it again.
         SyncError: If the sync that an earlier attempt of this run left must not be started again.
         SyncUnwantedError: If the run has ended or was canceled before the start.
         ApiError: If no sync was started.
     """
     current = yield from _resume(attempt)
     if current is None:
-        yield from _check_connection(attempt)
+        if isinstance(attempt.request, SyncRequest):
+            yield from _check_connection(attempt, attempt.request)
         current = yield from _start(attempt)
     return current
 
@@ -80,8 +87,8 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     attempt.take_over_previous()
     if previous.sync_id is None:
         attempt.log.info(
-            f"A previous attempt may have started a sync of connection "
-            f"{attempt.request.connection}. Looking for it before starting another one."
+            f"A previous attempt may have started a {attempt.request.noun} of "
+            f"{attempt.request.target}. Looking for it before starting another one."
         )
         return None
     sync: Sync | None
@@ -96,11 +103,11 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     if failure is not None and previous.is_same_run and not failure.retryable:
         # A step retry that another sync asked for does not restart what a person stopped.
         raise failure
-    name = f"{previous.sync_id} of a previous attempt"
+    name = f"{attempt.request.noun} {previous.sync_id} of a previous attempt"
     reason = (
-        f"Sync {name} ended with status {sync.status!r}"
+        f"{capitalized(name)} ended with status {sync.status!r}"
         if sync
-        else f"RudderStack does not know sync {name}"
+        else f"RudderStack does not know {name}"
     )
     attempt.log.info(f"{reason}. Starting a new one.")
     return None
@@ -109,7 +116,7 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
 # --- before the start
 
 
-def _check_connection(attempt: SyncAttempt) -> Task[None]:
+def _check_connection(attempt: SyncAttempt, request: SyncRequest) -> Task[None]:
     """Read the connection: whether it is enabled, and whether RudderStack also schedules it.
 
     Raises:
@@ -126,9 +133,9 @@ def _check_connection(attempt: SyncAttempt) -> Task[None]:
         return
     if not connection.enabled:
         attempt.disabled = ConnectionDisabledError(
-            f"Connection {attempt.request.connection} is disabled in RudderStack and does not "
+            f"{capitalized(request.target)} is disabled in RudderStack and does not "
             "sync. Enable it in the dashboard, or set on_disabled='skip' of its asset or op.",
-            connection_id=attempt.connection_id,
+            connection_id=request.connection_id,
         )
         if attempt.lost_start is None:
             raise attempt.disabled
@@ -141,7 +148,7 @@ def _read_connection(attempt: SyncAttempt) -> Connection | None:
         return attempt.get_connection()
     except PermissionDeniedError as error:
         attempt.log.warning(
-            f"Connection {attempt.request.connection} cannot be checked before its sync, because "
+            f"{capitalized(attempt.request.target)} cannot be checked before its sync, because "
             f"the token may not read it. Continuing without the check. {error}"
         )
         return None
@@ -151,7 +158,7 @@ def _warn_of_schedule(attempt: SyncAttempt, connection: Connection) -> None:
     schedule = connection.schedule
     if schedule is not None and not schedule.is_manual:
         attempt.log.warning(
-            f"RudderStack also syncs connection {attempt.request.connection} on its own schedule "
+            f"RudderStack also syncs {attempt.request.target} on its own schedule "
             f"({one_line(schedule.type, 40)!r}). Set the schedule to Manual in the dashboard, so "
             "that only Dagster starts its syncs."
         )
@@ -164,7 +171,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
     """Start a sync, or find one that makes a start unnecessary."""
     failures = conflicts = 0
     failure: ApiError | None = None
-    refusals = _Refusals(attempt)
+    refusals = Refusals(attempt)
     while True:
         found = yield from _look_before_start(attempt)
         if found is not None:
@@ -237,12 +244,33 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
         attempt.lost_start = None
         raise lost.redirect
     if failed:
-        attempt.log.info(f"Sync {failed[0].id} of a previous attempt failed. Starting a new one.")
+        name = capitalized(f"{attempt.request.noun} {failed[0].id}")
+        attempt.log.info(f"{name} of a previous attempt failed. Starting a new one.")
         attempt.lost_start = None
-    else:
+    elif attempt.request.can_be_listed:
         attempt.log.info(
             "No sync has appeared since the start whose answer was lost, so it had no effect."
         )
+    else:
+        _check_start_again(attempt, lost.error if lost else None)
+
+
+def _check_start_again(attempt: SyncAttempt, error: ApiError | None) -> None:
+    """Raise if a start whose effect is unknown must not be sent again."""
+    what = f"a run of {attempt.request.target} was started"
+    if attempt.policy.on_lost_start == "fail":
+        said = f" {error}" if error else " A previous attempt got no answer to its start."
+        raise attempt.request.error(
+            StartLostError,
+            f"It is unknown whether {what}, and RudderStack does not show its newest run.{said} "
+            "Look in RudderStack's dashboard. If it runs or has succeeded, nothing is lost. If "
+            "not, launch a new Dagster run; a re-execution of this one does not start it. If "
+            "running twice does no harm, set on_lost_start to 'start_again'.",
+            attempt.last_seen,
+        ) from error
+    attempt.log.warning(
+        f"It is unknown whether {what}. Starting it again, since on_lost_start is 'start_again'."
+    )
 
 
 def _announce(attempt: SyncAttempt, known: frozenset[str]) -> bool:
@@ -276,9 +304,9 @@ def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None
     if choice == "attach":
         return attempt.wait_on(sync.id, "attached", owned=False)
     attempt.log.info(
-        f"Sync {sync.id} of connection {attempt.request.connection} is already running. Waiting "
-        "until it ends, then starting a new sync, since the running one may miss rows of rebuilt "
-        "tables."
+        f"{capitalized(attempt.request.name_of(sync.id))} is already running. Waiting until it "
+        f"ends, then starting a new {attempt.request.noun}, since the running one may miss rows of "
+        "rebuilt tables."
     )
     yield from wait_for(attempt, sync.id, attempt.monotonic())
     return None
@@ -286,12 +314,14 @@ def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None
 
 def _already_running(attempt: SyncAttempt, sync: Sync | None) -> SyncAlreadyRunningError:
     name = f" ({sync.id})" if sync else ""
-    return SyncAlreadyRunningError(
-        f"A sync of connection {attempt.request.connection} is already running{name}, and "
-        "on_running_sync is 'fail'. Start again when it has ended, or set on_running_sync to "
-        "'wait' or 'attach'.",
-        connection_id=attempt.connection_id,
-        sync=sync,
+    request = attempt.request
+    choices = "'wait' or 'attach'" if request.can_be_listed else "'wait'"
+    return request.error(
+        SyncAlreadyRunningError,
+        f"A {request.noun} of {request.target} is already running{name}, and "
+        f"on_running_{request.noun} is 'fail'. Start again when it has ended, or set "
+        f"on_running_{request.noun} to {choices}.",
+        sync,
     )
 
 
@@ -315,9 +345,9 @@ def _lost_start(attempt: SyncAttempt, error: ApiError, before: LostStart | None)
     # RudderStack may have acted on it until now, which can be a read timeout after the start.
     now = attempt.monotonic()
     if not is_redirect(error):
-        return LostStart(now)
+        return LostStart(now, error=error)
     redirects = (before.redirects if before else 0) + 1
-    return LostStart(now, redirect=error, redirects=redirects)
+    return LostStart(now, error=error, redirect=error, redirects=redirects)
 
 
 def _withdraw(attempt: SyncAttempt) -> None:
@@ -333,50 +363,19 @@ def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> T
     """RudderStack refused the start because a sync runs: look for it again, or fail."""
     if attempt.policy.on_running_sync == "fail" and attempt.lost_start is None:
         raise _already_running(attempt, None) from error
-    attempt.log.info(f"Another sync is already running. Looking for it. ({error})")
-    # The list may show the other sync a little later than the start does.
-    delay = attempt.policy.retry.delay_seconds(conflicts, None, attempt.jitter())
-    yield from pause(attempt, delay)
-
-
-@dataclass
-class _Refusals:
-    """Counts the starts that were refused although they may be accepted soon.
-
-    A valid token can be refused with 401. A source that was just created can make a start answer
-    404 for some seconds, although the connection exists.
-    """
-
-    attempt: SyncAttempt
-    count: int = 0
-    _unauthorized: int = 0
-    _not_found_since: float | None = None
-
-    def patience(self, error: ApiError) -> Task[float]:
-        """Return for how many more seconds the start may be repeated. 0 means that it is final."""
-        self.count += 1
-        retry = self.attempt.policy.retry
-        if not isinstance(error, NotFoundError):
-            self._unauthorized += 1
-            return math.inf if may_pass(error, self._unauthorized, retry) else 0.0
-        now = self.attempt.monotonic()
-        if self._not_found_since is None:
-            self._not_found_since = now
-        left = self._not_found_since + self.attempt.policy.start_settling_seconds - now
-        if left <= 0 or retry.request_max_retries == 0:
-            return 0.0
-        exists = yield from ask(self.attempt, lambda: _exists(self.attempt), may_be_running=False)
-        return left if exists else 0.0
-
-
-def _exists(attempt: SyncAttempt) -> bool:
-    try:
-        attempt.get_connection()
-    except NotFoundError:
-        return False
-    except PermissionDeniedError:
-        return True
-    return True
+    request, retry = attempt.request, attempt.policy.retry
+    if request.can_be_listed:
+        attempt.log.info(f"Another sync is already running. Looking for it. ({error})")
+    elif conflicts == 1:
+        attempt.log.info(
+            f"Another {request.noun} of {request.target} is already running. Waiting until "
+            f"RudderStack accepts a new one. ({error})"
+        )
+    # The list may show the other sync a little later than the start does. Where there is no list,
+    # each start is announced, and withdrawn again.
+    if not request.can_be_listed:
+        retry = retry.model_copy(update={"max_delay_seconds": CONFLICT_SECONDS})
+    yield from pause(attempt, retry.delay_seconds(conflicts, None, attempt.jitter()))
 
 
 def _handle_failure(
@@ -385,8 +384,8 @@ def _handle_failure(
     """Wait before the next look after a failed start, or raise if another try is of no use."""
     if answer is StartAnswer.LOST:
         attempt.log.warning(
-            f"The answer to the start of a sync of connection {attempt.request.connection} was "
-            f"lost, so it is unknown whether a sync was started. Looking for it. {error}"
+            f"The answer to the start of a {attempt.request.noun} of {attempt.request.target} was "
+            f"lost, so it is unknown whether it was started. Looking for it. {error}"
         )
         return
     if answer is StartAnswer.REFUSED:

@@ -1,4 +1,4 @@
-"""Stops a sync that our run started, and no other.
+"""Stops a sync that our run started, and no other. A run of a source cannot be stopped.
 
 `POST /stop` acts on a connection and not on a sync, so each try looks first at what runs.
 """
@@ -37,6 +37,7 @@ class StopOutcome(Enum):
         "it was left running, since a stop would also stop other syncs of the connection"
     )
     NOTHING_STARTED = "no sync was started"
+    CANNOT_BE_STOPPED = "it goes on in RudderStack, which offers no way to stop a run"
     NOT_SEEN = (
         "it was being started and is not listed yet; if it appears later, stop it in RudderStack's "
         "dashboard"
@@ -63,6 +64,8 @@ def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Tas
         attempt: The attempt, which may have been interrupted anywhere.
         grace_seconds: How long to try. 0 tries once.
     """
+    if not attempt.request.can_be_stopped:
+        return StopOutcome.CANNOT_BE_STOPPED
     give_up_at = attempt.monotonic() + grace_seconds
     tries = 0
     while True:
@@ -105,7 +108,7 @@ def _try_once(attempt: SyncAttempt) -> StopOutcome:
     # not prevent every stop.
     if running_among([sync for sync in listed if sync.id != current.sync_id]):
         return StopOutcome.OTHERS_RUNNING
-    attempt.api.stop_sync(attempt.connection_id)
+    attempt.api.stop_sync(attempt.target_id)
     attempt.record(lambda: attempt.records.stop_requested(current.sync_id))
     return StopOutcome.REQUESTED
 

@@ -41,7 +41,10 @@ def wait_for(attempt: SyncAttempt, sync_id: str, since: float) -> Task[Sync]:
     """
     is_another = sync_id != attempt.sync_id
     progress = Progress(
-        attempt.log, attempt.monotonic, logs_success=attempt.logs_success or is_another
+        attempt.log,
+        attempt.monotonic,
+        noun=attempt.request.noun,
+        logs_success=attempt.logs_success or is_another,
     )
     if attempt.current is not None and attempt.current.origin == "started":
         yield from pause(attempt, _interval(attempt, since))
@@ -159,11 +162,11 @@ def _outage_check(attempt: SyncAttempt) -> _Check:
         if lasted < attempt.policy.outage_tolerance_seconds:
             return
         resumed = ", and a retry of this step resumes it" if attempt.records.is_durable else ""
-        raise SyncLostError(
+        raise attempt.request.error(
+            SyncLostError,
             f"{attempt.name} may be running, but no request about it succeeded for "
             f"{duration_text(lasted)}. It was not stopped{resumed}. Last error: {error}",
-            connection_id=attempt.connection_id,
-            sync=attempt.last_seen,
+            attempt.last_seen,
         ) from error
 
     return check
@@ -190,11 +193,12 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
     outcome = None
     if owned and attempt.policy.stop_on_timeout:
         outcome = yield from stop(attempt)
-    error = SyncTimedOutError(
-        f"{_timeout_text(attempt, outcome)} If the sync is slow, increase the timeout. Otherwise "
-        "look at the sync in RudderStack's dashboard.",
-        connection_id=attempt.connection_id,
-        sync=attempt.last_seen,
+    noun = attempt.request.noun
+    error = attempt.request.error(
+        SyncTimedOutError,
+        f"{_timeout_text(attempt, outcome)} If the {noun} is slow, increase the timeout. Otherwise "
+        f"look at the {noun} in RudderStack's dashboard.",
+        attempt.last_seen,
     )
     error.stop_requested = outcome is StopOutcome.REQUESTED
     raise error
@@ -204,14 +208,14 @@ def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
     limit = duration_text(attempt.policy.sync_timeout_seconds)
     if attempt.current is None:
         if attempt.last_seen:
-            reason = f"sync {attempt.last_seen.id} was still running"
+            reason = f"{attempt.request.noun} {attempt.last_seen.id} was still running"
         elif attempt.lost_start:
             reason = "the answer to the start was lost"
         else:
             reason = "RudderStack accepted no start"
         result = f" ({outcome.value})" if outcome else ""
         return (
-            f"No sync of connection {attempt.request.connection} could be started within the "
+            f"No {attempt.request.noun} of {attempt.request.target} could be started within the "
             f"timeout of {limit}: {reason}{result}."
         )
     result = outcome.value if outcome else "it was left running"

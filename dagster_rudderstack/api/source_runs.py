@@ -1,0 +1,109 @@
+"""The runs of Profiles projects and of ETL (cloud extract) sources, and their parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, model_validator
+from pydantic.alias_generators import to_camel
+
+from dagster_rudderstack.api.fields import ApiModel, Objects, SyncId, Text, Timestamp
+from dagster_rudderstack.api.models import Sync, SyncState, sync_state
+from dagster_rudderstack.text import well_formed
+
+__all__ = ["SourceRun", "SourceRunTask"]
+
+_RUN_STATES = {
+    "running": SyncState.RUNNING,
+    "processing": SyncState.RUNNING,
+    "finished": SyncState.SUCCEEDED,
+    "failed": SyncState.FAILED,
+}
+"""RudderStack documents no status. These are known to its clients."""
+
+
+def _error(value: object) -> str | None:
+    """Return why a run failed, whatever its type. None if there is nothing.
+
+    A finished run with an error has failed, so that no error may be lost.
+    """
+    if not value:
+        return None
+    return well_formed(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+ErrorText = Annotated[str | None, BeforeValidator(_error)]
+
+
+def in_camel_case(data: object, names: Iterable[str]) -> object:
+    """Return an object of an answer with fields in camel case.
+
+    RudderStack writes camel case, snake case or both, where one of them may be null.
+    """
+    if not isinstance(data, Mapping):
+        return data
+    spelled = dict(data)
+    for name in names:
+        camel = to_camel(name)
+        if camel != name and name in spelled:
+            snake = spelled.pop(name)
+            spelled[camel] = snake if spelled.get(camel) is None else spelled[camel]
+    return spelled
+
+
+class SourceRunTask(ApiModel):
+    """A task of a run. What RudderStack does not say is None."""
+
+    task_id: Text = None
+    task_run_id: Text = None
+    status: Text = None
+    started_at: Timestamp = None
+    finished_at: Timestamp = None
+    error: ErrorText = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_spellings(cls, data: Any) -> Any:
+        return in_camel_case(data, cls.model_fields)
+
+
+class SourceRun(Sync):
+    """A run of a Profiles project or of an ETL source.
+
+    It is read like a sync. RudderStack reports no rows for it, so the counts are None.
+
+    Attributes:
+        id: The run.
+        job_id: Its job, which has another id. None if unknown.
+        tasks: Its tasks. Empty if RudderStack names none.
+    """
+
+    id: SyncId = ""
+    error: ErrorText = None
+    job_id: Text = None
+    tasks: Objects[SourceRunTask] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_spellings(cls, data: Any) -> Any:
+        return in_camel_case(data, cls.model_fields)
+
+    @classmethod
+    def state_of(cls, status: str, *, finished: bool) -> SyncState:
+        """Return what a status means, apart from an error."""
+        return _RUN_STATES.get(status.strip().lower()) or sync_state(
+            _unknown(status), finished=finished
+        )
+
+    @property
+    def state(self) -> SyncState:
+        """What the status means. A finished run with an error has failed."""
+        state = super().state
+        return SyncState.FAILED if state is SyncState.SUCCEEDED and self.error else state
+
+
+def _unknown(status: str) -> str:
+    """Return a status of runs that is none of the statuses of syncs that mean a success."""
+    return "" if status.strip().lower() == "succeeded" else status

@@ -1,0 +1,71 @@
+"""The API of runs, in the form in which the life of a sync uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from dagster_rudderstack.api.source_runs import SourceRun
+from dagster_rudderstack.errors import ApiError
+
+__all__ = ["RunClient", "SourceRunApi"]
+
+
+class RunClient(Protocol):
+    """The part of the API that a run needs. `RudderStackClient` has it."""
+
+    def start_source_run(self, source_id: str, parameters: Sequence[str]) -> str:
+        """Start a run and return its id."""
+
+    def get_source_run(self, source_id: str, run_id: str) -> SourceRun:
+        """Return a run."""
+
+    def get_newest_source_run(self, source_id: str) -> SourceRun:
+        """Return the newest run of a source."""
+
+
+@dataclass(frozen=True)
+class SourceRunApi:
+    """Starts and reads the runs of sources.
+
+    Attributes:
+        client: The client.
+        parameters: The parameters of a run, by the source.
+    """
+
+    client: RunClient
+    parameters: Mapping[str, Sequence[str]]
+
+    def start_sync(self, source_id: str, _: str) -> str:
+        """Start a run and return its id."""
+        return self.client.start_source_run(source_id, self.parameters[source_id])
+
+    def get_sync(self, source_id: str, run_id: str) -> SourceRun:
+        """Return a run."""
+        return self.client.get_source_run(source_id, run_id)
+
+    def list_syncs(
+        self,
+        source_id: str,
+        *,
+        per_page: int,  # noqa: ARG002 - there is only one
+        limit: int,
+    ) -> list[SourceRun]:
+        """Return the newest run. Nothing if RudderStack does not show it.
+
+        Whether the endpoint still exists is not known, so that none of its errors may fail or delay
+        a run.
+        """
+        try:
+            return [self.client.get_newest_source_run(source_id)][:limit]
+        except ApiError:
+            return []
+
+    def get_connection(self, source_id: str) -> NoReturn:
+        """Raise: a source has no connection of its own."""
+        raise NotImplementedError(f"Source {source_id} is no connection.")
+
+    def stop_sync(self, source_id: str) -> NoReturn:
+        """Raise: RudderStack offers no way to stop a run. See `Request.can_be_stopped`."""
+        raise NotImplementedError(f"A run of source {source_id} cannot be stopped.")
