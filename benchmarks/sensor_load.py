@@ -35,10 +35,10 @@ from dagster_rudderstack import MetadataKey
 from dagster_rudderstack.testing import (
     LocalRudderStack,
     RecordedRequest,
+    RefusedError,
     ScaledClock,
     SyncScript,
 )
-from dagster_rudderstack.testing.workspace import RefusedError
 from dagster_rudderstack_tests.processes.harness import Home, dagster_command, end_group, wait_for
 
 COUNT = int(os.environ.get(COUNT_VARIABLE, "10000"))

@@ -21,6 +21,16 @@ Its entries have the fields of Source, Destination, Connection, Project and Faul
           }
         }
       ],
+      "projects": [
+        {
+          "id": "profiles",
+          "script": {"duration_seconds": 60},
+          "build": {
+            "warehouse": "warehouse.duckdb",
+            "models": {"models/users": "CREATE OR REPLACE TABLE users AS SELECT * FROM customers"}
+          }
+        }
+      ],
       "faults": [{"kind": "status", "status": 503, "every": 5}]
     }
 """
@@ -56,8 +66,10 @@ def read_config(path: Path) -> WorkspaceConfig:
     _check_unique("connections", [each.id for each in config.connections])
     _check_unique("sources", [each.id for each in config.sources])
     _check_unique("destinations", [each.id for each in config.destinations])
-    connections = [_from_folder(path.parent, each) for each in config.connections]
-    return replace(config, connections=connections)
+    _check_unique("projects", [each.id for each in config.projects])
+    connections = [_connection_in(path.parent, each) for each in config.connections]
+    projects = [_project_in(path.parent, each) for each in config.projects]
+    return replace(config, connections=connections, projects=projects)
 
 
 def _read_json(path: Path) -> Any:
@@ -74,7 +86,13 @@ def _check_unique(where: str, ids: Sequence[str]) -> None:
         require(each not in ids[:index], f"{where}[{index}].id", f"{each!r} was used before")
 
 
-def _from_folder(folder: Path, connection: Connection) -> Connection:
+def _connection_in(folder: Path, connection: Connection) -> Connection:
     if connection.table is None:
         return connection
     return replace(connection, table=connection.table.in_folder(folder))
+
+
+def _project_in(folder: Path, project: Project) -> Project:
+    if project.build is None:
+        return project
+    return replace(project, build=project.build.in_folder(folder))

@@ -26,6 +26,7 @@ FaultKind = Literal[
     "huge",
     "paging",
     "scheduled_sync",
+    "scheduled_run",
 ]
 
 _STATUSES = range(200, 600)
@@ -56,13 +57,16 @@ class Fault:
       page.
     - `scheduled_sync`: Just before the request is handled, RudderStack's schedule starts a sync of
       the connection, with `script` or the connection's own script.
+    - `scheduled_run`: Just before the request is handled, RudderStack's schedule starts a run of
+      the Profiles project or ETL source, with its next script.
 
-    A rule matches requests by `operation` (one or several names, as in the request log), `method`
-    and `connection_id`, and by time: from `from_seconds` until `until_seconds` after the rule was
-    added, on the server's clock. It ignores the first `skip` matches. Of the others it hits each
-    `every`-th with `probability` (from the server's seeded generator), at most `times` times. By
-    default `times` is 1, and unlimited if `every`, `probability` or a time is given. None means
-    unlimited.
+    A rule matches requests by `operation` (one or several names, as in the request log), `method`,
+    `connection_id` and `source_id` (the two are ids in the path), and by time: from `from_seconds`
+    until `until_seconds` after the rule was added, on the server's clock. A `scheduled_sync` only
+    matches requests for a connection, and a `scheduled_run` those for a source. A rule ignores the
+    first `skip` matches. Of the others it hits each `every`-th with `probability` (from the
+    server's seeded generator), at most `times` times. By default `times` is 1, and unlimited if
+    `every`, `probability` or a time is given. None means unlimited.
 
     Attributes:
         effect: Whether the request takes effect although its answer is lost.
@@ -92,6 +96,7 @@ class Fault:
     size_bytes: int = 10_000_000
     next: str | None = None
     script: SyncScript | None = None
+    source_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
@@ -148,6 +153,7 @@ class FaultTarget:
     operation: str
     method: str
     connection_id: str | None
+    source_id: str | None = None
 
 
 @dataclass
@@ -164,11 +170,22 @@ class _Rule:
             return False
         if fault.method is not None and fault.method.upper() != target.method:
             return False
-        if fault.connection_id not in (None, target.connection_id):
+        if not self._concerns_ids(target):
             return False
         age = now - self.added_at
         return fault.from_seconds <= age and (
             fault.until_seconds is None or age < fault.until_seconds
+        )
+
+    def _concerns_ids(self, target: FaultTarget) -> bool:
+        fault = self.fault
+        if fault.kind == "scheduled_sync" and target.connection_id is None:
+            return False
+        if fault.kind == "scheduled_run" and target.source_id is None:
+            return False
+        return fault.connection_id in (None, target.connection_id) and fault.source_id in (
+            None,
+            target.source_id,
         )
 
     def would_hit(self, generator: random.Random) -> bool:

@@ -4,8 +4,9 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from dagster_rudderstack.testing.builds import TableBuild
 from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.tables import TableSync
 
@@ -113,10 +114,32 @@ class Connection:
 
 @dataclass(frozen=True)
 class Project:
-    """A Profiles project or ETL source, and what its runs do."""
+    """A Profiles project or ETL source, and how the server treats it.
+
+    Attributes:
+        id: Id of the source.
+        script: What its runs do.
+        build: The tables to build, if its runs build real tables.
+        start_status: Status of the answer to a start: 200 with the run id, or 201 or 204 without.
+        legacy_status: Whether `/sources/{id}/status` exists, which shows the newest run.
+        deny: If set, every request for it is answered with 403 and this text.
+    """
 
     id: str
     script: RunScript = field(default_factory=RunScript)
+    build: TableBuild | None = None
+    start_status: Literal[200, 201, 204] = 200
+    legacy_status: bool = True
+    deny: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("A project needs an id")
+        check_run_script(self.script)
+        if self.build is not None and not isinstance(self.build, TableBuild):
+            raise TypeError(f"build must be a TableBuild, not {self.build!r}")
+        if self.start_status not in (200, 201, 204):
+            raise ValueError(f"start_status must be 200, 201 or 204, not {self.start_status!r}")
 
 
 def _check_constant(constant: object) -> None:
@@ -133,6 +156,12 @@ def check_script(script: object) -> None:
     """Raise TypeError unless this is a SyncScript."""
     if not isinstance(script, SyncScript):
         raise TypeError(f"script must be a SyncScript, not {script!r}")
+
+
+def check_run_script(script: object) -> None:
+    """Raise TypeError unless this is a RunScript."""
+    if not isinstance(script, RunScript):
+        raise TypeError(f"script must be a RunScript, not {script!r}")
 
 
 _CAMEL_CASE = re.compile("[a-z][A-Za-z0-9]*")

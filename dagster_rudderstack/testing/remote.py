@@ -5,15 +5,18 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from dagster_rudderstack.testing.dataclass_json import build
+from dagster_rudderstack.testing.builds import TableBuild
+from dagster_rudderstack.testing.dataclass_json import build as build_from_json
 from dagster_rudderstack.testing.faults import Fault
 from dagster_rudderstack.testing.request_log import RecordedRequest, with_effect
-from dagster_rudderstack.testing.scripts import SyncScript
+from dagster_rudderstack.testing.runs import SimulatedRun
+from dagster_rudderstack.testing.scripts import RunScript, SyncScript
 from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
 from dagster_rudderstack.testing.tables import TableSync
 from dagster_rudderstack.testing.web.control_api import CONTROL_ROOT
@@ -100,6 +103,42 @@ class RemoteLocalRudderStack:
         body = {"connection_id": connection_id, "origin": origin, "sync_type": sync_type}
         return str(self._call("POST", "syncs", body)["syncId"])
 
+    def add_project(
+        self,
+        source_id: str,
+        script: RunScript | None = None,
+        *,
+        build: TableBuild | None = None,
+        **settings: Any,
+    ) -> None:
+        """Add a project. The other settings are those of the configuration file."""
+        absolute = None if build is None else build.in_folder(Path.cwd())
+        body = {
+            "id": source_id,
+            "script": script or RunScript(),
+            "build": absolute,
+            **settings,
+        }
+        self._call("POST", "projects", body)
+
+    def set_run_script(self, source_id: str, script: RunScript) -> None:
+        """Set the script of all later runs of the project."""
+        self._call("POST", "run-scripts", {"source_id": source_id, "script": script})
+
+    def script_next_runs(self, source_id: str, *scripts: RunScript) -> None:
+        """Set the scripts of the next runs of the project, one for each run."""
+        self._call("POST", "next-run-scripts", {"source_id": source_id, "scripts": scripts})
+
+    def start_run(
+        self,
+        source_id: str,
+        origin: Literal["schedule", "dashboard"] = "schedule",
+        parameters: Sequence[str] = (),
+    ) -> str:
+        """Start a run as another client would, and return its id."""
+        body = {"source_id": source_id, "origin": origin, "parameters": parameters}
+        return str(self._call("POST", "runs", body)["runId"])
+
     def add_fault(self, fault: Fault) -> None:
         """Add a rule that breaks requests."""
         self._call("POST", "faults", fault)
@@ -124,15 +163,25 @@ class RemoteLocalRudderStack:
         """Return the current state of all syncs (of the connection), oldest first."""
         query = {} if connection_id is None else {"connection_id": connection_id}
         content = self._call("GET", f"state?{urlencode(query)}")
-        return [build(SimulatedSync, each, "sync") for each in content["syncs"]]
+        return [build_from_json(SimulatedSync, each, "sync") for each in content["syncs"]]
 
     def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """Return the requests that started a sync, regardless of the answer."""
-        return with_effect(self.requests, "start", connection_id)
+        return with_effect(self.requests, "start", connection_id=connection_id)
 
     def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """Return the accepted requests to stop, regardless of the answer."""
-        return with_effect(self.requests, "stop", connection_id)
+        return with_effect(self.requests, "stop", connection_id=connection_id)
+
+    def runs(self, source_id: str | None = None) -> list[SimulatedRun]:
+        """Return the current state of all runs (of the project), oldest first."""
+        query = {} if source_id is None else {"source_id": source_id}
+        content = self._call("GET", f"state?{urlencode(query)}")
+        return [build_from_json(SimulatedRun, each, "run") for each in content["runs"]]
+
+    def run_starts(self, source_id: str | None = None) -> list[RecordedRequest]:
+        """Return the requests that started a run, regardless of the answer."""
+        return with_effect(self.requests, "start_run", source_id=source_id)
 
     @property
     def errors(self) -> list[str]:

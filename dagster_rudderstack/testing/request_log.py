@@ -27,7 +27,9 @@ class RecordedRequest:
         status: Status of the answer. None if it was not sent yet or the connection was cut.
         fault: Kind of the fault that hit the request.
         took_effect: Whether the request changed the workspace, regardless of the answer.
-        affected: Ids of the syncs that it started or asked to stop.
+        affected: Ids of the syncs and runs that it started, or of the syncs it asked to stop.
+        source_id: Id of the source in the path.
+        run_id: Id in the path, or id of the run that was started.
     """
 
     number: int
@@ -46,6 +48,8 @@ class RecordedRequest:
     fault: str | None = None
     took_effect: bool = False
     affected: tuple[str, ...] = ()
+    source_id: str | None = None
+    run_id: str | None = None
 
 
 def logged_body(body: bytes) -> Any:
@@ -77,15 +81,20 @@ def _is_deep(content: Any) -> bool:
 
 
 def with_effect(
-    requests: Iterable[RecordedRequest], operation: str, connection_id: str | None
+    requests: Iterable[RecordedRequest],
+    operation: str,
+    *,
+    connection_id: str | None = None,
+    source_id: str | None = None,
 ) -> list[RecordedRequest]:
-    """Return the requests of an operation (on the connection) that took effect."""
+    """Return the requests of an operation (on the connection or source) that took effect."""
     return [
         request
         for request in requests
         if request.took_effect
         and request.operation == operation
         and connection_id in (None, request.connection_id)
+        and source_id in (None, request.source_id)
     ]
 
 

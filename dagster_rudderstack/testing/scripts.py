@@ -1,8 +1,8 @@
 """Scripts: what a simulated sync or run does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Rows = int | Literal["auto"] | None
 """A number of rows. None: the API answers null. "auto": follows from the other numbers."""
@@ -102,20 +102,51 @@ class SyncScript:
 class RunScript:
     """What a run of a simulated Profiles project or ETL source does.
 
+    If the project builds real tables, `duration_seconds` is the minimum duration, and the tasks are
+    the models.
+
     Attributes:
-        status: "finished" or "failed". A finished run with an `error` has failed.
-        snake_case: Whether the API writes `started_at` instead of `startedAt`. RudderStack's
-            clients know both.
+        duration_seconds: Seconds until it ends, on the server's clock. 0: it ends at once.
+        status: Final status. RudderStack's is "finished", also for a run with an `error`, which has
+            failed. Any text is allowed, to test statuses that are not documented.
+        error: Reason of the failure. The API shows it once the run has ended.
+        running_status: Status until it ends.
+        snake_case: Whether the API writes `started_at` instead of `startedAt`, and all other names
+            likewise. RudderStack's clients know both.
+        tasks: Ids of its tasks, which run one after the other. The last one has the `error`.
+        missing_fields: Fields, by their camelCase names, that the API leaves out, such as
+            `("id", "jobRunId")`.
+        hidden_for_seconds: Seconds after the start during which the API answers 404 for the run.
+        never_ends: Whether it runs for ever.
+        wire_fields: Fields that add to or replace the fields that the API returns, as they are.
     """
 
     duration_seconds: float = 0.0
     status: str = "finished"
     error: str | None = None
+    running_status: str = "running"
     snake_case: bool = False
+    tasks: tuple[str, ...] = ("sync",)
+    missing_fields: tuple[str, ...] = ()
+    hidden_for_seconds: float = 0.0
     never_ends: bool = False
+    wire_fields: Mapping[str, Any] = field(default_factory=dict)
+
+    API_FIELDS: ClassVar[Sequence[str]] = (
+        *("id", "jobRunId", "jobId", "status", "startedAt", "finishedAt", "error", "tasks"),
+    )
 
     def __post_init__(self) -> None:
-        _check_not_negative("duration_seconds", self.duration_seconds)
+        for name in ("duration_seconds", "hidden_for_seconds"):
+            _check_not_negative(name, getattr(self, name))
+        for name in ("tasks", "missing_fields"):
+            if isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a list of texts, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in self.missing_fields:
+            if name not in self.API_FIELDS:
+                known = ", ".join(self.API_FIELDS)
+                raise ValueError(f"A run has no field {name!r} to leave out. Known: {known}")
 
 
 def _first_known(given: Rows, *guesses: Rows) -> int | None:

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from dagster_rudderstack.testing.clock import Clock, ScaledClock
 from dagster_rudderstack.testing.config import WorkspaceConfig
 from dagster_rudderstack.testing.faults import Fault
-from dagster_rudderstack.testing.objects import Connection, Destination, FieldPairs, Source
+from dagster_rudderstack.testing.objects import (
+    Connection,
+    Destination,
+    FieldPairs,
+    Source,
+)
+from dagster_rudderstack.testing.project_methods import ProjectMethods
+from dagster_rudderstack.testing.projects import Projects
 from dagster_rudderstack.testing.request_log import RecordedRequest, with_effect
-from dagster_rudderstack.testing.scripts import RunScript, SyncScript
+from dagster_rudderstack.testing.scripts import SyncScript
 from dagster_rudderstack.testing.simulator import Simulator
 from dagster_rudderstack.testing.syncs import SimulatedSync, SyncType
 from dagster_rudderstack.testing.tables import TableSync
@@ -27,7 +34,7 @@ _MANUAL = {"type": "manual"}
 _LARGEST_PORT = 65535
 
 
-class LocalRudderStack:
+class LocalRudderStack(ProjectMethods):
     """RudderStack's API on a port of this machine, for tests.
 
     Use it in a `with` statement, or call `start` and `close`. All methods may be called from any
@@ -48,10 +55,12 @@ class LocalRudderStack:
         config: Content of the workspace at the start and after each `reset`; see `read_config`.
         unknown_sync_status: Status of the answer to the details of a sync that does not exist or is
             hidden: 404, or 500, which RudderStack may send as well.
+        legacy_status: Whether `/sources/{id}/status` exists, which shows the newest run of a
+            Profiles project or ETL source.
         control_token: The token of the control API, for a `RemoteLocalRudderStack`. None makes one.
         folder: Where the files of tables must be that are added over the control API. None is the
             working folder.
-        reads_files: Whether the SQL of a source may read other files than its warehouse.
+        reads_files: Whether the SQL of a source or project may read other files than its warehouse.
 
     Raises:
         ValueError: The port, the latency or the status is out of range.
@@ -69,6 +78,7 @@ class LocalRudderStack:
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
         unknown_sync_status: Literal[404, 500] = 404,
+        legacy_status: bool = True,
         control_token: str | None = None,
         folder: str | Path | None = None,
         reads_files: bool = True,
@@ -85,6 +95,7 @@ class LocalRudderStack:
             path_prefix=path_prefix,
             config=config,
             unknown_sync_status=unknown_sync_status,
+            legacy_status=legacy_status,
             host=host,
             control_token=control_token,
             folder=None if folder is None else Path(folder),
@@ -110,7 +121,7 @@ class LocalRudderStack:
         return self
 
     def close(self) -> None:
-        """Stop at once: cut open connections and interrupt the syncs that move rows."""
+        """Stop at once: cut open connections and interrupt the syncs and runs with real rows."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
@@ -276,10 +287,6 @@ class LocalRudderStack:
         """Remove a connection. Requests for it are then answered with 404."""
         self._workspace.remove_connection(id)
 
-    def add_project(self, source_id: str, script: RunScript | None = None) -> None:
-        """Add a Profiles project or ETL source. `/sources/{id}/start` starts its runs."""
-        self._workspace.add_project(source_id, script or RunScript())
-
     def set_script(self, connection_id: str, script: SyncScript) -> None:
         """Set the script of all later syncs of the connection, after those of `script_next`."""
         self._workspace.set_script(connection_id, script)
@@ -310,10 +317,15 @@ class LocalRudderStack:
         self._simulator.faults.clear()
 
     def deny(
-        self, message: str, *, operation: str | None = None, connection_id: str | None = None
+        self,
+        message: str,
+        *,
+        operation: str | None = None,
+        connection_id: str | None = None,
+        source_id: str | None = None,
     ) -> None:
         """Answer matching requests with 403 and this text. None matches any."""
-        self._workspace.deny(Denial(message, operation, connection_id))
+        self._workspace.deny(Denial(message, operation, connection_id, source_id))
 
     def allow_everything(self) -> None:
         """Remove all denials."""
@@ -322,6 +334,10 @@ class LocalRudderStack:
     def reset(self) -> None:
         """Return to the state after the start: keep only the content of `config`."""
         self._simulator.reset()
+
+    @property
+    def _projects(self) -> Projects:
+        return self._workspace.projects
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -338,11 +354,11 @@ class LocalRudderStack:
 
     def starts(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """Return the requests that started a sync (of the connection), regardless of the answer."""
-        return with_effect(self.requests, "start", connection_id)
+        return with_effect(self.requests, "start", connection_id=connection_id)
 
     def stops(self, connection_id: str | None = None) -> list[RecordedRequest]:
         """Return the accepted requests to stop, regardless of the answer."""
-        return with_effect(self.requests, "stop", connection_id)
+        return with_effect(self.requests, "stop", connection_id=connection_id)
 
     @property
     def tcp_connections(self) -> int:

@@ -8,10 +8,9 @@ from typing import Literal
 from dagster_rudderstack.testing.clock import Clock
 from dagster_rudderstack.testing.config import WorkspaceConfig
 from dagster_rudderstack.testing.faults import FaultRules
-from dagster_rudderstack.testing.objects import Connection
+from dagster_rudderstack.testing.projects import Projects
 from dagster_rudderstack.testing.request_log import RequestLog
 from dagster_rudderstack.testing.rows.workers import Workers
-from dagster_rudderstack.testing.syncs import Sync, Work
 from dagster_rudderstack.testing.workspace import Workspace
 
 
@@ -19,7 +18,8 @@ class Simulator:
     """The workspace, the faults, the request log, and the threads that move real rows.
 
     The control API needs the `control_token`, and its tables must be in the `folder`. The SQL of a
-    source may read other files than its warehouse if `reads_files` is set.
+    source or project may read other files than its warehouse if `reads_files` is set.
+    `legacy_status` is whether `/sources/{id}/status` exists.
 
     `latency_seconds` is real time before each answer; requests wait in parallel. `errors` holds the
     traceback of each bug of the simulator that a request has met.
@@ -35,6 +35,7 @@ class Simulator:
         path_prefix: str = "",
         config: WorkspaceConfig | None = None,
         unknown_sync_status: Literal[404, 500] = 404,
+        legacy_status: bool = True,
         host: str = "127.0.0.1",
         control_token: str | None = None,
         folder: Path | None = None,
@@ -48,7 +49,10 @@ class Simulator:
         self.latency_seconds = latency_seconds
         self.path_prefix = _clean_prefix(path_prefix)
         self.workers = Workers(clock, reads_files=reads_files)
-        self.workspace = Workspace(clock, seed, self._start_work, unknown_sync_status)
+        projects = Projects(clock, seed, self.workers.start_run, has_legacy_status=legacy_status)
+        self.workspace = Workspace(
+            clock, seed, self.workers.start_sync, projects, unknown_sync_status
+        )
         self.faults = FaultRules(clock, seed)
         self.request_log = RequestLog()
         self.errors: list[str] = []
@@ -66,9 +70,6 @@ class Simulator:
             raise ValueError(f"latency_seconds must be 0 or more, not {seconds!r}")
         self._latency_seconds = seconds
 
-    def _start_work(self, sync: Sync, connection: Connection) -> Work:
-        return self.workers.start(sync, connection)
-
     def _apply_config(self) -> None:
         """Add the content of the configuration."""
         for source in self._config.sources:
@@ -78,7 +79,7 @@ class Simulator:
         for connection in self._config.connections:
             self.workspace.add_connection(connection)
         for project in self._config.projects:
-            self.workspace.add_project(project.id, project.script)
+            self.workspace.projects.add(project)
         for fault in self._config.faults:
             self.faults.add(fault)
 

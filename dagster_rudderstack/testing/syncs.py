@@ -1,9 +1,9 @@
-"""Syncs and runs. Their state follows from their script and the time."""
+"""Syncs. Their state follows from their script and the time."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dagster_rudderstack.testing.scripts import RowCounts, RunScript, SyncScript
+from dagster_rudderstack.testing.scripts import RowCounts, SyncScript
 
 Origin = Literal["api", "schedule", "dashboard"]
 SyncType = Literal["incremental", "full"]
@@ -175,39 +175,3 @@ def snapshot(sync: Sync, now: float) -> SimulatedSync:
         rows_succeeded=rows.succeeded,
         rows_failed=rows.failed,
     )
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a Profiles project or an ETL source."""
-
-    id: str
-    source_id: str
-    script: RunScript
-    started_at: float
-    parameters: tuple[str, ...] = ()
-
-    @property
-    def job_id(self) -> str:
-        """The id of its job, which is longer than that of the run."""
-        return f"{self.id}job0000"
-
-    @property
-    def _ends_at(self) -> float:
-        return self.started_at + self.script.duration_seconds
-
-    def is_over(self, now: float) -> bool:
-        """Return whether it has ended."""
-        return not self.script.never_ends and now >= self._ends_at
-
-    def status(self, now: float) -> str:
-        """Return the status that the API shows."""
-        return self.script.status if self.is_over(now) else "running"
-
-    def error(self, now: float) -> str | None:
-        """Return why it failed. None while it runs."""
-        return self.script.error if self.is_over(now) else None
-
-    def finished_at(self, now: float) -> float | None:
-        """Return when it ended. None while it runs."""
-        return self._ends_at if self.is_over(now) else None

@@ -55,11 +55,7 @@ class TableSync:
             ValueError: If one is not, also if it is a link to a file elsewhere.
         """
         for name in ("warehouse", "destination"):
-            path = Path(getattr(self, name))
-            if not (folder / path).resolve().is_relative_to(folder.resolve()):
-                raise ValueError(
-                    f"table.{name} {str(path)!r} is not in {folder}, where the server may use files"
-                )
+            check_in_folder(f"table.{name}", getattr(self, name), folder)
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.sql is None):
@@ -69,6 +65,12 @@ class TableSync:
         object.__setattr__(self, "required", tuple(self.required))
         for name, pattern in self.patterns.items():
             _check_pattern(name, pattern)
+
+
+def check_in_folder(name: str, path: str | Path, folder: Path) -> None:
+    """Raise ValueError if a file is not in a folder, also if it is a link to a file elsewhere."""
+    if not (folder / path).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} {str(path)!r} is not in {folder}, where the server may use files")
 
 
 def _check_pattern(name: str, pattern: str) -> None:

@@ -5,7 +5,6 @@ waits. All methods may be called from any thread.
 """
 
 import random
-import string
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from dagster_rudderstack.testing.clock import Clock, to_milliseconds
+from dagster_rudderstack.testing.errors import RefusedError, UnknownIdError
+from dagster_rudderstack.testing.ids import new_id
 from dagster_rudderstack.testing.objects import (
     Connection,
     Destination,
@@ -21,10 +22,10 @@ from dagster_rudderstack.testing.objects import (
     source_of,
 )
 from dagster_rudderstack.testing.operations import operation_name
-from dagster_rudderstack.testing.scripts import RunScript, SyncScript
+from dagster_rudderstack.testing.projects import Projects
+from dagster_rudderstack.testing.scripts import SyncScript
 from dagster_rudderstack.testing.syncs import (
     Origin,
-    Run,
     SimulatedSync,
     Sync,
     SyncType,
@@ -34,46 +35,36 @@ from dagster_rudderstack.testing.syncs import (
 
 T = TypeVar("T")
 
-# A real id is a KSUID: 27 digits of base 62.
-_ID_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH = 27
-_RUN_ID_LENGTH = 20
-
-
-class UnknownIdError(LookupError):
-    """No object has this id."""
-
-
-class RefusedError(RuntimeError):
-    """A start is refused: a sync is already running, or the connection is disabled."""
-
-    def __init__(self, reason: Literal["already_running", "disabled"], message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
 class Denial:
-    """Requests that are answered with 403. None matches any operation or connection."""
+    """Requests that are answered with 403. None matches any operation, connection or source."""
 
     message: str
     operation: str | None = None
     connection_id: str | None = None
+    source_id: str | None = None
 
     def __post_init__(self) -> None:
         if self.operation is not None:
             object.__setattr__(self, "operation", operation_name(self.operation))
 
-    def concerns(self, operation: str, connection_id: str | None) -> bool:
+    def concerns(self, operation: str, connection_id: str | None, source_id: str | None) -> bool:
         """Return whether the request is denied."""
-        return self.operation in (None, operation) and self.connection_id in (None, connection_id)
+        return (
+            self.operation in (None, operation)
+            and self.connection_id in (None, connection_id)
+            and self.source_id in (None, source_id)
+        )
 
 
 WorkStarter = Callable[[Sync, Connection], Work]
 
 
 class Workspace:
-    """Sources, destinations, connections and their syncs, projects and their runs.
+    """Sources, destinations, connections and their syncs. The `projects` have the runs.
 
     `start_work` starts to move the rows of a sync whose connection has a table.
     `unknown_sync_status` is the status of the answer to the details of an unknown sync.
@@ -84,9 +75,11 @@ class Workspace:
         clock: Clock,
         seed: int,
         start_work: WorkStarter,
+        projects: Projects,
         unknown_sync_status: Literal[404, 500] = 404,
     ) -> None:
         self.clock = clock
+        self.projects = projects
         self.unknown_sync_status = unknown_sync_status
         self._seed = seed
         self._start_work = start_work
@@ -96,18 +89,17 @@ class Workspace:
     def clear(self) -> None:
         """Remove everything and restart the sequence of ids."""
         with self._lock:
+            self.projects.clear()
             self._ids = random.Random(self._seed)  # noqa: S311 - the ids are no secrets
             self._created_at = self.clock()
             self._sources: dict[str, Source] = {}
             self._destinations: dict[str, Destination] = {}
             self._connections: dict[str, Connection] = {}
-            self._projects: dict[str, RunScript] = {}
             self._denials: list[Denial] = []
             self._next_scripts: dict[str, deque[SyncScript]] = defaultdict(deque)
             self._syncs: dict[str, Sync] = {}
             self._syncs_of: dict[str, list[Sync]] = defaultdict(list)
             self._running: dict[str, Sequence[Sync]] = {}
-            self._runs: dict[str, Run] = {}
 
     @property
     def created_at(self) -> float:
@@ -123,11 +115,6 @@ class Workspace:
         """Add a destination, or replace the one with the same id."""
         with self._lock:
             self._destinations[destination.id] = destination
-
-    def add_project(self, source_id: str, script: RunScript) -> None:
-        """Add a Profiles project or ETL source, or replace the one with the same id."""
-        with self._lock:
-            self._projects[source_id] = script
 
     def add_connection(self, connection: Connection) -> None:
         """Add or replace a connection, and its source and destination if they do not exist."""
@@ -216,19 +203,24 @@ class Workspace:
             self._denials.append(denial)
 
     def allow_everything(self) -> None:
-        """Remove all denials, also those of the connections themselves."""
+        """Remove all denials, also those of the connections and projects themselves."""
         with self._lock:
             self._denials.clear()
             for connection in self.connections():
                 self.update_connection(connection.id, deny=None)
+            for project in self.projects.all():
+                self.projects.update(project.id, deny=None)
 
-    def denial(self, operation: str, connection_id: str | None) -> str | None:
+    def denial(
+        self, operation: str, connection_id: str | None, source_id: str | None
+    ) -> str | None:
         """Return the text of the 403 for this request. None if it is allowed."""
         with self._lock:
             connection = self._connections.get(connection_id or "")
             if connection is not None and connection.deny is not None:
                 return connection.deny
-            denials = (each for each in self._denials if each.concerns(operation, connection_id))
+            asked = (operation, connection_id, source_id)
+            denials = (each for each in self._denials if each.concerns(*asked))
             return next((denial.message for denial in denials), None)
 
     def start_sync(
@@ -249,7 +241,7 @@ class Workspace:
             connection = self.connection(connection_id)
             self._check_startable(connection)
             sync = Sync(
-                id=self._new_id(),
+                id=new_id(self._ids, _ID_LENGTH),
                 connection_id=connection.id,
                 origin=origin,
                 sync_type=sync_type,
@@ -319,44 +311,3 @@ class Workspace:
                 for sync in self._syncs.values()
                 if connection_id in (None, sync.connection_id)
             ]
-
-    def start_run(self, source_id: str, parameters: Iterable[str]) -> Run:
-        """Start a run. Raises UnknownIdError, or RefusedError if a run of the source runs."""
-        with self._lock:
-            script = self._get(self._projects, source_id, "source")
-            now = self.clock()
-            if any(r.source_id == source_id and not r.is_over(now) for r in self._runs.values()):
-                raise RefusedError("already_running", "a run of this source is already running")
-            run = Run(
-                self._new_id(_RUN_ID_LENGTH),
-                source_id,
-                script,
-                to_milliseconds(now),
-                tuple(parameters),
-            )
-            self._runs[run.id] = run
-            return run
-
-    def run(self, source_id: str, run_id: str) -> Run:
-        """Return a run, or raise UnknownIdError."""
-        with self._lock:
-            self._get(self._projects, source_id, "source")
-            run = self._runs.get(run_id)
-            if run is None or run.source_id != source_id:
-                raise UnknownIdError(f"run {run_id} not found")
-            return run
-
-    def newest_run(self, source_id: str) -> Run:
-        """Return the newest run of a source, or raise UnknownIdError."""
-        with self._lock:
-            self._get(self._projects, source_id, "source")
-            runs = [run for run in self._runs.values() if run.source_id == source_id]
-            if not runs:
-                raise UnknownIdError(f"source {source_id} has no runs")
-            return runs[-1]
-
-    def _new_id(self, length: int = _ID_LENGTH) -> str:
-        while True:
-            new_id = "".join(self._ids.choices(_ID_DIGITS, k=length))
-            if new_id not in self._syncs and new_id not in self._runs:
-                return new_id

@@ -309,9 +309,10 @@ def test_bug(broken_server: LocalRudderStack, make_api: ApiMaker) -> None:
 
 
 def test_everything_breaks(server: LocalRudderStack, make_api: ApiMaker) -> None:
-    """Many clients and all kinds of faults at once: no request hangs, and the log is correct."""
+    """Many clients and all faults of syncs at once: no request hangs, and the log is correct."""
     server.add_connection("crm", parallel_syncs=True)
-    for kind in get_args(FaultKind):
+    kinds = set(get_args(FaultKind)) - {"scheduled_run"}
+    for kind in sorted(kinds):
         seconds = 0.01 if kind == "slow" else 0
         fault = Fault(kind, probability=0.08, effect=True, seconds=seconds, size_bytes=100_000)
         server.add_fault(fault)
@@ -332,7 +333,7 @@ def test_everything_breaks(server: LocalRudderStack, make_api: ApiMaker) -> None
     assert len(server.starts("crm")) == 320
     assert len(server.syncs()) == 320 + len(scheduled)
     assert lost == len(cut) > 20
-    assert {request.fault for request in server.requests} == {None, *get_args(FaultKind)}
+    assert {request.fault for request in server.requests} == {None, *kinds}
 
 
 def test_many_threads(server: LocalRudderStack, make_api: ApiMaker) -> None:

@@ -1,1 +1,1 @@
-"""Syncs of real rows: from a DuckDB warehouse into a destination file."""
+"""Real rows: syncs into a destination file, and runs that build tables of the warehouse."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _SCHEMA_AND_TABLE = 2
-_NO_OTHER_FILES = {"enable_external_access": "false", "lock_configuration": "true"}
+NO_OTHER_FILES = {"enable_external_access": "false", "lock_configuration": "true"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read_source(
 
     Without `reads_files`, DuckDB refuses SQL that reads or writes another file.
     """
-    settings = {} if reads_files else _NO_OTHER_FILES
+    settings = {} if reads_files else NO_OTHER_FILES
     warehouse = Path(table.warehouse)
     with closing(
         open_duckdb(warehouse, read_only=True, must_stop=must_stop, settings=settings)

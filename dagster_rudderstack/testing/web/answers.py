@@ -50,6 +50,11 @@ def unauthorized() -> Answer:
     return plain_error(401, "Unauthorized: the access token is missing or wrong")
 
 
+def unknown_path() -> Answer:
+    """Make the answer to a request for a path that the API does not have."""
+    return plain_error(404, "Unknown path")
+
+
 def forbidden(message: str) -> Answer:
     """Make the answer to a request without permission."""
     return detailed_error(403, message, "FORBIDDEN", {"permission": message})

@@ -6,8 +6,9 @@ from typing import Any
 
 from dagster_rudderstack.testing.clock import timestamp
 from dagster_rudderstack.testing.objects import Connection, Destination, FieldPairs, Source
+from dagster_rudderstack.testing.runs import Run, RunTask
 from dagster_rudderstack.testing.scripts import RowCounts
-from dagster_rudderstack.testing.syncs import Run, Sync
+from dagster_rudderstack.testing.syncs import Sync
 from dagster_rudderstack.testing.tables import TableSync
 
 JsonObject = dict[str, Any]
@@ -156,19 +157,47 @@ def run_json(run: Run, now: float) -> JsonObject:
 
     The error and the end are absent until they are known.
     """
-    task = _cased(
-        run, {**_progress_json(run, now), "taskRunId": f"{run.id}-task", "taskId": "sync"}
-    )
-    run_ids = {"id": run.id, "jobRunId": run.id, "jobId": run.job_id}
-    return _cased(run, {**run_ids, **_progress_json(run, now), "tasks": [task]})
+    answer = {
+        "id": run.id,
+        "jobRunId": run.id,
+        "jobId": run.job_id,
+        "status": run.status(now),
+        **_times_and_error(run.started_at, run.finished_at(now), run.error(now)),
+        "tasks": _tasks_json(run, now),
+    }
+    missing = run.script.missing_fields
+    shown = {name: value for name, value in answer.items() if name not in missing}
+    return {**_cased(run, shown), **run.script.wire_fields}
 
 
-def _progress_json(run: Run, now: float) -> JsonObject:
-    answer: JsonObject = {"status": run.status(now), "startedAt": timestamp(run.started_at)}
-    if (error := run.error(now)) is not None:
-        answer["error"] = error
-    if (finished_at := run.finished_at(now)) is not None:
+def _tasks_json(run: Run, now: float) -> Sequence[JsonObject]:
+    return [
+        _cased(
+            run,
+            {
+                "taskRunId": f"{run.id}-{number}",
+                "taskId": task.name,
+                "jobId": run.job_id,
+                "status": _status_of_task(run, task, now),
+                **_times_and_error(task.started_at, task.finished_at, task.error),
+            },
+        )
+        for number, task in enumerate(run.tasks(now), start=1)
+    ]
+
+
+def _status_of_task(run: Run, task: RunTask, now: float) -> str:
+    if task.finished_at is None:
+        return run.script.running_status
+    return run.status(now) if task.error is not None and run.is_over(now) else "finished"
+
+
+def _times_and_error(started_at: float, finished_at: float | None, error: str | None) -> JsonObject:
+    answer: JsonObject = {"startedAt": timestamp(started_at)}
+    if finished_at is not None:
         answer["finishedAt"] = timestamp(finished_at)
+    if error is not None:
+        answer["error"] = error
     return answer
 
 

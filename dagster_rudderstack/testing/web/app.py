@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dagster_rudderstack.testing.errors import RefusedError
 from dagster_rudderstack.testing.faults import Fault, FaultHit, FaultTarget
 from dagster_rudderstack.testing.operations import NOWHERE, Route, find_route
 from dagster_rudderstack.testing.request_log import RecordedRequest, logged_body
@@ -22,6 +23,7 @@ from dagster_rudderstack.testing.web.answers import (
     message_error,
     plain_error,
     unauthorized,
+    unknown_path,
 )
 from dagster_rudderstack.testing.web.api_request import ApiRequest
 from dagster_rudderstack.testing.web.broken_answers import Cut, broken_reply, with_next_page
@@ -29,7 +31,6 @@ from dagster_rudderstack.testing.web.control_api import CONTROL_ROOT, control_ap
 from dagster_rudderstack.testing.web.handlers import handle
 from dagster_rudderstack.testing.web.sending import cut_off, send_answer, with_date
 from dagster_rudderstack.testing.web.tcp_connections import TcpConnections
-from dagster_rudderstack.testing.workspace import RefusedError
 
 MAX_BODY_BYTES = 1024 * 1024
 """The log of the requests keeps each body. A body of the API has less than a hundred bytes."""
@@ -124,6 +125,8 @@ class _Exchange:
             client_port=self._scope["client"][1],
             at=self._simulator.clock(),
             monotonic=time.monotonic(),
+            source_id=route.parameters.get("sourceId"),
+            run_id=route.parameters.get("runId"),
         )
 
     def close(self, status: int | None) -> None:
@@ -135,8 +138,12 @@ class _Exchange:
             self._simulator.request_log.update(self._number, **facts)
 
     def _choose_fault(self, route: Route) -> FaultHit | None:
-        connection_id = route.parameters.get("connectionId")
-        target = FaultTarget(route.name, self._scope["method"], connection_id)
+        target = FaultTarget(
+            route.name,
+            self._scope["method"],
+            route.parameters.get("connectionId"),
+            route.parameters.get("sourceId"),
+        )
         hit = self._simulator.faults.choose(target)
         if hit is not None:
             self._update_log(fault=hit.fault.kind)
@@ -149,6 +156,8 @@ class _Exchange:
             self._update_log(took_effect=True, affected=answer.affected)
         if route.name == "start" and answer.affected:
             self._update_log(sync_id=answer.affected[0])
+        if route.name == "start_run" and answer.affected:
+            self._update_log(run_id=answer.affected[0])
         return answer
 
     def _permitted_answer(self, route: Route, request: ApiRequest) -> Answer:
@@ -159,7 +168,7 @@ class _Exchange:
         if route.allowed_methods:
             allow = {"allow": ", ".join(route.allowed_methods)}
             return replace(message_error(405, "Method not allowed"), headers=allow)
-        return plain_error(404, "Unknown path")
+        return unknown_path()
 
     def _is_authorized(self) -> bool:
         scheme, _, token = self._headers.get("authorization", "").partition(" ")
@@ -172,7 +181,9 @@ class _Exchange:
             return await self._slow_answer(fault, route, request)
         if fault.kind == "scheduled_sync":
             self._start_scheduled_sync(fault, request)
-        is_answered = fault.kind in ("scheduled_sync", "paging")
+        if fault.kind == "scheduled_run":
+            self._start_scheduled_run(request)
+        is_answered = fault.kind in ("scheduled_sync", "scheduled_run", "paging")
         answer = self._true_answer(route, request) if fault.effect or is_answered else None
         await asyncio.sleep(fault.seconds)
         if answer is not None and is_answered:
@@ -203,6 +214,12 @@ class _Exchange:
         with contextlib.suppress(RefusedError):
             script = fault.script or connection.script
             workspace.start_sync(connection.id, "schedule", script=script)
+
+    def _start_scheduled_run(self, request: ApiRequest) -> None:
+        # The schedule is refused as well if a run of the source runs.
+        with contextlib.suppress(RefusedError):
+            projects = self._simulator.workspace.projects
+            projects.start_run(request.parameters["sourceId"], "schedule")
 
     def _with_next_page(self, fault: Fault, answer: Answer) -> Answer:
         query = self._scope["query_string"].decode("latin-1")

@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from dagster_rudderstack.testing.errors import RefusedError, UnknownIdError
+from dagster_rudderstack.testing.objects import Project
 from dagster_rudderstack.testing.operations import API_ROOT
+from dagster_rudderstack.testing.runs import Run
 from dagster_rudderstack.testing.syncs import SYNC_TYPES, Sync, SyncType
 from dagster_rudderstack.testing.web.answers import (
     Answer,
@@ -12,6 +16,7 @@ from dagster_rudderstack.testing.web.answers import (
     json_answer,
     message_error,
     plain_error,
+    unknown_path,
 )
 from dagster_rudderstack.testing.web.api_json import (
     JsonObject,
@@ -29,7 +34,7 @@ from dagster_rudderstack.testing.web.api_request import (
     json_object,
 )
 from dagster_rudderstack.testing.web.paging import next_page_path, page_of
-from dagster_rudderstack.testing.workspace import RefusedError, UnknownIdError, Workspace
+from dagster_rudderstack.testing.workspace import Workspace
 
 _SYNC_ID = re.compile("[0-9A-Za-z]{20,27}")
 
@@ -38,6 +43,8 @@ SYNC_STATUSES = ("running", "succeeded", "failed")
 
 def handle(workspace: Workspace, operation: str, request: ApiRequest) -> Answer:
     """Answer a request whose token is correct."""
+    if not _exists(workspace, operation, request):
+        return unknown_path()
     try:
         _check_permission(workspace, operation, request)
         return _HANDLERS[operation](workspace, request)
@@ -51,11 +58,21 @@ def handle(workspace: Workspace, operation: str, request: ApiRequest) -> Answer:
         return forbidden(str(error))
 
 
+def _exists(workspace: Workspace, operation: str, request: ApiRequest) -> bool:
+    """Return whether the API has the operation for this source."""
+    if operation != "get_newest_run":
+        return True
+    return workspace.projects.has_legacy_status(request.parameters["sourceId"])
+
+
 def _check_permission(workspace: Workspace, operation: str, request: ApiRequest) -> None:
     connection_id = request.parameters.get("connectionId")
     if connection_id is not None:
         workspace.connection(connection_id)
-    message = workspace.denial(operation, connection_id)
+    source_id = request.parameters.get("sourceId")
+    message = workspace.denial(operation, connection_id, source_id)
+    if source_id is not None and operation in _OPERATIONS_OF_PROJECTS:
+        message = workspace.projects.get(source_id).deny or message
     if message is not None:
         raise PermissionError(message)
 
@@ -179,19 +196,31 @@ def _start_run(workspace: Workspace, request: ApiRequest) -> Answer:
     parameters = json_object(request.body).get("parameters", [])
     if not isinstance(parameters, list) or not all(isinstance(each, str) for each in parameters):
         raise InvalidRequestError("parameters", "must be a list of strings")
-    run = workspace.start_run(request.parameters["sourceId"], parameters)
-    return json_answer(200, {"runId": run.id}, took_effect=True, affected=(run.id,))
+    source_id = request.parameters["sourceId"]
+    run = workspace.projects.start_run(source_id, "api", parameters)
+    return replace(_started(workspace.projects.get(source_id), run), took_effect=True)
+
+
+def _started(project: Project, run: Run) -> Answer:
+    """Return the answer to a start. Only a 200 has the id of the run."""
+    affected = (run.id,)
+    if project.start_status == 204:  # noqa: PLR2004 - no content
+        return Answer(204, affected=affected)
+    content = {"runId": run.id} if project.start_status == 200 else {}  # noqa: PLR2004 - OK
+    return json_answer(project.start_status, content, affected=affected)
 
 
 def _get_newest_run(workspace: Workspace, request: ApiRequest) -> Answer:
-    run = workspace.newest_run(request.parameters["sourceId"])
+    run = workspace.projects.newest_run(request.parameters["sourceId"])
     return json_answer(200, run_json(run, workspace.clock()))
 
 
 def _get_run(workspace: Workspace, request: ApiRequest) -> Answer:
-    run = workspace.run(request.parameters["sourceId"], request.parameters["runId"])
+    run = workspace.projects.run(request.parameters["sourceId"], request.parameters["runId"])
     return json_answer(200, run_json(run, workspace.clock()))
 
+
+_OPERATIONS_OF_PROJECTS = ("start_run", "get_newest_run", "get_run")
 
 _HANDLERS: Mapping[str, Callable[[Workspace, ApiRequest], Answer]] = {
     "get_workspace": _get_workspace,
