@@ -67,6 +67,7 @@ from dagster_rudderstack.options import (
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import build_rudderstack_polling_sensor
 from dagster_rudderstack.sync.request import SourceRunReport, SyncReport
+from dagster_rudderstack.vendor_names import explain_imports as _explain_imports
 from dagster_rudderstack.version import __version__
 
 __all__ = [
@@ -134,3 +135,4 @@ __all__ = [
 ]
 
 _register_library("dagster-rudderstack", __version__)
+_explain_imports()

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["build_rudderstack_sync_op", "rudderstack_sync_op"]
 
+# RudderStack's own package has modules in its `ops`. Without a path, Python would not ask for them,
+# and `vendor_names` could not say what has replaced them.
+__path__: list[str] = []
+
 _OUT_DESCRIPTION = (
     "The report of the sync. There is none if the connection is disabled and skipped."
 )

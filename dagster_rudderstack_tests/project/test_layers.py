@@ -40,6 +40,7 @@ LAYERS: Sequence[Sequence[str]] = (
     # A SyncError carries the last Sync seen, so the models are below the errors.
     ("api.models",),
     ("api.fields",),
+    ("vendor_names",),
     ("text", "version"),
 )
 ROW_OF = {name: row for row, names in enumerate(LAYERS) for name in names}
