@@ -48,7 +48,7 @@ cluster: .venv/installed
 test: .venv/installed
 	$(PYTHON) -m pytest $(PYTEST) -n 4 -m "not processes" $(ARGS)
 
-test-processes: .venv/installed .venv-vendor/installed .venv-dbt/installed
+test-processes: .venv/installed .venv-vendor/installed .venv-airflow/installed .venv-dbt/installed
 	$(PYTHON) -m pytest $(PYTEST) -n 2 -m processes $(ARGS)
 
 test-cluster: .venv/installed
@@ -88,6 +88,14 @@ clean:
 .venv-vendor/installed: .ci/make-venv
 	@echo "Installing RudderStack's own package into .venv-vendor ..."
 	@.ci/make-venv .venv-vendor any 'dagster-rudderstack==1.3.0'
+	@touch $@
+
+# RudderStack's Airflow provider, another independent client of the local RudderStack. It needs Airflow
+# and Python 3.11 or newer.
+.venv-airflow/installed: .ci/make-venv
+	@echo "Installing RudderStack's Airflow provider into .venv-airflow ..."
+	@.ci/make-venv .venv-airflow '3.13 3.12 3.11' 'rudderstack-airflow-provider==2.4.3' \
+		'apache-airflow>=3,<4'
 	@touch $@
 
 # dbt and mypy need different releases of pathspec. dbt-core 1.12 and later download their parser

@@ -14,3 +14,11 @@ def vendor_python() -> str:
     python = ROOT / ".venv-vendor" / "bin" / "python"
     subprocess.run(["make", "--silent", ".venv-vendor/installed"], check=True, cwd=ROOT)  # noqa: S607
     return str(python)
+
+
+@pytest.fixture(scope="session")
+def airflow_python() -> str:
+    """A Python with RudderStack's Airflow provider 2.4.3. The Makefile installs it if missing."""
+    python = ROOT / ".venv-airflow" / "bin" / "python"
+    subprocess.run(["make", "--silent", ".venv-airflow/installed"], check=True, cwd=ROOT)  # noqa: S607
+    return str(python)
