@@ -172,6 +172,21 @@ def test_failures(run: Run, rudderstack: LocalRudderStack) -> None:
     assert reasons == ["no such table", "no such model", "no such account"]
 
 
+def test_failed_status(run: Run, rudderstack: LocalRudderStack) -> None:
+    """It polls a run with the status "failed" until the timeout, as docs/migration.md says."""
+    rudderstack.add_project("features", RunScript(status="failed", error="no such model"))
+
+    code = """
+        try:
+            RudderstackProfilesOperator(profile_id="features", poll_timeout=0.2, **task).execute({})
+        except Exception as error:
+            print(json.dumps(str(error)))
+    """
+    message = run(code)
+
+    assert message.endswith("timed out")
+
+
 def test_refused_starts(run: Run, rudderstack: LocalRudderStack) -> None:
     """It gets 404 for an unknown source and 409 for one that runs."""
     rudderstack.add_project("busy", RunScript(never_ends=True))

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -460,65 +459,6 @@ def test_token_follows_no_redirect(server: LocalRudderStack) -> None:
 
         assert not result.success
         assert elsewhere.requests == []
-
-
-# Migrating from 1.3.0
-
-MOVING = list(readme.rows("Migrating from 1.3.0"))
-CODE = re.compile(r"`(\w+)(?:\(([^)]*)\))?`")
-
-
-def test_moving_over__new_names() -> None:
-    """The new names of the table exist: they are exported, settings or methods."""
-    known = {
-        *dagster_rudderstack.__all__,
-        *RudderStackResource.model_fields,
-        *dir(RudderStackResource),
-        "rudderstack",
-    }
-    named = {name for row in MOVING for name, _ in CODE.findall(row[1])}
-
-    assert named
-    assert named <= known
-
-
-@pytest.mark.processes
-def test_moving_over__old_names(vendor_python: str) -> None:
-    """The old names of the table exist in RudderStack's own package."""
-    code = """
-import importlib, pkgutil, dagster_rudderstack
-for module in pkgutil.walk_packages(dagster_rudderstack.__path__, "dagster_rudderstack."):
-    module = importlib.import_module(module.name)
-    for value in vars(module).values():
-        print(getattr(value, "__name__", getattr(value, "name", "")))
-        print(*getattr(value, "model_fields", ()), *dir(value), sep="\\n")
-print(*module.RudderStackRetlOutput._fields)
-op = importlib.import_module("dagster_rudderstack.ops.retl").rudderstack_sync_op
-print(*op.required_resource_keys)
-"""
-    finished = subprocess.run(
-        [vendor_python, "-I", "-c", code], check=True, capture_output=True, text=True
-    )
-    named = {name for row in MOVING for name, _ in CODE.findall(row[0])}
-
-    assert named
-    assert named <= set(finished.stdout.split())
-
-
-def test_op_keeps_its_run_config(server: LocalRudderStack) -> None:
-    """The op has its old name and works with its old run config."""
-
-    @dg.job(resource_defs={"rudderstack": local(server)})
-    def activate() -> None:
-        dagster_rudderstack.rudderstack_sync_op()
-
-    ops = {"rudderstack_sync_op": {"config": {"connection_id": CONNECTION}}}
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = activate.execute_in_process({"ops": ops}, instance=instance)
-
-    output = result.output_for_node("rudderstack_sync_op")
-    assert isinstance(output, dagster_rudderstack.SyncReport)
-    assert [request.body for request in server.starts()] == [{"syncType": "incremental"}]
 
 
 def test_local_rudderstack_as_a_process() -> None:
