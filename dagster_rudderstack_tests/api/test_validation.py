@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dagster_rudderstack.api.validation import (
     api_base_url,
+    check_dashboard_url,
     check_proxy_is_near,
     checked_choice,
-    checked_dashboard_url,
     checked_id,
     checked_proxy_url,
     checked_sync_type,
@@ -312,7 +312,7 @@ def test_proxy_is_near__refused(proxy_url: str) -> None:
 @pytest.mark.parametrize("url", ["https://app/{connection_id}/{sync_id}", "http://app/{sync_id}"])
 def test_dashboard_url(url: str) -> None:
     """A dashboard URL has the placeholder of an id."""
-    assert checked_dashboard_url(url) == url
+    check_dashboard_url(url, "dashboard_url", ("{connection_id}", "{sync_id}"))
 
 
 @pytest.mark.parametrize(
@@ -330,4 +330,4 @@ def test_dashboard_url(url: str) -> None:
 def test_dashboard_url__refused(url: str) -> None:
     """A URL without a placeholder, or that is not a web link, is refused."""
     with pytest.raises(InvalidSettingError, match=r"dashboard_url .* expected https://"):
-        checked_dashboard_url(url)
+        check_dashboard_url(url, "dashboard_url", ("{connection_id}", "{sync_id}"))

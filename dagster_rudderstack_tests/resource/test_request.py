@@ -20,7 +20,6 @@ from dagster_rudderstack.errors import (
     UnexpectedResponseError,
 )
 from dagster_rudderstack.settings import SyncPolicy
-from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.testing import Fault, LocalRudderStack
 from dagster_rudderstack_tests.api.raw_server import (
     TOKEN,
@@ -38,7 +37,7 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 class QuickResource(RudderStackResource):
     """A resource that waits for a hundredth of a second before a retry."""
 
-    def sync_policy(self, choices: SyncChoices | None = None) -> SyncPolicy:  # noqa: D102
+    def sync_policy(self, choices: Any = None) -> SyncPolicy:  # noqa: D102
         policy = super().sync_policy(choices)
         retry = policy.retry.model_copy(update={"first_delay_seconds": 0.01})
         return policy.model_copy(update={"retry": retry})

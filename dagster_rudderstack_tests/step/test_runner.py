@@ -26,7 +26,7 @@ from dagster_rudderstack.step.records import RecordKind, RunRecorder
 from dagster_rudderstack.step.results import StepSync, SyncResult
 from dagster_rudderstack.step.runner import Runner
 from dagster_rudderstack.sync.failed_rows import FailedRows
-from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack_tests.step.fakes import (
     CRM,
@@ -171,7 +171,7 @@ def test_run__rejected_rows() -> None:
 
     assert RecordKind.RETURNED not in asked_after
     assert written(step)[-1].kind is RecordKind.RETURNED
-    assert good.report is not None
+    assert isinstance(good.report, SyncReport)
     assert isinstance(bad.error, SyncFailedError)
     for end in (good.report, bad.error):
         assert (end.failed_rows_sql, end.failed_rows_note) == ("SELECT 1", "Run it.")

@@ -44,7 +44,7 @@ def row(name: str, error: BaseException | None = None, **fields: str) -> Summary
         "duration": "1 min",
         **fields,
     }
-    return SummaryRow(name, error=error, connection_id=f"{name}-id", **facts)
+    return SummaryRow(name, error=error, request=SyncRequest(f"{name}-id"), **facts)
 
 
 def test_summary_row() -> None:
@@ -64,7 +64,7 @@ def test_summary_row() -> None:
         "0",
         "1 min",
         ERROR,
-        "2hk",
+        request,
     )
     assert summary_row(SyncResult(StepSync(request), "started")) == (
         "CRM contacts (2hk)",
@@ -75,7 +75,7 @@ def test_summary_row() -> None:
         "",
         "",
         None,
-        "2hk",
+        request,
     )
     running = SyncResult(StepSync(request), "lost", last_seen=sync("s"))
     assert summary_row(running)[2:7] == ("s", "lost", "", "", "")

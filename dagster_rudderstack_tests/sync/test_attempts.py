@@ -26,7 +26,7 @@ from dagster_rudderstack.sync.attempt import (
     SyncAttempt,
 )
 from dagster_rudderstack.sync.recorder import LogRecorder
-from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.sync.run import attach, start_and_wait, start_only
 from dagster_rudderstack.sync.start import resume_or_start
 from dagster_rudderstack.sync.stop import StopOutcome, stop
@@ -82,6 +82,7 @@ def test_sync__succeeds() -> None:
     ]
     assert scripted.log.lines == ["info: Sync new: succeeded (1 min)"]
     assert (report.id, report.status, report.origin) == ("new", "succeeded", "started")
+    assert isinstance(report, SyncReport)
     assert (report.connection_id, report.sync_type) == ("crm", "full")
     assert scripted.attempt.is_over
     assert not scripted.attempt.may_be_running

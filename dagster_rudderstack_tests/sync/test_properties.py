@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagster_rudderstack.errors import RudderStackError, SyncError
-from dagster_rudderstack.sync.request import SyncReport
+from dagster_rudderstack.sync.request import Report
 from dagster_rudderstack.sync.run import start_and_wait
 from dagster_rudderstack.sync.stop import StopOutcome
 from dagster_rudderstack.sync.storage import SyncUnwantedError
@@ -59,10 +59,10 @@ def fault_plans(draw: st.DrawFn) -> list[Fault]:
     return plan
 
 
-def assert_true_result(world: World, result: SyncReport | RudderStackError) -> None:
+def assert_true_result(world: World, result: Report | RudderStackError) -> None:
     """The result of an attempt is what the server knows about its sync."""
     known = {sync.id: sync for sync in world.server.syncs(CONNECTION)}
-    if isinstance(result, SyncReport):
+    if isinstance(result, Report):
         assert known[result.id].status == result.status == "succeeded"
     elif isinstance(result, SyncError) and result.sync is not None:
         assert known[result.sync.id].status == result.sync.status != "succeeded"
@@ -82,7 +82,7 @@ def test_faults(script: SyncScript, faults: list[Fault]) -> None:
             world.server.add_fault(fault)
 
         try:
-            result: SyncReport | RudderStackError = world.sync()
+            result: Report | RudderStackError = world.sync()
         except RudderStackError as error:
             result = error
 
@@ -106,7 +106,7 @@ def test_killed_attempts(
         for fault in faults:
             world.server.add_fault(fault)
         recorder = MemoryRecorder()
-        result: SyncReport | RudderStackError | None = None
+        result: Report | RudderStackError | None = None
 
         for seconds in [*seconds_until_kill, 1e9]:
             attempt = world.attempt(previous=recorder.previous, recorder=recorder)
@@ -140,7 +140,7 @@ def test_same_attempt_again(script: SyncScript, faults: list[Fault], seconds: fl
             world.server.add_fault(fault)
         first, second = MemoryRecorder(), MemoryRecorder()
 
-        def again() -> Task[SyncReport]:
+        def again() -> Task[Report]:
             yield seconds
             first.newer = second
             attempt = world.attempt(previous=first.previous, recorder=second)
@@ -177,14 +177,14 @@ def test_run_over(
         orphan, retry = MemoryRecorder(), MemoryRecorder()
         starts_before: list[int] = []
 
-        def outlive_the_run() -> Task[SyncReport | None]:
+        def outlive_the_run() -> Task[Report | None]:
             try:
                 return (yield from start_and_wait(world.attempt(recorder=orphan)))
             except SyncUnwantedError:
                 # Nothing has begun since the run has ended, except what the retry started.
                 return None
 
-        def retry_the_run() -> Task[SyncReport | None]:
+        def retry_the_run() -> Task[Report | None]:
             yield seconds
             orphan.is_run_over = True
             starts_before.append(orphan_starts())

@@ -21,7 +21,7 @@ from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.settings import RequestPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.recorder import Log, Successor, waiting_text
-from dagster_rudderstack.sync.request import Origin, SyncReport, SyncRequest
+from dagster_rudderstack.sync.request import Origin, Report, SyncReport, SyncRequest
 from dagster_rudderstack.sync.run import start_and_wait
 from dagster_rudderstack.sync.stop import StopOutcome, stop
 from dagster_rudderstack.sync.task import Task, drive
@@ -137,7 +137,9 @@ class World:
     def sync(self, policy: SyncPolicy | None = None, **options: object) -> SyncReport:
         """Run one sync to its end."""
         attempt = self.attempt(policy, **options)  # type: ignore[arg-type]
-        return drive(start_and_wait(attempt), self.clock.sleep)
+        report = drive(start_and_wait(attempt), self.clock.sleep)
+        assert isinstance(report, SyncReport)
+        return report
 
     def stop(self, attempt: SyncAttempt) -> StopOutcome:
         """Stop the sync of an attempt that was interrupted."""
@@ -183,7 +185,7 @@ def world(
         assert server.errors == []
 
 
-def run_until(attempt: SyncAttempt, clock: ManualClock, seconds: float) -> SyncReport | None:
+def run_until(attempt: SyncAttempt, clock: ManualClock, seconds: float) -> Report | None:
     """Run an attempt for so many seconds, then stop running it, as an interrupt would.
 
     Returns its report, or None if it is not over by then.
@@ -208,21 +210,21 @@ MAX_STEPS = 100_000
 
 def run_together(
     attempts: Sequence[SyncAttempt], clock: ManualClock
-) -> list[SyncReport | RudderStackError | None]:
+) -> list[Report | RudderStackError | None]:
     """Run attempts together, see `run_tasks`."""
     return run_tasks([start_and_wait(attempt) for attempt in attempts], clock)
 
 
 def run_tasks(
-    tasks: Sequence[Task[SyncReport | None]], clock: ManualClock
-) -> list[SyncReport | RudderStackError | None]:
+    tasks: Sequence[Task[Report | None]], clock: ManualClock
+) -> list[Report | RudderStackError | None]:
     """Run tasks together: each goes on when its wait is over, in the order of the clock.
 
     Returns the result of each task, in the order of `tasks`. None means that it hangs.
     """
-    results: list[SyncReport | RudderStackError | None] = [None] * len(tasks)
+    results: list[Report | RudderStackError | None] = [None] * len(tasks)
     step_number = itertools.count()
-    waiting: list[tuple[float, int, int, Task[SyncReport | None]]] = [
+    waiting: list[tuple[float, int, int, Task[Report | None]]] = [
         (clock.monotonic(), next(step_number), place, task) for place, task in enumerate(tasks)
     ]
     while waiting and next(step_number) < MAX_STEPS * len(tasks):
