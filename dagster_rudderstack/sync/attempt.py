@@ -348,9 +348,10 @@ class SyncAttempt:
         for sync in self.list_syncs():
             if sync.id == sync_id.strip():
                 return sync
+        lists = ", neither its details nor in the list of syncs"
+        where = lists if self.request.can_be_listed else ""
         raise NotFoundError(
-            f"RudderStack shows no {self.request.name_of(sync_id)}, neither its details nor in "
-            f"the list of {self.request.noun}s. {missing}",
+            f"RudderStack shows no {self.request.name_of(sync_id)}{where}. {missing}",
             method=missing.method,
             path=missing.path,
             status_code=missing.status_code,

@@ -385,7 +385,8 @@ def _handle_failure(
     if answer is StartAnswer.LOST:
         attempt.log.warning(
             f"The answer to the start of a {attempt.request.noun} of {attempt.request.target} was "
-            f"lost, so it is unknown whether it was started. Looking for it. {error}"
+            f"lost, so it is unknown whether a {attempt.request.noun} was started. Looking for it. "
+            f"{error}"
         )
         return
     if answer is StartAnswer.REFUSED:

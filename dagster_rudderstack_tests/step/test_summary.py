@@ -44,7 +44,9 @@ def row(name: str, error: BaseException | None = None, **fields: str) -> Summary
         "duration": "1 min",
         **fields,
     }
-    return SummaryRow(name, error=error, request=SyncRequest(f"{name}-id"), **facts)
+    return SummaryRow(
+        name, error=error, request=SyncRequest(f"{name}-id".replace(" ", "-")), **facts
+    )
 
 
 def test_summary_row() -> None:
