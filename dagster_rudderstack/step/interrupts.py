@@ -222,7 +222,7 @@ def _left_text(attempt: SyncAttempt) -> str:
     is_known = attempt.sync_id is not None
     left = "is left running" if is_known else "may be running"
     verb = "resumes" if is_known else "looks for"
-    later = f": a retry of this run {verb} it" if attempt.records.is_durable else ""
+    later = f": a retry of this Dagster run {verb} it" if attempt.records.is_durable else ""
     return f"{attempt.name} {left}{later}."
 
 

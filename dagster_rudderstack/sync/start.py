@@ -262,10 +262,10 @@ def _check_start_again(attempt: SyncAttempt, error: ApiError | None) -> None:
         said = f" {error}" if error else " A previous attempt got no answer to its start."
         raise attempt.request.error(
             StartLostError,
-            f"It is unknown whether {what}, and RudderStack does not show its newest run.{said} "
-            "Look in RudderStack's dashboard. If it runs or has succeeded, nothing is lost. If "
-            "not, launch a new Dagster run; a re-execution of this one does not start it. If "
-            "running twice does no harm, set on_lost_start to 'start_again'.",
+            f"It is unknown whether {what}, and RudderStack shows no new run.{said} Look in "
+            "RudderStack's dashboard, then launch a new Dagster run: a re-execution of this one "
+            "does not start it. If running twice does no harm, set on_lost_start to "
+            "'start_again'.",
             attempt.last_seen,
         ) from error
     attempt.log.warning(

@@ -11,6 +11,7 @@ import dagster as dg
 
 from dagster_rudderstack import (
     RudderStackResource,
+    build_rudderstack_profiles_asset,
     build_rudderstack_sync_asset,
     build_rudderstack_sync_op,
     rudderstack_sync_op,
@@ -71,6 +72,9 @@ defs = dg.Definitions(
         _asset("crm_quick_retry", retry_policy=TWO_RETRIES, resource_key="quick"),
         _asset("ads", resource_key="quick"),
         _asset("mail", resource_key="quick"),
+        build_rudderstack_profiles_asset(
+            source_id="features", specs=["user_features", "user_id_graph"], resource_key="quick"
+        ),
     ],
     jobs=[sync_job, retrying_job, dg.define_asset_job("crm_job", selection="crm")],
     resources={

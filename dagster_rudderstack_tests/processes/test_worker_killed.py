@@ -78,7 +78,9 @@ def test_worker_terminated(
     retry = dagster.home.retry_of(run)
     assert retry.wait_for_end() == "SUCCESS", retry.log
 
-    assert run.has_logged("of connection crm is left running: a retry of this run resumes it")
+    assert run.has_logged(
+        "of connection crm is left running: a retry of this Dagster run resumes it"
+    )
     assert len(server.starts()) == 1
     assert server.stops() == []
     assert retry.origins == {"crm": "resumed"}

@@ -123,7 +123,7 @@ def test_left_running(is_durable: bool) -> None:
 
     end = interruption(step, scripted.attempt).handle()
 
-    resumed = ": a retry of this run resumes it" if is_durable else ""
+    resumed = ": a retry of this Dagster run resumes it" if is_durable else ""
     assert end.sentences == [f"{NAME} is left running{resumed}."]
     assert end.state is RunState.ACTIVE
 
@@ -160,7 +160,7 @@ def test_left_running__unknown_start(is_durable: bool) -> None:
 
     end = interruption(FakeStep(), scripted.attempt).handle()
 
-    later = ": a retry of this run looks for it" if is_durable else ""
+    later = ": a retry of this Dagster run looks for it" if is_durable else ""
     assert end.sentences == [f"A sync of connection CRM contacts (crm) may be running{later}."]
 
 

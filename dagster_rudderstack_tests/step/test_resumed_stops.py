@@ -144,5 +144,5 @@ def test_dropped__before_all_were_looked_up(
     assert stopped(server) == (left if canceled else [])
     lines = interrupt_lines(stored_instance, run)
     assert len(lines) == len(left)
-    expected = "asked to stop it" if canceled else "a retry of this run resumes it"
+    expected = "asked to stop it" if canceled else "a retry of this Dagster run resumes it"
     assert all(expected in line for line in lines)

@@ -722,7 +722,7 @@ def test_interrupt(stop_when: str, canceled: bool, stops: int) -> None:
     assert [event.description for event in step.context.logged_events] == [
         f"Sync new of connection {NAME} was stopped because {cause}."
     ] * stops
-    left = f"info: Interrupted. Sync new of connection {NAME} is left running: a retry of this run"
+    left = f"info: Interrupted. Sync new of connection {NAME} is left running: a retry of this "
     assert any(line.startswith(left) for line in step.context.log.lines) is (not stops)
 
 
