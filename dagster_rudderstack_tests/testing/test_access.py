@@ -7,7 +7,12 @@ import duckdb
 import httpx
 import pytest
 
-from dagster_rudderstack.testing import LocalRudderStack, RemoteLocalRudderStack, TableSync
+from dagster_rudderstack.testing import (
+    LocalRudderStack,
+    RemoteLocalRudderStack,
+    TableBuild,
+    TableSync,
+)
 from dagster_rudderstack_tests.processes.harness import wait_for
 from dagster_rudderstack_tests.testing.test_command_line import Process
 
@@ -90,6 +95,19 @@ def test_folder(name: str, path: str, tmp_path: Path) -> None:
             remote.add_connection("crm", table=TableSync(**in_folder, table="t"))
 
         assert server._workspace.connections() == []
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../outside.duckdb", "link.duckdb"])
+def test_folder__build(path: str, tmp_path: Path) -> None:
+    """The control API lets runs write to files of the folder only."""
+    (tmp_path / "link.duckdb").symlink_to("/etc/hostname")
+    build = TableBuild(tmp_path / path, {"models/x": "SELECT 1"})
+    with LocalRudderStack(folder=tmp_path) as server:
+        remote = RemoteLocalRudderStack(server.url, server.control_token)
+        with pytest.raises(RuntimeError, match=rf"build.warehouse .* is not in {tmp_path}"):
+            remote.add_project("profiles", build=build)
+
+        assert server._workspace.projects.all() == []
 
 
 HOSTILE_BODIES = {

@@ -15,6 +15,7 @@ import pytest
 
 from dagster_rudderstack.testing import RemoteLocalRudderStack
 from dagster_rudderstack.testing.__main__ import main
+from dagster_rudderstack_tests.processes.harness import wait_for
 
 COMMAND = [sys.executable, "-W", "error", "-m", "dagster_rudderstack.testing"]
 READY = "Local RudderStack is ready at "
@@ -85,6 +86,25 @@ def test_signals(processes: list[Process], tmp_path: Path, number: int) -> None:
         assert remote.syncs()[0].running
         assert process.get("/retl-connections/crm", "mine").status_code == 200
         assert process.end(number) == (0, "", "")
+
+
+def test_run_that_builds(processes: list[Process], tmp_path: Path) -> None:
+    """A project of the configuration file builds its tables, and reads no other files."""
+    config = tmp_path / "config.json"
+    models = {"users": "CREATE TABLE users (id INT)", "leak": "FROM read_text('config.json')"}
+    build = {"warehouse": "warehouse.duckdb", "models": models}
+    config.write_text(json.dumps({"projects": [{"id": "profiles", "build": build}]}))
+    process = Process("--config", str(config))
+    processes.append(process)
+    remote = process.remote
+
+    for model in models:
+        remote.start_run("profiles", parameters=[f"--model_refs {model}"])
+        wait_for(lambda: not remote.runs()[-1].running, "the end of the run")
+
+    users, leak = remote.runs("profiles")
+    assert (users.status, users.error, leak.status) == ("finished", None, "finished")
+    assert "Permission Error" in (leak.error or "")
 
 
 def test_options(processes: list[Process]) -> None:

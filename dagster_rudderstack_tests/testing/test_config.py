@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from dagster_rudderstack.testing import ConfigError, LocalRudderStack, SyncScript, read_config
+from dagster_rudderstack.testing import (
+    ConfigError,
+    LocalRudderStack,
+    RunScript,
+    SyncScript,
+    read_config,
+)
 
 WHOLE: dict[str, Any] = {
     "sources": [{"id": "s", "definition": "snowflake", "config": {"schema": "analytics"}}],
@@ -28,7 +34,16 @@ WHOLE: dict[str, Any] = {
         },
         {"id": "ads", "mappings": [{"from": "email", "to": "Email"}], "deny": None},
     ],
-    "projects": [{"id": "p", "script": {"duration_seconds": 5}}],
+    "projects": [
+        {
+            "id": "p",
+            "script": {"duration_seconds": 5, "tasks": ["extract"], "wire_fields": {"x": 1}},
+            "build": {"warehouse": "warehouse.duckdb", "models": {"models/users": "SELECT 1"}},
+            "start_status": 201,
+            "legacy_status": False,
+        },
+        {"id": "etl"},
+    ],
     "faults": [{"kind": "status", "operation": ["start", "stop"], "times": None}],
 }
 
@@ -49,6 +64,14 @@ def test_whole(tmp_path: Path) -> None:
     assert crm.table.warehouse == tmp_path / "warehouse.duckdb"
     assert crm.table.destination == Path("/elsewhere/crm.sqlite")
     assert crm.table.required == ("email",)
+    profiles, etl = config.projects
+    assert profiles.script == RunScript(
+        duration_seconds=5, tasks=("extract",), wire_fields={"x": 1}
+    )
+    assert profiles.build is not None
+    assert profiles.build.warehouse == tmp_path / "warehouse.duckdb"
+    assert (profiles.start_status, profiles.legacy_status) == (201, False)
+    assert (etl.script, etl.build) == (RunScript(), None)
     assert config.faults[0].operation == ("start", "stop")
     assert config.faults[0].limit is None
 
@@ -57,15 +80,23 @@ def test_reset_goes_back_to_the_file(tmp_path: Path) -> None:
     """After a reset, only the content of the file is left."""
     server = LocalRudderStack(config=read_config(write(tmp_path, WHOLE)))
     server.add_connection("more")
+    server.add_project("more")
     server.start_sync("ads")
+    server.start_run("etl")
     server.reset()
 
     assert [each.id for each in server._workspace.connections()] == ["crm", "ads"]
+    assert [each.id for each in server._workspace.projects.all()] == ["p", "etl"]
     assert server.syncs() == []
+    assert server.runs() == []
 
 
 def wrong(**changes: Any) -> dict[str, Any]:
     return {"connections": [{"id": "crm", **changes}]}
+
+
+def project(**settings: Any) -> dict[str, Any]:
+    return {"projects": [{"id": "p", **settings}]}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +137,15 @@ def wrong(**changes: Any) -> dict[str, Any]:
         ),
         (wrong(mappings={"a": 1}), r"mappings.a must be a string, not 1"),
         (wrong(mappings="a"), r"mappings must be an object or a list or null, not 'a'"),
+        ({"projects": [{"id": "p"}, {"id": "p"}]}, r"projects\[1\].id 'p' was used before"),
+        (project(script={"status": 5}), r"projects\[0\].script.status must be a string, not 5"),
+        (project(script={"tasks": "a"}), r"script.tasks must be a list, not 'a'"),
+        (project(start_status=202), r"projects\[0\].start_status must be one of 200, 201, 204"),
+        (project(build={"warehouse": "w"}), r"projects\[0\].build.models is missing"),
+        (
+            project(build={"warehouse": "w", "models": {}}),
+            r"projects\[0\].build: models of a TableBuild must map model refs to SQL",
+        ),
         ({"faults": [{"kind": "boom"}]}, r"faults\[0\].kind must be one of 'status'"),
         ({"faults": [{"kind": "status", "operation": "x"}]}, r"faults\[0\]: Unknown operation 'x'"),
     ],

@@ -139,3 +139,22 @@ def test_wrong_rule(settings: dict[str, object], message: str) -> None:
     """An invalid rule is an error when it is created."""
     with pytest.raises(ValueError, match=message):
         Fault(**settings)  # type: ignore[arg-type]
+
+
+def test_source() -> None:
+    """A rule can be limited to a source, and a run of the schedule needs one."""
+    rules = FaultRules(ManualClock(), seed=0)
+    rules.add(Fault("status", source_id="profiles", times=None))
+    rules.add(Fault("scheduled_run", times=None))
+    rules.add(Fault("scheduled_sync", times=None))
+    targets = [
+        FaultTarget("start_run", "POST", None, "profiles"),
+        FaultTarget("start_run", "POST", None, "etl"),
+        START,
+        FaultTarget("list_sources", "GET", None),
+    ]
+
+    hits = [rules.choose(target) for target in targets]
+
+    kinds = [hit and hit.fault.kind for hit in hits]
+    assert kinds == ["status", "scheduled_run", "scheduled_sync", None]

@@ -12,7 +12,9 @@ from dagster_rudderstack.testing import (
     Fault,
     LocalRudderStack,
     RemoteLocalRudderStack,
+    RunScript,
     SyncScript,
+    TableBuild,
     TableSync,
 )
 
@@ -53,6 +55,34 @@ def test_everything(
     assert remote.errors == []
 
 
+def test_runs(remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client) -> None:
+    """The client scripts, starts and lists runs."""
+    remote.add_project("profiles", RunScript(status="failed"), start_status=204)
+    remote.add_project("etl")
+    remote.set_run_script("profiles", RunScript(error="later", tasks=("a", "b")))
+    remote.script_next_runs("profiles", RunScript(status="first"))
+    raw.post("/sources/profiles/start", json={"parameters": ["--rebase_incremental"]})
+    run_id = remote.start_run("profiles", "dashboard", ["--begin_time 2026-01-01"])
+    remote.start_run("etl")
+
+    assert remote.runs() == server.runs()
+    assert [run.status for run in remote.runs("profiles")] == ["first", "finished"]
+    assert (remote.runs()[1].id, remote.runs()[1].origin) == (run_id, "dashboard")
+    assert remote.runs()[1].parameters == ("--begin_time 2026-01-01",)
+    assert remote.runs()[1].error == "later"
+    assert [request.status for request in remote.run_starts("profiles")] == [204]
+    assert remote.run_starts("etl") == []
+    assert remote.runs("unknown") == []
+
+
+def test_build(remote: RemoteLocalRudderStack, server: LocalRudderStack) -> None:
+    """A relative warehouse of a build is relative to the working directory of the client."""
+    remote.add_project("profiles", build=TableBuild("w.duckdb", {"models/x": "SELECT 1"}))
+
+    build = server._workspace.projects.get("profiles").build
+    assert build == TableBuild(Path.cwd() / "w.duckdb", {"models/x": "SELECT 1"})
+
+
 def test_clear_and_reset(
     remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client
 ) -> None:
@@ -82,11 +112,16 @@ def test_table(remote: RemoteLocalRudderStack, server: LocalRudderStack, tmp_pat
 def test_denials(server: LocalRudderStack, raw: httpx.Client) -> None:
     """The control API can deny requests."""
     server.add_connection("crm")
-    command = {"message": "needs Edit", "operation": "start"}
-    answer = httpx.post(f"{server.url}/_control/denials", json=command, **control(server))
+    server.add_project("profiles")
+    for command in (
+        {"message": "needs Edit", "operation": "start"},
+        {"message": "needs Edit", "source_id": "profiles"},
+    ):
+        answer = httpx.post(f"{server.url}/_control/denials", json=command, **control(server))
+        assert answer.status_code == 200
 
-    assert answer.status_code == 200
     assert raw.post("/retl-connections/crm/start").status_code == 403
+    assert raw.post("/sources/profiles/start").status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -97,6 +132,11 @@ def test_denials(server: LocalRudderStack, raw: httpx.Client) -> None:
         ("scripts", {"connection_id": "unknown", "script": {}}, (404, "unknown not found")),
         ("syncs", {"connection_id": "busy"}, (409, "already running")),
         ("syncs", {"connection_id": "busy", "origin": "api"}, (400, "origin must be one of")),
+        ("runs", {"source_id": "unknown"}, (404, "unknown not found")),
+        ("runs", {"source_id": "busy"}, (409, "already running")),
+        ("runs", {"source_id": "busy", "parameters": "x"}, (400, "parameters must be a list")),
+        ("run-scripts", {"source_id": "unknown", "script": {}}, (404, "unknown not found")),
+        ("projects", {"id": "x", "start_status": 500}, (400, "start_status must be one of 200")),
     ],
 )
 def test_refused(
@@ -110,6 +150,8 @@ def test_refused(
     status, message = refusal
     server.add_connection("busy", script=SyncScript(never_ends=True))
     server.start_sync("busy")
+    server.add_project("busy", RunScript(never_ends=True))
+    server.start_run("busy")
     answer = httpx.post(f"{server.url}/_control/{path}", json=command, **control(server))
 
     assert answer.status_code == status

@@ -262,7 +262,7 @@ def test_other_files(setup: BuildSetup, tmp_path: Path) -> None:
     refused = setup.run()
     built = setup.run("--model_refs models/users,models/features")
 
-    assert "disabled by configuration" in (refused.error or "")
+    assert "Permission Error" in (refused.error or "")
     assert (built.error, setup.tables) == (None, ["features", "users"])
     assert not (tmp_path / "users.csv").exists()
 

@@ -184,7 +184,8 @@ def test_start_run(server: LocalRudderStack, api: httpx.Client, clock: ManualClo
     assert ended.finished_at == ended.started_at + 10
     assert refused.status_code == 409
     assert api.get(NEWEST).json()["id"] == run_id
-    assert server.runs("other") == server.run_starts() == []
+    assert server.runs("other") == []
+    assert server.run_starts() == []
 
 
 def test_start_run__own_script(server: LocalRudderStack) -> None:
