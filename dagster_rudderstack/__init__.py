@@ -66,6 +66,14 @@ from dagster_rudderstack.options import (
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.sensor.sensor import build_rudderstack_polling_sensor
+from dagster_rudderstack.source_runs.assets import (
+    build_rudderstack_profiles_asset,
+    build_rudderstack_source_asset,
+)
+from dagster_rudderstack.source_runs.options import (
+    RudderStackProfilesConfig,
+    RudderStackSourceConfig,
+)
 from dagster_rudderstack.sync.request import SourceRunReport, SyncReport
 from dagster_rudderstack.vendor_names import explain_imports as _explain_imports
 from dagster_rudderstack.version import __version__
@@ -94,7 +102,9 @@ __all__ = [
     "RudderStackConnectionSelector",
     "RudderStackError",
     "RudderStackMetadataSet",
+    "RudderStackProfilesConfig",
     "RudderStackResource",
+    "RudderStackSourceConfig",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",
     "RudderStackSyncs",
@@ -123,6 +133,8 @@ __all__ = [
     "__version__",
     "build_rudderstack_assets_definitions",
     "build_rudderstack_polling_sensor",
+    "build_rudderstack_profiles_asset",
+    "build_rudderstack_source_asset",
     "build_rudderstack_sync_asset",
     "build_rudderstack_sync_assets",
     "build_rudderstack_sync_op",

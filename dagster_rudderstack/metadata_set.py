@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import dagster as dg
 
@@ -53,6 +53,9 @@ class RudderStackMetadataSet:
     origin: str | None = None
     sync_id: str | None = None
     connection_id: str | None = None
+    run_id: str | None = None
+    parameters: str | None = None
+    tasks: Sequence[Mapping[str, Any]] | None = None
     source_id: str | None = None
     source_name: str | None = None
     source_type: str | None = None
@@ -110,7 +113,9 @@ def _value(entry: object, kind: Any) -> Any:
         return float(value) if is_number else None
     if kind in (str, int, bool):
         return value if isinstance(value, kind) else None
-    return value if isinstance(value, Mapping) else None
+    # A text is a sequence, too.
+    is_right = isinstance(value, get_origin(kind)) and not isinstance(value, str)
+    return value if is_right else None
 
 
 def _moment(value: object) -> datetime | None:

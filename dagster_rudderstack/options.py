@@ -5,7 +5,7 @@ declaration.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
@@ -31,8 +31,10 @@ __all__ = [
     "Execute",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",
+    "StepConfig",
     "SyncOptions",
     "asset_options",
+    "check_not_of_spec",
     "choices_of",
     "choices_of_run",
     "config_fields",
@@ -160,7 +162,7 @@ def asset_options(given: Mapping[str, Any]) -> AssetOptions:
     Raises:
         InvalidSettingError: For an unknown option, and for an invalid value.
     """
-    _check_not_of_spec(given)
+    check_not_of_spec(given, _DEFAULTS, _IN_DISCOVERY)
     _check_not_of_checks(given)
     check_names(given, _DEFAULTS)
     options: AssetOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
@@ -171,16 +173,28 @@ def asset_options(given: Mapping[str, Any]) -> AssetOptions:
 
 _SPEC_FIELDS = {*inspect.signature(dg.AssetSpec).parameters, "asset_key"} - {"kwargs"}
 
+_IN_DISCOVERY = " For discovered assets, override get_asset_spec of the translator."
 
-def _check_not_of_spec(given: Iterable[str]) -> None:
-    """Raise for a field of the asset's spec. Dagster's own decorators accept it as an argument."""
+
+def check_not_of_spec(given: Iterable[str], known: Collection[str], note: str = "") -> None:
+    """Check that no option is a field of the asset's spec.
+
+    Dagster's own decorators accept such a field as an argument.
+
+    Args:
+        given: The names of the options that were given.
+        known: The names of the options that exist.
+        note: Added to the message.
+
+    Raises:
+        InvalidSettingError: If one is.
+    """
     for name in given:
-        if name in _SPEC_FIELDS and name not in _DEFAULTS:
+        if name in _SPEC_FIELDS and name not in known:
             field = "key" if name == "asset_key" else name
             raise InvalidSettingError(
                 f"There is no setting {name!r}: it belongs to the asset's spec, as in "
-                f"dg.AssetSpec({'...' if field == 'key' else f'..., {field}=...'}). For discovered "
-                "assets, override get_asset_spec of the translator."
+                f"dg.AssetSpec({'...' if field == 'key' else f'..., {field}=...'}).{note}"
             )
 
 
@@ -220,10 +234,22 @@ def _in_run_config(option: str) -> str:
     return f"{meaning.partition(' None uses')[0]} None uses the definition's setting."
 
 
-class RudderStackSyncConfig(dg.Config):
-    """How one run syncs. Every setting has a default, so a run needs no config."""
+class StepConfig(dg.Config):
+    """Base of the run configs: an unknown setting is an error that suggests the nearest one."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_checked(cls, data: Any) -> Any:
+        # Before pydantic's own check, which suggests no near name. A subclass may allow any name.
+        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
+            check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
+        return data
+
+
+class RudderStackSyncConfig(StepConfig):
+    """How one run syncs. Every setting has a default, so a run needs no config."""
 
     sync_type: Literal["default", "incremental", "full"] = Field(
         default="default",
@@ -239,14 +265,6 @@ class RudderStackSyncConfig(dg.Config):
     poll_interval_seconds: Optional[float] = Field(  # noqa: UP045
         default=None, description=_in_run_config("poll_interval_seconds")
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_checked(cls, data: Any) -> Any:
-        # Before pydantic's own check, which suggests no near name. A subclass may allow any name.
-        if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
-            check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
-        return data
 
 
 def choices_of_run(config: RudderStackSyncConfig) -> SyncChoices:
@@ -291,7 +309,7 @@ class RudderStackSyncOpConfig(RudderStackSyncConfig):
 
 
 @cache
-def config_fields(config: type[RudderStackSyncConfig]) -> dict[str, dg.Field]:
+def config_fields(config: type[dg.Config]) -> dict[str, dg.Field]:
     """Return a config as Dagster takes it without an annotation.
 
     From an annotation Dagster builds the schema again for each asset, which takes a fifth of the

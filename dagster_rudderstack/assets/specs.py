@@ -20,6 +20,7 @@ __all__ = [
     "CoercibleToSpec",
     "asset_spec",
     "asset_specs",
+    "completed_spec",
     "connection_name",
     "known_sync_log",
     "with_dependency_names",
@@ -70,19 +71,24 @@ def asset_spec(
     options: AssetOptions,
 ) -> dg.AssetSpec:
     """Return the asset of a connection, with what every asset of this library has."""
-    if spec is None:
-        spec = ["rudderstack", identifier(connection_id)]
-    if not isinstance(spec, dg.AssetSpec):
-        spec = dg.AssetSpec(spec)
+    given = ["rudderstack", identifier(connection_id)] if spec is None else spec
+    completed = completed_spec(given, deps, _definition_metadata(connection_id, options))
+    is_skippable = options["on_disabled"] == "skip" or not options["wait"]
+    return completed.replace_attributes(skippable=True) if is_skippable else completed
+
+
+def completed_spec(
+    given: CoercibleToSpec, deps: Iterable[Any] | None, metadata: Mapping[str, Any]
+) -> dg.AssetSpec:
+    """Return an asset with the kind of this library, and with further dependencies and metadata."""
+    spec = given if isinstance(given, dg.AssetSpec) else dg.AssetSpec(given)
     has_room = KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS
     # All at once, since each call makes the whole spec anew.
-    spec = spec.merge_attributes(
+    return spec.merge_attributes(
         deps=[] if deps is None else list(deps),
         kinds={KIND} if has_room else set(),
-        metadata=_definition_metadata(connection_id, options),
+        metadata=metadata,
     )
-    is_skippable = options["on_disabled"] == "skip" or not options["wait"]
-    return spec.replace_attributes(skippable=True) if is_skippable else spec
 
 
 def _definition_metadata(connection_id: str, options: AssetOptions) -> Metadata:

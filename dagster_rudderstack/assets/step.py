@@ -31,10 +31,11 @@ from dagster_rudderstack.sync.choices import SyncChoices
 from dagster_rudderstack.sync.request import SyncReport, SyncRequest
 from dagster_rudderstack.text import examples_of
 
-__all__ = ["AssetStep", "definition_of"]
+__all__ = ["ANY_RESOURCE", "AssetStep", "definition_of"]
 
 # To mypy, the alias is not generic where it is a value.
-_ANY_RESOURCE: Any = dg.ResourceParam[Any]  # type: ignore[misc]
+ANY_RESOURCE: Any = dg.ResourceParam[Any]  # type: ignore[misc]
+"""The annotation of a parameter that is a resource."""
 
 _Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
@@ -72,7 +73,7 @@ class AssetStep:
         """The annotations of the resources by their keys, as parameters of the step."""
         keys = [self.options["resource_key"], *sorted(self.options["required_resource_keys"])]
         return {
-            **dict.fromkeys(keys, _ANY_RESOURCE),
+            **dict.fromkeys(keys, ANY_RESOURCE),
             **(self.function.resources if self.function else {}),
         }
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import began_since, failure_of
+from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 
 __all__ = ["adopt", "candidates", "has_failed_before"]
 
@@ -25,8 +26,11 @@ def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
     recorded_at = lost.recorded_at if lost else None
     usable = [sync for sync in listed if sync.has_usable_id]
     known = attempt.known_sync_ids or ()
+    if UNKNOWN_NEWEST.id in known:
+        return []
     if not known and not attempt.request.can_be_listed:
-        # Before the start, RudderStack did not show the newest run. One that is over may be older.
+        # RudderStack showed no run before the start. If that was a mistake, one that is over is
+        # older.
         usable = [sync for sync in usable if not sync.is_over]
     return began_since(usable, known, recorded_at)
 

@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
+from dagster_rudderstack.api.deadline import answered_within
 from dagster_rudderstack.api.source_runs import SourceRun
-from dagster_rudderstack.errors import ApiError
+from dagster_rudderstack.errors import ApiError, NotFoundError
 
-__all__ = ["RunClient", "SourceRunApi"]
+__all__ = ["UNKNOWN_NEWEST", "RunClient", "SourceRunApi"]
+
+PATIENCE_SECONDS = 10.0
+"""How long to wait for the newest run of a source. It helps only if the answer to a start is lost."""
+
+UNKNOWN_NEWEST = SourceRun(id="(unknown)", status="(unknown)")
+"""The newest run where the question was not answered. It has no usable id, so that no attempt waits
+for it. If it is the newest one before a start, no run can be known to be newer."""
 
 
 class RunClient(Protocol):
@@ -52,15 +60,19 @@ class SourceRunApi:
         per_page: int,  # noqa: ARG002 - there is only one
         limit: int,
     ) -> list[SourceRun]:
-        """Return the newest run. Nothing if RudderStack does not show it.
+        """Return the newest run. Nothing if RudderStack shows none (404), see `UNKNOWN_NEWEST`.
 
         Whether the endpoint still exists is not known, so that none of its errors may fail or delay
         a run.
         """
         try:
-            return [self.client.get_newest_source_run(source_id)][:limit]
-        except ApiError:
+            with answered_within(PATIENCE_SECONDS):
+                newest = self.client.get_newest_source_run(source_id)
+        except NotFoundError:
             return []
+        except ApiError:
+            newest = UNKNOWN_NEWEST
+        return [newest][:limit]
 
     def get_connection(self, source_id: str) -> NoReturn:
         """Raise: a source has no connection of its own."""

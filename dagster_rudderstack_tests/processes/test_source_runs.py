@@ -1,4 +1,4 @@
-"""Runs of a Profiles project across processes: a dead worker's run is resumed, and none is stopped."""
+"""Runs of a Profiles project across processes: one of a dead worker is resumed, none is stopped."""
 
 import signal
 

@@ -23,6 +23,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("__init__",),
     ("components",),
     ("discovery", "sensor"),
+    ("source_runs",),
     ("assets", "ops"),
     ("options",),
     ("resource",),

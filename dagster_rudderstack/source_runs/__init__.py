@@ -1,0 +1,1 @@
+"""Runs of Profiles projects and of ETL sources as assets and ops."""
