@@ -13,7 +13,7 @@ from dagster_rudderstack.errors import ApiError, NotFoundError
 __all__ = ["UNKNOWN_NEWEST", "RunClient", "SourceRunApi"]
 
 PATIENCE_SECONDS = 10.0
-"""How long to wait for the newest run of a source. It helps only if the answer to a start is lost."""
+"""How long to wait for the newest run of a source. It is of use only after a lost start."""
 
 UNKNOWN_NEWEST = SourceRun(id="(unknown)", status="(unknown)")
 """The newest run where the question was not answered. It has no usable id, so that no attempt waits

@@ -6,13 +6,13 @@ import pytest
 
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, RunScript
 from dagster_rudderstack_tests.processes.harness import (
-    PROCESS_HEADER,
     Deployment,
     Run,
     executor,
     signal_process,
     wait_for,
 )
+from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
 
 pytestmark = pytest.mark.processes
 
