@@ -193,7 +193,7 @@ class RudderStackClient:
                 gateway. The data of that run are never reported.
         """
         path = f"{_source_path(source_id)}/runs/{quoted_id(run_id, 'run_id')}/status"
-        # RudderStack documents an answer without the id.
+        # RudderStack documents an answer without the id. Go writes "" for a text that is absent.
         run = self._get(path, SourceRun, id=run_id.strip())
         if run.id != run_id.strip():
             raise UnexpectedResponseError(
@@ -295,7 +295,7 @@ class RudderStackClient:
 
     def _get(self, path: str, model: type[_Model], **defaults: object) -> _Model:
         answer = self._transport.request("GET", path)
-        missing = {name: value for name, value in defaults.items() if answer.get(name) is None}
+        missing = {name: value for name, value in defaults.items() if not answer.get(name)}
         return parsed({**answer, **missing}, model, "GET", path)
 
     def _list(

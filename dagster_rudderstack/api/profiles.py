@@ -68,7 +68,7 @@ class ProfilesParameters:
 
 
 def _checked_refs(refs: object) -> tuple[str, ...]:
-    if isinstance(refs, str) or not isinstance(refs, Iterable):
+    if isinstance(refs, (str, bytes)) or not isinstance(refs, Iterable):
         raise InvalidSettingError(
             f"model_refs {shown(refs)}: expected a list of models, as in ['models/user_features']."
         )
@@ -86,19 +86,18 @@ def _checked_refs(refs: object) -> tuple[str, ...]:
 def _checked_time(value: object, what: str) -> datetime | None:
     if value is None:
         return None
-    moment = value
-    if isinstance(value, str):
-        try:
-            # pydantic also reads numbers, and dates without a time, which may mean anything.
-            moment = _DATETIME.validate_python(value) if "T" in value.upper() else None
-        except ValidationError:
-            moment = None
-    if not isinstance(moment, datetime):
-        raise InvalidSettingError(
-            f"{what} {shown(value)}: expected a time, as in '2026-01-31T00:00:00Z'."
-        )
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc)
+    try:
+        # pydantic also reads numbers, and dates without a time, which may mean anything.
+        is_time = isinstance(value, str) and "T" in value.upper()
+        moment = _DATETIME.validate_python(value) if is_time else value
+        if isinstance(moment, datetime):
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+            return aware.astimezone(timezone.utc)
+    except (ValidationError, OverflowError):
+        pass
+    raise InvalidSettingError(
+        f"{what} {shown(value)}: expected a time, as in '2026-01-31T00:00:00Z'."
+    )
 
 
 def _time_text(moment: datetime) -> str:

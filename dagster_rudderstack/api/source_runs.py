@@ -25,13 +25,14 @@ _RUN_STATES = {
 
 
 def _error(value: object) -> str | None:
-    """Return why a run failed, whatever its type. None if there is nothing.
+    """Return why a run failed, whatever its type. None if there is nothing, or only white space.
 
     A finished run with an error has failed, so that no error may be lost.
     """
     if not value:
         return None
-    return well_formed(value if isinstance(value, str) else json.dumps(value, default=str))
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return well_formed(text) if text.strip() else None
 
 
 ErrorText = Annotated[str | None, BeforeValidator(_error)]

@@ -21,6 +21,7 @@ from dagster_rudderstack.api.models import (
     SyncState,
     Workspace,
 )
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError, UnexpectedResponseError
 from dagster_rudderstack_tests.api.contract import (
@@ -33,6 +34,7 @@ from dagster_rudderstack_tests.api.contract import (
 from dagster_rudderstack_tests.api.raw_server import RawServer, client_of, http, in_json
 
 CONNECTION = "/retl-connections/{connectionId}"
+SOURCE = "/sources/{sourceId}"
 many = settings(
     max_examples=150,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
@@ -68,6 +70,12 @@ ONES = [
     One("/workspace", lambda client: client.get_workspace(), key="workspace"),
     One(CONNECTION, lambda client: client.get_connection("crm")),
     One(f"{CONNECTION}/syncs/{{syncId}}", lambda client: client.get_sync("crm", "s1"), id="s1"),
+    One(
+        f"{SOURCE}/runs/{{runId}}/status",
+        lambda client: client.get_source_run("prj", "r1"),
+        id="r1",
+    ),
+    One(f"{SOURCE}/status", lambda client: client.get_newest_source_run("prj"), id="r1"),
 ]
 MANIES = [
     Many("/retl-connections", "data", RudderStackClient.list_connections),
@@ -136,24 +144,30 @@ def test_many(case: Many, api: Api) -> None:
     holds()
 
 
-def test_start(api: Api) -> None:
+START_ANSWERS: dict[str, tuple[str, Callable[[RudderStackClient], str]]] = {
+    f"{CONNECTION}/start": ("syncId", lambda client: client.start_sync("crm")),
+    f"{SOURCE}/start": ("runId", lambda client: client.start_source_run("prj")),
+}
+
+
+@pytest.mark.parametrize("path", START_ANSWERS)
+def test_start(path: str, api: Api) -> None:
     """The answer to a start is read if its id is usable. Otherwise it is unexpected."""
-    schema = answer_schema(f"{CONNECTION}/start", "post")
+    schema = answer_schema(path, "post")
+    field, start = START_ANSWERS[path]
 
     @many
-    @given(
-        allowed(schema) | st.fixed_dictionaries({"syncId": st.from_regex(r"[A-Za-z0-9]{1,40}\Z")})
-    )
+    @given(allowed(schema) | st.fixed_dictionaries({field: st.from_regex(r"[A-Za-z0-9]{1,40}\Z")}))
     def holds(content: Any) -> None:
         check_allowed(content, schema)
         api.content = content
         try:
-            usable = checked_id(content["syncId"], "syncId")
+            usable = checked_id(content[field], field)
         except InvalidSettingError:
-            with pytest.raises(UnexpectedResponseError, match="syncId"):
-                api.client.start_sync("crm")
+            with pytest.raises(UnexpectedResponseError, match=field):
+                start(api.client)
         else:
-            assert api.client.start_sync("crm") == usable
+            assert start(api.client) == usable
 
     holds()
 
@@ -173,7 +187,7 @@ def test_every_answer_is_here() -> None:
         (path, method)
         for path, methods in DOCUMENT["paths"].items()
         for method in methods
-        if path.startswith(("/retl-", "/destinations", "/workspace"))
+        if path.startswith(("/retl-", "/destinations", "/workspace", "/sources"))
     }
     not_in_the_client = {
         ("/retl-sources/{sourceId}", "get"),
@@ -182,7 +196,7 @@ def test_every_answer_is_here() -> None:
     tested = {
         (path, "get") for path in [each.path for each in ONES] + [each.path for each in MANIES]
     }
-    tested |= {(f"{CONNECTION}/start", "post"), (f"{CONNECTION}/stop", "post")}
+    tested |= {(path, "post") for path in [*START_ANSWERS, f"{CONNECTION}/stop"]}
 
     assert tested == described - not_in_the_client
 
@@ -194,7 +208,9 @@ def says_the_same(found: ApiModel, item: dict[str, Any]) -> None:
     """Fail if a model differs from the object that it was read from."""
     shown = item["id"]
     assert found.model_dump()["id"] == shown or not shown.isprintable()
-    if isinstance(found, Sync):
+    if isinstance(found, SourceRun):
+        _same_run(found, item)
+    elif isinstance(found, Sync):
         _same_sync(found, item)
     elif isinstance(found, Connection):
         _same_connection(found, item)
@@ -218,6 +234,15 @@ def _same_sync(sync: Sync, item: dict[str, Any]) -> None:
     assert sync.state is not SyncState.SUCCEEDED or item["status"].strip().lower() == "succeeded"
     assert sync.error == (item.get("error") or None)
     for moment in (sync.started_at, sync.finished_at):
+        assert moment is None or moment.utcoffset() is not None
+
+
+def _same_run(run: SourceRun, item: dict[str, Any]) -> None:
+    """A run has succeeded only if it is finished without an error."""
+    status, error = item["status"].strip().lower(), item.get("error") or ""
+    assert (run.state is SyncState.SUCCEEDED) == (status == "finished" and not error.strip())
+    assert run.error == (error if error.strip() else None)
+    for moment in (run.started_at, run.finished_at):
         assert moment is None or moment.utcoffset() is not None
 
 

@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from dagster_rudderstack.api.client import RudderStackClient
 from dagster_rudderstack.api.fields import ApiModel
+from dagster_rudderstack.api.profiles import ProfilesParameters
 from dagster_rudderstack_tests.api.contract import DOCUMENT, OPENAPI
 from dagster_rudderstack_tests.api.raw_server import (
     RawServer,
@@ -70,7 +71,8 @@ def check(seen: Seen) -> None:
 SYNC = {"id": "s1", "status": "running"}
 PAGE = {"paging": {"next": "?page=2"}}
 ANSWERS: dict[str, Any] = {
-    "start": {"syncId": "s1"},
+    "start": {"syncId": "s1", "runId": "r1"},
+    "status": {"status": "running", "id": "r1"},
     "syncs": {"syncs": [SYNC], **PAGE},
     "s1": SYNC,
     "workspace": {"workspace": {"id": "w", "name": "n"}},
@@ -86,6 +88,7 @@ def answer(seen: Seen) -> bytes:
     return http(204) if last == "stop" else in_json(ANSWERS.get(last, connection()))
 
 
+PARAMETERS = ProfilesParameters(["models/a"], begin_time="2026-01-05T10:00:00Z")
 NOW = datetime(2026, 1, 5, 10, tzinfo=timezone(timedelta(hours=5, minutes=30)))
 CALLS: list[Callable[[RudderStackClient], object]] = [
     lambda c: c.start_sync("crm"),
@@ -102,6 +105,10 @@ CALLS: list[Callable[[RudderStackClient], object]] = [
     lambda c: c.list_connections(source_id="a", destination_id="b"),
     lambda c: c.list_sources(),
     lambda c: c.list_destinations(),
+    lambda c: c.start_source_run("prj"),
+    lambda c: c.start_source_run("prj", PARAMETERS.to_api()),
+    lambda c: c.get_source_run("prj", "r1"),
+    lambda c: c.get_newest_source_run("prj"),
 ]
 
 
@@ -154,6 +161,8 @@ def test_check__can_fail() -> None:
         Seen("GET", "/v2/retl-connections?page_size=10", good.headers, b"", 0),
         Seen("GET", "/v2/retl-connections/crm/syncs?status=done", good.headers, b"", 0),
         Seen("GET", "/v2/retl-connections/crm/syncs?started_after=now", good.headers, b"", 0),
+        Seen("POST", "/v2/sources/prj/start", good.headers, b'{"parameters": "x"}', 0),
+        Seen("GET", "/v2/sources/prj/runs", good.headers, b"", 0),
         Seen("GET", "/v2/nowhere", good.headers, b"", 0),
         Seen("GET", "/v2/retl-connections", {}, b"", 0),
     ]
@@ -163,13 +172,18 @@ def test_check__can_fail() -> None:
 
 
 def test_no_model_is_sent() -> None:
-    """Requests hold only ids, filters and a sync type, and no data from an answer."""
+    """Requests hold only ids, filters, a sync type and parameters, and no data from an answer."""
     with RawServer(answer) as server, client_of(server.url) as client:
         for call in CALLS:
             result = call(client)
             assert result is None or isinstance(result, (str, list, ApiModel))
 
     bodies = [json.loads(seen.body) for seen in server.seen if seen.body]
-    allowed = [{}, {"syncType": "full"}, {"syncType": "incremental"}]
+    allowed = [
+        {},
+        {"syncType": "full"},
+        {"syncType": "incremental"},
+        {"parameters": list(PARAMETERS.to_api())},
+    ]
     assert bodies
     assert [body for body in bodies if body not in allowed] == []

@@ -9,7 +9,8 @@ import pytest
 
 from dagster_rudderstack.api import models
 from dagster_rudderstack.api.fields import CREDENTIALS, ApiModel
-from dagster_rudderstack.api.models import Connection, Destination, Mapping, Source, Sync
+from dagster_rudderstack.api.models import Connection, Destination, Mapping, Source, Sync, SyncState
+from dagster_rudderstack.api.source_runs import SourceRun, SourceRunTask
 from dagster_rudderstack_tests.api.contract import DOCUMENT, is_allowed
 
 FOLDER = Path(__file__).parents[1] / "sample_data"
@@ -27,6 +28,8 @@ INNER_SCHEMAS = {
 }
 UNKNOWN = {"Destination": {"externalId", "version"}, "SyncSettings": {"failedKeysConfig"}}
 """Documented fields that the library does not use. They are in `model_extra`."""
+RUNS = {"SourceRun", "SourceRunTask"}
+"""Models whose fields come in two spellings."""
 
 
 def sample(name: str) -> Any:
@@ -44,12 +47,12 @@ def schema_of(name: str) -> dict[str, Any]:
 
 def test_every_model_has_a_sample() -> None:
     """Every model has a sample."""
-    exported = {name for name in models.__all__ if name in MODELS}
+    exported = {name for name in models.__all__ if name in MODELS} | RUNS
 
     assert {path.stem for path in FOLDER.glob("*.json")} == exported
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"SyncReport"}))
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - RUNS))
 def test_sample(name: str) -> None:
     """A sample is valid, has every documented field, and all are read but for credentials."""
     content, schema = sample(name), schema_of(name)
@@ -81,6 +84,33 @@ def test_sync_goes_round() -> None:
 
     assert Sync.model_validate_json(sync.model_dump_json()) == sync
     assert sync.model_dump(mode="json", by_alias=True)["metrics"] == sample("Sync")["metrics"]
+
+
+def test_source_run() -> None:
+    """The sample of a run has every documented field, and each is read in either spelling."""
+    content = sample("SourceRun")
+    run = SourceRun.model_validate(content)
+
+    assert is_allowed(content, schema_of("SourceRun"))
+    assert set(content) == set(schema_of("SourceRun")["properties"])
+    assert (run.id, run.job_id, run.error) == (content["id"], content["jobId"], None)
+    assert (run.state, run.duration_seconds) == (SyncState.SUCCEEDED, 245.5)
+    assert run.model_extra == {"jobRunId": content["id"]}
+    (task,) = run.tasks
+    assert (task.task_id, task.status, task.error) == ("models/user_features", "finished", None)
+
+
+def test_source_run_task() -> None:
+    """A task has its times and its error."""
+    task = SourceRunTask.model_validate(sample("SourceRunTask"))
+
+    assert (task.task_id, task.status) == ("models/user_features", "failed")
+    assert (task.started_at, task.finished_at) == (
+        datetime(2026, 1, 5, 10, 0, 1, tzinfo=timezone.utc),
+        datetime(2026, 1, 5, 10, 4, 5, tzinfo=timezone.utc),
+    )
+    assert task.error == 'relation "users" does not exist'
+    assert not task.model_extra
 
 
 def test_connection() -> None:
