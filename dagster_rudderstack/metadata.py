@@ -14,7 +14,7 @@ from urllib.parse import quote
 import dagster as dg
 
 from dagster_rudderstack.api.models import Sync, SyncState
-from dagster_rudderstack.api.source_runs import SourceRun
+from dagster_rudderstack.api.source_runs import SourceRun, SourceRunTask
 from dagster_rudderstack.errors import RudderStackError, SyncError
 from dagster_rudderstack.sync.failed_rows import FailedRows, sql_in
 from dagster_rudderstack.sync.request import (
@@ -221,7 +221,7 @@ def run_metadata(
         link_template: The address of a run's page in RudderStack's dashboard, see
             `RudderStackResource.run_dashboard_url`.
     """
-    tasks = [task.model_dump(mode="json", exclude_none=True) for task in run.tasks] if run else []
+    tasks = [_task(task) for task in run.tasks] if run else []
     facts: dict[str, dg.MetadataValue | None] = {
         MetadataKey.ERROR: _text(one_line(run.error, 2000) if run and run.error else None),
         MetadataKey.STATUS: _text(run.status if run else None),
@@ -286,6 +286,13 @@ def _times(sync: Sync) -> dict[str, dg.MetadataValue | None]:
         MetadataKey.STARTED_AT: dg.MetadataValue.timestamp(started) if started else None,
         MetadataKey.FINISHED_AT: dg.MetadataValue.timestamp(finished) if finished else None,
     }
+
+
+def _task(task: SourceRunTask) -> dict[str, Any]:
+    """Return a task without its unknown fields, which may be secrets."""
+    error = one_line(task.error, 2000) if task.error else None
+    known = task.without_unknown().model_copy(update={"error": error})
+    return known.model_dump(mode="json", exclude_none=True)
 
 
 def _text(value: str | None) -> dg.MetadataValue | None:

@@ -128,6 +128,7 @@ WITHOUT_A_SCENARIO = {
     errors.DiscoveryError: "is raised while definitions load",
     errors.InvalidSettingError: "see test_bad_id and the bad input table",
     errors.RowsRejectedError: "see test_rejected_rows",
+    errors.StartLostError: "see test_lost_start",
 }
 
 
@@ -278,3 +279,29 @@ def test_rejected_rows(server: LocalRudderStack, instance: dg.DagsterInstance) -
     assert not was_retried(result)
     assert len(result.get_asset_materialization_events()) == 1
     assert len(server.starts("crm")) == 1
+
+
+def test_lost_start(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
+    """A lost start of a run fails the op without a retry, and neither place shows the token."""
+    server.add_project("prj", legacy_status=False)
+    server.add_fault(Fault("body", body=TEXT, operation="start_run", effect=True, times=None))
+    resource = resource_of(server, {"start_settling_seconds": 0})
+
+    @dg.op(retry_policy=RETRY)
+    def run_profiles(rudderstack: RudderStackResource) -> None:
+        rudderstack.run_source_and_poll("prj")
+
+    @dg.job(resource_defs={"rudderstack": resource})
+    def profiles() -> None:
+        run_profiles()
+
+    result = profiles.execute_in_process(instance=instance, raise_on_error=False)
+    with resource as rudderstack, pytest.raises(errors.StartLostError) as caught:
+        rudderstack.run_source_and_poll("prj")
+
+    assert "StartLostError" in classes_of(result)
+    assert not was_retried(result)
+    stored = [dg.serialize_value(entry) for entry in instance.all_logs(result.run_id)]
+    assert [entry for entry in stored if TOKEN in entry] == []
+    assert TOKEN not in f"{caught.value} {vars(caught.value)}"
+    assert len(server.run_starts("prj")) == 2

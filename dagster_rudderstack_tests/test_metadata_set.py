@@ -9,6 +9,7 @@ import pytest
 
 from dagster_rudderstack import (
     MetadataKey,
+    ProfilesParameters,
     RudderStackMetadataSet,
     RudderStackResource,
     SyncMetrics,
@@ -18,7 +19,7 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.metadata import report_metadata
 from dagster_rudderstack.metadata_set import report_from_metadata
-from dagster_rudderstack.testing import LocalRudderStack, SyncScript
+from dagster_rudderstack.testing import LocalRudderStack, RunScript, SyncScript
 from dagster_rudderstack_tests.discovery.conftest import fill
 
 NOT_READ = {
@@ -81,6 +82,23 @@ def test_extract__materialization(
     assert found.started_at.timestamp() == pytest.approx(sync.started_at, abs=0.01)
 
 
+def test_extract__run(local_rudderstack: LocalRudderStack) -> None:
+    """The metadata of a run have its ids, its parameters and its tasks."""
+    local_rudderstack.add_project("prj", RunScript(tasks=("models/a",)))
+    resource = RudderStackResource(
+        access_token=local_rudderstack.access_token, api_url=local_rudderstack.url
+    )
+    report = resource.run_source_and_poll("prj", ProfilesParameters(["models/a"]))
+
+    found = RudderStackMetadataSet.extract(report_metadata(report))
+
+    assert (found.source_id, found.run_id, found.connection_id) == ("prj", report.id, None)
+    assert (found.status, found.parameters) == ("finished", "--model_refs models/a")
+    assert found.tasks is not None
+    assert [(task["task_id"], task["status"]) for task in found.tasks] == [("models/a", "finished")]
+    assert report_from_metadata(report_metadata(report)) is None
+
+
 @pytest.mark.parametrize(
     ("name", "entry", "expected"),
     [
@@ -109,6 +127,9 @@ def test_extract__materialization(
         ("finished_at", "yesterday", None),
         ("checks", dg.MetadataValue.json({"a": 1}), {"a": 1}),
         ("checks", dg.MetadataValue.json([1]), None),
+        ("tasks", dg.MetadataValue.json([{"task_id": "a"}]), [{"task_id": "a"}]),
+        ("tasks", dg.MetadataValue.json({"a": 1}), None),
+        ("tasks", "a", None),
     ],
     ids=str,
 )
