@@ -255,7 +255,8 @@ class SyncAlreadyRunningError(SyncError):
 class StartLostError(SyncError):
     """The answer to the start of a run was lost, and RudderStack does not show whether it runs.
 
-    It is not started again unless `on_lost_start` is `start_again`, so a person decides.
+    Or RudderStack no longer knows the run that an earlier attempt waited for. The run is not
+    started again unless `on_lost_start` is `start_again`, so a person decides.
     """
 
     retryable = False

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.errors import StartLostError
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import began_since, failure_of
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 
-__all__ = ["adopt", "candidates", "has_failed_before"]
+__all__ = ["adopt", "candidates", "check_start_again", "has_failed_before"]
 
 
 def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
@@ -60,3 +61,29 @@ def adopt(attempt: SyncAttempt, found: Sequence[Sync]) -> CurrentSync:
             "another client."
         )
     return current
+
+
+def check_start_again(attempt: SyncAttempt, said: str) -> None:
+    """Raise if the start of a run whose effect is unknown must not be sent again.
+
+    Args:
+        attempt: The attempt.
+        said: Why it is unknown, as a sentence.
+
+    Raises:
+        StartLostError: If `on_lost_start` is `fail`.
+    """
+    what = f"a run of {attempt.request.target}"
+    if attempt.policy.on_lost_start == "fail":
+        raise attempt.request.error(
+            StartLostError,
+            f"It is unknown whether {what} was started or how it ended, and RudderStack does not "
+            f"show it. {said} Look in RudderStack's dashboard, then launch a new Dagster run: a "
+            "re-execution of this one does not start it. If running twice does no harm, set "
+            "on_lost_start to 'start_again'.",
+            attempt.last_seen,
+        ) from (attempt.lost_start.error if attempt.lost_start else None)
+    attempt.log.warning(
+        f"It is unknown whether {what} was started or how it ended. {said} Starting it again, "
+        "since on_lost_start is 'start_again'."
+    )

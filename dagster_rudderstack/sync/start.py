@@ -17,7 +17,6 @@ from dagster_rudderstack.errors import (
     ConnectionDisabledError,
     NotFoundError,
     PermissionDeniedError,
-    StartLostError,
     SyncAlreadyRunningError,
 )
 from dagster_rudderstack.sync.attempt import (
@@ -34,7 +33,12 @@ from dagster_rudderstack.sync.decisions import (
     judge_start,
     running_among,
 )
-from dagster_rudderstack.sync.lost_start import adopt, candidates, has_failed_before
+from dagster_rudderstack.sync.lost_start import (
+    adopt,
+    candidates,
+    check_start_again,
+    has_failed_before,
+)
 from dagster_rudderstack.sync.refusals import Refusals
 from dagster_rudderstack.sync.request import SyncRequest
 from dagster_rudderstack.sync.retry import delay_after
@@ -109,6 +113,9 @@ def _resume(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         if sync
         else f"RudderStack does not know {name}"
     )
+    if sync is None and not attempt.request.can_be_listed:
+        # It was started, and the API has no other place that would show it.
+        check_start_again(attempt, f"{reason}.")
     attempt.log.info(f"{reason}. Starting a new one.")
     return None
 
@@ -203,6 +210,8 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
 def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     """List the newest syncs. Return the one to wait for, or None if a start may be sent."""
     looks = 0
+    ended: set[str] = set()
+    """What was waited for here. A list that is old may still show it as running."""
     while True:
         listed = yield from ask(
             attempt, attempt.list_syncs, may_be_running=attempt.lost_start is not None
@@ -223,11 +232,13 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         if successor is not None and successor.sync_id is not None:
             return attempt.wait_on(successor.sync_id, "resumed", owned=successor.owned)
         # One without a usable id cannot be waited for. RudderStack refuses the start if it must.
-        running = running_among([sync for sync in listed if sync.has_usable_id])
+        usable = [sync for sync in listed if sync.has_usable_id]
+        running = [sync for sync in running_among(usable) if sync.id not in ended]
         if running:
             current = yield from _handle_running(attempt, running[0])
             if current is not None:
                 return current
+            ended.add(running[0].id)
             continue
         known = frozenset(sync.id for sync in listed)
         asked_at = attempt.monotonic()
@@ -252,25 +263,8 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
             "No sync has appeared since the start whose answer was lost, so it had no effect."
         )
     else:
-        _check_start_again(attempt, lost.error if lost else None)
-
-
-def _check_start_again(attempt: SyncAttempt, error: ApiError | None) -> None:
-    """Raise if a start whose effect is unknown must not be sent again."""
-    what = f"a run of {attempt.request.target} was started"
-    if attempt.policy.on_lost_start == "fail":
-        said = f" {error}" if error else " A previous attempt got no answer to its start."
-        raise attempt.request.error(
-            StartLostError,
-            f"It is unknown whether {what}, and RudderStack shows no new run.{said} Look in "
-            "RudderStack's dashboard, then launch a new Dagster run: a re-execution of this one "
-            "does not start it. If running twice does no harm, set on_lost_start to "
-            "'start_again'.",
-            attempt.last_seen,
-        ) from error
-    attempt.log.warning(
-        f"It is unknown whether {what}. Starting it again, since on_lost_start is 'start_again'."
-    )
+        said = str(lost.error) if lost and lost.error else "A previous attempt got no answer to it."
+        check_start_again(attempt, said)
 
 
 def _announce(attempt: SyncAttempt, known: frozenset[str]) -> bool:

@@ -65,7 +65,8 @@ def stop(attempt: SyncAttempt, grace_seconds: float = STOP_GRACE_SECONDS) -> Tas
         grace_seconds: How long to try. 0 tries once.
     """
     if not attempt.request.can_be_stopped:
-        return StopOutcome.CANNOT_BE_STOPPED
+        is_any = attempt.current is not None or attempt.lost_start is not None
+        return StopOutcome.CANNOT_BE_STOPPED if is_any else StopOutcome.NOTHING_STARTED
     give_up_at = attempt.monotonic() + grace_seconds
     tries = 0
     while True:

@@ -214,6 +214,8 @@ def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
         else:
             reason = "RudderStack accepted no start"
         result = f" ({outcome.value})" if outcome else ""
+        if outcome is StopOutcome.CANNOT_BE_STOPPED:
+            result = ", so a run may be running, which cannot be stopped"
         return (
             f"No {attempt.request.noun} of {attempt.request.target} could be started within the "
             f"timeout of {limit}: {reason}{result}."

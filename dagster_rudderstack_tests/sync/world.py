@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
 from dagster_rudderstack.api.throttle import Throttle
@@ -21,13 +21,23 @@ from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.settings import RequestPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.recorder import Log, Successor, waiting_text
-from dagster_rudderstack.sync.request import Origin, Report, SyncReport, SyncRequest
+from dagster_rudderstack.sync.request import (
+    Origin,
+    Report,
+    Request,
+    RunRequest,
+    SourceRunReport,
+    SyncReport,
+    SyncRequest,
+)
 from dagster_rudderstack.sync.run import start_and_wait
+from dagster_rudderstack.sync.source_runs import SourceRunApi
 from dagster_rudderstack.sync.stop import StopOutcome, stop
 from dagster_rudderstack.sync.task import Task, drive
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, ScaledClock
 
 CONNECTION = "crm"
+SOURCE = "features"
 READ_TIMEOUT_SECONDS = 0.25
 """Real seconds, since a socket does not go by the clock of the world."""
 
@@ -43,6 +53,7 @@ class MemoryRecorder:
     is_run_over: bool = False
     newer: MemoryRecorder | None = None
     """The records of a newer execution of the same step."""
+    request: Request = field(default_factory=lambda: SyncRequest(CONNECTION))
 
     def is_sync_wanted(self) -> bool:
         """Whether the run goes on."""
@@ -65,7 +76,7 @@ class MemoryRecorder:
         self.entries.append(("waiting", sync_id))
         self.previous = PreviousAttempt(sync_id=sync_id, owned=owned)
         if self.log is not None:
-            self.log.info(waiting_text(SyncRequest(CONNECTION), sync_id, origin, owned=owned))
+            self.log.info(waiting_text(self.request, sync_id, origin, owned=owned))
 
     def nothing_started(self) -> None:
         """Record that there is no sync to find."""
@@ -139,6 +150,32 @@ class World:
         attempt = self.attempt(policy, **options)  # type: ignore[arg-type]
         report = drive(start_and_wait(attempt), self.clock.sleep)
         assert isinstance(report, SyncReport)
+        return report
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The ids of the runs that the client started, oldest first."""
+        return [run.id for run in self.server.runs(SOURCE) if run.origin == "api"]
+
+    def run_attempt(
+        self,
+        policy: SyncPolicy | None = None,
+        *,
+        parameters: tuple[str, ...] = (),
+        **options: Any,
+    ) -> SyncAttempt:
+        """Return an attempt to run a source."""
+        attempt = self.attempt(policy, **options)
+        attempt.api = SourceRunApi(self.client, {SOURCE: parameters})
+        attempt.request = RunRequest(SOURCE, parameters, "Features")
+        assert isinstance(attempt.recorder, MemoryRecorder)
+        attempt.recorder.request = attempt.request
+        return attempt
+
+    def run(self, policy: SyncPolicy | None = None, **options: Any) -> SourceRunReport:
+        """Run a source to the end of its run."""
+        report = drive(start_and_wait(self.run_attempt(policy, **options)), self.clock.sleep)
+        assert isinstance(report, SourceRunReport)
         return report
 
     def stop(self, attempt: SyncAttempt) -> StopOutcome:
