@@ -32,8 +32,8 @@ class RudderStackMetadataSet:
         rows_failed = RudderStackMetadataSet.extract(materialization.metadata).rows_failed
 
     Each attribute is None if there is no such entry, or if it has another type. Definitions have
-    the entries of a connection, and results those of a sync or a run. `MetadataKey` says what they
-    mean. Times are in UTC, and `failed_rows_sql` is only the SQL, without the note in front of it.
+    the entries of a connection, and results those of a sync or run. `MetadataKey` explains them.
+    Times are in UTC, and `failed_rows_sql` is only the SQL, without the note in front of it.
     """
 
     error: str | None = None
