@@ -70,6 +70,10 @@ from dagster_rudderstack.source_runs.assets import (
     build_rudderstack_profiles_asset,
     build_rudderstack_source_asset,
 )
+from dagster_rudderstack.source_runs.ops import (
+    build_rudderstack_profiles_op,
+    build_rudderstack_source_op,
+)
 from dagster_rudderstack.source_runs.options import (
     RudderStackProfilesConfig,
     RudderStackSourceConfig,
@@ -134,7 +138,9 @@ __all__ = [
     "build_rudderstack_assets_definitions",
     "build_rudderstack_polling_sensor",
     "build_rudderstack_profiles_asset",
+    "build_rudderstack_profiles_op",
     "build_rudderstack_source_asset",
+    "build_rudderstack_source_op",
     "build_rudderstack_sync_asset",
     "build_rudderstack_sync_assets",
     "build_rudderstack_sync_op",

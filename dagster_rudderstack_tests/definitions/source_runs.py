@@ -12,8 +12,7 @@ Result = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 def bodies(server: LocalRudderStack) -> list[Any]:
     """Return the bodies of the requests that started a run, the oldest first."""
-    starts = [each for each in server.requests if each.operation == "start_run"]
-    return [each.body for each in starts if each.took_effect]
+    return [request.body for request in server.run_starts()]
 
 
 def run_ids(result: Result) -> dict[str, object]:
