@@ -1,4 +1,4 @@
-"""RudderStack Reverse ETL syncs as Dagster assets and ops.
+"""RudderStack Reverse ETL syncs, Profiles and ETL as Dagster assets and ops.
 
 The names in `__all__` are the public API. The local RudderStack for tests is in
 `dagster_rudderstack.testing`.
@@ -18,6 +18,10 @@ from dagster_rudderstack.checks.rejected_rows import RejectedRowsCheck
 from dagster_rudderstack.checks.source_rows import NoRowsCheck, NothingChangedCheck
 from dagster_rudderstack.checks.sync_checks import SyncChecks
 from dagster_rudderstack.components.connection import RudderStackConnectionComponent
+from dagster_rudderstack.components.source_runs import (
+    RudderStackProfilesComponent,
+    RudderStackSourceComponent,
+)
 from dagster_rudderstack.components.workspace import RudderStackWorkspaceComponent
 from dagster_rudderstack.dagster_internals import register_library as _register_library
 from dagster_rudderstack.discovery.load import (
@@ -106,8 +110,10 @@ __all__ = [
     "RudderStackConnectionSelector",
     "RudderStackError",
     "RudderStackMetadataSet",
+    "RudderStackProfilesComponent",
     "RudderStackProfilesConfig",
     "RudderStackResource",
+    "RudderStackSourceComponent",
     "RudderStackSourceConfig",
     "RudderStackSyncConfig",
     "RudderStackSyncOpConfig",

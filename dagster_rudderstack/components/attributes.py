@@ -26,6 +26,7 @@ from dagster_rudderstack.components.policies import (
     FreshnessAttribute,
     PartitionsAttribute,
     RetryAttribute,
+    with_freshness,
 )
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.discovery.selector import RudderStackConnectionSelector
@@ -279,9 +280,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
 
     def with_freshness(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         """Return an asset with the freshness policy of the component, if it has none."""
-        if self.freshness_policy is None or spec.freshness_policy is not None:
-            return spec
-        return spec.replace_attributes(freshness_policy=self.freshness_policy)
+        return with_freshness(spec, self.freshness_policy)
 
     def sensors(
         self, assets: Sequence[dg.AssetsDefinition], resource_key: str

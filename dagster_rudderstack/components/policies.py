@@ -11,7 +11,7 @@ from dagster_rudderstack.components.models import resolver_of, yaml_model
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.options import description_of
 
-__all__ = ["FreshnessAttribute", "PartitionsAttribute", "RetryAttribute"]
+__all__ = ["FreshnessAttribute", "PartitionsAttribute", "RetryAttribute", "with_freshness"]
 
 Backoff = Literal["LINEAR", "EXPONENTIAL"]
 Jitter = Literal["FULL", "PLUS_MINUS"]
@@ -29,6 +29,13 @@ def _retry_policy(
         backoff=dg.Backoff[backoff] if backoff else None,
         jitter=dg.Jitter[jitter] if jitter else None,
     )
+
+
+def with_freshness(spec: dg.AssetSpec, policy: dg.FreshnessPolicy | None) -> dg.AssetSpec:
+    """Return an asset with a freshness policy, if it has none of its own."""
+    if policy is None or spec.freshness_policy is not None:
+        return spec
+    return spec.replace_attributes(freshness_policy=policy)
 
 
 RetryAttribute = Annotated[

@@ -5,7 +5,7 @@ from typing import Literal
 from dagster.components import Scaffolder, ScaffoldRequest, scaffold_component
 from pydantic import BaseModel, Field
 
-__all__ = ["ConnectionScaffolder", "WorkspaceScaffolder"]
+__all__ = ["ConnectionScaffolder", "SourceScaffolder", "WorkspaceScaffolder"]
 
 TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105 - the name, not the token
 
@@ -47,6 +47,25 @@ class ConnectionScaffolder(Scaffolder[_ConnectionScaffoldParams]):
         workspace = _scaffolded_workspace(request.params)
         connection_id = request.params.connection_id
         scaffold_component(request, {"connection_id": connection_id, "workspace": workspace})
+
+
+class _SourceScaffoldParams(_ScaffoldParams):
+    source_id: str = Field(description="The project or source, from the RudderStack dashboard.")
+
+
+class SourceScaffolder(Scaffolder[_SourceScaffoldParams]):
+    """Scaffolds a Profiles project or an ETL source."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[_SourceScaffoldParams]:
+        """Return the parameters of the command."""
+        return _SourceScaffoldParams
+
+    def scaffold(self, request: ScaffoldRequest[_SourceScaffoldParams]) -> None:
+        """Write the YAML."""
+        workspace = _scaffolded_workspace(request.params)
+        source_id = request.params.source_id
+        scaffold_component(request, {"source_id": source_id, "workspace": workspace})
 
 
 def _scaffolded_workspace(params: _ScaffoldParams) -> dict[str, str]:

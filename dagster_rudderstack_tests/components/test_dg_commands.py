@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,8 +100,8 @@ def test_components_are_listed(project: DgProject) -> None:
     """`dg list components` finds the components of the package."""
     listed = project.dg("list", "components", "--json")
 
-    assert "dagster_rudderstack.RudderStackConnectionComponent" in listed
-    assert "dagster_rudderstack.RudderStackWorkspaceComponent" in listed
+    for kind in ("Connection", "Profiles", "Source", "Workspace"):
+        assert f"dagster_rudderstack.RudderStack{kind}Component" in listed
 
 
 def test_scaffold(project: DgProject) -> None:
@@ -115,6 +116,20 @@ def test_check(project: DgProject) -> None:
     """`dg check yaml` and `dg check defs` accept the component."""
     project.dg("check", "yaml")
     project.dg("check", "defs")
+
+
+def test_check__profiles(project: DgProject) -> None:
+    """`dg check yaml` accepts a scaffolded Profiles project, and a time without quotes."""
+    kind = "dagster_rudderstack.RudderStackProfilesComponent"
+    project.dg("scaffold", "defs", kind, "features", "--source-id", "project")
+    folder = project.yaml_file.parents[1] / "features"
+    file = folder / "defs.yaml"
+    file.write_text(f"{file.read_text().rstrip()}\n  begin_time: 2026-01-31T00:00:00Z\n")
+
+    try:
+        project.dg("check", "yaml")
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_check__unknown_attribute(project: DgProject) -> None:
