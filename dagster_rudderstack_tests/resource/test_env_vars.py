@@ -20,6 +20,7 @@ GOOD = {
     "ca_bundle": "/etc/ssl/company.pem",
     "proxy_url": "http://proxy.example:3128",
     "dashboard_url": "https://app.example/{sync_id}",
+    "run_dashboard_url": "https://app.example/{run_id}",
     "connect_timeout_seconds": "7",
     "read_timeout_seconds": "7",
     "request_max_retries": "7",
@@ -35,6 +36,7 @@ BAD = {
     "ca_bundle": " ",
     "proxy_url": "ftp://proxy.example",
     "dashboard_url": "https://app.example",
+    "run_dashboard_url": "https://app.example",
     **{name: "-1" for name, value in GOOD.items() if value == "7"},
 }
 

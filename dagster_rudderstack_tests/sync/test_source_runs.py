@@ -150,7 +150,7 @@ def test_run__unknown_for_ever(world: World) -> None:
 
 
 def test_run__only_the_newest_run_shows_it(world: World) -> None:
-    """A run that RudderStack does not know by its id, but shows as the newest one, is waited for."""
+    """A run that RudderStack does not know by its id, but shows as the newest, is waited for."""
     add(world, TEN_MINUTES, Fault("status", status=404, operation="get_run", times=None))
 
     assert world.run().duration_seconds == 600
