@@ -26,7 +26,7 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "reverse_etl_demo" / "demo" / "demo.py"
-SYNC_ASSETS = ("crm_contacts", "cart_audience")
+SYNC_ASSETS = ("crm_contacts", "crm_segments", "cart_audience")
 TIMEOUT_SECONDS = 120
 
 CONTACT_IS_VALID = r"coalesce(regexp_full_match(email, '[^@\s]+@[^@\s]+\.[a-z]+'), false)"
@@ -139,6 +139,50 @@ def test_audience__both_runs(
     assert 0 < second["succeeded"] < first["succeeded"]
 
 
+def test_features__both_runs(
+    instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
+) -> None:
+    """Each run builds the ID graph and the features in one Profiles run, and the syncs deliver what
+    is new in them."""
+    runs = [
+        [
+            record.asset_materialization.metadata[MetadataKey.RUN_ID].value
+            for record in instance.fetch_materializations(dg.AssetKey(name), limit=10).records
+            if record.asset_materialization
+        ]
+        for name in ("customer_id_graph", "customer_features")
+    ]
+    first, second = counts_of_dagster(instance, "crm_segments")
+    is_valid = CONTACT_IS_VALID
+
+    assert runs[0] == runs[1]
+    assert len(set(runs[0])) == 2
+    for counts, rows, to_deliver in (
+        (first, "before.profiles.customer_features", "FROM before.profiles.customer_features"),
+        (
+            second,
+            "profiles.customer_features",
+            "FROM profiles.customer_features EXCEPT FROM before.profiles.customer_features",
+        ),
+    ):
+        assert counts == counts_of_sql(
+            warehouse, rows=f"SELECT count(*) FROM {rows}", to_deliver=to_deliver, valid=is_valid
+        )
+    assert 0 < second["succeeded"] < first["succeeded"]
+
+
+def test_features__destination(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
+    """The CRM has the segment of each customer, as the Profiles run has found it."""
+    wanted = warehouse.sql(
+        "SELECT customer_id, email, segment, paid_orders FROM profiles.customer_features ORDER BY 1"
+    ).fetchall()
+
+    assert {segment for _, _, segment, _ in wanted} == {"new", "active", "loyal"}
+    assert wanted == rows_of_destination(
+        home, "SELECT customer_id, email, segment, paid_orders FROM segments ORDER BY 1"
+    )
+
+
 def test_newsletter(
     home: Path, instance: dg.DagsterInstance, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
@@ -208,7 +252,7 @@ def test_history(instance: dg.DagsterInstance) -> None:
 
     assert (len(instance.get_runs()), statuses) == (2, {dg.DagsterRunStatus.SUCCESS})
     assert {each[MetadataKey.ORIGIN].value for each in metadata} == {"started"}
-    assert len({each[MetadataKey.SYNC_ID].value for each in metadata}) == 4
+    assert len({each[MetadataKey.SYNC_ID].value for each in metadata}) == 6
 
 
 def test_check_on_rejected_rows(instance: dg.DagsterInstance) -> None:

@@ -240,7 +240,7 @@ def test_lost_start__fail(world: World, effect: bool) -> None:
     assert isinstance(error.__cause__, TransportError)
     assert not error.retryable
     assert "It is unknown whether a run of source Features (features) was started" in str(error)
-    assert "Look in RudderStack's dashboard." in str(error)
+    assert "Look in RudderStack's dashboard" in str(error)
     assert "set on_lost_start to 'start_again'" in str(error)
     assert (sent(world), len(world.run_ids)) == (1, effect)
     assert SETTLING <= world.clock.monotonic() < SETTLING + 5
@@ -287,10 +287,18 @@ def test_lost_start__no_baseline_and_over(world: World) -> None:
 
 
 def test_lost_start__no_baseline_and_running(world: World) -> None:
-    """If the newest run before the start is unknown, one that runs is adopted, since the start
-    would have been refused if it had run before."""
+    """If the newest run before the start is unknown, one that runs is not adopted either: it may
+    have run before a start that RudderStack never got."""
     add(world, TEN_MINUTES, Fault("status", operation="get_newest_run"), LOST)
     world.server.start_run(SOURCE, script=RunScript())
+
+    assert isinstance(failure(world), StartLostError)
+    assert sent(world) == 1
+
+
+def test_lost_start__no_run_before(world: World) -> None:
+    """If the source had no run before the start, one that runs is adopted."""
+    add(world, TEN_MINUTES, LOST)
 
     report = world.run()
 

@@ -1,4 +1,4 @@
-"""The demo: Dagster builds a warehouse, and RudderStack syncs its rows to destinations.
+"""The demo: Dagster builds a warehouse, RudderStack Profiles its features, and syncs copy the rows.
 
 `run` starts from nothing and syncs twice: first all rows, then the rows that a night has changed.
 `dev` opens Dagster's UI on the result. Both start a local RudderStack and end all their processes.
@@ -15,11 +15,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import dagster as dg
 import duckdb
@@ -27,9 +27,10 @@ import duckdb
 from dagster_rudderstack import MetadataKey
 
 PROJECT = Path(__file__).resolve().parent.parent
-SYNC_ASSETS = ("crm_contacts", "cart_audience")
+SYNC_ASSETS = ("crm_contacts", "crm_segments", "cart_audience")
+FEATURES_ASSET = "customer_features"
 DEFERRED_ASSET = "newsletter"
-DESTINATION_TABLES = ("contacts", "cart_audience", "readers")
+DESTINATION_TABLES = ("contacts", "segments", "cart_audience", "readers")
 ACCESS_TOKEN = "local-token"  # noqa: S105 - only the local RudderStack accepts it
 
 # Seconds after which Dagster's processes are killed if they have not ended.
@@ -238,6 +239,7 @@ def run(home: Home) -> None:
     with local_rudderstack(home) as url:
         took = launch(home, url, ["--assets", "*"], "first-run.log")
         show(home, f"The first run built the warehouse and synced all rows ({took:.0f} s):")
+        show_profiles_run(home)
         show_reasons(home)
         took = wait_for_sensor(home, url)
         title = f"A sensor reported the sync that the run did not wait for ({took:.0f} s):"
@@ -282,12 +284,26 @@ def show(home: Home, title: str, names: Sequence[str] = SYNC_ASSETS) -> None:
             print(line.format(name, *row_counts(instance, name), check_result(instance, name)))
 
 
-def row_counts(instance: dg.DagsterInstance, name: str) -> list[str]:
-    """Return the row counts of the last materialization of an asset."""
+def show_profiles_run(home: Home) -> None:
+    """Print what the last run of the Profiles project did, from Dagster's event log."""
+    with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:
+        metadata = last_metadata(instance, FEATURES_ASSET)
+    tasks = ", ".join(str(task["task_id"]) for task in metadata[MetadataKey.TASKS].value)
+    run_id, status = (metadata[key].value for key in (MetadataKey.RUN_ID, MetadataKey.STATUS))
+    print(f"\nBefore crm_segments, run {run_id} of the Profiles project {status}: {tasks}")
+
+
+def last_metadata(instance: dg.DagsterInstance, name: str) -> Mapping[str, Any]:
+    """Return the metadata of the last materialization of an asset."""
     event = instance.get_latest_materialization_event(dg.AssetKey(name))
     assert event is not None  # noqa: S101 - the run succeeded
     assert event.asset_materialization is not None  # noqa: S101 - the event is a materialization
-    metadata = event.asset_materialization.metadata
+    return event.asset_materialization.metadata
+
+
+def row_counts(instance: dg.DagsterInstance, name: str) -> list[str]:
+    """Return the row counts of the last materialization of an asset."""
+    metadata = last_metadata(instance, name)
     keys = ("ROWS_TOTAL", "ROWS_CHANGED", "ROWS_SUCCEEDED", "ROWS_FAILED")
     return [str(metadata[getattr(MetadataKey, key)].value) for key in keys]
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from dagster_rudderstack import MetadataKey
-from dagster_rudderstack.testing import LocalRudderStack, SyncScript, TableSync
+from dagster_rudderstack.testing import LocalRudderStack, RunScript, SyncScript, TableSync
 from reverse_etl_demo.definitions import defs
 from reverse_etl_demo.defs.deferred import unwaited_syncs
 
@@ -92,6 +92,21 @@ def test_crm_contacts__no_row_rejected(
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
 
 
+def test_customer_features__failed(
+    instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
+) -> None:
+    """A Profiles run that is finished with an error fails the step, and nothing is synced."""
+    reason = "model customer_features: column amount does not exist"
+    local_rudderstack.add_project("customer-profiles", RunScript(error=reason))
+    local_rudderstack.add_connection("crm-segments")
+
+    result = materialize(instance, "customer_id_graph", "customer_features", "crm_segments")
+
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    assert reason in event.step_failure_data.error_display_string
+    assert local_rudderstack.syncs() == []
+
+
 def test_cart_audience__failed(
     instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
 ) -> None:
@@ -128,7 +143,7 @@ def test_newsletter__no_step_waits(
     instance: dg.DagsterInstance, local_rudderstack: LocalRudderStack
 ) -> None:
     """The run only starts the sync. The sensor materializes the asset when the sync has ended."""
-    for connection_id in ("newsletter", "crm-contacts", "cart-audience"):
+    for connection_id in ("newsletter", "crm-contacts", "crm-segments", "cart-audience"):
         local_rudderstack.add_connection(connection_id)
 
     result = materialize(instance, "newsletter")
@@ -144,8 +159,11 @@ def test_newsletter__no_step_waits(
 
 
 def test_every_morning() -> None:
-    """The schedule rebuilds the models and syncs both connections, without the raw tables."""
+    """The schedule rebuilds the models and the features, and syncs them, without the raw tables."""
     job = DEFINITIONS.resolve_job_def("daily_activation")
 
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-    assert keys == {"customer_360", "abandoned_carts", "crm_contacts", "cart_audience"}
+    assert keys == {
+        *("customer_360", "abandoned_carts", "customer_id_graph", "customer_features"),
+        *("crm_contacts", "crm_segments", "cart_audience"),
+    }

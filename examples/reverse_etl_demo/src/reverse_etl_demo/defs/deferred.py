@@ -26,7 +26,7 @@ newsletter = build_rudderstack_sync_asset(
 # It covers the other assets as well, to report syncs that start in RudderStack's dashboard.
 unwaited_syncs = build_rudderstack_polling_sensor(
     name="unwaited_syncs",
-    assets=[newsletter, syncs.crm_contacts, syncs.cart_audience],
+    assets=[newsletter, syncs.crm_contacts, syncs.crm_segments, syncs.cart_audience],
     # For the demo. The default of a minute suits most projects.
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,

@@ -55,6 +55,18 @@ def rejection_reasons(
     )
 
 
+crm_segments = build_rudderstack_sync_asset(
+    connection_id="crm-segments",
+    spec=dg.AssetSpec(
+        "crm_segments",
+        deps=["customer_features"],
+        group_name="activation",
+        owners=["team:marketing"],
+        description="The segment of each contact in the CRM, which RudderStack Profiles found.",
+    ),
+)
+
+
 cart_audience = build_rudderstack_sync_asset(
     connection_id="cart-audience",
     spec=dg.AssetSpec(
