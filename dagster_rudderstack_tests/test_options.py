@@ -7,7 +7,9 @@ import pytest
 from pydantic import ConfigDict, Field, ValidationError
 
 from dagster_rudderstack import (
+    RudderStackProfilesConfig,
     RudderStackResource,
+    RudderStackSourceConfig,
     RudderStackSyncConfig,
     RudderStackSyncOpConfig,
     build_rudderstack_sync_asset,
@@ -15,7 +17,12 @@ from dagster_rudderstack import (
 )
 from dagster_rudderstack.testing import LocalRudderStack
 
-CONFIGS = [RudderStackSyncConfig, RudderStackSyncOpConfig]
+CONFIGS: list[type[dg.Config]] = [
+    RudderStackProfilesConfig,
+    RudderStackSourceConfig,
+    RudderStackSyncConfig,
+    RudderStackSyncOpConfig,
+]
 
 
 class OwnConfig(RudderStackSyncConfig):
@@ -59,7 +66,7 @@ def test_wrong_setting(
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_fields(config: type[RudderStackSyncConfig]) -> None:
+def test_fields(config: type[dg.Config]) -> None:
     """The config has one Dagster field for each setting, and no other field."""
     assert set(config.to_fields_dict()) == set(config.model_fields)
 

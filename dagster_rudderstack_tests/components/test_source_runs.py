@@ -1,5 +1,7 @@
 """The components of a Profiles project and of an ETL source."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,6 +13,7 @@ from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import Project, causes, deps_of, spec_of
 
 PROFILES = "dagster_rudderstack.RudderStackProfilesComponent"
+PAGE = (Path(__file__).parents[2] / "docs" / "profiles-and-etl.md").read_text()
 ETL = "dagster_rudderstack.RudderStackSourceComponent"
 ASSETS = [{"key": "crm/users", "deps": ["customers"], "owners": ["team:crm"]}, {"key": "accounts"}]
 
@@ -177,3 +180,34 @@ def test_subclass(project: Project, workspace: dict[str, Any]) -> None:
     project.component("features", kind, {"source_id": "source", "workspace": workspace})
 
     assert list(spec_of(project.load(), "rudderstack/source").owners) == ["team:crm"]
+
+
+def documented(number: int, server: LocalRudderStack) -> dict[str, Any]:
+    """Return a component on the page about runs, with the address of the local RudderStack."""
+    blocks = re.findall(r"```yaml\n(type: .*?)```", PAGE, re.DOTALL)
+    document: dict[str, Any] = yaml.safe_load(blocks[number])
+    document["attributes"]["workspace"]["api_url"] = server.url
+    return document
+
+
+@pytest.mark.parametrize(
+    ("number", "deps"),
+    [
+        (0, {"user_features": {"customers"}, "account_features": {"customers"}}),
+        (1, {"stripe/customers": set(), "stripe/charges": set()}),
+    ],
+)
+def test_docs(
+    project: Project, server: LocalRudderStack, number: int, deps: dict[str, set[str]]
+) -> None:
+    """The YAML in `docs/profiles-and-etl.md` loads without a request, and its assets can be
+    materialized."""
+    document = documented(number, server)
+    server.add_project(document["attributes"]["source_id"])
+    project.component("runs", document["type"], document["attributes"])
+
+    definitions = project.load()
+
+    assert deps_of(definitions) == deps
+    assert server.requests == []
+    assert run_all(definitions).success

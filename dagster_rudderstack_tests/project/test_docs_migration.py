@@ -40,12 +40,6 @@ SYNCS = ("Syncs", "sync_contacts", [SYNC])
 PROFILES = ("Profiles", "activate_features", [PROFILES_RUN, SYNC])
 Starts = Sequence[tuple[str, Any]]
 
-needs_runs = pytest.mark.xfail(
-    not hasattr(dagster_rudderstack, "build_rudderstack_profiles_asset"),
-    raises=(ImportError, AttributeError),
-    reason="the factories of Profiles projects and ETL sources are not exported yet",
-)
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
@@ -120,9 +114,7 @@ def test_before(
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["assets", "ops"])
-@pytest.mark.parametrize(
-    ("heading", "job", "expected"), [SYNCS, pytest.param(*PROFILES, marks=needs_runs)]
-)
+@pytest.mark.parametrize(("heading", "job", "expected"), [SYNCS, PROFILES])
 def test_after(
     server: LocalRudderStack, heading: str, job: str, expected: Starts, number: int
 ) -> None:
@@ -133,7 +125,6 @@ def test_after(
     assert starts(server) == expected
 
 
-@needs_runs
 def test_after__order(server: LocalRudderStack) -> None:
     """The asset of the sync is downstream of the features."""
     result = run_after(files("Profiles", "After")[0], server, "activate_features")
@@ -166,7 +157,6 @@ def test_airflow__before(airflow_python: str, server: LocalRudderStack, tmp_path
     assert [sync.sync_type for sync in server.syncs(CONNECTION)] == ["full"]
 
 
-@needs_runs
 def test_airflow__after(server: LocalRudderStack) -> None:
     """The file starts the same in the same order, and the sync is full as well."""
     (code,) = files("From Airflow", "After")
@@ -195,7 +185,6 @@ def names_in(heading: str, column: int) -> set[str]:
     return names
 
 
-@needs_runs
 def test_new_names() -> None:
     """The new names of the tables exist: they are exported, settings, options or methods."""
     profiles = inspect.signature(getattr(dagster_rudderstack, "ProfilesParameters")).parameters  # noqa: B009
