@@ -13,7 +13,7 @@ import dagster as dg
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.api.source_runs import SourceRun
-from dagster_rudderstack.errors import RudderStackError, SyncTimedOutError
+from dagster_rudderstack.errors import RudderStackError, StartLostError, SyncTimedOutError
 from dagster_rudderstack.metadata import (
     STOPPED,
     Metadata,
@@ -50,7 +50,7 @@ class AssetObserver:
     link_template: str | None = None
 
     def report_failed(self, error: RudderStackError, seen: Sync | None) -> None:
-        """Report a failed sync once, unless it may still be running.
+        """Report a failed sync once, unless it may still be running and a later attempt resumes it.
 
         A failure without a sync is reported once for each reason.
 
@@ -59,7 +59,9 @@ class AssetObserver:
             seen: The last state of the sync. None if no sync was seen.
         """
         is_stopped = isinstance(error, SyncTimedOutError) and error.stop_requested
-        if self.attempt.may_be_running and not is_stopped:
+        # After a lost start a person decides, since no later attempt starts or finds the run.
+        is_left = isinstance(error, StartLostError)
+        if self.attempt.may_be_running and not (is_stopped or is_left):
             return
         if not self._is_observed(error, seen):
             self._write(
@@ -70,7 +72,7 @@ class AssetObserver:
         # If the database cannot be read, reporting twice is better than not at all.
         with contextlib.suppress(Exception):
             if seen is not None:
-                return self.earlier.has_observed(seen.id)
+                return self.earlier.has_observed(self.key, seen.id)
             return self.earlier.has_observed_reason(self.key, escaped_markdown(error.message))
         return False
 

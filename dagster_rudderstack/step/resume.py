@@ -210,11 +210,11 @@ class EarlierAttempts:
             if each.asset_materialization and each.timestamp >= record.timestamp
         )
 
-    def has_observed(self, sync_id: str) -> bool:
+    def has_observed(self, key: dg.AssetKey, sync_id: str) -> bool:
         """Whether an earlier attempt reported on the page of the asset that the sync failed."""
         if not self._last_records:
             return False
-        return sync_id in self._observed_sync_ids
+        return (key, sync_id) in self._observed_syncs
 
     def has_observed_reason(self, key: dg.AssetKey, reason: str) -> bool:
         """Whether an earlier attempt reported the same failure without a sync for the asset."""
@@ -223,8 +223,8 @@ class EarlierAttempts:
         return (key, reason, None) in self._observed
 
     @_read_once
-    def _observed_sync_ids(self) -> set[str | None]:
-        return {sync_id for _, _, sync_id in self._observed}
+    def _observed_syncs(self) -> set[tuple[dg.AssetKey, str | None]]:
+        return {(key, sync_id) for key, _, sync_id in self._observed}
 
     @_read_once
     def _observed(self) -> set[tuple[dg.AssetKey, str | None, str | None]]:

@@ -263,8 +263,8 @@ def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
             "No sync has appeared since the start whose answer was lost, so it had no effect."
         )
     else:
-        said = str(lost.error) if lost and lost.error else "A previous attempt got no answer to it."
-        check_start_again(attempt, said)
+        no_answer = "A previous attempt got no answer to its start."
+        check_start_again(attempt, str(lost.error) if lost and lost.error else no_answer)
 
 
 def _announce(attempt: SyncAttempt, known: frozenset[str]) -> bool:

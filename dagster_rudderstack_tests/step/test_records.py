@@ -291,7 +291,7 @@ def test_unfinished__no_record() -> None:
     assert earlier(step).unfinished(REQUEST, CRM) is None
     assert earlier(step).materialized(REQUEST, CRM) is None
     assert earlier(step).deferred(REQUEST) is None
-    assert not earlier(step).has_observed("s")
+    assert not earlier(step).has_observed(CRM, "s")
     assert {kind for _, kind in step.instance.queries} == {dg.DagsterEventType.ENGINE_EVENT}
 
 
@@ -524,17 +524,19 @@ def test_deferred__only_announced() -> None:
 
 
 def test_has_observed() -> None:
-    """A failed sync counts as observed if an attempt has reported it as an observation."""
+    """A failed sync counts as observed if an attempt has reported it as an observation of its
+    asset."""
     before, now = two_runs()
     now.instance.observe("before", sync_id="s")
     now.instance.observe("before")
     now.instance.add("observed", "before")
-    assert not earlier(now).has_observed("s")
+    assert not earlier(now).has_observed(CRM, "s")
 
     recorder(before).waiting("s", "started", owned=True)
 
-    assert earlier(now).has_observed("s")
-    assert not earlier(now).has_observed("t")
+    assert earlier(now).has_observed(CRM, "s")
+    assert not earlier(now).has_observed(CRM, "t")
+    assert not earlier(now).has_observed(dg.AssetKey("ads"), "s")
 
 
 # --- results of earlier attempts
@@ -590,7 +592,7 @@ def test_queries() -> None:
     for _ in range(3):
         found.unfinished(REQUEST, CRM)
         found.materialized(REQUEST, CRM)
-        found.has_observed("s")
+        found.has_observed(CRM, "s")
 
     assert len(now.instance.queries) == 6
 

@@ -21,7 +21,7 @@ from dagster_rudderstack.errors import (
 from dagster_rudderstack.settings import PollPolicy, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.recorder import Successor
-from dagster_rudderstack.sync.request import Origin, SyncRequest
+from dagster_rudderstack.sync.request import Origin, Request, SyncRequest
 from dagster_rudderstack.sync.task import Task
 
 _T = TypeVar("_T")
@@ -244,7 +244,7 @@ class Script:
 
 def script(
     *,
-    request: SyncRequest | None = None,
+    request: Request | None = None,
     previous: PreviousAttempt | None = None,
     recorder: ScriptedRecorder | None = None,
     jitter: float = 0.0,

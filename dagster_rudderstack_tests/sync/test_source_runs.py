@@ -150,7 +150,7 @@ def test_run__unknown_for_ever(world: World) -> None:
 
 
 def test_run__only_the_newest_run_shows_it(world: World) -> None:
-    """A run that RudderStack does not know by its id, but shows as the newest, is waited for."""
+    """A run that RudderStack does not know by its id, but shows as the newest one, is polled."""
     add(world, TEN_MINUTES, Fault("status", status=404, operation="get_run", times=None))
 
     assert world.run().duration_seconds == 600
@@ -552,7 +552,7 @@ def test_earlier_lost_start__fail(world: World) -> None:
     for _ in range(2):
         error = failure(world, previous=recorder.previous, recorder=recorder)
         assert isinstance(error, StartLostError)
-        assert "A previous attempt got no answer to it." in str(error)
+        assert "A previous attempt got no answer to its start." in str(error)
 
     assert len(world.run_ids) == 1
 
