@@ -7,7 +7,7 @@ import dagster as dg
 from dagster import get_dagster_logger
 from pydantic import PrivateAttr
 
-from dagster_rudderstack.api.profiles import ProfilesParameters
+from dagster_rudderstack.api.profiles import ProfilesParameters, api_parameters
 from dagster_rudderstack.api.validation import (
     checked_id,
     checked_sync_type,
@@ -237,7 +237,7 @@ class RudderStackResource(ResourceClient):
         """
         in_dagster = bool(current_step(context) or context)
         with self._failures(in_dagster=in_dagster, source_id=source_id):
-            request = RunRequest(source_id, parameters.to_api() if parameters else ())
+            request = RunRequest(source_id, api_parameters(parameters))
             choices = RunChoices(
                 on_running_run, on_lost_start, timeout_seconds, poll_interval_seconds
             )

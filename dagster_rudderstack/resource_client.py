@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 
 from dagster_rudderstack.api.forks import ForkSafeLock
 from dagster_rudderstack.api.models import Connection, Sync
-from dagster_rudderstack.api.profiles import ProfilesParameters
+from dagster_rudderstack.api.profiles import ProfilesParameters, api_parameters
 from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.api.throttle import shared_throttle
 from dagster_rudderstack.api.user_request import SAFE_METHODS, Params, checked_method
@@ -236,8 +236,7 @@ class ResourceClient(ResourceSettings):
             ConflictError: If a run of the source is running (409).
             RudderStackError: For any other error. If no answer came, the run may have been started.
         """
-        flags = parameters.to_api() if parameters else ()
-        return self.get_client().start_source_run(source_id, flags)
+        return self.get_client().start_source_run(source_id, api_parameters(parameters))
 
     def get_source_run(self, source_id: str, run_id: str) -> SourceRun:
         """Return one run of a Profiles project or an ETL source."""

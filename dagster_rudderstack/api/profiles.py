@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.text import shown
 
-__all__ = ["ProfilesParameters"]
+__all__ = ["ProfilesParameters", "api_parameters"]
 
 _DATETIME = TypeAdapter(datetime)
 
@@ -65,6 +65,22 @@ class ProfilesParameters:
             if moment is not None:
                 flags.append(f"--{name} {_time_text(moment)}")
         return (*flags, *(["--rebase_incremental"] if self.rebase_incremental else []))
+
+
+def api_parameters(parameters: ProfilesParameters | None) -> tuple[str, ...]:
+    """Return the parameters of a run as the API takes them. None means that it has none.
+
+    Raises:
+        InvalidSettingError: If they are not `ProfilesParameters`.
+    """
+    given: object = parameters
+    if given is None:
+        return ()
+    if not isinstance(given, ProfilesParameters):
+        raise InvalidSettingError(
+            f"parameters {shown(given)}: expected ProfilesParameters(...), or None."
+        )
+    return given.to_api()
 
 
 def _checked_refs(refs: object) -> tuple[str, ...]:
