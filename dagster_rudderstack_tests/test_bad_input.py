@@ -233,6 +233,7 @@ def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRu
         ({"on_running_sync": "queue"}, "Input should be 'wait', 'attach' or 'fail'"),
         ({"stop_on_termination": "maybe"}, "Input should be 'run_canceled', 'always' or 'never'"),
         ({"dashboard_url": "https://app"}, "{connection_id} or {sync_id} in it"),
+        ({"run_dashboard_url": "https://app"}, "{source_id} or {run_id} in it"),
         ({"proxy_url": "proxy:3128"}, "expected http://host:port"),
         (
             {"api_url": "http://localhost:8085", "proxy_url": "http://proxy:3128"},
