@@ -27,7 +27,7 @@ from dagster_rudderstack.errors import (
     StatusError,
 )
 from dagster_rudderstack.settings import SyncPolicy, SyncType
-from dagster_rudderstack.sync.decisions import is_unresolved
+from dagster_rudderstack.sync.decisions import is_temporary, is_unresolved
 from dagster_rudderstack.sync.recorder import Log, LogRecorder, Recorder
 from dagster_rudderstack.sync.request import (
     Origin,
@@ -38,6 +38,7 @@ from dagster_rudderstack.sync.request import (
     SyncReport,
     SyncRequest,
 )
+from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 from dagster_rudderstack.sync.storage import until_stored
 from dagster_rudderstack.sync.task import Task
 from dagster_rudderstack.text import capitalized
@@ -359,6 +360,21 @@ class SyncAttempt:
         ) from missing
 
     def list_syncs(self) -> Sequence[Sync]:
-        """Return the newest syncs of the connection, newest first."""
-        with self._timed():
-            return self.api.list_syncs(self.target_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS)
+        """Return the newest syncs of the connection, newest first, or the newest run of a source.
+
+        Whether RudderStack still has the endpoint of the newest run is not known, so that its
+        errors neither fail nor delay a run: they mean `UNKNOWN_NEWEST`. Only after a lost start is
+        one raised, if it may pass and the endpoint has answered before that start.
+        """
+        try:
+            with self._timed():
+                return self.api.list_syncs(
+                    self.target_id, per_page=NEWEST_SYNCS, limit=NEWEST_SYNCS
+                )
+        except ApiError as error:
+            known = self.known_sync_ids or ()
+            has_answered = bool(known) and UNKNOWN_NEWEST.id not in known
+            is_outage = self.lost_start is not None and has_answered and is_temporary(error)
+            if self.request.can_be_listed or is_outage:
+                raise
+            return [UNKNOWN_NEWEST]

@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 
 from dagster_rudderstack.api.deadline import answered_within
 from dagster_rudderstack.api.source_runs import SourceRun
-from dagster_rudderstack.errors import ApiError, NotFoundError
+from dagster_rudderstack.errors import NotFoundError
 
 __all__ = ["UNKNOWN_NEWEST", "RunClient", "SourceRunApi"]
 
@@ -60,19 +60,16 @@ class SourceRunApi:
         per_page: int,  # noqa: ARG002 - there is only one
         limit: int,
     ) -> list[SourceRun]:
-        """Return the newest run. Nothing if RudderStack shows none (404), see `UNKNOWN_NEWEST`.
+        """Return the newest run. Nothing if RudderStack shows none (404).
 
-        Whether the endpoint still exists is not known, so that none of its errors may fail or delay
-        a run.
+        Raises:
+            ApiError: For any other error. See `SyncAttempt.list_syncs` for what it means.
         """
         try:
             with answered_within(PATIENCE_SECONDS):
-                newest = self.client.get_newest_source_run(source_id)
+                return [self.client.get_newest_source_run(source_id)][:limit]
         except NotFoundError:
             return []
-        except ApiError:
-            newest = UNKNOWN_NEWEST
-        return [newest][:limit]
 
     def get_connection(self, source_id: str) -> NoReturn:
         """Raise: a source has no connection of its own."""

@@ -14,6 +14,7 @@ from dagster_rudderstack.errors import (
     StatusError,
     SyncAlreadyRunningError,
     SyncFailedError,
+    SyncLostError,
     SyncTimedOutError,
     TransportError,
     UnexpectedResponseError,
@@ -218,6 +219,32 @@ def test_lost_start__hidden_run(world: World) -> None:
     add(world, RunScript(600, hidden_for_seconds=SETTLING / 2), LOST)
 
     assert world.run().origin == "adopted"
+    assert sent(world) == 1
+
+
+def test_lost_start__outage(world: World) -> None:
+    """If RudderStack is away for ten minutes after a lost start, the run is adopted afterwards."""
+    add(world, RunScript(60), LOST)
+    world.server.start_run(SOURCE, script=RunScript())
+    world.server.add_fault(Fault("status", operation="get_newest_run", skip=1, until_seconds=600))
+
+    assert world.run().origin == "adopted"
+    assert sent(world) == 1
+    assert world.clock.monotonic() > 600
+
+
+@pytest.mark.parametrize("status", [404, 403, 501])
+def test_lost_start__no_endpoint_any_more(world: World, status: int) -> None:
+    """An endpoint that is broken for ever after a lost start ends the search."""
+    add(world, RunScript(60), LOST)
+    world.server.start_run(SOURCE, script=RunScript())
+    world.server.add_fault(
+        Fault("status", status=status, operation="get_newest_run", skip=1, times=None)
+    )
+
+    error = failure(world)
+
+    assert type(error) is (SyncLostError if status == 501 else StartLostError)
     assert sent(world) == 1
 
 
