@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dagster_rudderstack.api.models import Sync
-from dagster_rudderstack.errors import StartLostError
+from dagster_rudderstack.errors import StartLostError, UnexpectedResponseError
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import began_since, failure_of
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
@@ -71,18 +71,21 @@ def check_start_again(attempt: SyncAttempt, said: str) -> None:
         said: Why it is unknown, as a sentence.
 
     Raises:
-        StartLostError: If `on_lost_start` is `fail`.
+        StartLostError: If `on_lost_start` is `fail`, or if RudderStack has answered with 2xx: it has
+            accepted the start, although the answer does not name the run.
     """
     what = f"a run of {attempt.request.target}"
-    if attempt.policy.on_lost_start == "fail":
+    error = attempt.lost_start.error if attempt.lost_start else None
+    is_accepted = isinstance(error, UnexpectedResponseError)
+    if attempt.policy.on_lost_start == "fail" or is_accepted:
+        choice = " If running twice does no harm, set on_lost_start to 'start_again'."
         raise attempt.request.error(
             StartLostError,
             f"It is unknown whether {what} was started or how it ended, and RudderStack does not "
             f"show it. {said} Look in RudderStack's dashboard, then launch a new Dagster run: a "
-            "re-execution of this one does not start it. If running twice does no harm, set "
-            "on_lost_start to 'start_again'.",
+            f"re-execution of this one does not start it.{'' if is_accepted else choice}",
             attempt.last_seen,
-        ) from (attempt.lost_start.error if attempt.lost_start else None)
+        ) from error
     attempt.log.warning(
         f"It is unknown whether {what} was started or how it ended. {said} Starting it again, "
         "since on_lost_start is 'start_again'."

@@ -17,7 +17,6 @@ from dagster_rudderstack.errors import (
     SyncLostError,
     SyncTimedOutError,
     TransportError,
-    UnexpectedResponseError,
 )
 from dagster_rudderstack.settings import SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt
@@ -296,11 +295,15 @@ def test_lost_start__start_again_while_it_runs(world: World) -> None:
 
 @pytest.mark.parametrize("status", [201, 204])
 def test_lost_start__never_an_id(world: World, status: Any) -> None:
-    """A RudderStack that never names its runs ends the starts after a few."""
+    """A start that RudderStack accepts without naming the run is not sent again, whatever is
+    chosen."""
     add(world, RunScript(), start_status=status, legacy_status=False)
 
-    assert isinstance(failure(world, START_AGAIN), UnexpectedResponseError)
-    assert sent(world) == START_AGAIN.retry.request_max_retries + 1
+    error = failure(world, START_AGAIN)
+
+    assert isinstance(error, StartLostError)
+    assert "start_again" not in str(error)
+    assert sent(world) == 1
 
 
 def test_lost_start__no_baseline_and_over(world: World) -> None:
