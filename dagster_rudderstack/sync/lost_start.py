@@ -71,8 +71,8 @@ def check_start_again(attempt: SyncAttempt, said: str) -> None:
         said: Why it is unknown, as a sentence.
 
     Raises:
-        StartLostError: If `on_lost_start` is `fail`, or if RudderStack has answered with 2xx: it has
-            accepted the start, although the answer does not name the run.
+        StartLostError: If `on_lost_start` is `fail`. Also if RudderStack has answered with 2xx: it
+            has accepted the start, although the answer does not name the run.
     """
     what = f"a run of {attempt.request.target}"
     error = attempt.lost_start.error if attempt.lost_start else None

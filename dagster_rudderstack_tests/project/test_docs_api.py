@@ -15,7 +15,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 REQUEST, UNKNOWN_FIELD = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 INTERNAL = {
     *("close", "get_client", "get_resource_definition", "runner"),
-    *("syncs_in_step", "model_post_init"),
+    *("syncs_in_step", "runs_in_step", "sync_policy", "model_post_init"),
 }
 
 
@@ -54,7 +54,9 @@ def test_methods() -> None:
     }
     methods = {
         name
-        for name, value in vars(RudderStackResource).items()
+        for owner in RudderStackResource.__mro__
+        if owner.__module__.startswith("dagster_rudderstack.")
+        for name, value in vars(owner).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }
 
