@@ -332,7 +332,7 @@ def test_interrupt(when: Any) -> None:
     ).handle()
 
     goes_on = "it goes on in RudderStack, which offers no way to stop a run."
-    left = "is left running: a retry of this run resumes it."
+    left = "is left running: a retry of this Dagster run resumes it."
     says = f" {left}" if when == "never" else f": {goes_on}"
     assert end.sentences == [f"Run r1 of source Features (features){says}"]
     assert step.context.log.lines == [f"info: Interrupted. {end.sentences[0]}"]
