@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -84,7 +84,8 @@ def api_parameters(parameters: ProfilesParameters | None) -> tuple[str, ...]:
 
 
 def _checked_refs(refs: object) -> tuple[str, ...]:
-    if isinstance(refs, (str, bytes)) or not isinstance(refs, Iterable):
+    # A set has another order in each process, and an iterator can be read only once.
+    if isinstance(refs, (str, bytes)) or not isinstance(refs, Sequence):
         raise InvalidSettingError(
             f"model_refs {shown(refs)}: expected a list of models, as in ['models/user_features']."
         )

@@ -8,9 +8,10 @@ same (`dagster/_core/pipes/reattach.py`). The records of a run are read with one
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from enum import Enum
 
 import dagster as dg
@@ -20,11 +21,13 @@ from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.dagster_internals import engine_event_data
 from dagster_rudderstack.metadata import MetadataKey, id_metadata, request_link
 from dagster_rudderstack.step.dagster_step import DagsterStep, RunState
+from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.sync.recorder import Successor, waiting_text
 from dagster_rudderstack.sync.request import Origin, Request
 from dagster_rudderstack.text import capitalized
 
 __all__ = [
+    "RUNS_READ",
     "UNFINISHED",
     "RecordKind",
     "RunRecorder",
@@ -32,6 +35,9 @@ __all__ = [
     "active_run_ids",
     "read_records",
 ]
+
+RUNS_READ = 100
+"""In how many other runs the sync of a lost start is looked for, the newest first."""
 
 VERSION = 1
 """Grows when the JSON changes so that an older release could not read it."""
@@ -211,6 +217,21 @@ class RunRecorder:
         theirs = (record.step, record.partition, record.connection_id, record.sync_type)
         ours = (self.step.name, self.step.partition, self.request.target_id)
         return theirs == (*ours, self.request.variant)
+
+    def started_by_others(self) -> frozenset[str]:
+        """Return what other steps, partitions and recent Dagster runs have started for it."""
+        instance, own_run = self.step.instance, self.step.run.run_id
+        since = datetime.fromtimestamp(time.time() - ADOPTION_SECONDS, timezone.utc)
+        run_ids = dict.fromkeys([own_run, *active_run_ids(instance, since, RUNS_READ)])
+        return frozenset(
+            record.sync_id
+            for run_id in run_ids
+            for record in read_records(instance, run_id)
+            if record.connection_id == self.request.target_id
+            and record.owned
+            and record.sync_id is not None
+            and not self._is_about_the_same(record)
+        )
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""

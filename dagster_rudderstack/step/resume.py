@@ -20,6 +20,7 @@ import dagster as dg
 from dagster_rudderstack.metadata import own_id_of, target_id_of
 from dagster_rudderstack.step.dagster_step import DagsterStep
 from dagster_rudderstack.step.records import (
+    RUNS_READ,
     RecordKind,
     SyncRecord,
     active_run_ids,
@@ -30,9 +31,6 @@ from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.sync.request import Request
 
 __all__ = ["EarlierAttempts", "Materialized"]
-
-RUNS_READ = 100
-"""In how many other runs the sync of a lost start is looked for, the newest first."""
 
 MATERIALIZATIONS_READ = 200
 """How many materializations of an asset are read to find that of a sync which an earlier run left
@@ -132,7 +130,9 @@ class EarlierAttempts:
         left = self._left_by(record, key, others) if record else None
         if record is None or left is None:
             return None
-        if self.was_rebuilt(None if others else key, record):
+        # The lost start of a run is never forgotten: `on_lost_start` decides.
+        is_lost_run = record.kind is RecordKind.STARTING and not request.can_be_listed
+        if not is_lost_run and self.was_rebuilt(None if others else key, record):
             self.step.log.info(
                 f"The previous {request.noun} of {request.target} is not resumed, because an "
                 "upstream asset was materialized after it began."
@@ -251,11 +251,15 @@ class EarlierAttempts:
     def materialized(self, request: Request, key: dg.AssetKey) -> Materialized | None:
         """Return what this run, or one whose work it continues, reported about the connection.
 
-        None if there is nothing, or if the tables that the sync read were rebuilt since.
+        None if there is nothing, or if the tables that the sync read were rebuilt since. A run
+        counts only if its parameters are those that are requested now.
         """
-        if self.last_record(request) is None:
+        record = self.last_record(request)
+        if record is None:
             return None
         for each in reversed(self._materialized):
+            if not request.can_be_listed and own_id_of(each.metadata) != record.sync_id:
+                continue
             if (
                 each.key == key
                 and each.run_id in self.step.continued_run_ids

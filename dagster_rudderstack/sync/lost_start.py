@@ -14,8 +14,9 @@ from dagster_rudderstack.errors import StartLostError, UnexpectedResponseError
 from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
 from dagster_rudderstack.sync.decisions import began_since, failure_of
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
+from dagster_rudderstack.sync.task import Task
 
-__all__ = ["adopt", "candidates", "check_start_again", "has_failed_before"]
+__all__ = ["adopt", "candidates", "check_start_again", "has_failed_before", "not_taken"]
 
 
 def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
@@ -90,3 +91,18 @@ def check_start_again(attempt: SyncAttempt, said: str) -> None:
         f"It is unknown whether {what} was started or how it ended. {said} Starting it again, "
         "since on_lost_start is 'start_again'."
     )
+
+
+def not_taken(attempt: SyncAttempt, found: list[Sync], seen: set[str]) -> Task[list[Sync]]:
+    """Return the runs that no other step, partition or Dagster run has started.
+
+    Only the newest run of a source is known, and another start of it may have come between. What is
+    seen for the first time is left out, since its starter may not have recorded it yet.
+    """
+    if attempt.request.can_be_listed or not found:
+        return found
+    taken = yield from attempt.until_stored(attempt.records.started_by_others)
+    new = [run for run in found if run.id not in taken]
+    known = [run for run in new if run.id in seen]
+    seen.update(run.id for run in new)
+    return known

@@ -57,6 +57,9 @@ class Recorder(Protocol):
         the sync. None if this execution is the newest.
         """
 
+    def started_by_others(self) -> frozenset[str]:
+        """Return what other steps, partitions or Dagster runs have started for the same target."""
+
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""
 
@@ -97,6 +100,10 @@ class LogRecorder:
 
     def successor(self) -> None:
         """Return None: nothing executes this code a second time."""
+
+    def started_by_others(self) -> frozenset[str]:
+        """Return nothing: what others start is not recorded."""
+        return frozenset()
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Do nothing: the next line says whether the start succeeded."""

@@ -38,6 +38,7 @@ from dagster_rudderstack.sync.lost_start import (
     candidates,
     check_start_again,
     has_failed_before,
+    not_taken,
 )
 from dagster_rudderstack.sync.refusals import Refusals
 from dagster_rudderstack.sync.request import SyncRequest
@@ -189,6 +190,8 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
         if failure is not None and failures > attempt.policy.retry.request_max_retries:
             attempt.record(attempt.records.nothing_started)
             raise failure
+        if attempt.monotonic() >= attempt.deadline:
+            yield from pause(attempt, 0.0)
         try:
             return attempt.wait_on(_send_start(attempt), "started", owned=True)
         except ApiError as error:
@@ -210,6 +213,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
 def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
     """List the newest syncs. Return the one to wait for, or None if a start may be sent."""
     looks = 0
+    seen: set[str] = set()
     ended: set[str] = set()
     """What was waited for here. A list that is old may still show it as running."""
     while True:
@@ -218,13 +222,14 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         )
         if attempt.lost_start is not None:
             looks += 1
-            found = candidates(attempt, listed)
+            seen_before = len(seen)
+            found = yield from not_taken(attempt, candidates(attempt, listed), seen)
             if found and not has_failed_before(attempt, found):
                 return adopt(attempt, found)
             left = attempt.settling_seconds_left
-            if not found and left > 0:
+            if not found and (left > 0 or len(seen) > seen_before):
                 delay = attempt.policy.retry.delay_seconds(looks, None, attempt.jitter())
-                yield from pause(attempt, min(delay, left))
+                yield from pause(attempt, min(delay, left) if left > 0 else delay)
                 continue
             _give_up_lost_start(attempt, found)
         # Before anything else runs: it may be the sync of a newer execution of the step.
@@ -384,7 +389,8 @@ def _handle_failure(
         )
         return
     if answer is StartAnswer.REFUSED:
-        if attempt.lost_start is not None:
+        # An earlier start of a run may have had an effect, which no list has denied.
+        if attempt.lost_start is not None and attempt.request.can_be_listed:
             _withdraw(attempt)
         raise error
     delay = min(patience, delay_after(error, failures, attempt.policy.retry, attempt.jitter()))

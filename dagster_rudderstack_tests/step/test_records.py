@@ -14,6 +14,7 @@ import pytest
 from dagster_rudderstack import build_rudderstack_sync_asset
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.step.records import (
+    RUNS_READ,
     UNFINISHED,
     RecordKind,
     RunRecorder,
@@ -21,7 +22,7 @@ from dagster_rudderstack.step.records import (
     active_run_ids,
     read_records,
 )
-from dagster_rudderstack.step.resume import RUNS_READ, EarlierAttempts
+from dagster_rudderstack.step.resume import EarlierAttempts
 from dagster_rudderstack.sync.attempt import PreviousAttempt
 from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
 from dagster_rudderstack.sync.request import SyncRequest

@@ -160,6 +160,11 @@ class ScriptedRecorder:
     """Whether a record of this kind cannot be written."""
     wanted: Callable[[], bool] = lambda: True
     newer: Callable[[], Successor | None] = lambda: None
+    others: frozenset[str] = frozenset()
+
+    def started_by_others(self) -> frozenset[str]:
+        """Return what other steps and Dagster runs have started."""
+        return self.others
 
     def is_sync_wanted(self) -> bool:
         """Return what the test says."""

@@ -1,5 +1,6 @@
 """The life of a run of a Profiles project or an ETL source: what differs from that of a sync."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -333,6 +334,28 @@ def test_lost_start__no_run_before(world: World) -> None:
     report = world.run()
 
     assert (report.origin, [report.id]) == ("adopted", world.run_ids)
+
+
+@dataclass
+class OthersRecorder(MemoryRecorder):
+    """Knows that another step of ours has started each run."""
+
+    world: World | None = None
+
+    def started_by_others(self) -> frozenset[str]:
+        """Return all runs."""
+        return frozenset(run.id for run in self.world.server.runs()) if self.world else frozenset()
+
+
+def test_lost_start__run_of_another_step(world: World) -> None:
+    """A run that another step or Dagster run has started is not adopted."""
+    add(world, TEN_MINUTES, Fault("reset", operation="start_run", effect=False))
+    world.server.add_fault(Fault("scheduled_run", operation="get_newest_run", skip=1))
+
+    error = failure(world, recorder=OthersRecorder(world=world))
+
+    assert isinstance(error, StartLostError)
+    assert len(world.server.runs(SOURCE)) == 1
 
 
 def test_lost_start__timeout(world: World) -> None:

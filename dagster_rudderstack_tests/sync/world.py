@@ -51,9 +51,15 @@ class MemoryRecorder:
     entries: list[tuple[str, object]] = field(default_factory=list)
     is_durable = True
     is_run_over: bool = False
+    others: frozenset[str] = frozenset()
+    """What other steps and Dagster runs have started."""
     newer: MemoryRecorder | None = None
     """The records of a newer execution of the same step."""
     request: Request = field(default_factory=lambda: SyncRequest(CONNECTION))
+
+    def started_by_others(self) -> frozenset[str]:
+        """Return what other steps and Dagster runs have started."""
+        return self.others
 
     def is_sync_wanted(self) -> bool:
         """Whether the run goes on."""
