@@ -99,9 +99,9 @@ def test_times__order(end: datetime | str) -> None:
     )
 
 
-@pytest.mark.parametrize("refs", ["models/a", None, 7, b"models/a"])
+@pytest.mark.parametrize("refs", ["models/a", None, 7, b"models/a", {"models/a"}])
 def test_model_refs__no_list(refs: Any) -> None:
-    """One text is no list of models, since its letters would be taken for models."""
+    """One text is no list of models, and a set has no order."""
     with pytest.raises(InvalidSettingError) as caught:
         ProfilesParameters(model_refs=refs)
 

@@ -1,5 +1,6 @@
 """What a later attempt of a step does about the run that an earlier one started."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,20 +144,27 @@ def test_partition__other_partition(
 
 def reexecutable() -> dg.JobDefinition:
     """Return the job of the tests of re-execution. Environment variables name its server."""
-    tables = build_rudderstack_source_asset(source_id="stripe", specs=["customers", "charges"])
+
+    @dg.asset
+    def upstream() -> None: ...
+
+    tables = build_rudderstack_source_asset(
+        source_id="stripe", specs=["customers", "charges"], deps=[upstream]
+    )
     resource = RudderStackResource(
         access_token=dg.EnvVar("TEST_TOKEN"),
         api_url=dg.EnvVar("TEST_URL"),
         outage_tolerance_seconds=dg.EnvVar.int("TEST_TOLERANCE"),
+        start_settling_seconds=0,
         poll_min_interval_seconds=0.05,
         poll_max_interval_seconds=0.05,
     )
     definitions = dg.Definitions(
-        [tables],
-        jobs=[dg.define_asset_job("load", [tables])],
+        [upstream, tables],
+        jobs=[dg.define_asset_job("load", [tables]), dg.define_asset_job("all", "*")],
         resources={"rudderstack": resource},
     )
-    return definitions.resolve_job_def("load")
+    return definitions.resolve_job_def(os.environ.get("TEST_JOB", "load"))
 
 
 def run_job(instance: dg.DagsterInstance, parent: str | None = None) -> dg.JobExecutionResult:
@@ -205,3 +213,21 @@ def test_reexecution__failed_run(
     with run_job(instance, first.run_id) as again:
         (_, good) = job_server.runs("stripe")
         assert run_ids(again) == {"customers": good.id, "charges": good.id}
+
+
+def test_reexecution__lost_start(
+    job_server: LocalRudderStack, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A re-execution of all steps, upstream assets included, does not send a lost start again."""
+    monkeypatch.setenv("TEST_JOB", "all")
+    job_server.add_project("stripe", legacy_status=False)
+    job_server.add_fault(Fault("close", operation="start_run", effect=True))
+    with run_job(instance) as first:
+        assert "launch a new Dagster run" in failure(first)
+
+    options = dg.ReexecutionOptions(parent_run_id=first.run_id)
+    with dg.execute_job(
+        dg.reconstructable(reexecutable), instance=instance, reexecution_options=options
+    ) as again:
+        assert not again.success
+    assert len(job_server.runs("stripe")) == 1

@@ -336,6 +336,17 @@ def test_lost_start__no_run_before(world: World) -> None:
     assert (report.origin, [report.id]) == ("adopted", world.run_ids)
 
 
+def test_lost_start__refused_later(world: World) -> None:
+    """A start that is refused after a lost one does not mean that nothing was started."""
+    add(world, TEN_MINUTES, LOST, legacy_status=False)
+    world.server.add_fault(Fault("status", status=403, operation="start_run", skip=1))
+    recorder = MemoryRecorder()
+
+    failure(world, START_AGAIN, recorder=recorder)
+
+    assert [kind for kind, _ in recorder.entries] == ["starting"]
+
+
 @dataclass
 class OthersRecorder(MemoryRecorder):
     """Knows that another step of ours has started each run."""
