@@ -320,21 +320,24 @@ def sync_link(
     template: str | None, connection_id: str, sync_id: str | None
 ) -> dg.MetadataValue | None:
     """Return the link to a sync's page. None without a template, or without the ids it needs."""
-    if template is None or (sync_id is None and "{sync_id}" in template):
-        return None
-    url = template.replace("{connection_id}", connection_id)
-    # Connection ids are checked. The id of a sync is what the server says.
-    return dg.MetadataValue.url(url.replace("{sync_id}", quote(sync_id or "", safe="")))
+    return _link(template, ("connection_id", connection_id), ("sync_id", sync_id))
 
 
 def run_link(template: str | None, source_id: str, run_id: str | None) -> dg.MetadataValue | None:
     """Return the link to a run's page. None without a template, or without the ids it needs."""
-    if template is None:
+    return _link(template, ("source_id", source_id), ("run_id", run_id))
+
+
+def _link(
+    template: str | None, target: tuple[str, str], own: tuple[str, str | None]
+) -> dg.MetadataValue | None:
+    """Return a link, with the names of the two ids replaced by their values."""
+    name, own_id = own
+    if template is None or (own_id is None and f"{{{name}}}" in template):
         return None
-    names = {"{source_id}": "{connection_id}", "{run_id}": "{sync_id}"}
-    for ours, theirs in names.items():
-        template = template.replace(ours, theirs)
-    return sync_link(template, source_id, run_id)
+    url = template.replace(f"{{{target[0]}}}", target[1])
+    # The ids of targets are checked. The own id is what the server says.
+    return dg.MetadataValue.url(url.replace(f"{{{name}}}", quote(own_id or "", safe="")))
 
 
 def request_link(

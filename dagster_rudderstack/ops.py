@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.checks.rejected_rows import RowLimits
 from dagster_rudderstack.errors import InvalidSettingError, RowsRejectedError
 from dagster_rudderstack.metadata import failure_from, report_metadata
@@ -14,6 +13,7 @@ from dagster_rudderstack.options import (
     RudderStackSyncConfig,
     RudderStackSyncOpConfig,
     SyncOptions,
+    checked_ids,
     choices_of,
     choices_of_run,
     sync_options,
@@ -203,7 +203,7 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
         InvalidSettingError: If an id, an option or a limit is invalid, or if not exactly one of
             `connection_id` and `connection_ids` is given.
     """
-    ids = _checked_ids(connection_id, connection_ids)
+    ids = checked_ids("build_rudderstack_sync_op", "connection", connection_id, connection_ids)
     is_alone = connection_ids is None
     if not is_alone and (name is None or asset_key is not None):
         raise InvalidSettingError(
@@ -243,23 +243,6 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
             yield dg.Output(reports[0], metadata=metadata)
 
     return sync_op
-
-
-def _checked_ids(one: str | None, several: Sequence[str] | None) -> list[str]:
-    is_list = isinstance(several, Iterable) and not isinstance(several, str)
-    if (one is None) == (several is None) or (one is None and not is_list):
-        raise InvalidSettingError(
-            "build_rudderstack_sync_op needs either connection_id, or connection_ids with a list."
-        )
-    ids = [
-        checked_id(each, "connection_id" if one is not None else "connection_ids")
-        for each in ([one] if several is None else several)
-    ]
-    if not ids:
-        raise InvalidSettingError("connection_ids is empty: expected at least one.")
-    if len(set(ids)) < len(ids):
-        raise InvalidSettingError(f"connection_ids {ids!r}: expected each connection once.")
-    return ids
 
 
 def _connections_text(ids: Sequence[str]) -> str:

@@ -4,8 +4,9 @@ The factories, the decorator, discovery, the run config and the YAML components 
 declaration.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
@@ -13,7 +14,12 @@ from typing import Annotated, Any, Literal, Optional, TypedDict, get_type_hints
 import dagster as dg
 from pydantic import ConfigDict, Field, model_validator
 
-from dagster_rudderstack.api.validation import check_names, checked_choice, checked_sync_type
+from dagster_rudderstack.api.validation import (
+    check_names,
+    checked_choice,
+    checked_id,
+    checked_sync_type,
+)
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks, checked_checks
 from dagster_rudderstack.errors import InvalidSettingError
@@ -35,10 +41,12 @@ __all__ = [
     "SyncOptions",
     "asset_options",
     "check_not_of_spec",
+    "checked_ids",
     "choices_of",
     "choices_of_run",
     "config_fields",
     "description_of",
+    "in_run_config",
     "sync_options",
 ]
 
@@ -225,7 +233,44 @@ def choices_of(options: SyncOptions) -> SyncChoices:
     )
 
 
+def checked_ids(
+    factory: str, noun: str, one: str | None, several: Sequence[str] | None
+) -> list[str]:
+    """Return the ids that an op is about: one, or several.
+
+    Args:
+        factory: The factory of the op, for messages.
+        noun: What the ids are of: `connection` or `source`.
+        one: The argument with one id.
+        several: The argument with several ids.
+
+    Raises:
+        InvalidSettingError: If not exactly one of both is given, or if an id is invalid.
+    """
+    is_list = isinstance(several, Iterable) and not isinstance(several, str)
+    if (one is None) == (several is None) or (one is None and not is_list):
+        raise InvalidSettingError(f"{factory} needs either {noun}_id, or {noun}_ids with a list.")
+    ids = [
+        checked_id(each, f"{noun}_id" if one is not None else f"{noun}_ids")
+        for each in ([one] if several is None else several)
+    ]
+    if not ids:
+        raise InvalidSettingError(f"{noun}_ids is empty: expected at least one.")
+    if len(set(ids)) < len(ids):
+        raise InvalidSettingError(f"{noun}_ids {ids!r}: expected each {noun} once.")
+    return ids
+
+
 # --- run config
+
+
+@contextlib.contextmanager
+def in_run_config() -> Iterator[None]:
+    """Say in the errors of a block that the value is in the run config."""
+    try:
+        yield
+    except InvalidSettingError as error:
+        raise InvalidSettingError(f"In the run config: {error}") from None
 
 
 def _in_run_config(option: str) -> str:
@@ -273,15 +318,13 @@ def choices_of_run(config: RudderStackSyncConfig) -> SyncChoices:
     Raises:
         InvalidSettingError: If a value is invalid.
     """
-    try:
+    with in_run_config():
         return SyncChoices(
             None if config.sync_type == "default" else config.sync_type,
             None if config.on_running_sync == "default" else config.on_running_sync,
             config.timeout_seconds,
             config.poll_interval_seconds,
         )
-    except InvalidSettingError as error:
-        raise InvalidSettingError(f"In the run config: {error}") from None
 
 
 class RudderStackSyncOpConfig(RudderStackSyncConfig):

@@ -25,7 +25,7 @@ _RUN_STATES = {
 
 
 def _error(value: object) -> str | None:
-    """Return why a run failed, whatever its type. None if there is nothing, or only white space.
+    """Return why a run failed, as a text. None if there is nothing, or only white space.
 
     A finished run with an error has failed, so that no error may be lost.
     """
@@ -94,17 +94,13 @@ class SourceRun(Sync):
     @classmethod
     def state_of(cls, status: str, *, finished: bool) -> SyncState:
         """Return what a status means, apart from an error."""
-        return _RUN_STATES.get(status.strip().lower()) or sync_state(
-            _unknown(status), finished=finished
-        )
+        word = status.strip().lower()
+        # A success of a sync is no known status of a run.
+        others = "" if word == "succeeded" else status
+        return _RUN_STATES.get(word) or sync_state(others, finished=finished)
 
     @property
     def state(self) -> SyncState:
         """What the status means. A finished run with an error has failed."""
         state = super().state
         return SyncState.FAILED if state is SyncState.SUCCEEDED and self.error else state
-
-
-def _unknown(status: str) -> str:
-    """Return a status of runs that is none of the statuses of syncs that mean a success."""
-    return "" if status.strip().lower() == "succeeded" else status

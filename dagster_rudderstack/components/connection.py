@@ -5,16 +5,15 @@ from dagster.components import ResolvedAssetSpec
 from pydantic import Field
 
 from dagster_rudderstack.assets.factories import build_rudderstack_sync_asset
-from dagster_rudderstack.components.attributes import SyncAttributes, WorkspaceAttribute
-from dagster_rudderstack.components.project import folder_name
+from dagster_rudderstack.components.attributes import SyncAttributes
+from dagster_rudderstack.components.one_workspace import WorkspaceAttributes
 from dagster_rudderstack.components.scaffold import ConnectionScaffolder
-from dagster_rudderstack.settings import RESOURCE_KEY
 
 __all__ = ["RudderStackConnectionComponent"]
 
 
 @dg.scaffold_with(ConnectionScaffolder)
-class RudderStackConnectionComponent(dg.Component, SyncAttributes):
+class RudderStackConnectionComponent(dg.Component, WorkspaceAttributes, SyncAttributes):
     """The asset of one connection.
 
         type: dagster_rudderstack.RudderStackConnectionComponent
@@ -33,17 +32,6 @@ class RudderStackConnectionComponent(dg.Component, SyncAttributes):
     asset: ResolvedAssetSpec | None = Field(
         default=None, description="The asset. The default key is rudderstack/<connection_id>."
     )
-    workspace: WorkspaceAttribute | None = Field(
-        default=None,
-        description="The workspace. The default is the project's resource at resource_key.",
-    )
-    resource_key: str | None = Field(
-        default=None,
-        description=(
-            "Key of the resource. The default is rudderstack_ and the component's folder, or "
-            "rudderstack if no workspace is given."
-        ),
-    )
 
     def get_asset_spec(self) -> dg.AssetSpec:
         """Return the asset."""
@@ -51,8 +39,7 @@ class RudderStackConnectionComponent(dg.Component, SyncAttributes):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. No request is sent."""
-        owned = f"{RESOURCE_KEY}_{folder_name(context)}" if self.workspace else RESOURCE_KEY
-        key = self.resource_key or owned
+        key = self.resource_key_in(context)
         asset = build_rudderstack_sync_asset(
             connection_id=self.connection_id,
             spec=self.with_freshness(self.get_asset_spec()),
@@ -60,6 +47,6 @@ class RudderStackConnectionComponent(dg.Component, SyncAttributes):
         )
         return dg.Definitions(
             assets=[asset],
-            resources={key: self.workspace} if self.workspace else {},
+            resources=self.resources_at(key),
             sensors=self.sensors([asset], key),
         )

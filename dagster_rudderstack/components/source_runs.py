@@ -8,17 +8,16 @@ import dagster as dg
 from dagster.components import ResolvedAssetKey, ResolvedAssetSpec
 from pydantic import BaseModel, ConfigDict, Field
 
-from dagster_rudderstack.components.attributes import WorkspaceAttribute
 from dagster_rudderstack.components.hidden_values import without_values
+from dagster_rudderstack.components.one_workspace import WorkspaceAttributes
 from dagster_rudderstack.components.policies import (
     FreshnessAttribute,
     PartitionsAttribute,
     RetryAttribute,
     with_freshness,
 )
-from dagster_rudderstack.components.project import folder_name
 from dagster_rudderstack.components.scaffold import SourceScaffolder
-from dagster_rudderstack.settings import RESOURCE_KEY, OnLostStart, OnRunningRun
+from dagster_rudderstack.settings import OnLostStart, OnRunningRun
 from dagster_rudderstack.source_runs.assets import (
     build_rudderstack_profiles_asset,
     build_rudderstack_source_asset,
@@ -41,7 +40,7 @@ def _time_attribute(option: str) -> dg.Resolver:
     )
 
 
-class _SourceAttributes(dg.Resolvable, dg.Model):
+class _SourceAttributes(WorkspaceAttributes):
     """The attributes of both components."""
 
     # For Dagster's partitions, which are no class of pydantic. Older versions of pydantic warn of a
@@ -59,17 +58,6 @@ class _SourceAttributes(dg.Resolvable, dg.Model):
     deps: list[ResolvedAssetKey] = Field(
         default=[],
         description="Upstream assets of each of them, in addition to those of its own.",
-    )
-    workspace: WorkspaceAttribute | None = Field(
-        default=None,
-        description="The workspace. The default is the project's resource at resource_key.",
-    )
-    resource_key: str | None = Field(
-        default=None,
-        description=(
-            "Key of the resource. The default is rudderstack_ and the component's folder, or "
-            "rudderstack if no workspace is given."
-        ),
     )
     on_running_run: OnRunningRun | None = Field(
         default=None, description=description_of("on_running_run")
@@ -117,12 +105,11 @@ class _SourceAttributes(dg.Resolvable, dg.Model):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. No request is sent."""
-        owned = f"{RESOURCE_KEY}_{folder_name(context)}" if self.workspace else RESOURCE_KEY
-        key = self.resource_key or owned
+        key = self.resource_key_in(context)
         specs = [with_freshness(spec, self.freshness_policy) for spec in self.get_asset_specs()]
         return dg.Definitions(
             assets=[self.build_assets(specs, key)],
-            resources={key: self.workspace} if self.workspace else {},
+            resources=self.resources_at(key),
         )
 
 

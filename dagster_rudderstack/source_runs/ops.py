@@ -1,6 +1,6 @@
 """Op factories: runs of Profiles projects and of ETL sources, for jobs not made of assets."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import dagster as dg
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import failure_from, report_metadata
-from dagster_rudderstack.options import config_fields
+from dagster_rudderstack.options import checked_ids, config_fields
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.source_runs.options import (
     ProfilesAssetOptions,
@@ -104,7 +104,7 @@ def build_rudderstack_source_op(
         InvalidSettingError: If an id or an option is invalid, or if not exactly one of `source_id`
             and `source_ids` is given.
     """
-    ids = _checked_ids(source_id, source_ids)
+    ids = checked_ids("build_rudderstack_source_op", "source", source_id, source_ids)
     is_alone = source_ids is None
     if not is_alone and (name is None or asset_key is not None):
         raise InvalidSettingError(
@@ -122,23 +122,6 @@ def build_rudderstack_source_op(
 
 def _key_of(given: CoercibleToKey | None) -> dg.AssetKey | None:
     return None if given is None else dg.AssetSpec(given).key
-
-
-def _checked_ids(one: str | None, several: Sequence[str] | None) -> list[str]:
-    is_list = isinstance(several, Iterable) and not isinstance(several, str)
-    if (one is None) == (several is None) or (one is None and not is_list):
-        raise InvalidSettingError(
-            "build_rudderstack_source_op needs either source_id, or source_ids with a list."
-        )
-    ids = [
-        checked_id(each, "source_id" if one is not None else "source_ids")
-        for each in ([one] if several is None else several)
-    ]
-    if not ids:
-        raise InvalidSettingError("source_ids is empty: expected at least one.")
-    if len(set(ids)) < len(ids):
-        raise InvalidSettingError(f"source_ids {ids!r}: expected each source once.")
-    return ids
 
 
 @dataclass(frozen=True)

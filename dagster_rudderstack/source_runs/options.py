@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from dagster_rudderstack.api.profiles import ProfilesParameters
 from dagster_rudderstack.api.validation import check_names
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.options import StepConfig, check_not_of_spec
+from dagster_rudderstack.options import StepConfig, check_not_of_spec, in_run_config
 from dagster_rudderstack.options import description_of as description_of_sync
 from dagster_rudderstack.settings import RESOURCE_KEY, OnLostStart, OnRunningRun
 from dagster_rudderstack.sync.choices import RunChoices
@@ -230,15 +230,13 @@ def choices_of_run(config: RudderStackSourceConfig) -> RunChoices:
     Raises:
         InvalidSettingError: If a value is invalid.
     """
-    try:
+    with in_run_config():
         return RunChoices(
             None if config.on_running_run == "default" else config.on_running_run,
             None if config.on_lost_start == "default" else config.on_lost_start,
             config.timeout_seconds,
             config.poll_interval_seconds,
         )
-    except InvalidSettingError as error:
-        raise InvalidSettingError(f"In the run config: {error}") from None
 
 
 def parameters_of_run(
@@ -262,14 +260,12 @@ def parameters_of_run(
     chosen = {name: getattr(config, name) for name in names}
     given = {name: value for name, value in chosen.items() if value is not None}
     times = [name for name in ("begin_time", "end_time") if name in given]
-    if window is not None and times:
-        raise InvalidSettingError(
-            f"In the run config: {times[0]} {given[times[0]]!r} cannot be used with partitions, "
-            "whose time window is the begin_time and end_time of the run. Leave it out, or launch "
-            "other partitions."
-        )
-    try:
+    with in_run_config():
+        if window is not None and times:
+            raise InvalidSettingError(
+                f"{times[0]} {given[times[0]]!r} cannot be used with partitions, whose time window "
+                "is the begin_time and end_time of the run. Leave it out, or launch other "
+                "partitions."
+            )
         parameters = replace(definition, **given)
-    except InvalidSettingError as error:
-        raise InvalidSettingError(f"In the run config: {error}") from None
     return parameters if window is None else parameters.within(window.start, window.end)

@@ -34,6 +34,7 @@ __all__ = [
     "SyncRecord",
     "active_run_ids",
     "read_records",
+    "started_among",
 ]
 
 RUNS_READ = 100
@@ -163,6 +164,15 @@ def read_records(instance: dg.DagsterInstance, run_id: str) -> list[SyncRecord]:
     return list(_records_in(found.records))
 
 
+def started_among(records: Iterable[SyncRecord], target_id: str) -> frozenset[str]:
+    """Return what the steps that wrote some records have started for a connection or a source."""
+    return frozenset(
+        record.sync_id
+        for record in records
+        if record.connection_id == target_id and record.owned and record.sync_id
+    )
+
+
 def _records_in(entries: Iterable[dg.EventLogRecord]) -> Iterator[SyncRecord]:
     for entry in entries:
         event = entry.event_log_entry.dagster_event
@@ -223,15 +233,13 @@ class RunRecorder:
         instance, own_run = self.step.instance, self.step.run.run_id
         since = datetime.fromtimestamp(time.time() - ADOPTION_SECONDS, timezone.utc)
         run_ids = dict.fromkeys([own_run, *active_run_ids(instance, since, RUNS_READ)])
-        return frozenset(
-            record.sync_id
+        others = (
+            record
             for run_id in run_ids
             for record in read_records(instance, run_id)
-            if record.connection_id == self.request.target_id
-            and record.owned
-            and record.sync_id is not None
-            and not self._is_about_the_same(record)
+            if not self._is_about_the_same(record)
         )
+        return started_among(others, self.request.target_id)
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""

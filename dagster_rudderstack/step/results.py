@@ -68,9 +68,8 @@ class SyncResult:
         sync: The sync that was asked for.
         status: A word or two for the summary.
         metadata: The metadata of the materialization to report. None if there is none to report.
-        is_reported: Whether that materialization is stored already, so that only the result of its
-            check is reported. If there are several assets, whether all of them are.
-        reported_keys: The assets whose materializations are stored already, if there are several.
+        reported_keys: The assets whose materializations are stored already, so that only the
+            results of their checks are reported.
         report: The sync that succeeded. None if none did, or if an earlier attempt reported it.
         last_seen: The last state of the sync. None if no sync was seen.
         error: Why it failed. None if it did not.
@@ -79,11 +78,15 @@ class SyncResult:
     sync: StepSync
     status: str
     metadata: Metadata | None = None
-    is_reported: bool = False
     reported_keys: frozenset[dg.AssetKey] = frozenset()
     report: Report | None = None
     last_seen: Sync | None = None
     error: BaseException | None = None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether there is nothing to materialize any more. False if there is no asset."""
+        return bool(self.reported_keys) and self.reported_keys.issuperset(self.sync.keys)
 
 
 def ended_result(
@@ -163,7 +166,6 @@ def completed_result(
     return replace(
         result,
         metadata=report_metadata(report, link_template),
-        is_reported=bool(keys) and len(reported) == len(keys),
         reported_keys=reported,
     )
 
@@ -178,44 +180,30 @@ def earlier_result(
         earlier: What earlier attempts of the step left.
         checks: The checks of the asset. A later run syncs again if one that blocks has failed.
     """
-    if sync.key is None:
-        return None
-    found = earlier.materialized(sync.request, sync.key)
-    if found is None:
-        return None
-    if sync.other_keys:
-        return _earlier_result_of_several(sync, earlier, own_id_of(found.metadata))
-    metadata = dict(found.metadata)
-    if found.run_id == earlier.step.run.run_id:
-        # Dagster judges a step by the checks of its last attempt only.
-        is_reported = not earlier.step.is_output_lost(sync.key, found.position)
-        return SyncResult(sync, "succeeded earlier", metadata=metadata, is_reported=is_reported)
-    blocking = [check for check in checks if check.blocking]
-    if not all(check.result_of_metadata(sync.key, metadata).passed for check in blocking):
-        return None
-    # Reported again: the downstream assets of this run wait for a materialization of this run, and
-    # if it fails without one, Dagster counts the asset as failed.
-    return SyncResult(sync, "succeeded earlier", metadata=metadata)
-
-
-def _earlier_result_of_several(
-    sync: StepSync, earlier: EarlierAttempts, own_id: str | None
-) -> SyncResult | None:
-    """Return the result of a run that builds several assets, if one run has built all of them."""
     found = {key: earlier.materialized(sync.request, key) for key in sync.keys}
-    built = {key: each for key, each in found.items() if each is not None}
-    if len(built) < len(found) or {own_id_of(each.metadata) for each in built.values()} != {own_id}:
+    stored = {key: each for key, each in found.items() if each is not None}
+    if not stored or len(stored) < len(found):
         return None
+    # Several assets that different runs have built are not the result of one.
+    if len({own_id_of(each.metadata) for each in stored.values()}) > 1:
+        return None
+    this_run = earlier.step.run.run_id
+    # Dagster judges a step by the checks of its last attempt only.
+    blocking = [check for check in checks if check.blocking]
+    passed = all(
+        check.result_of_metadata(key, each.metadata).passed
+        for key, each in stored.items()
+        for check in blocking
+        if each.run_id != this_run
+    )
+    if not passed:
+        return None
+    # What another run has stored is reported again: the downstream assets of this run wait for a
+    # materialization of this run, and if it fails without one, Dagster counts the asset as failed.
     kept = frozenset(
         key
-        for key, each in built.items()
-        if each.run_id == earlier.step.run.run_id
-        and not earlier.step.is_output_lost(key, each.position)
+        for key, each in stored.items()
+        if each.run_id == this_run and not earlier.step.is_output_lost(key, each.position)
     )
-    return SyncResult(
-        sync,
-        "finished earlier",
-        metadata=dict(built[sync.keys[0]].metadata),
-        is_reported=len(kept) == len(built),
-        reported_keys=kept,
-    )
+    metadata = dict(stored[sync.keys[0]].metadata)
+    return SyncResult(sync, "succeeded earlier", metadata=metadata, reported_keys=kept)

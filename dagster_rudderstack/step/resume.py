@@ -25,6 +25,7 @@ from dagster_rudderstack.step.records import (
     SyncRecord,
     active_run_ids,
     read_records,
+    started_among,
 )
 from dagster_rudderstack.sync.attempt import PreviousAttempt
 from dagster_rudderstack.sync.decisions import ADOPTION_SECONDS
@@ -158,11 +159,7 @@ class EarlierAttempts:
 
     def _started_by_others(self, record: SyncRecord) -> frozenset[str]:
         """The syncs of the record's connection that runs outside the ancestry have started."""
-        return frozenset(
-            other.sync_id
-            for other in self._records_of_others
-            if other.connection_id == record.connection_id and other.owned and other.sync_id
-        )
+        return started_among(self._records_of_others, record.connection_id)
 
     @_read_once
     def _records_of_others(self) -> list[SyncRecord]:

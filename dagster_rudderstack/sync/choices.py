@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 from dagster_rudderstack.api.validation import checked_choice, checked_seconds, checked_sync_type
 from dagster_rudderstack.errors import InvalidSettingError
@@ -17,6 +17,15 @@ from dagster_rudderstack.settings import (
 from dagster_rudderstack.text import shown
 
 __all__ = ["RunChoices", "SyncChoices"]
+
+
+_C = TypeVar("_C", "SyncChoices", "RunChoices")
+
+
+def _merged(first: _C, second: _C) -> _C:
+    """Return the first choices, and those of the second where these are open."""
+    made = {name: value for name, value in asdict(first).items() if value is not None}
+    return replace(second, **made)
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,7 @@ class SyncChoices:
 
     def over(self, other: SyncChoices) -> SyncChoices:
         """Return these choices, and those of another where these are open."""
-        made = {name: value for name, value in asdict(self).items() if value is not None}
-        return SyncChoices(**{**asdict(other), **made})
+        return _merged(self, other)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -86,8 +94,7 @@ class RunChoices:
 
     def over(self, other: RunChoices) -> RunChoices:
         """Return these choices, and those of another where these are open."""
-        made = {name: value for name, value in asdict(self).items() if value is not None}
-        return RunChoices(**{**asdict(other), **made})
+        return _merged(self, other)
 
     @property
     def settings(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a sync or run tells people and later attempts: its log and its records."""
+"""What a sync or run leaves for people and later attempts: its log and its records."""
 
 from __future__ import annotations
 

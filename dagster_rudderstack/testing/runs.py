@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dagster_rudderstack.testing.scripts import RunScript
-from dagster_rudderstack.testing.syncs import Origin
+from dagster_rudderstack.testing.syncs import Origin, Timed, natural_end
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,8 @@ class RunTask:
     error: str | None = None
 
 
-class RunWork(Protocol):
+class RunWork(Timed, Protocol):
     """The real work of a run, done in its own thread."""
-
-    @property
-    def finished_at(self) -> float | None:
-        """When it ended, on the server's clock. None while it runs."""
 
     @property
     def error(self) -> str | None:
@@ -54,12 +50,7 @@ class Run:
     @property
     def _ends_at(self) -> float | None:
         """When it ends or has ended. None if that is not known, or never."""
-        if self.script.never_ends:
-            return None
-        end = self.started_at + self.script.duration_seconds
-        if self.work is None:
-            return end
-        return None if self.work.finished_at is None else max(end, self.work.finished_at)
+        return natural_end(self.script, self.started_at, self.work)
 
     def is_over(self, now: float) -> bool:
         """Return whether it has really ended, regardless of its status."""

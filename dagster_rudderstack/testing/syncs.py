@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from dagster_rudderstack.testing.scripts import RowCounts, SyncScript
+from dagster_rudderstack.testing.scripts import RowCounts, RunScript, SyncScript
 
 Origin = Literal["api", "schedule", "dashboard"]
 SyncType = Literal["incremental", "full"]
@@ -15,12 +15,28 @@ STOPPED_MESSAGE = "The sync was stopped before it had ended."
 _ENDLESS_PACE_SECONDS = 60.0
 
 
-class Work(Protocol):
-    """The real work of a sync, done in its own thread."""
+class Timed(Protocol):
+    """Real work that ends at some time."""
 
     @property
     def finished_at(self) -> float | None:
         """When it ended, on the server's clock. None while it runs."""
+
+
+def natural_end(
+    script: SyncScript | RunScript, started_at: float, work: Timed | None
+) -> float | None:
+    """Return when a sync or run ends by itself. None if that is not known, or never."""
+    if script.never_ends:
+        return None
+    end = started_at + script.duration_seconds
+    if work is None:
+        return end
+    return None if work.finished_at is None else max(end, work.finished_at)
+
+
+class Work(Timed, Protocol):
+    """The real work of a sync, done in its own thread."""
 
     @property
     def rows(self) -> RowCounts:
@@ -55,12 +71,7 @@ class Sync:
 
     @property
     def _natural_end(self) -> float | None:
-        if self.script.never_ends:
-            return None
-        end = self.started_at + self.script.duration_seconds
-        if self.work is None:
-            return end
-        return None if self.work.finished_at is None else max(end, self.work.finished_at)
+        return natural_end(self.script, self.started_at, self.work)
 
     @property
     def _stopped_end(self) -> float | None:

@@ -90,7 +90,7 @@ def test_times__not_in_utc(time: datetime | str) -> None:
 
 @pytest.mark.parametrize("end", [JANUARY, "2025-12-31T23:00:00Z", "2026-01-01T01:00:00+01:00"])
 def test_times__order(end: datetime | str) -> None:
-    """The begin must lie before the end, whatever their zones."""
+    """The begin must be before the end, also in different time zones."""
     with pytest.raises(InvalidSettingError) as caught:
         ProfilesParameters(begin_time=JANUARY, end_time=end)
 

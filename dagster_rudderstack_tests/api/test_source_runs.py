@@ -304,7 +304,7 @@ def test_state(status: str, finished: str | None, state: SyncState) -> None:
     ],
 )
 def test_error(error: object, text: str) -> None:
-    """A finished run with an error has failed, whatever the type of the error."""
+    """A finished run with an error of any type has failed."""
     run = read(error=error)
 
     assert (run.state, run.error) == (SyncState.FAILED, text)

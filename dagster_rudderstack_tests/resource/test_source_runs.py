@@ -77,8 +77,8 @@ def test_run_source_and_poll__fails(
 def test_run_source_and_poll__running(
     server: LocalRudderStack, resource: RudderStackResource
 ) -> None:
-    """`on_running_run` of a call decides about a run of another client, whatever the resource's
-    choice for syncs is."""
+    """`on_running_run` of a call decides about a run of another client. The resource's choice for
+    syncs does not."""
     server.start_run("prj", script=RunScript(duration_seconds=0.3))
     attaching = resource_for(server, on_running_sync="attach")
 

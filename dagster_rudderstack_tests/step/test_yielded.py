@@ -93,10 +93,9 @@ def test_excuse(
     """An asset without a materialization to yield is excused, unless its sync failed."""
     yielded = of_two()
     sync = StepSync(SyncRequest("crm"), CRM)
+    reported = frozenset(sync.keys if is_reported else ())
 
-    yielded.excuse(
-        SyncResult(sync, "word", metadata=metadata, is_reported=is_reported, error=error)
-    )
+    yielded.excuse(SyncResult(sync, "word", metadata=metadata, reported_keys=reported, error=error))
 
     assert missing(yielded) == (["ads"] if is_excused else ["ads", "crm"])
 

@@ -102,6 +102,9 @@ class Chaos:
         return beyond <= MAX_BEYOND_TOLERANCE and good == self.verdicts.total()
 
 
+Result = Report | RudderStackError | None
+"""How an attempt ended. None means that it hangs."""
+
 Kinds = Mapping[str, Sequence[tuple[str, dict[str, object]]]]
 """The kinds of faults by operation, with their settings."""
 
@@ -213,26 +216,44 @@ def run(seed: int, syncs: int) -> Chaos:
     pauses = ScaledClock(scale=1000)
     with open_world(seed, skew_seconds=CLOCK_SKEW_SECONDS, pauses=pauses) as world:
         ids = populate(world.server, syncs, seed)
-        results = run_together([world.attempt(connection_id=name) for name in ids], world.clock)
-        judged = [
-            (judge(world, connection_id, result), connection_id, result)
-            for connection_id, result in zip(ids, results, strict=True)
-        ]
-        requests = world.server.requests
-        return Chaos(
-            seed=seed,
-            verdicts=Counter(verdict for verdict, _, _ in judged),
-            wrong_results=[
-                f"seed {seed}: {verdict}: {connection_id}: {result!r}; "
-                f"the server knows {world.server.syncs(connection_id)}"
-                for verdict, connection_id, result in judged
-                if verdict in MUST_BE_ZERO
-            ],
-            requests=len(requests),
-            faulty=sum(request.fault is not None for request in requests),
-            real_seconds=time.monotonic() - began,
-            compressed_seconds=world.clock.monotonic(),
-        )
+        attempts = [world.attempt(connection_id=name) for name in ids]
+        results = dict(zip(ids, run_together(attempts, world.clock), strict=True))
+        judged = {name: judge(world, name, result) for name, result in results.items()}
+        return chaos_of(world, seed, results, judged, world.server.syncs, began)
+
+
+def chaos_of(
+    world: World,
+    seed: int,
+    results: Mapping[str, Result],
+    verdicts: Mapping[str, str],
+    known: Callable[[str], object],
+    began: float,
+) -> Chaos:
+    """Return the results of one seed.
+
+    Args:
+        world: The world, at the end.
+        seed: The seed.
+        results: The result of each attempt, by connection or source.
+        verdicts: The verdict on each of them.
+        known: Returns what the server knows about a connection or source.
+        began: When the seed began, on the clock of `time.monotonic`.
+    """
+    requests = world.server.requests
+    return Chaos(
+        seed=seed,
+        verdicts=Counter(verdicts.values()),
+        wrong_results=[
+            f"seed {seed}: {verdict}: {name}: {results[name]!r}; the server knows {known(name)}"
+            for name, verdict in verdicts.items()
+            if verdict in MUST_BE_ZERO
+        ],
+        requests=len(requests),
+        faulty=sum(request.fault is not None for request in requests),
+        real_seconds=time.monotonic() - began,
+        compressed_seconds=world.clock.monotonic(),
+    )
 
 
 def judge(world: World, connection_id: str, result: Report | RudderStackError | None) -> str:

@@ -14,7 +14,6 @@ import logging
 import random
 import sys
 import time
-from collections import Counter
 
 from dagster_rudderstack.errors import RudderStackError, StartLostError, SyncError
 from dagster_rudderstack.settings import SyncPolicy
@@ -28,12 +27,12 @@ from dagster_rudderstack_tests.sync.chaos import (
     BEYOND_TOLERANCE,
     CLOCK_SKEW_SECONDS,
     LOST_STARTS,
-    MUST_BE_ZERO,
     POLL_FAULTS,
     RETRIES,
     START_LOST,
     Chaos,
     Kinds,
+    chaos_of,
     faults,
     main,
 )
@@ -105,26 +104,10 @@ def run(seed: int, runs: int) -> Chaos:
     began = time.monotonic()
     with open_world(seed, skew_seconds=CLOCK_SKEW_SECONDS, pauses=ScaledClock(scale=1000)) as world:
         ids = populate(world, runs, seed)
-        results = run_together([attempt_of(world, name) for name in ids], world.clock)
-        judged = [
-            (judge(world, source_id, result), source_id, result)
-            for source_id, result in zip(ids, results, strict=True)
-        ]
-        requests = world.server.requests
-        return Chaos(
-            seed=seed,
-            verdicts=Counter(verdict for verdict, _, _ in judged),
-            wrong_results=[
-                f"seed {seed}: {verdict}: {source_id}: {result!r}; "
-                f"the server knows {world.server.runs(source_id)}"
-                for verdict, source_id, result in judged
-                if verdict in MUST_BE_ZERO
-            ],
-            requests=len(requests),
-            faulty=sum(request.fault is not None for request in requests),
-            real_seconds=time.monotonic() - began,
-            compressed_seconds=world.clock.monotonic(),
-        )
+        attempts = [attempt_of(world, name) for name in ids]
+        results = dict(zip(ids, run_together(attempts, world.clock), strict=True))
+        judged = {name: judge(world, name, result) for name, result in results.items()}
+        return chaos_of(world, seed, results, judged, world.server.runs, began)
 
 
 def judge(world: World, source_id: str, result: Report | RudderStackError | None) -> str:

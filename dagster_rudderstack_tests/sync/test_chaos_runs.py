@@ -28,7 +28,7 @@ def test_run() -> None:
 
 
 def test_judge__doubled_start(world: World) -> None:
-    """A source with two runs of ours is a wrong result, whatever is reported."""
+    """A source with two runs of ours is a wrong result, even if the report is right."""
     world.server.add_project(SOURCE, RunScript(duration_seconds=1))
     report = drive(start_and_wait(attempt_of(world, SOURCE)), world.clock.sleep)
 

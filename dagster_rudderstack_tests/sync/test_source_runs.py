@@ -296,8 +296,8 @@ def test_lost_start__start_again_while_it_runs(world: World) -> None:
 
 @pytest.mark.parametrize("status", [201, 204])
 def test_lost_start__never_an_id(world: World, status: Any) -> None:
-    """A start that RudderStack accepts without naming the run is not sent again, whatever is
-    chosen."""
+    """A start that RudderStack accepts without naming the run is not sent again, not even with
+    `start_again`."""
     add(world, RunScript(), start_status=status, legacy_status=False)
 
     error = failure(world, START_AGAIN)
