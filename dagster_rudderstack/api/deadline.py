@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["answered_within", "end_at_deadline"]
+__all__ = ["answered_within", "end_at_deadline", "seconds_left"]
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=float("inf"))
 
@@ -38,6 +38,11 @@ def answered_within(seconds: float) -> Iterator[None]:
         _ends_at.reset(token)
 
 
+def seconds_left() -> float:
+    """How long the next request of this thread may take. Infinity outside of such a block."""
+    return _ends_at.get() - time.monotonic()
+
+
 def end_at_deadline(client: httpx.Client) -> None:
     """Make the requests of a client obey `answered_within`.
 
@@ -54,7 +59,7 @@ def end_at_deadline(client: httpx.Client) -> None:
 
 def _seconds_left(timeout: float | None, error: str = "ReadTimeout") -> float:
     """Return how long a single step may take, or raise the timeout if the time is up."""
-    left = _ends_at.get() - time.monotonic()
+    left = seconds_left()
     if left <= 0:
         # Imported late, since definitions do not need it.
         import httpx  # noqa: PLC0415 - see above

@@ -29,6 +29,7 @@ __all__ = [
     "Subject",
     "causes",
     "certificate_hint",
+    "check_values",
     "hint_of",
     "parsed",
     "retry_after_seconds",
@@ -36,6 +37,10 @@ __all__ = [
 ]
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+MAX_VALUES = 500_000
+"""How many values an answer may have. Each may take 150 bytes of memory, and `[]` only two of an
+answer."""
 
 STATUS_ERRORS: dict[int, type[StatusError]] = {
     401: AuthenticationError,
@@ -167,6 +172,17 @@ def parsed(item: object, model: type[_Model], method: str, path: str) -> _Model:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise unexpected(method, path, one_line(wrong)) from None
+
+
+def check_values(content: bytes, method: str, path: str) -> None:
+    """Check that an answer does not have so many values that parsing it takes too much memory.
+
+    Raises:
+        UnexpectedResponseError: If it has.
+    """
+    # At least as many as there are values, since a text may have such characters as well.
+    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise unexpected(method, path, f"more than {MAX_VALUES} values")
 
 
 def unexpected(method: str, path: str, what: str) -> UnexpectedResponseError:

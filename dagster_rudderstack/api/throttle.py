@@ -31,11 +31,13 @@ class NoTurnError(Exception):
 
     Attributes:
         pause_seconds: How long RudderStack still asks us to pause. 0 if it does not.
+        is_timeout: Whether the request would have had to wait longer than it may take.
     """
 
-    def __init__(self, pause_seconds: float) -> None:
+    def __init__(self, pause_seconds: float, *, is_timeout: bool = False) -> None:
         super().__init__("The request was not sent, because it would have had to wait too long.")
         self.pause_seconds = pause_seconds
+        self.is_timeout = is_timeout
 
 
 _give_up_at: ContextVar[float] = ContextVar("give_up_at", default=float("inf"))
@@ -149,16 +151,20 @@ class Throttle:
             gate.paused_until = max(gate.paused_until, self._monotonic() + seconds)
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
+    def slot(self, max_seconds: float = float("inf")) -> Iterator[None]:
         """Wait for a turn, and count the request as under way inside the block.
 
+        Args:
+            max_seconds: How long the request may wait.
+
         Raises:
-            NoTurnError: If the turn comes too late, see `waiting_until`.
+            NoTurnError: If the turn comes too late. See `waiting_until` for another limit.
         """
         if _is_urgent.get():
             yield
             return
-        while (seconds := self._take_turn()) > 0:
+        times_out_at = self._monotonic() + max_seconds
+        while (seconds := self._take_turn(times_out_at)) > 0:
             self._sleep(seconds)
         try:
             yield
@@ -169,7 +175,7 @@ class Throttle:
                 # Notify all: a single thread may be interrupted just as it wakes up.
                 gate.changed.notify_all()
 
-    def _take_turn(self) -> float:
+    def _take_turn(self, times_out_at: float) -> float:
         """Take a turn and return 0.0, or return the seconds until the pause or the spacing ends."""
         gate = self._gate
         with gate.changed:
@@ -177,23 +183,24 @@ class Throttle:
                 now = self._monotonic()
                 free_at = max(gate.next_at, gate.paused_until)
                 if free_at > now:
-                    self._seconds_left(now, free_at)
+                    self._seconds_left(now, free_at, times_out_at)
                     return free_at - now
                 if gate.under_way < gate.max_concurrent:
                     gate.under_way += 1
                     gate.next_at = now + gate.spacing
                     return 0.0
-                gate.changed.wait(self._seconds_left(now, now))
+                gate.changed.wait(self._seconds_left(now, now, times_out_at))
 
-    def _seconds_left(self, now: float, free_at: float) -> float | None:
+    def _seconds_left(self, now: float, free_at: float, times_out_at: float) -> float | None:
         """Return how long this thread may still wait. None means without a limit.
 
         Raises:
             NoTurnError: If it may not wait until `free_at`.
         """
-        give_up_at = _give_up_at.get()
+        give_up_at = min(_give_up_at.get(), times_out_at)
         if free_at >= give_up_at:
-            raise NoTurnError(max(0.0, self._gate.paused_until - now))
+            pause_seconds = max(0.0, self._gate.paused_until - now)
+            raise NoTurnError(pause_seconds, is_timeout=give_up_at == times_out_at)
         return None if give_up_at == float("inf") else give_up_at - now
 
 

@@ -8,7 +8,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from dagster_rudderstack.api.body import pieces_of
-from dagster_rudderstack.api.deadline import answered_within
+from dagster_rudderstack.api.deadline import answered_within, seconds_left
 from dagster_rudderstack.api.http_client import ClientSettings, http_client, secrets_of
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
 from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, silent
@@ -25,14 +25,13 @@ from dagster_rudderstack.api.responses import (
     Subject,
     causes,
     certificate_hint,
+    check_values,
     hint_of,
     retry_after_seconds,
     unexpected,
 )
-from dagster_rudderstack.api.throttle import Throttle
-from dagster_rudderstack.api.validation import (
-    api_base_url,
-)
+from dagster_rudderstack.api.throttle import NoTurnError, Throttle
+from dagster_rudderstack.api.validation import api_base_url
 from dagster_rudderstack.errors import (
     ApiError,
     InvalidSettingError,
@@ -50,9 +49,6 @@ MAX_LIST_BYTES = 16 * 1024 * 1024
 well."""
 MAX_BYTES = 2 * 1024 * 1024
 """Any other answer is about one connection or its newest syncs."""
-MAX_VALUES = 500_000
-"""How many values an answer may have. Each may take 150 bytes of memory, and `[]` only two of an
-answer."""
 MAX_ERROR_BYTES = 64 * 1024
 """How much of the body of an error is read."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
@@ -156,7 +152,7 @@ class Transport:
             ApiError: For any other answer, and if there is none.
         """
         content = self.send(method, path, params=params, body=body)
-        _check_values(content, method, path)
+        check_values(content, method, path)
         answer = self._json_of(content)
         if not isinstance(answer, dict):
             raise unexpected(method, path, self._problem_of(content, answer))
@@ -175,7 +171,7 @@ class Transport:
         content = self.send(method, path, params=params or None, body=body, subject="any")
         if not content.strip():
             return None
-        _check_values(content, method, path)
+        check_values(content, method, path)
         answer = self._json_of(content)
         if answer is _NO_JSON:
             raise unexpected(method, path, self._problem_of(content, answer))
@@ -249,7 +245,7 @@ class Transport:
         limit = MAX_LIST_BYTES if subject in ("list", "any") else MAX_BYTES
         limits = self._settings.requests
         seconds = limits.connect_timeout_seconds + limits.read_timeout_seconds
-        with self._in_use(), self._throttle.slot(), answered_within(seconds):
+        with self._in_use(), self._turn(method, path), answered_within(seconds):
             try:
                 response = self._http.send(request, stream=True)
                 # Masked at once, since a traceback may show all variables.
@@ -264,6 +260,24 @@ class Transport:
         if len(content) > limit:
             raise unexpected(method, path, f"more than {limit} bytes")
         return content
+
+    @contextmanager
+    def _turn(self, method: str, path: str) -> Iterator[None]:
+        """Wait for the turn of a request, at most as long as the request may take."""
+        with ExitStack() as turn:
+            try:
+                turn.enter_context(self._throttle.slot(seconds_left()))
+            except NoTurnError as error:
+                if not error.is_timeout:
+                    raise
+                raise TransportError(
+                    f"{method} {path} was not sent to {self._host}, since its turn would come only "
+                    f"after the timeout.{_pause_note(error)}",
+                    method=method,
+                    path=path,
+                    request_sent=False,
+                ) from None
+            yield
 
     def _masked_body(self, response: httpx.Response, limit: int) -> bytes:
         if response.is_success:
@@ -346,10 +360,9 @@ class Transport:
         return error if shown == said else None
 
 
-def _check_values(content: bytes, method: str, path: str) -> None:
-    # At least as many as there are values, since a text may have such characters as well.
-    if sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES:
-        raise unexpected(method, path, f"more than {MAX_VALUES} values")
+def _pause_note(error: NoTurnError) -> str:
+    seconds = error.pause_seconds
+    return f" RudderStack asks to wait for {seconds:.0f} s." if seconds else ""
 
 
 def _without_bytes(reason: str) -> str:

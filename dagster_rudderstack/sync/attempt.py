@@ -313,11 +313,10 @@ class SyncAttempt:
 
     def _timed(self) -> AbstractContextManager[None]:
         """End the requests of a block with the timeout. A stop has its own time."""
-        left = self.deadline - self.monotonic()
-        if left <= 0 or is_urgent():
+        if is_urgent():
             return contextlib.nullcontext()
         # Not less than a second, so that a start is not cut off while it is sent.
-        return answered_within(max(left, 1.0))
+        return answered_within(max(self.deadline - self.monotonic(), 1.0))
 
     def get_connection(self) -> Connection:
         """Return the connection."""

@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from dagster_rudderstack.api import transport
+from dagster_rudderstack.api import responses, transport
 from dagster_rudderstack.errors import ApiError, StatusError, UnexpectedResponseError
 from dagster_rudderstack_tests.api.raw_server import (
     TOKEN,
@@ -177,12 +177,12 @@ BODIES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "most objects": (
         "list",
         lambda: http(
-            200, b'{"data": [' + b",".join(objects(transport.MAX_VALUES // 2 - 10)) + b"]}"
+            200, b'{"data": [' + b",".join(objects(responses.MAX_VALUES // 2 - 10)) + b"]}"
         ),
     ),
     "most values": (
         "list",
-        lambda: http(200, nested(transport.MAX_VALUES // 2 - 10)),
+        lambda: http(200, nested(responses.MAX_VALUES // 2 - 10)),
     ),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dagster_rudderstack.api.deadline import answered_within
-from dagster_rudderstack.errors import ApiError, StatusError, TransportError
+from dagster_rudderstack.errors import ApiError, RateLimitedError, StatusError, TransportError
 from dagster_rudderstack_tests.api.conftest import API_HOST
 from dagster_rudderstack_tests.api.raw_server import (
     Answer,
@@ -121,6 +121,23 @@ def test_answered_within() -> None:
         error = error_of(lambda: client.get_connection("crm"))
 
     assert "no answer in time" in str(error)
+
+
+def test_answered_within__no_turn_in_time() -> None:
+    """A request whose turn comes after its deadline fails at once, and is not sent."""
+    slow_down = {"Retry-After": "90"}
+    with (
+        exchange(lambda _: in_json({}, 429, **slow_down)) as (server, client),
+        answered_within(60),
+    ):
+        first = error_of(lambda: client.get_connection("crm"))
+        second = error_of(lambda: client.start_sync("crm", "full"))
+
+    assert isinstance(first, RateLimitedError)
+    assert isinstance(second, TransportError)
+    assert not second.request_sent
+    assert "RudderStack asks to wait for 90 s." in str(second)
+    assert len(server.seen) == 1
 
 
 def test_tls(tls_server: RawServer, ca_bundle: Path) -> None:

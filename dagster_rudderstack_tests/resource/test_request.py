@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from dagster_rudderstack import RudderStackResource
-from dagster_rudderstack.api import transport
+from dagster_rudderstack.api import responses, transport
 from dagster_rudderstack.errors import (
     ApiError,
     AuthenticationError,
@@ -302,7 +302,7 @@ def test_large_answer() -> None:
         server.answer = lambda _: in_json("x" * transport.MAX_LIST_BYTES)
         with pytest.raises(UnexpectedResponseError, match="more than 16777216 bytes"):
             client.request("GET", "/audiences")
-        server.answer = lambda _: http(200, "[" + "[]," * transport.MAX_VALUES + "0]")
+        server.answer = lambda _: http(200, "[" + "[]," * responses.MAX_VALUES + "0]")
         with pytest.raises(UnexpectedResponseError, match="more than 500000 values"):
             client.request("GET", "/audiences")
 

@@ -715,3 +715,16 @@ def test_no_connection(world: World) -> None:
         api.get_connection(SOURCE)
     with pytest.raises(NotImplementedError):
         api.stop_sync(SOURCE)
+
+
+def test_timeout__shorter_than_a_pause(world: World) -> None:
+    """A start that RudderStack asks to delay past the timeout is not sent."""
+    slow_down = Fault("status", operation="start_run", status=429, retry_after=30, times=1)
+    add(world, TEN_MINUTES, slow_down)
+
+    error = failure(world, SyncPolicy(sync_timeout_seconds=3))
+
+    assert isinstance(error, SyncTimedOutError)
+    assert sent(world) == 1
+    assert world.server.runs(SOURCE) == []
+    assert world.clock.monotonic() <= 4
