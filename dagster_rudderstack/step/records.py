@@ -55,6 +55,8 @@ class RecordKind(str, Enum):
 
     STARTING = "starting"
     """A start is about to be sent."""
+    ACCEPTED = "accepted"
+    """RudderStack accepted the start of a run, but its answer does not name the run."""
     WAITING = "waiting"
     """The step waits for a sync, or has left it to the polling sensor."""
     NOTHING_STARTED = "nothing_started"
@@ -246,6 +248,15 @@ class RunRecorder:
         self._write(
             f"Starting a {self.request.noun} of {self.request.target}.",
             RecordKind.STARTING,
+            known_sync_ids=tuple(known_sync_ids),
+        )
+
+    def accepted(self, known_sync_ids: Sequence[str]) -> None:
+        """Record that RudderStack accepted the start, though its answer does not name the run."""
+        self._write(
+            f"RudderStack accepted the start of {self.request.target}, but its answer does not "
+            f"name the {self.request.noun}.",
+            RecordKind.ACCEPTED,
             known_sync_ids=tuple(known_sync_ids),
         )
 

@@ -33,6 +33,9 @@ from dagster_rudderstack.sync.request import Request
 
 __all__ = ["EarlierAttempts", "Materialized"]
 
+LOST = (RecordKind.STARTING, RecordKind.ACCEPTED)
+"""The records after which a sync or run may have begun whose id is not known."""
+
 MATERIALIZATIONS_READ = 200
 """How many materializations of an asset are read to find that of a sync which an earlier run left
 running. The newest come first."""
@@ -132,7 +135,7 @@ class EarlierAttempts:
         if record is None or left is None:
             return None
         # The lost start of a run is never forgotten: `on_lost_start` decides.
-        is_lost_run = record.kind is RecordKind.STARTING and not request.can_be_listed
+        is_lost_run = record.kind in LOST and not request.can_be_listed
         if not is_lost_run and self.was_rebuilt(None if others else key, record):
             self.step.log.info(
                 f"The previous {request.noun} of {request.target} is not resumed, because an "
@@ -145,8 +148,9 @@ class EarlierAttempts:
         self, record: SyncRecord, key: dg.AssetKey | None, others: Sequence[dg.AssetKey] = ()
     ) -> PreviousAttempt | None:
         is_same_run = record.run_id == self.step.run.run_id
-        if record.kind is RecordKind.STARTING:
+        if record.kind in LOST:
             return PreviousAttempt(
+                is_accepted=record.kind is RecordKind.ACCEPTED,
                 known_sync_ids=frozenset(record.known_sync_ids) | self._started_by_others(record),
                 recorded_at=_time_if_old(record),
                 is_same_run=is_same_run,
@@ -164,7 +168,7 @@ class EarlierAttempts:
     @_read_once
     def _records_of_others(self) -> list[SyncRecord]:
         """The records of other runs since the first start whose result is unknown."""
-        lost = [each for each in self._last_records.values() if each.kind is RecordKind.STARTING]
+        lost = [each for each in self._last_records.values() if each.kind in LOST]
         since = datetime.fromtimestamp(min(each.timestamp for each in lost), timezone.utc)
         instance = self.step.instance
         ancestry = {run.run_id for run in self.step.ancestry}

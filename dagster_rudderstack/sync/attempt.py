@@ -95,6 +95,7 @@ class PreviousAttempt:
         known_sync_ids: The syncs that existed before it started one.
         recorded_at: When it recorded that, if that is long ago. None if it is recent.
         is_same_run: Whether it was an attempt of the run that is still going on.
+        is_accepted: Whether RudderStack accepted its start, without naming what it has started.
     """
 
     sync_id: str | None = None
@@ -102,6 +103,7 @@ class PreviousAttempt:
     known_sync_ids: frozenset[str] = frozenset()
     recorded_at: datetime | None = None
     is_same_run: bool = False
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class LostStart:
         error: Why there was no usable answer. None if an earlier attempt sent the start.
         redirect: The answer, if it was a redirect.
         redirects: How many starts in a row were answered by a redirect, this one included.
+        is_accepted: Whether RudderStack answered with 2xx, but without naming what it has started.
     """
 
     since: float
@@ -142,6 +145,7 @@ class LostStart:
     error: ApiError | None = None
     redirect: ApiError | None = None
     redirects: int = 0
+    is_accepted: bool = False
 
 
 @dataclass
@@ -248,7 +252,10 @@ class SyncAttempt:
         else:
             self.known_sync_ids = previous.known_sync_ids
             self.lost_start = LostStart(
-                self.monotonic(), is_earlier=True, recorded_at=previous.recorded_at
+                self.monotonic(),
+                is_earlier=True,
+                recorded_at=previous.recorded_at,
+                is_accepted=previous.is_accepted,
             )
 
     def wait_on(

@@ -10,13 +10,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dagster_rudderstack.api.models import Sync
-from dagster_rudderstack.errors import StartLostError, UnexpectedResponseError
-from dagster_rudderstack.sync.attempt import CurrentSync, SyncAttempt
-from dagster_rudderstack.sync.decisions import began_since, failure_of
+from dagster_rudderstack.errors import ApiError, StartLostError, UnexpectedResponseError
+from dagster_rudderstack.sync.attempt import CurrentSync, LostStart, SyncAttempt
+from dagster_rudderstack.sync.decisions import began_since, failure_of, is_redirect
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 from dagster_rudderstack.sync.task import Task
 
-__all__ = ["adopt", "candidates", "check_start_again", "has_failed_before", "not_taken"]
+__all__ = [
+    "adopt",
+    "candidates",
+    "check_start_again",
+    "has_failed_before",
+    "not_taken",
+    "note_lost_start",
+]
+
+
+def note_lost_start(attempt: SyncAttempt, error: ApiError, before: LostStart | None) -> None:
+    """Note that the answer to a start was lost. `before` is a lost start before that one."""
+    # RudderStack may have acted on it until now, which can be a read timeout after the start.
+    now = attempt.monotonic()
+    if is_redirect(error):
+        redirects = (before.redirects if before else 0) + 1
+        attempt.lost_start = LostStart(now, error=error, redirect=error, redirects=redirects)
+        return
+    is_accepted = isinstance(error, UnexpectedResponseError)
+    attempt.lost_start = LostStart(now, error=error, is_accepted=is_accepted)
+    if is_accepted and not attempt.request.can_be_listed:
+        known = sorted(attempt.known_sync_ids or ())
+        attempt.record(lambda: attempt.records.accepted(known))
 
 
 def candidates(attempt: SyncAttempt, listed: Sequence[Sync]) -> list[Sync]:
@@ -75,22 +97,21 @@ def check_start_again(attempt: SyncAttempt, said: str) -> None:
         StartLostError: If `on_lost_start` is `fail`. Also if RudderStack has answered with 2xx: it
             has accepted the start, although the answer does not name the run.
     """
-    what = f"a run of {attempt.request.target}"
-    error = attempt.lost_start.error if attempt.lost_start else None
-    is_accepted = isinstance(error, UnexpectedResponseError)
+    lost = attempt.lost_start
+    is_accepted = lost is not None and lost.is_accepted
+    what = f"It is unknown whether a run of {attempt.request.target} was started or how it ended"
+    choice = " If running twice does no harm, set on_lost_start to 'start_again'."
+    if is_accepted:
+        what = f"RudderStack accepted the start of a run of {attempt.request.target}"
+        choice = ""
     if attempt.policy.on_lost_start == "fail" or is_accepted:
-        choice = " If running twice does no harm, set on_lost_start to 'start_again'."
         raise attempt.request.error(
             StartLostError,
-            f"It is unknown whether {what} was started or how it ended, and RudderStack does not "
-            f"show it. {said} Look in RudderStack's dashboard, then launch a new Dagster run: a "
-            f"re-execution of this one does not start it.{'' if is_accepted else choice}",
-            attempt.last_seen,
-        ) from error
-    attempt.log.warning(
-        f"It is unknown whether {what} was started or how it ended. {said} Starting it again, "
-        "since on_lost_start is 'start_again'."
-    )
+            f"{what}, and RudderStack does not show it. {said} Look in RudderStack's dashboard, "
+            "then launch a new Dagster run: a re-execution of this one does not start it."
+            f"{choice}",
+        ) from (lost.error if lost else None)
+    attempt.log.warning(f"{what}. {said} Starting it again, since on_lost_start is 'start_again'.")
 
 
 def not_taken(attempt: SyncAttempt, found: list[Sync], seen: set[str]) -> Task[list[Sync]]:

@@ -63,6 +63,12 @@ class Recorder(Protocol):
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""
 
+    def accepted(self, known_sync_ids: Sequence[str]) -> None:
+        """Record that RudderStack accepted the start, though its answer does not name the run.
+
+        No later attempt sends it again.
+        """
+
     def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
         """Record the sync that this attempt waits for, and whether our run started it."""
 
@@ -107,6 +113,9 @@ class LogRecorder:
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Do nothing: the next line says whether the start succeeded."""
+
+    def accepted(self, known_sync_ids: Sequence[str]) -> None:
+        """Do nothing: the warning that follows says so."""
 
     def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
         """Log the sync."""

@@ -29,7 +29,6 @@ from dagster_rudderstack.sync.decisions import (
     StartAnswer,
     duration_text,
     failure_of,
-    is_redirect,
     judge_start,
     running_among,
 )
@@ -39,6 +38,7 @@ from dagster_rudderstack.sync.lost_start import (
     check_start_again,
     has_failed_before,
     not_taken,
+    note_lost_start,
 )
 from dagster_rudderstack.sync.refusals import Refusals
 from dagster_rudderstack.sync.request import SyncRequest
@@ -332,21 +332,12 @@ def _send_start(attempt: SyncAttempt) -> str:
         return attempt.start_sync()
     except ApiError as error:
         if judge_start(error) is StartAnswer.LOST:
-            attempt.lost_start = _lost_start(attempt, error, before)
+            note_lost_start(attempt, error, before)
         else:
             attempt.lost_start = before
             if before is None:
                 _withdraw(attempt)
         raise
-
-
-def _lost_start(attempt: SyncAttempt, error: ApiError, before: LostStart | None) -> LostStart:
-    # RudderStack may have acted on it until now, which can be a read timeout after the start.
-    now = attempt.monotonic()
-    if not is_redirect(error):
-        return LostStart(now, error=error)
-    redirects = (before.redirects if before else 0) + 1
-    return LostStart(now, error=error, redirect=error, redirects=redirects)
 
 
 def _withdraw(attempt: SyncAttempt) -> None:
@@ -382,10 +373,14 @@ def _handle_failure(
 ) -> Task[None]:
     """Wait before the next look after a failed start, or raise if another try is of no use."""
     if answer is StartAnswer.LOST:
+        noun, target = attempt.request.noun, attempt.request.target
+        is_accepted = attempt.lost_start is not None and attempt.lost_start.is_accepted
         attempt.log.warning(
-            f"The answer to the start of a {attempt.request.noun} of {attempt.request.target} was "
-            f"lost, so it is unknown whether a {attempt.request.noun} was started. Looking for it. "
-            f"{error}"
+            f"RudderStack accepted the start of a {noun} of {target}, but its answer does not name "
+            f"the {noun}. Looking for it. {error}"
+            if is_accepted
+            else f"The answer to the start of a {noun} of {target} was lost, so it is unknown "
+            f"whether a {noun} was started. Looking for it. {error}"
         )
         return
     if answer is StartAnswer.REFUSED:

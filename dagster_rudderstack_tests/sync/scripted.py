@@ -178,6 +178,10 @@ class ScriptedRecorder:
         """Keep a record."""
         self._keep("starting", *known_sync_ids)
 
+    def accepted(self, known_sync_ids: Sequence[str]) -> None:
+        """Keep a record."""
+        self._keep("accepted", *known_sync_ids)
+
     def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
         """Keep a record."""
         self._keep("waiting", sync_id, origin, owned)

@@ -303,8 +303,33 @@ def test_lost_start__never_an_id(world: World, status: Any) -> None:
     error = failure(world, START_AGAIN)
 
     assert isinstance(error, StartLostError)
+    assert "RudderStack accepted the start of a run of source Features" in str(error)
     assert "start_again" not in str(error)
     assert sent(world) == 1
+
+
+def test_lost_start__accepted_in_an_earlier_attempt(world: World) -> None:
+    """Nor does a later attempt send a start again that RudderStack accepted."""
+    add(world, RunScript(), start_status=204, legacy_status=False)
+    recorder = MemoryRecorder()
+    failure(world, START_AGAIN, recorder=recorder)
+    world.server.update_project(SOURCE, start_status=200)
+
+    error = failure(world, START_AGAIN, recorder=recorder, previous=recorder.previous)
+
+    assert isinstance(error, StartLostError)
+    assert sent(world) == 1
+
+
+def test_lost_start__after_another_run(world: World) -> None:
+    """The error of a lost start does not carry another run that was waited for before."""
+    add(world, TEN_MINUTES, WITHOUT_EFFECT)
+    world.server.start_run(SOURCE)
+
+    error = failure(world)
+
+    assert isinstance(error, StartLostError)
+    assert (error.sync, error.source_id) == (None, SOURCE)
 
 
 def test_lost_start__no_baseline_and_over(world: World) -> None:
