@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from dagster_rudderstack.api.models import Sync
+from dagster_rudderstack.api.models import Sync, SyncState
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.errors import RudderStackError, SyncError, SyncLostError
 from dagster_rudderstack.metadata import Metadata, own_id_of, report_metadata
@@ -128,7 +129,13 @@ def _failed(
     found = _failed_rows(sync, seen, logs)
     if found is not None and isinstance(error, SyncError):
         error.failed_rows_sql, error.failed_rows_note = found
-    status = "lost" if isinstance(error, SyncLostError) else seen.status if seen else "failed"
+    if isinstance(error, SyncLostError):
+        status = "lost"
+    elif seen is None or (isinstance(seen, SourceRun) and seen.state is SyncState.FAILED):
+        # A run with an error may have the status `finished`.
+        status = "failed"
+    else:
+        status = seen.status
     return SyncResult(sync, status, last_seen=seen, error=error)
 
 

@@ -148,7 +148,10 @@ def summary_text(rows: Sequence[SummaryRow]) -> str:
     counts = ("delivered", "rejected", "duration")
     headings = ("asset", about.target_noun, about.noun, "status", *counts)
     table = [headings, *(row.cells for row in ordered[:MAX_ROWS])]
-    widths = [max(len(row[place]) for row in table) for place in range(len(headings))]
+    if isinstance(about, RunRequest):
+        # RudderStack counts no rows of a run.
+        table = [(*row[:_FIRST_NUMBER], row[-1]) for row in table]
+    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
     lines = [_line(row, widths) for row in table]
     if len(ordered) > MAX_ROWS:
         lines.append(f"... and {len(ordered) - MAX_ROWS} more")

@@ -13,6 +13,7 @@ from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import ApiError, StartLostError, UnexpectedResponseError
 from dagster_rudderstack.sync.attempt import CurrentSync, LostStart, SyncAttempt
 from dagster_rudderstack.sync.decisions import began_since, failure_of, is_redirect
+from dagster_rudderstack.sync.request import RunRequest
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 from dagster_rudderstack.sync.task import Task
 
@@ -76,6 +77,11 @@ def adopt(attempt: SyncAttempt, found: Sequence[Sync]) -> CurrentSync:
     current = attempt.wait_on(
         first.id, "adopted", owned=not others, others=[each.id for each in others]
     )
+    if isinstance(attempt.request, RunRequest):
+        attempt.log.warning(
+            f"Run {first.id} began after the start whose answer was lost. RudderStack does not say "
+            "who started it. If another client did, it may have other parameters."
+        )
     if others:
         names = ", ".join(each.id for each in found)
         attempt.log.warning(

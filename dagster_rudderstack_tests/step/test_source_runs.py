@@ -377,10 +377,7 @@ def test_summary() -> None:
     failed = failure_of(rows[1:], 2, None)
 
     assert text.startswith("2 runs have ended: 1 failed, 1 finished.\n")
-    assert [word for word in text.splitlines()[1].split() if word in ("source", "run")] == [
-        "source",
-        "run",
-    ]
+    assert text.splitlines()[1].split() == ["asset", "source", "run", "status", "duration"]
     assert "sync" not in text
     assert failed.description == (
         "1 of 2 runs failed. The other run is not affected.\n"
@@ -414,3 +411,4 @@ def test_several_runs(
     assert [run.status for run in server.runs()] == ["finished", "finished"]
     (summary,) = [line for line in log_lines(instance, result.run_id) if "have ended" in line]
     assert summary.startswith("2 runs have ended: 1 failed, 1 finished.")
+    assert [line.split()[3] for line in summary.splitlines()[2:]] == ["failed", "finished"]

@@ -212,6 +212,7 @@ def test_lost_start__adopted(world: World, status: Any) -> None:
 
     assert (report.origin, [report.id]) == ("adopted", world.run_ids)
     assert sent(world) == 1
+    assert any("RudderStack does not say who started it" in line for line in world.log)
 
 
 def test_lost_start__hidden_run(world: World) -> None:

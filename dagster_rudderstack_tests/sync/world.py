@@ -80,9 +80,7 @@ class MemoryRecorder:
     def accepted(self, known_sync_ids: Sequence[str]) -> None:
         """Record that the start was accepted."""
         self.entries.append(("accepted", tuple(known_sync_ids)))
-        self.previous = PreviousAttempt(
-            known_sync_ids=frozenset(known_sync_ids), is_accepted=True
-        )
+        self.previous = PreviousAttempt(known_sync_ids=frozenset(known_sync_ids), is_accepted=True)
 
     def waiting(self, sync_id: str, origin: Origin, *, owned: bool) -> None:
         """Record which sync the attempt waits for, and log it as in a run."""
