@@ -17,7 +17,7 @@ from dagster_rudderstack.cli.arguments import COMMANDS
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.cli.conftest import TOKEN, CommandLine
 
-PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
 BLOCK = re.compile(r"```console\n\$ dagster-rudderstack (.*)\n((?:.*\n)*?)```")
 CONTACTS, AUDIENCE = "2hkeBOp0lGJpMPyur0oXUxxIDhw", "2hkeBWdTkWWcBlbJyvsrqGdfGbe"
 

@@ -147,7 +147,7 @@ def repeats_of(found: ConnectionFacts, runs: Sequence[RunFacts]) -> Iterator[str
     """Yield the syncs that the retry of a failed run materialized again, as the docs say.
 
     Dagster counts an asset as failed if a failed run plans it and does not materialize it. See
-    docs/many-syncs.md.
+    docs/guides/many-syncs.md.
     """
     for sync_id in found.owned:
         where = [report.run_id for report in found.reports if report.sync_id == sync_id]

@@ -12,7 +12,7 @@ The seed decides when runs are launched, how long their syncs take, and what kin
 killed when. It does not decide how fast the processes are, and so which of them are there to be
 killed, and what they are doing. So a seed repeats the load and the kills, and not each event.
 
-Celery's visibility timeout is longer than each step, as docs/deployment.md says. With
+Celery's visibility timeout is longer than each step, as docs/guides/deployment.md says. With
 `--visibility-seconds 20`, many steps are executed again while they still run.
 
 Afterwards, when nothing goes on any more, each chain of a run and its retries must have ended in
@@ -22,7 +22,7 @@ materialization. Three things are counted that are no violation:
 - A run whose process was killed after its steps had succeeded is marked as failed by Dagster, which
   then has nothing to retry.
 - A retry of a failed run writes the materializations of that run again, without syncing. See
-  docs/many-syncs.md.
+  docs/guides/many-syncs.md.
 - Dagster's daemon can miss a run that it has promised to retry. Such a run is re-executed, as a
   person would do. See `Cluster.reexecute_missed`.
 

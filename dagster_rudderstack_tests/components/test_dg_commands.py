@@ -22,7 +22,7 @@ from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, fil
 pytestmark = pytest.mark.processes
 
 PROGRAMS = Path(sys.executable).parent
-PAGE = Path(__file__).parents[2] / "docs" / "components.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "yaml.md"
 
 
 @dataclass
@@ -185,7 +185,7 @@ def test_launch(project: DgProject, server: LocalRudderStack) -> None:
 
 
 def test_launch__documented_command(project: DgProject, server: LocalRudderStack) -> None:
-    """The command in `docs/components.md` syncs all connections."""
+    """The command in `docs/guides/yaml.md` syncs all connections."""
     (command,) = re.findall(r"^dg (launch .+)$", PAGE.read_text(), re.MULTILINE)
     server.clear_requests()
 

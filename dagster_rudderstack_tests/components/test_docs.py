@@ -1,4 +1,4 @@
-"""The code and the YAML in `docs/discovery.md` and `docs/components.md` work."""
+"""The code and the YAML in `docs/guides/discovery.md` and `docs/guides/yaml.md` work."""
 
 import re
 from datetime import timedelta
@@ -19,7 +19,7 @@ from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import Project, deps_of, spec_of
 from dagster_rudderstack_tests.discovery.conftest import AUDIENCE, CONTACTS, keys_of
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "guides"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -47,7 +47,7 @@ def test_discovery_page(
             names["rudderstack"] = RudderStackResource(
                 access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"), api_url=server.url
             )
-        exec(compile(block, "docs/discovery.md", "exec"), names)  # noqa: S102 - our own code
+        exec(compile(block, "docs/guides/discovery.md", "exec"), names)  # noqa: S102 - our own code
 
     definitions = names["defs"]
     assert deps_of(definitions)[CONTACTS] == {"customers"}
@@ -57,7 +57,7 @@ def test_discovery_page(
 
 
 def component_yaml(number: int) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(blocks("components.md", "yaml")[number])
+    document: dict[str, Any] = yaml.safe_load(blocks("yaml.md", "yaml")[number])
     return document
 
 
@@ -98,7 +98,7 @@ def test_subclass(project: Project, server: LocalRudderStack, workspace: dict[st
     syncs."""
     server.add_source("scratch", name="Scratch")
     server.add_connection("scratch", "scratch", "hubspot")
-    (code,) = blocks("components.md", "python")
+    (code,) = blocks("yaml.md", "python")
     project.write("../components.py", code)
     kind = f"{project.sandbox.project_name}.components.CrmWorkspace"
     project.component("crm", kind, {"workspace": workspace})
@@ -117,7 +117,7 @@ def test_subclass(project: Project, server: LocalRudderStack, workspace: dict[st
 
 def test_attributes() -> None:
     """The table of attributes lists exactly the attributes of a workspace."""
-    table = (DOCS / "components.md").read_text().partition("| Attribute |")[2].partition("\n\n")[0]
+    table = (DOCS / "yaml.md").read_text().partition("| Attribute |")[2].partition("\n\n")[0]
     listed = {
         name
         for line in table.splitlines()

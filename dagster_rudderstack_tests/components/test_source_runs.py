@@ -13,7 +13,7 @@ from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import Project, causes, deps_of, spec_of
 
 PROFILES = "dagster_rudderstack.RudderStackProfilesComponent"
-PAGE = (Path(__file__).parents[2] / "docs" / "profiles-and-etl.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "profiles-and-etl.md").read_text()
 ETL = "dagster_rudderstack.RudderStackSourceComponent"
 ASSETS = [{"key": "crm/users", "deps": ["customers"], "owners": ["team:crm"]}, {"key": "accounts"}]
 
@@ -200,7 +200,7 @@ def documented(number: int, server: LocalRudderStack) -> dict[str, Any]:
 def test_docs(
     project: Project, server: LocalRudderStack, number: int, deps: dict[str, set[str]]
 ) -> None:
-    """The YAML in `docs/profiles-and-etl.md` loads without a request, and its assets can be
+    """The YAML in `docs/guides/profiles-and-etl.md` loads without a request, and its assets can be
     materialized."""
     document = documented(number, server)
     server.add_project(document["attributes"]["source_id"])

@@ -1,4 +1,4 @@
-"""The examples of `docs/your-own-code.md` run, and do what the page says."""
+"""The examples of `docs/guides/your-own-code.md` run, and do what the page says."""
 
 import re
 from datetime import date
@@ -12,7 +12,7 @@ import yaml
 from dagster_rudderstack import MetadataKey, RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack
 
-PAGE = (Path(__file__).parents[2] / "docs" / "your-own-code.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "your-own-code.md").read_text()
 CONTACTS, AUDIENCE = "2hkeBOp0lGJpMPyur0oXUxxIDhw", "2hkeBWdTkWWcBlbJyvsrqGdfGbe"
 
 
@@ -23,7 +23,7 @@ def page(server: LocalRudderStack) -> dict[str, Any]:
     server.add_connection(AUDIENCE)
     names: dict[str, Any] = {"__name__": "page"}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(compile(block, "docs/your-own-code.md", "exec"), names)  # noqa: S102 - our own page
+        exec(compile(block, "docs/guides/your-own-code.md", "exec"), names)  # noqa: S102 - our own page
     return names
 
 

@@ -1,4 +1,4 @@
-"""The examples of `docs/profiles-and-etl.md` run, and do what the page says."""
+"""The examples of `docs/guides/profiles-and-etl.md` run, and do what the page says."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.definitions.source_runs import run_ids
 from dagster_rudderstack_tests.step.world import materialized
 
-PAGE = (Path(__file__).parents[2] / "docs" / "profiles-and-etl.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "profiles-and-etl.md").read_text()
 CONNECTION = "2hkeBOp0lGJpMPyur0oXUxxIDhw"
 PROJECT, STRIPE = "2hkfQ1bVxSgBbBmZCWGbnQmOs0D", "2hkfPqGZK0mYwUyXUSwHkqwMZ3g"
 OTHER_SOURCE = "2hkfRk5YhTzWm3nQv8uXc1LdE0B"
@@ -27,7 +27,7 @@ def page(server: LocalRudderStack) -> dict[str, Any]:
         server.add_project(source)
     names: dict[str, Any] = {"__name__": "page"}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(compile(block, "docs/profiles-and-etl.md", "exec"), names)  # noqa: S102 - our own page
+        exec(compile(block, "docs/guides/profiles-and-etl.md", "exec"), names)  # noqa: S102 - our own page
     assert server.requests == []
     return names
 

@@ -49,7 +49,7 @@ def test_names() -> None:
         assert hasattr(dagster_rudderstack, name), name
 
 
-@pytest.mark.parametrize("page", sorted((PAGE.parent).glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted(PAGE.parent.rglob("*.md")), ids=lambda page: page.name)
 def test_links(page: Path) -> None:
     """Each link to another page, and to a heading of it, leads somewhere."""
     for target, _, heading in re.findall(r"\]\(([^)#:]*)(#([\w-]+))?\)", page.read_text()):

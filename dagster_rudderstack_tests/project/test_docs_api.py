@@ -11,7 +11,7 @@ from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.api.fields import CREDENTIALS, MAX_UNKNOWN_BYTES, MAX_UNKNOWN_LEVELS
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 
-TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "resource.md").read_text()
 REQUEST, UNKNOWN_FIELD = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 INTERNAL = {
     *("close", "get_client", "get_resource_definition", "runner"),

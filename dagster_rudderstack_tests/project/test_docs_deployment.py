@@ -11,7 +11,7 @@ from dagster_rudderstack import RudderStackResource
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "cluster"
-PAGES = [ROOT / "docs" / "deployment.md", EXAMPLE / "README.md"]
+PAGES = [ROOT / "docs" / "guides" / "deployment.md", EXAMPLE / "README.md"]
 PAGE = PAGES[0].read_text()
 
 
@@ -30,7 +30,7 @@ def test_links(page: Path) -> None:
 
 def test_links__from_other_pages() -> None:
     """The pages from which a reader comes here have a link."""
-    linking = ("README.md", "docs/termination-and-retries.md", "docs/many-syncs.md")
+    linking = ("README.md", "docs/guides/termination-and-retries.md", "docs/guides/many-syncs.md")
 
     assert all("deployment.md" in (ROOT / page).read_text() for page in linking)
 

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "many-syncs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "many-syncs.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 

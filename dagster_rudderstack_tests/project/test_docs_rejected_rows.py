@@ -13,7 +13,7 @@ from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.sync.failed_rows import failed_rows_sql
 from dagster_rudderstack.testing import LocalRudderStack, TableSync
 
-PAGE = Path(__file__).parents[2] / "docs" / "rejected-rows.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "rejected-rows.md"
 
 
 def block(language: str) -> str:
