@@ -8,6 +8,7 @@ DEMO := examples/reverse_etl_demo/demo/demo.py
 CLUSTER := examples/cluster/cluster.py
 PORT := 3000
 CLUSTER_PORT := 13000
+DOCS_PORT := 8000
 # The tests of a module run in the same process, because they share fixtures.
 PYTEST := --dist loadscope
 # Some machines forbid it. Then each process of the tests compiles all of them again.
@@ -18,7 +19,7 @@ ARGS :=
 # The folders whose mutants the tests of the same folder must kill.
 MUTATED := sync sensor step
 
-.PHONY: help demo dev cluster test test-processes test-cluster lint bench mutants $(MUTATED:%=mutants-%) clean
+.PHONY: help demo dev cluster test test-processes test-cluster lint docs docs-serve bench mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +30,8 @@ help:
 	@echo "make test-processes   run the tests that start real Dagster processes"
 	@echo "make test-cluster     break a cluster of Celery, Redis and PostgreSQL (ARGS=\"--only plain\")"
 	@echo "make lint             check style and types"
+	@echo "make docs             build the site of the documentation into site/"
+	@echo "make docs-serve       serve that site, and build it again after each change (DOCS_PORT=8000)"
 	@echo "make bench            run the benchmarks against RudderStack's own package"
 	@echo "make mutants          change the code in small ways, and list what the tests do not notice"
 	@echo "make clean            remove all files that these commands have created"
@@ -59,6 +62,12 @@ lint: .venv/installed
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+docs-serve: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs serve --dev-addr 127.0.0.1:$(DOCS_PORT)
+
 bench: .venv/installed .venv-vendor/installed
 	$(PYTHON) -m benchmarks
 
@@ -74,7 +83,7 @@ $(MUTATED:%=mutants-%): mutants-%: .venv-mutation/installed
 		.venv-mutation/bin/mutmut run --max-children 4 'dagster_rudderstack.$*.*'
 
 clean:
-	rm -rf .venv .venv-* .demo .cluster mutants dist build
+	rm -rf .venv .venv-* .demo .cluster mutants dist build site
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -103,6 +112,12 @@ clean:
 .venv-dbt/installed: .ci/make-venv
 	@echo "Installing dbt into .venv-dbt ..."
 	@.ci/make-venv .venv-dbt any 'dbt-core>=1.10,<1.12' dbt-duckdb dbt-postgres
+	@touch $@
+
+# The site is made of the sources, so the package itself is not installed.
+.venv-docs/installed: pyproject.toml .ci/make-venv
+	@echo "Installing mkdocs into .venv-docs ..."
+	@.ci/make-venv .venv-docs any --group docs
 	@touch $@
 
 # mutmut brings a terminal interface and a parser, which nothing else here needs.
