@@ -120,12 +120,7 @@ def build_rudderstack_source_asset(
     source = checked_id(source_id, "source_id")
     checked = run_options(options, SourceAssetOptions)
     assets = _specs(source, specs, deps, ProfilesParameters())
-    partitioned = next((each for each in assets if each.partitions_def is not None), None)
-    if partitioned is not None:
-        raise InvalidSettingError(
-            f"{partitioned.key.to_user_string()!r} has partitions, but a run of an ETL source "
-            "takes no time window: each partition would load the same. Remove its partitions_def."
-        )
+    _check_no_partitions(assets)
     return _definition(source, assets, checked, RudderStackSourceConfig, name)
 
 
@@ -169,6 +164,15 @@ def _definition_metadata(source_id: str, parameters: ProfilesParameters) -> Meta
         MetadataKey.SOURCE_ID: dg.MetadataValue.text(source_id),
         **({MetadataKey.PARAMETERS: dg.MetadataValue.text(flags)} if flags else {}),
     }
+
+
+def _check_no_partitions(specs: Iterable[dg.AssetSpec]) -> None:
+    partitioned = next((each for each in specs if each.partitions_def is not None), None)
+    if partitioned is not None:
+        raise InvalidSettingError(
+            f"{partitioned.key.to_user_string()!r} has partitions, but a run of an ETL source "
+            "takes no time window: each partition would load the same. Remove its partitions_def."
+        )
 
 
 def _check_partitions(
@@ -263,6 +267,7 @@ class SourceRunStep:
     ) -> Runner:
         try:
             config = self.config(**context.op_execution_context.op_config)
+            self._check_current_partitions(context.assets_def)
             is_partitioned = context.assets_def.partitions_def is not None
             window = context.partition_time_window if is_partitioned else None
             parameters = parameters_of_run(config, parameters_of(self.options), window)
@@ -273,6 +278,13 @@ class SourceRunStep:
             return rudderstack.runner(current_step(context), [sync], policy)
         except RudderStackError as error:
             raise failure_from(error, source_id=self.source_id) from error
+
+    def _check_current_partitions(self, definition: dg.AssetsDefinition) -> None:
+        """Check the partitions again, since `map_asset_specs` can set others afterwards."""
+        if self.config is RudderStackSourceConfig:
+            _check_no_partitions(definition.specs)
+        else:
+            _check_partitions(self.options, definition.specs, parameters_of(self.options))
 
     def _current_keys(self, definition: dg.AssetsDefinition) -> list[dg.AssetKey]:
         """Return the keys as the definitions have them.

@@ -311,6 +311,42 @@ def test_resource_key(server: LocalRudderStack, rudderstack: RudderStackResource
 # --- partitions
 
 
+@pytest.mark.parametrize(
+    ("build", "partitions_def", "key", "message"),
+    [
+        (build_rudderstack_source_asset, DAILY, "2026-01-05", "'users' has partitions, but a run"),
+        (
+            build_rudderstack_profiles_asset,
+            dg.StaticPartitionsDefinition(["a"]),
+            "a",
+            "partitions_def is a StaticPartitionsDefinition",
+        ),
+    ],
+    ids=["etl", "profiles"],
+)
+def test_partitions__set_later(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    instance: dg.DagsterInstance,
+    build: Build,
+    partitions_def: dg.PartitionsDefinition[str],
+    key: str,
+    message: str,
+) -> None:
+    """Partitions that an asset gets after it was built, and that no run can have, fail the step
+    before a request."""
+    server.add_project("project")
+    built = build(source_id="project", specs=["users"])
+    asset = built.map_asset_specs(
+        lambda spec: spec.replace_attributes(partitions_def=partitions_def)
+    )
+
+    result = run([asset], rudderstack, instance, partition_key=key)
+
+    assert message in failure(result)
+    assert list(server.requests) == []
+
+
 @pytest.mark.parametrize("partitions_def", [None, DAILY], ids=["spec", "option"])
 def test_partition(
     server: LocalRudderStack,
