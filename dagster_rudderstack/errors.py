@@ -61,10 +61,14 @@ __all__ = [
 
 
 class RudderStackError(Exception):
-    """Base class of all errors of this library."""
+    """Base class of all errors of this library.
+
+    Attributes:
+        message: What happened, to which connection and sync, and what to do next.
+        retryable: Whether another attempt may succeed without a change by a person.
+    """
 
     retryable: bool = True
-    """Whether another attempt may succeed without a change by a person."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

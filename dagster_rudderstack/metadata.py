@@ -49,7 +49,10 @@ __all__ = [
 
 
 class MetadataKey:
-    """The keys of everything that this library writes into Dagster."""
+    """The keys of everything that this library writes into Dagster.
+
+    `RudderStackMetadataSet` explains those that it reads.
+    """
 
     # Of a sync, in the order in which they are shown.
     ERROR = "rudderstack/error"
@@ -60,29 +63,21 @@ class MetadataKey:
     ROW_COUNT = "dagster/row_count"
     """The rows delivered, under the key that Dagster's own pages show."""
     SUCCESS_RATIO = "rudderstack/success_ratio"
-    """Delivered rows as a share of the rows sent, 0.0 to 1.0, with four digits."""
     NOTHING_CHANGED = "rudderstack/nothing_changed"
-    """True if the sync succeeded and there was no row to send."""
     FAILED_ROWS_SQL = "rudderstack/failed_rows_sql"
-    """SQL that lists the rows that the destination rejected, as Markdown."""
     STATUS = "rudderstack/status"
-    """RudderStack's status, or `stopped` for a sync that our run asked RudderStack to stop."""
     DURATION = "rudderstack/duration_seconds"
     SYNC_TYPE = "rudderstack/sync_type"
     LINK = "rudderstack/link"
     STARTED_AT = "rudderstack/started_at"
     FINISHED_AT = "rudderstack/finished_at"
     ORIGIN = "rudderstack/origin"
-    """`started`, `adopted`, `attached`, `resumed`, or `observed` for a sync that Dagster did not
-    start."""
     SYNC_ID = "rudderstack/sync_id"
     CONNECTION_ID = "rudderstack/connection_id"
     # Of a run of a Profiles project or ETL source, besides status, error, times, link and origin.
     RUN_ID = "rudderstack/run_id"
     PARAMETERS = "rudderstack/parameters"
-    """The parameters of the run, as the API takes them."""
     TASKS = "rudderstack/tasks"
-    """The tasks of the run with their statuses, as JSON."""
     # Of a connection, in definitions. Also of a run: the project or source.
     SOURCE_ID = "rudderstack/source_id"
     SOURCE_NAME = "rudderstack/source_name"
@@ -90,7 +85,6 @@ class MetadataKey:
     SOURCE_TABLES = "rudderstack/source_tables"
     WAREHOUSE = "rudderstack/warehouse"
     PRIMARY_KEY = "rudderstack/primary_key"
-    """The column that identifies a row of the source."""
     DESTINATION_ID = "rudderstack/destination_id"
     DESTINATION_NAME = "rudderstack/destination_name"
     DESTINATION_TYPE = "rudderstack/destination_type"
@@ -99,12 +93,9 @@ class MetadataKey:
     SCHEDULE = "rudderstack/schedule"
     CURSOR_COLUMN = "rudderstack/cursor_column"
     SYNC_LOGS = "rudderstack/sync_logs"
-    """Whether RudderStack writes sync logs into the warehouse."""
     ENABLED = "rudderstack/enabled"
     DEFERRED = "rudderstack/deferred"
-    """Whether steps only start the syncs, and the polling sensor reports them."""
     CHECKS = "rudderstack/checks"
-    """The limits and the severities of the checks, see `SyncChecks`."""
     # Of a polling sensor, in definitions.
     CONNECTION_IDS = "rudderstack/connection_ids"
     """The connections whose syncs the sensor reports, as JSON. Dagster's pages do not show it."""
@@ -113,11 +104,10 @@ class MetadataKey:
     """What a later attempt must know, as JSON. Only this library reads it."""
     # Of the sensor's observation of a deferred sync that takes too long.
     DEADLINE = "rudderstack/deadline"
-    """When the timeout of a deferred sync passes."""
     STOPPED_BY = "rudderstack/stopped_by"
-    """`timeout` if the sensor stopped a deferred sync because its timeout had passed."""
     # Of the failure of a step with many syncs.
     FAILED_SYNCS = "rudderstack/failed_syncs"
+    """The syncs that failed, with their reasons, as a table."""
 
 
 STOPPED = "stopped"
@@ -357,6 +347,10 @@ def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey)
 
     It is read from the last materialization. Returns None if the asset has none, if no row was
     rejected, or if the rows cannot be listed.
+
+    Args:
+        instance: Dagster's instance, as in `context.instance`.
+        asset_key: The asset of the connection.
     """
     event = instance.get_latest_materialization_event(asset_key)
     last = event.asset_materialization if event else None

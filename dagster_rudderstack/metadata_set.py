@@ -32,8 +32,51 @@ class RudderStackMetadataSet:
         rows_failed = RudderStackMetadataSet.extract(materialization.metadata).rows_failed
 
     Each attribute is None if there is no such entry, or if it has another type. Definitions have
-    the entries of a connection, and results those of a sync or run. `MetadataKey` explains them.
-    Times are in UTC, and `failed_rows_sql` is only the SQL, without the note in front of it.
+    the entries of a connection, and results those of a sync or run. Times are in UTC, and
+    `failed_rows_sql` is only the SQL, without the note in front of it.
+
+    Attributes:
+        error: Why the sync or run failed.
+        rows_failed: Rows that the destination rejected.
+        rows_succeeded: Rows that the destination accepted.
+        rows_changed: Rows that are new or changed since the last sync.
+        rows_total: Rows of the source.
+        success_ratio: Delivered rows as a share of the rows sent, 0.0 to 1.0.
+        nothing_changed: True if the sync succeeded and there was no row to send.
+        failed_rows_sql: SQL that lists the rows that the destination rejected.
+        status: RudderStack's status, or `stopped` for a sync that our run asked RudderStack to
+            stop.
+        duration_seconds: Seconds from the start to the end, on RudderStack's clock.
+        sync_type: `incremental` or `full`. It is missing if another client started the sync.
+        link: The page in RudderStack's dashboard, if `dashboard_url` or `run_dashboard_url` is set.
+        started_at: When the sync or run started.
+        finished_at: When the sync or run ended.
+        origin: `started`, `adopted`, `attached`, `resumed`, or `observed` for a sync that Dagster
+            did not start.
+        sync_id: The sync.
+        connection_id: The connection.
+        run_id: The run of a Profiles project or ETL source.
+        parameters: The parameters of the run, as the API takes them.
+        tasks: The tasks of the run with their statuses.
+        source_id: The source of a connection, or the Profiles project or ETL source of a run.
+        source_name: The name of the source.
+        source_type: The type of the source, such as `table`, `model` or `audience`.
+        source_tables: The tables that the source reads.
+        warehouse: The kind of warehouse, as RudderStack calls it, such as `snowflake`.
+        primary_key: The column that identifies a row of the source.
+        destination_id: The destination.
+        destination_name: The name of the destination.
+        destination_type: The type of the destination, as RudderStack calls it.
+        object: The object of the destination, such as `Contact`.
+        sync_behaviour: `upsert`, `mirror` or `full`.
+        schedule: When RudderStack itself starts syncs. It is missing if it never does.
+        cursor_column: The column from which RudderStack knows which rows are new.
+        sync_logs: Whether RudderStack writes sync logs into the warehouse.
+        enabled: Whether the connection, its source and its destination are enabled.
+        deferred: Whether steps only start the syncs, and the polling sensor reports them.
+        checks: The limits and the severities of the checks, see `SyncChecks`.
+        deadline: When the timeout of a deferred sync passes.
+        stopped_by: `timeout` if the sensor stopped a deferred sync because its timeout had passed.
     """
 
     error: str | None = None

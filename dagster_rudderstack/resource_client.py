@@ -215,7 +215,12 @@ class ResourceClient(ResourceSettings):
     def list_connections(
         self, *, source_id: str | None = None, destination_id: str | None = None
     ) -> list[Connection]:
-        """Return the Reverse ETL connections of the workspace."""
+        """Return the Reverse ETL connections of the workspace.
+
+        Args:
+            source_id: Only those of this source.
+            destination_id: Only those of this destination.
+        """
         return self._retried(
             lambda client: client.list_connections(
                 source_id=source_id, destination_id=destination_id

@@ -55,6 +55,12 @@ class SyncMetrics(ApiModel):
     """Row counts of a sync: so far while it runs, final once it is over. None if unknown.
 
     In JSON, all but the total are objects with one field, `{"total": 3}`.
+
+    Attributes:
+        succeeded: Rows that the destination accepted.
+        failed: Rows that the destination rejected.
+        changed: Rows that are new or changed since the last sync.
+        total: Rows of the source.
     """
 
     succeeded: Rows = None
@@ -67,8 +73,11 @@ class SyncState(str, Enum):
     """What a status means for a caller that waits for the sync."""
 
     RUNNING = "running"
+    """The sync is running."""
     SUCCEEDED = "succeeded"
+    """The sync is over, and its rows are delivered, apart from those that were rejected."""
     FAILED = "failed"
+    """The sync is over and has failed."""
     ABORTED = "aborted"
     """The sync is over because someone stopped it."""
     UNKNOWN_RUNNING = "unknown_running"
@@ -106,7 +115,16 @@ def sync_state(status: str, *, finished: bool) -> SyncState:
 
 
 class Sync(ApiModel):
-    """One execution of a connection."""
+    """One execution of a connection.
+
+    Attributes:
+        id: The sync.
+        status: RudderStack's status: `running`, `succeeded`, `failed`, or another text.
+        started_at: When it started, in UTC. None if unknown.
+        finished_at: When it ended, in UTC. None if it runs, or if that is unknown.
+        error: RudderStack's reason for a failure. None if there is none.
+        metrics: Its rows, which the properties below also return. None if unknown.
+    """
 
     id: SyncId
     status: Status
@@ -250,6 +268,25 @@ class Connection(ApiModel):
     """The link from one source to one destination.
 
     `destinationConfig` is not read. It may hold credentials, and the library does not need it.
+    What RudderStack does not report is None or empty.
+
+    Attributes:
+        id: The connection.
+        source_id: Its source.
+        destination_id: Its destination.
+        enabled: Whether it can be synced.
+        external_id: An id that another system has given it.
+        schedule: When RudderStack itself starts its syncs.
+        sync_behaviour: `upsert`, `mirror` or `full`.
+        sync_settings: The settings of its syncs, of which `sync_logs` has those of the sync logs.
+        identifiers: Columns that select the record in the destination.
+        mappings: Columns that fill the other fields.
+        constants: Fields that have the same value in each record, as `key` and `value`.
+        event: The event that is sent for each row, if the destination takes events.
+        object: The object of the destination, such as `Contact`.
+        cursor_column: The column from which RudderStack knows which rows are new.
+        created_at: When it was created, in UTC.
+        updated_at: When it was last changed, in UTC.
     """
 
     id: Id

@@ -54,7 +54,12 @@ class ProfilesParameters:
             )
 
     def within(self, begin: datetime, end: datetime) -> ProfilesParameters:
-        """Return the same parameters for the time window of a partition."""
+        """Return the same parameters for the time window of a partition.
+
+        Args:
+            begin: The begin of the window.
+            end: Its end.
+        """
         return replace(self, begin_time=begin, end_time=end)
 
     def to_api(self) -> tuple[str, ...]:

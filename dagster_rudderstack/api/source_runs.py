@@ -55,7 +55,16 @@ def in_camel_case(data: object, names: Iterable[str]) -> object:
 
 
 class SourceRunTask(ApiModel):
-    """A task of a run. What RudderStack does not say is None."""
+    """A task of a run. What RudderStack does not report is None.
+
+    Attributes:
+        task_id: What the task does, such as a model of a Profiles project.
+        task_run_id: This execution of the task.
+        status: RudderStack's status of the task.
+        started_at: When it started, in UTC.
+        finished_at: When it ended, in UTC.
+        error: Why it failed.
+    """
 
     task_id: Text = None
     task_run_id: Text = None
@@ -77,6 +86,12 @@ class SourceRun(Sync):
 
     Attributes:
         id: The run.
+        status: RudderStack's status, such as `running` or `finished`. A run that is `finished` and
+            has an `error` has failed.
+        started_at: When it started, in UTC. None if unknown.
+        finished_at: When it ended, in UTC. None if it runs, or if that is unknown.
+        error: Why it failed. None if it did not.
+        metrics: None, since RudderStack reports no rows of a run.
         job_id: Its job, which has another id. None if unknown.
         tasks: Its tasks. Empty if RudderStack names none.
     """

@@ -125,7 +125,11 @@ class RudderStackConnectionProps:
         return tuple(found.values())
 
     def origins(self, column: str) -> Iterator[tuple[Upstream, dg.TableColumn]]:
-        """Yield the known upstream columns of a column of the source."""
+        """Yield the known upstream columns of a column of the source.
+
+        Args:
+            column: The column, as the source names it.
+        """
         if self.query is not None:
             for origin in self.query.origins(column):
                 # The snapshot may lack the source, or a file may be damaged.

@@ -46,7 +46,11 @@ class DagsterRudderStackTranslator:
     # `| Any` and not `| None`: an override may return None, but what `super()` returns can be used
     # without a check for None, since this method never returns it.
     def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec | Any:
-        """Return the asset of a connection. An override may return None: it becomes no asset."""
+        """Return the asset of a connection. An override may return None: it becomes no asset.
+
+        Args:
+            props: The connection, its source, its destination and its tables.
+        """
         return dg.AssetSpec(
             key=_key(props, self._key_by),
             deps=_deps(props),

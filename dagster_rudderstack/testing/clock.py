@@ -19,12 +19,17 @@ _A_DAY_IN_2026 = 1_767_571_200.0  # 2026-01-05T00:00:00Z, a Monday
 class ScaledClock:
     """A clock that starts at the real time and runs `scale` times as fast.
 
-    With `scale=60`, an hour takes a minute. `skew_seconds` is the error of the clock: -300 is five
-    minutes behind. `origin` is the epoch time at which real and scaled time are equal; None means
-    now. Two processes with the same origin have the same clock.
-
     >>> clock = ScaledClock(scale=3600)
     >>> clock.sleep(36)  # returns after 10 ms
+
+    Args:
+        scale: How fast it runs. With 60, an hour takes a minute.
+        skew_seconds: The error of the clock: -300 is five minutes behind.
+        origin: The epoch time at which real and scaled time are equal. None means now. Two
+            processes with the same origin have the same clock.
+
+    Raises:
+        ValueError: If the scale is not a positive number.
     """
 
     def __init__(
@@ -63,7 +68,10 @@ class ScaledClock:
 class ManualClock:
     """A clock that stands still until a test advances it.
 
-    `start` is in epoch seconds. `sleep` advances the clock instead of waiting.
+    `sleep` advances the clock instead of waiting.
+
+    Args:
+        start: Epoch seconds.
     """
 
     def __init__(self, start: float = _A_DAY_IN_2026) -> None:

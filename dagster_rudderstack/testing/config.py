@@ -48,7 +48,15 @@ from dagster_rudderstack.testing.objects import Connection, Destination, Project
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """The content of a configuration file."""
+    """The content of a configuration file.
+
+    Attributes:
+        sources: The Reverse ETL sources.
+        destinations: The destinations.
+        connections: The connections. The ends that are not listed above are added.
+        projects: The Profiles projects and ETL sources.
+        faults: The rules that break requests.
+    """
 
     sources: Sequence[Source] = ()
     destinations: Sequence[Destination] = ()
@@ -60,7 +68,11 @@ class WorkspaceConfig:
 def read_config(path: Path) -> WorkspaceConfig:
     """Read a configuration file. Relative paths in it are relative to its folder.
 
-    Raises ConfigError, which names the place of the error in the file.
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: If it cannot be read. The message names the place of the error in the file.
     """
     config = build(WorkspaceConfig, _read_json(path), "")
     _check_unique("connections", [each.id for each in config.connections])

@@ -8,7 +8,11 @@ class UnknownIdError(LookupError):
 
 
 class RefusedError(RuntimeError):
-    """A start is refused: a sync or run is already running, or the connection is disabled."""
+    """A start is refused: a sync or run is already running, or the connection is disabled.
+
+    Attributes:
+        reason: `already_running` or `disabled`.
+    """
 
     def __init__(self, reason: Literal["already_running", "disabled"], message: str) -> None:
         super().__init__(message)

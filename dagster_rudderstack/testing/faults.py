@@ -60,17 +60,38 @@ class Fault:
     - `scheduled_run`: Just before the request is handled, RudderStack's schedule starts a run of
       the Profiles project or ETL source, with its next script.
 
-    A rule matches requests by `operation` (one or several names, as in the request log), `method`,
-    `connection_id` and `source_id` (the two are ids in the path), and by time: from `from_seconds`
-    until `until_seconds` after the rule was added, on the server's clock. A `scheduled_sync` only
-    matches requests for a connection, and a `scheduled_run` those for a source. A rule ignores the
-    first `skip` matches. Of the others it hits each `every`-th with `probability` (from the
-    server's seeded generator), at most `times` times. By default `times` is 1, and unlimited if
-    `every`, `probability` or a time is given. None means unlimited.
+    A `scheduled_sync` only matches requests for a connection, and a `scheduled_run` those for a
+    source. If several rules match a request, the one that was added first applies.
 
     Attributes:
+        kind: What happens to the request, see above.
+        operation: Which requests it matches: one or several operations, as in
+            `RecordedRequest.operation`. None matches all.
+        method: The HTTP method of the requests that it matches. None matches all.
+        connection_id: The connection in the path of the requests that it matches. None matches all.
+        skip: How many matches it ignores at first.
+        every: Of the other matches, it hits each `every`-th.
+        probability: How likely it hits those, 0.0 to 1.0, from the server's seeded generator.
+        times: How many requests it hits at most. "auto" is 1, and unlimited if `every`,
+            `probability` or a time is given. None means unlimited.
+        from_seconds: Seconds after it was added from which on it matches, on the server's clock.
+        until_seconds: Seconds after it was added until which it matches. None: it matches for ever.
         effect: Whether the request takes effect although its answer is lost.
         seconds: Seconds of real time before the fault shows, for any kind.
+        status: HTTP status of the answer. None is that of the kind.
+        body: Body of the answer. None is that of the kind.
+        content_type: Header Content-Type of the answer. None is that of the kind.
+        headers: More headers of the answer.
+        retry_after: Header Retry-After: seconds, or a text as it is. None sends none.
+        retry_after_as_date: Whether that header is a date on the server's clock.
+        location: Where a `redirect` leads.
+        size_bytes: Size of the body of `huge`.
+        next: `paging.next` of `paging`. None repeats the page.
+        script: What the sync of a `scheduled_sync` does. None is the connection's own script.
+        source_id: The source in the path of the requests that it matches. None matches all.
+
+    Raises:
+        ValueError: If a value is invalid. The message names it.
     """
 
     kind: FaultKind

@@ -16,7 +16,17 @@ FieldPairs = Mapping[str, str] | Sequence[Mapping[str, str]] | None
 
 @dataclass(frozen=True)
 class Source:
-    """A Reverse ETL source. `wire_fields` add to or replace the fields that the API returns."""
+    """A Reverse ETL source.
+
+    Attributes:
+        id: Id of the source.
+        name: Name of the source. None is the id.
+        source_type: `table`, `model` or `audience`.
+        definition: The kind of warehouse.
+        config: What it reads, as the API returns it.
+        enabled: Whether it is enabled.
+        wire_fields: Fields that add to or replace the fields that the API returns.
+    """
 
     id: str
     name: str | None = None
@@ -37,7 +47,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Destination:
-    """A destination. `wire_fields` add to or replace the fields that the API returns."""
+    """A destination.
+
+    Attributes:
+        id: Id of the destination.
+        name: Name of the destination. None is the id.
+        type: The tool, as RudderStack calls it, such as `HS` for HubSpot.
+        config: Its settings, as the API returns them.
+        enabled: Whether it is enabled.
+        wire_fields: Fields that add to or replace the fields that the API returns.
+    """
 
     id: str
     name: str | None = None
@@ -60,8 +79,16 @@ class Connection:
     """A Reverse ETL connection, and how the server treats it.
 
     Attributes:
+        id: Id of the connection.
         source_id: Id of the source, which is added if it does not exist. None adds a new one.
         destination_id: Id of the destination, as for the source.
+        enabled: Whether it can be synced.
+        schedule: Schedule as the API returns it.
+        sync_behaviour: "upsert", "mirror" or "full".
+        identifiers: Column to field, as a mapping or as the API's list.
+        mappings: Column to field, as a mapping or as the API's list.
+        constants: Constants as the API returns them.
+        object: Object in the destination.
         script: What its syncs do.
         table: The rows to move, if its syncs move real rows.
         parallel_syncs: Whether a start is accepted while a sync runs. If not, the answer is 409.

@@ -89,7 +89,15 @@ class ProjectMethods(ABC):
     ) -> str:
         """Start a run as another client would, and return its id.
 
-        Raises UnknownIdError, or RefusedError if a run of the project runs.
+        Args:
+            source_id: The project or source.
+            origin: The client.
+            parameters: The parameters, as the API takes them.
+            script: What the run does. None is the project's next script.
+
+        Raises:
+            UnknownIdError: If there is no such project.
+            RefusedError: If a run of the project runs.
         """
         return self._projects.start_run(source_id, origin, parameters, script).id
 

@@ -43,7 +43,7 @@ class RemoteLocalRudderStack:
         self._token = control_token or os.environ.get(CONTROL_TOKEN_VARIABLE, "")
 
     def wait_until_ready(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until the server answers. Raises TimeoutError."""
+        """Wait until the server answers. Raises TimeoutError after `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
         while not self._is_ready():
             if time.monotonic() >= deadline:

@@ -13,10 +13,13 @@ class RecordedRequest:
 
     Attributes:
         number: Position in the log, from 0.
+        method: HTTP method.
         operation: One of start, stop, get_sync, list_syncs, get_connection, list_connections,
             list_sources, get_source, list_destinations, get_destination, start_run,
             get_newest_run, get_run or unknown.
         path: Percent-encoded path, without the prefix and the query.
+        connection_id: Id of the connection in the path.
+        query: Parameters of the query. Of a repeated one, the last value.
         sync_id: Id in the path, or id of the sync that was started.
         body: The JSON of the body, its text if it is not JSON, or None if it is empty.
         headers: Headers with names in lower case. `authorization` is "right" or "wrong", never a

@@ -100,8 +100,18 @@ class Run:
 class SimulatedRun:
     """The state of a run at the moment of the call.
 
-    Times are epoch seconds on the server's clock. `running` is whether the run really runs,
-    regardless of its `status`. `parameters` are those of the start.
+    Times are epoch seconds on the server's clock.
+
+    Attributes:
+        id: The run.
+        source_id: Its project or source.
+        origin: What started it: `api`, `schedule` or `dashboard`.
+        parameters: The parameters of the start.
+        status: The status that the API shows.
+        running: Whether it really runs, regardless of its `status`.
+        started_at: When it started.
+        finished_at: When it ended. None while it runs.
+        error: Why it failed. None while it runs, and if it did not fail.
     """
 
     id: str

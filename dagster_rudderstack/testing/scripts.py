@@ -49,6 +49,11 @@ class SyncScript:
         duration_seconds: Seconds until it ends, on the server's clock. 0: it ends at once.
         status: Final status. Any text is allowed, to test statuses that are not documented.
         error: Reason of the failure.
+        rows_total: Rows of the source. "auto" follows from the other counts, and None is unknown:
+            the API answers null.
+        rows_changed: Rows that are new or changed, likewise.
+        rows_succeeded: Rows that the destination accepts, likewise.
+        rows_failed: Rows that the destination rejects, likewise. "auto" is 0.
         running_status: Status until it ends.
         finished: Whether `finishedAt` is set when the sync has ended.
         metrics: Shape of the metrics: "full", "null", "missing" (no such key) or "partial" (some

@@ -183,9 +183,17 @@ class LocalRudderStack(ProjectMethods):
     ) -> None:
         """Add a Reverse ETL source, or replace the one with the same id.
 
-        `definition` is the kind of warehouse. The API returns `wire_fields`, such as
-        `accountId="a"`, as they are. Raises ValueError if one looks like a misspelled setting or
-        field.
+        Args:
+            id: Id of the source.
+            name: Name of the source. None is the id.
+            source_type: `table`, `model` or `audience`.
+            definition: The kind of warehouse.
+            config: What it reads, as the API returns it.
+            enabled: Whether it is enabled.
+            wire_fields: Fields that the API returns as they are, such as `accountId="a"`.
+
+        Raises:
+            ValueError: A wire field looks like a misspelled setting or field.
         """
         self._workspace.add_source(
             Source(id, name, source_type, definition, config or {}, enabled, wire_fields)
@@ -203,7 +211,13 @@ class LocalRudderStack(ProjectMethods):
     ) -> None:
         """Add a destination, or replace the one with the same id.
 
-        `wire_fields` are handled as in `add_source`.
+        Args:
+            id: Id of the destination.
+            name: Name of the destination. None is the id.
+            type: The tool, as RudderStack calls it, such as `HS` for HubSpot.
+            config: Its settings, as the API returns them.
+            enabled: Whether it is enabled.
+            wire_fields: As in `add_source`.
         """
         self._workspace.add_destination(
             Destination(id, name, type, config or {}, enabled, wire_fields)
@@ -304,6 +318,12 @@ class LocalRudderStack(ProjectMethods):
     ) -> str:
         """Start a sync as another client would, and return its id.
 
+        Args:
+            connection_id: The connection.
+            origin: The client.
+            sync_type: `incremental` or `full`.
+            script: What the sync does. None is the connection's next script.
+
         Raises UnknownIdError, or RefusedError if the connection is disabled or a sync of it runs.
         """
         return self._workspace.start_sync(connection_id, origin, sync_type, script).id
@@ -324,7 +344,10 @@ class LocalRudderStack(ProjectMethods):
         connection_id: str | None = None,
         source_id: str | None = None,
     ) -> None:
-        """Answer matching requests with 403 and this text. None matches any."""
+        """Answer matching requests with 403 and this text. None matches any.
+
+        `operation` is one of `RecordedRequest.operation`, and the two ids are those in the path.
+        """
         self._workspace.deny(Denial(message, operation, connection_id, source_id))
 
     def allow_everything(self) -> None:

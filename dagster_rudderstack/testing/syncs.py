@@ -147,8 +147,23 @@ class Sync:
 class SimulatedSync:
     """The state of a sync at the moment of the call.
 
-    Times are epoch seconds on the server's clock. `running` is whether the sync really runs,
-    regardless of its `status`.
+    Times are epoch seconds on the server's clock. A count is None if it is not known.
+
+    Attributes:
+        id: The sync.
+        connection_id: Its connection.
+        origin: What started it: `api`, `schedule` or `dashboard`.
+        sync_type: `incremental` or `full`.
+        status: The status that the API shows.
+        running: Whether it really runs, regardless of its `status`.
+        started_at: When it started.
+        finished_at: When it ended. None while it runs.
+        stop_requested_at: When it was asked to stop. None if it was not.
+        error: Why it failed. None while it runs, and if it did not fail.
+        rows_total: Rows of the source.
+        rows_changed: Rows that are new or changed.
+        rows_succeeded: Rows that the destination has accepted so far.
+        rows_failed: Rows that the destination has rejected so far.
     """
 
     id: str
