@@ -1,7 +1,7 @@
 # Needs make, git and Python 3.10 to 3.13. All other packages are installed into .venv from the
-# package index, with uv if it is on the PATH and with pip if not. The tests of Dagster's pages, which
-# are among those of test-processes, are skipped without Chromium. test-cluster needs Debian's packages
-# redis-server and postgresql, and bench leaves out the benchmark of the cluster without them.
+# package index, with uv if it is on the PATH and with pip if not. The tests of test-browser are
+# skipped without Chromium. test-cluster needs Debian's packages redis-server and postgresql, and bench
+# leaves out the benchmark of the cluster without them.
 
 PYTHON := .venv/bin/python
 DEMO := examples/reverse_etl_demo/demo/demo.py
@@ -19,15 +19,17 @@ ARGS :=
 # The folders whose mutants the tests of the same folder must kill.
 MUTATED := sync sensor step
 
-.PHONY: help demo dev cluster test test-processes test-cluster lint docs docs-serve bench mutants $(MUTATED:%=mutants-%) clean
+.PHONY: help demo dev cluster test test-processes test-browser test-cluster lint docs docs-serve bench \
+	mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo             sync a DuckDB warehouse through a local RudderStack with Dagster"
 	@echo "make dev              open Dagster's UI on the result of the demo (PORT=3000)"
 	@echo "make cluster          run the demo on Celery workers and Postgres (CLUSTER_PORT=13000)"
-	@echo "make test             run the tests, without those of test-processes (ARGS=... for pytest)"
+	@echo "make test             run the tests, without those of the next two (ARGS=... for pytest)"
 	@echo "make test-processes   run the tests that start real Dagster processes"
+	@echo "make test-browser     open Dagster's UI in Chromium, and test what it shows"
 	@echo "make test-cluster     break a cluster of Celery, Redis and PostgreSQL (ARGS=\"--only plain\")"
 	@echo "make lint             check style and types"
 	@echo "make docs             build the site of the documentation into site/"
@@ -49,10 +51,14 @@ cluster: .venv/installed
 
 # Four processes, also on two cores, since many tests only wait.
 test: .venv/installed
-	$(PYTHON) -m pytest $(PYTEST) -n 4 -m "not processes" $(ARGS)
+	$(PYTHON) -m pytest $(PYTEST) -n 4 -m "not processes and not browser" $(ARGS)
 
 test-processes: .venv/installed .venv-vendor/installed .venv-airflow/installed .venv-dbt/installed
 	$(PYTHON) -m pytest $(PYTEST) -n 2 -m processes $(ARGS)
+
+# Two processes: each has a Chromium, a webserver and a code server.
+test-browser: .venv/installed
+	$(PYTHON) -m pytest $(PYTEST) -n 2 -m browser $(ARGS)
 
 test-cluster: .venv/installed
 	$(PYTHON) -m dagster_rudderstack_tests.cluster $(ARGS)

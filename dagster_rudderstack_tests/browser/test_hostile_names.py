@@ -17,7 +17,7 @@ from dagster_rudderstack_tests.processes.harness import Deployment, Home, deploy
 from dagster_rudderstack_tests.sensor.world import World
 from dagster_rudderstack_tests.step.world import resource_of
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.browser
 
 NORMAL_NAME = "users_daily → HubSpot & Co. (prod)"
 

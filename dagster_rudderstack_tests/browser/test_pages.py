@@ -24,7 +24,7 @@ from dagster_rudderstack_tests.browser.pages import (
 )
 from dagster_rudderstack_tests.browser.plots import Plot, read_plot, show_plots
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.browser
 
 SYNC = r"[0-9A-Za-z]{27}"
 
