@@ -367,7 +367,9 @@ def failure_from(
 ) -> dg.Failure:
     """Return Dagster's failure for an error: the reason, the ids, the counts and the link.
 
-    It allows no retries if a retry cannot end better.
+    It allows no retries if a retry cannot end better. Raise it `from None`: its description is the
+    message of the error, so a chained traceback would only repeat it on the page of the run. The
+    error is its `__context__`.
 
     Args:
         error: The error.
@@ -385,4 +387,9 @@ def failure_from(
     elif connection_id is not None:
         rows = failed_rows_of(error)
         metadata = sync_metadata(seen, connection_id, link_template=link_template, failed_rows=rows)
-    return dg.Failure(description=error.message, metadata=metadata, allow_retries=error.retryable)
+    failure = dg.Failure(
+        description=error.message, metadata=metadata, allow_retries=error.retryable
+    )
+    # As if raised `from None` while the error is handled.
+    failure.__context__, failure.__suppress_context__ = error, True
+    return failure

@@ -71,7 +71,7 @@ class _OpSyncs:
         try:
             choices = choices_of_run(config).over(self.choices)
         except InvalidSettingError as error:
-            raise failure_from(error) from error
+            raise failure_from(error) from None
         reports = rudderstack.syncs_in_step(
             context,
             self.connection_ids,
@@ -89,7 +89,7 @@ class _OpSyncs:
         if self.limits is not None:
             rejected = _rejected(reports, self.limits)
             if rejected is not None:
-                raise failure_from(rejected, link_template=rudderstack.dashboard_url) from rejected
+                raise failure_from(rejected, link_template=rudderstack.dashboard_url) from None
         return reports
 
 
@@ -161,7 +161,7 @@ def _limits_of(config: RudderStackSyncOpConfig) -> RowLimits | None:
     try:
         return _limits(config.max_failed_rows, config.max_failed_ratio)
     except InvalidSettingError as error:
-        raise failure_from(error) from error
+        raise failure_from(error) from None
 
 
 def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the options of a sync

@@ -106,7 +106,7 @@ class RudderStackResource(ResourceClient):
 
         Raises:
             dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
-                `__cause__` is the error below.
+                `__context__` is the error below.
             RudderStackError: Outside Dagster.
         """
         with self._failures(connection_id, in_dagster=bool(current_step(context) or context)):
@@ -232,7 +232,7 @@ class RudderStackResource(ResourceClient):
 
         Raises:
             dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
-                `__cause__` is the error below.
+                `__context__` is the error below.
             RudderStackError: Outside Dagster.
         """
         in_dagster = bool(current_step(context) or context)
@@ -313,7 +313,7 @@ class RudderStackResource(ResourceClient):
                 raise
             link = self._link_template_of("sync" if source_id is None else "run")
             ids = [each if isinstance(each, str) else None for each in (connection_id, source_id)]
-            raise failure_from(error, ids[0], link, source_id=ids[1]) from error
+            raise failure_from(error, ids[0], link, source_id=ids[1]) from None
 
 
 _LOG = get_dagster_logger("rudderstack")

@@ -377,7 +377,7 @@ def failure_of_a_step(
     def syncing(rudderstack: RudderStackResource) -> dg.MaterializeResult[Any]:
         with pytest.raises(dg.Failure) as caught:
             rudderstack.sync_and_poll(connection_id)
-        assert isinstance(caught.value.__cause__, kind)
+        assert isinstance(caught.value.__context__, kind)
         assert caught.value.allow_retries is (kind is AuthenticationError)
         return dg.MaterializeResult(metadata={"message": caught.value.description or ""})
 

@@ -177,7 +177,7 @@ class Execution:
             ours, theirs = configs_of(self.step.config, given)
             definition, run = choices_of(self.step.options), choices_of_run(ours)
         except RudderStackError as error:
-            raise failure_from(error) from error
+            raise failure_from(error) from None
 
         def start(chosen: Mapping[str, dg.AssetKey], call: SyncChoices) -> Iterator[_Result]:
             return self._sync(chosen, run.over(call.over(definition)))
@@ -281,7 +281,7 @@ class Execution:
             policy = self._rudderstack.sync_policy(choices)
             runner = self._rudderstack.runner(current_step(self.context), syncs, policy)
         except RudderStackError as error:
-            raise failure_from(error) from error
+            raise failure_from(error) from None
         runner.on_disabled = self.step.options["on_disabled"]
         runner.checks = self.step.checks
         runner.is_deferred = not self.step.options["wait"]

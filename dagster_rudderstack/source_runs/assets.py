@@ -277,7 +277,7 @@ class SourceRunStep:
             policy = rudderstack.sync_policy(choices)
             return rudderstack.runner(current_step(context), [sync], policy)
         except RudderStackError as error:
-            raise failure_from(error, source_id=self.source_id) from error
+            raise failure_from(error, source_id=self.source_id) from None
 
     def _check_current_partitions(self, definition: dg.AssetsDefinition) -> None:
         """Check the partitions again, since `map_asset_specs` can set others afterwards."""

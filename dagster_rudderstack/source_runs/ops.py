@@ -170,7 +170,7 @@ class _OpRuns:
             parameters = parameters_of_run(config, parameters_of(self.options)).to_api()
             choices = choices_of_run(config).over(choices_of(self.options))
         except RudderStackError as error:
-            raise failure_from(error, source_id=self.source_ids[0]) from error
+            raise failure_from(error, source_id=self.source_ids[0]) from None
         requests = [RunRequest(each, parameters) for each in self.source_ids]
         keys = [self.asset_key] if self.asset_key else []
         return rudderstack.runs_in_step(context, requests, choices, observed_keys=keys)

@@ -156,7 +156,7 @@ class Runner:
         """
         failed = [row for row in self.rows if row.error is not None]
         if failed:
-            raise failure_of(failed, len(self.syncs), self.link_template) from failed[0].error
+            raise failure_of(failed, len(self.syncs), self.link_template)
 
     # --- driving
 

@@ -97,16 +97,25 @@ def failure_of(
 
 
 def _failure_of_many(failed: Sequence[SummaryRow], total: int) -> dg.Failure:
-    """Return one failure that names the syncs that failed, and why."""
+    """Return one failure that names the syncs that failed, and why.
+
+    Its cause is the first unexpected error, whose traceback helps. The messages of the other errors
+    say all.
+    """
     lines = [f"- {row.name} ({row.request.target}): {row.reason}" for row in failed[:MAX_REASONS]]
     more = [row.name for row in failed[MAX_REASONS:]]
     if more:
         lines.append(one_line(f"- and {len(more)} more: {', '.join(more)}", 2000))
-    return dg.Failure(
+    failure = dg.Failure(
         description="\n".join([_failed_text(len(failed), total, failed[0].request.noun), *lines]),
         metadata={MetadataKey.FAILED_SYNCS: _failed_table(failed)},
         allow_retries=any(row.is_retryable for row in failed),
     )
+    errors = (row.error for row in failed)
+    failure.__cause__ = next(
+        (each for each in errors if not isinstance(each, RudderStackError)), None
+    )
+    return failure
 
 
 def _failed_text(failed: int, total: int, noun: str) -> str:

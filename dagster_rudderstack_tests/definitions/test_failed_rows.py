@@ -256,8 +256,8 @@ def test_op(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:
     assert "Look at the rejected rows with the SQL in the metadata" in failure(result)
     with pytest.raises(dg.Failure) as caught:
         activate.execute_in_process()
-    assert isinstance(caught.value.__cause__, RowsRejectedError)
-    assert caught.value.__cause__.failed_rows_sql == sql_of(server)
+    assert isinstance(caught.value.__context__, RowsRejectedError)
+    assert caught.value.__context__.failed_rows_sql == sql_of(server)
 
 
 def test_op__no_sql(server: LocalRudderStack, rudderstack: RudderStackResource) -> None:

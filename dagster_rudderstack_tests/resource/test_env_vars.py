@@ -359,7 +359,7 @@ def test_use__failure(resource: RudderStackResource, local_rudderstack: LocalRud
         resource.close()
 
     sync_id = local_rudderstack.syncs("crm")[0].id
-    assert isinstance(caught.value.__cause__, SyncFailedError)
+    assert isinstance(caught.value.__context__, SyncFailedError)
     link = caught.value.metadata[MetadataKey.LINK]
     assert link.value == f"https://app.example/crm/{sync_id}"
 

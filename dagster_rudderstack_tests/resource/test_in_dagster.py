@@ -135,7 +135,7 @@ def test_failure__bad_arguments(
         with pytest.raises(dg.Failure) as caught:
             rudderstack.sync_and_poll(**arguments)
         assert caught.value.allow_retries is False
-        assert isinstance(caught.value.__cause__, InvalidSettingError)
+        assert isinstance(caught.value.__context__, InvalidSettingError)
         assert repr(next(iter(settings.values()))) in str(caught.value.description)
 
     assert dg.materialize([wrong], resources={"rudderstack": resource}).success
@@ -168,7 +168,7 @@ def test_failure__context_without_a_run(
         own_asset_with_context(context, rudderstack=resource)
     with pytest.raises(RudderStackError):
         own_asset(rudderstack=resource)
-    assert isinstance(caught.value.__cause__, SyncFailedError)
+    assert isinstance(caught.value.__context__, SyncFailedError)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'BaseEventLoop.shutdown_asyncgens'")

@@ -223,7 +223,8 @@ def test_run__failed() -> None:
     assert failure.value.allow_retries is True
     assert failure.value.metadata[MetadataKey.LINK].value == "https://app/crm/new"
     assert failure.value.metadata[MetadataKey.CONNECTION_ID].value == "crm"
-    assert failure.value.__cause__ is result.error
+    assert failure.value.__context__ is result.error
+    assert failure.value.__cause__ is None
 
 
 def test_run__failed_and_observed_before() -> None:
