@@ -62,12 +62,17 @@ RENAMED_SETTINGS = {
 """What to use instead of the settings of RudderStack's own package 1.3.0."""
 
 
+_MASK = "********"
+"""What Dagster's launchpad writes instead of the default of a secret setting."""
+
+
 def check_settings(known: dict[str, Any]) -> None:
     """Check settings: all of them, or those whose values are known already.
 
     Raises:
         InvalidSettingError: If a value is invalid.
     """
+    _check_no_mask(known)
     for name in (
         "region",
         "api_url",
@@ -101,6 +106,16 @@ def check_settings(known: dict[str, Any]) -> None:
         )
     for policy in _POLICIES:
         policy_from(policy, known)
+
+
+def _check_no_mask(known: Mapping[str, Any]) -> None:
+    for name in ("access_token", "proxy_url"):
+        if known.get(name) == _MASK:
+            raise InvalidSettingError(
+                f"{name} is {_MASK!r}, which Dagster's launchpad shows instead of a secret. In the "
+                f"run config, write {name}: {{env: NAME}} with the name of its environment "
+                "variable, or remove all settings of this resource."
+            )
 
 
 # EnvVar.int makes instances of a class that has no public name.
@@ -240,14 +255,17 @@ class ResourceSettings(dg.ConfigurableResource[Any]):
         default=None,
         description="File or folder of CA certificates to trust instead of the default ones.",
     )
+    # Defaults of secrets come from a factory, which Dagster does not call for its pages. They mask
+    # any other default, so that an unset secret would look set, and the launchpad would insert the
+    # mask.
     proxy_url: Optional[str] = Field(  # noqa: UP045
-        default=None,
+        default_factory=lambda: None,
         repr=False,
         json_schema_extra={"dagster__is_secret": True},
         description="Proxy for the API. None uses HTTPS_PROXY and similar variables.",
     )
     extra_headers: dict[str, str] = Field(
-        default={},
+        default_factory=dict,
         repr=False,
         json_schema_extra={"dagster__is_secret": True},
         description=(

@@ -206,6 +206,33 @@ def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRu
 # --- settings of the resource
 
 
+def test_mask_in_run_config(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with the mask that the launchpad inserts for the token fails and says what to write."""
+    monkeypatch.setenv("THE_TOKEN", server.access_token)
+    server.add_connection("crm")
+    sync = build_rudderstack_sync_op(connection_id="crm")
+
+    @dg.job(
+        resource_defs={
+            "rudderstack": RudderStackResource(
+                access_token=dg.EnvVar("THE_TOKEN"), api_url=server.url
+            )
+        }
+    )
+    def activation() -> None:
+        sync()
+
+    inserted = {"access_token": "********", "api_url": server.url, "poll_growth": 0.1}
+    with pytest.raises(dg.DagsterError) as caught:
+        activation.execute_in_process({"resources": {"rudderstack": {"config": inserted}}})
+
+    assert "which Dagster's launchpad shows instead of a secret" in str(caught.value.__cause__)
+    assert server.requests == []
+
+    given = {**inserted, "access_token": {"env": "THE_TOKEN"}}
+    assert activation.execute_in_process({"resources": {"rudderstack": {"config": given}}}).success
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -221,6 +248,8 @@ def test_sync_type__in_run_config(resource: RudderStackResource, server: LocalRu
         ({"access_token": "  "}, "access_token is empty"),
         ({"access_token": "Bearer abc"}, "without 'Bearer'"),
         ({"access_token": 7}, "access_token"),
+        ({"access_token": "********"}, "write access_token: {env: NAME} with"),
+        ({"proxy_url": "********"}, "write proxy_url: {env: NAME} with"),
         ({"request_max_retries": -1}, "request_max_retries -1: Input should be greater"),
         ({"request_max_retries": 1.5}, "request_max_retries"),
         ({"max_concurrent_requests": 0}, "max_concurrent_requests 0: Input should be greater"),

@@ -62,9 +62,10 @@ def settings_table() -> str:
 def _default(name: str, field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if field.default is None or field.default == {}:
+    default = field.get_default(call_default_factory=True)
+    if default is None or default == {}:
         return "none"
-    shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    shown = f"{default:g}" if isinstance(default, float) else str(default)
     return f"{shown} s" if name.endswith("_seconds") else f"`{shown}`"
 
 

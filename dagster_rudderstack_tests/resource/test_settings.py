@@ -121,6 +121,15 @@ def test_settings__descriptions() -> None:
     assert secret == {"access_token", "proxy_url", "extra_headers"}
 
 
+def test_settings__unset_secrets() -> None:
+    """A secret that is not set has no default in Dagster, which would show a mask instead of it."""
+    fields = RudderStackResource.to_fields_dict()
+
+    assert not fields["proxy_url"].default_provided
+    assert not fields["extra_headers"].default_provided
+    assert fields["region"].default_provided
+
+
 def test_type_hints() -> None:
     """The type hints of the methods can be resolved at run time."""
     for name in ("start_sync", "get_sync", "list_syncs", "stop_sync", "poll_sync", "sync_and_poll"):
