@@ -27,6 +27,7 @@ from dagster_rudderstack.discovery.snapshot_file import (
     read_snapshot,
     refresh_rudderstack_snapshot,
     refresh_while_loading,
+    shown_cause,
 )
 from dagster_rudderstack.discovery.state import workspace_name
 from dagster_rudderstack.discovery.translator import DagsterRudderStackTranslator, KeyBy
@@ -159,7 +160,9 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
         try:
             definitions = dg.StateBackedComponent.build_defs(unrefreshed, context)
         except DiscoveryError as missing:
-            raise DiscoveryError(f"{missing} The refresh failed: {cause_text(error)}") from error
+            raise DiscoveryError(
+                f"{missing} The refresh failed: {cause_text(error)}"
+            ) from shown_cause(error)
         _LOG.warning(
             f"{cause_text(error)} The state was not refreshed. The assets are those of the last "
             "refresh."
@@ -199,7 +202,7 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
             return read_snapshot(state_path)
         except DiscoveryError as error:
             key = self.defs_state_config.key
-            raise DiscoveryError(f"The state {key!r} is unusable. {error} {refresh}") from error
+            raise DiscoveryError(f"The state {key!r} is unusable. {error} {refresh}") from None
 
 
 class _RefreshFailedError(Exception):

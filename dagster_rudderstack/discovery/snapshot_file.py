@@ -38,6 +38,7 @@ __all__ = [
     "read_snapshot",
     "refresh_rudderstack_snapshot",
     "refresh_while_loading",
+    "shown_cause",
     "snapshot_from",
     "write_snapshot",
 ]
@@ -116,12 +117,17 @@ def _fetch(
                 lambda: _without_long_pause(call, max_pause), policy, log or _LOG, sleep=wait
             )
 
-        return fetch_workspace(
-            rudderstack.get_client(),
-            retried=retried,
-            max_concurrent=rudderstack.max_concurrent_requests,
-            log=log or _LOG,
-        )
+        try:
+            return fetch_workspace(
+                rudderstack.get_client(),
+                retried=retried,
+                max_concurrent=rudderstack.max_concurrent_requests,
+                log=log or _LOG,
+            )
+        except RudderStackError as error:
+            # Without the fifty lines of threads and retries down to the socket, so that the message
+            # stands out where definitions fail to load. It has the words of the cause.
+            raise error.with_traceback(None) from None
 
 
 def _without_long_pause(call: Callable[[], Page], max_pause: float) -> Page:
@@ -220,7 +226,7 @@ def _fetched(resource: RudderStackResource) -> WorkspaceSnapshot:
         raise _error_type(error)(
             f"The RudderStack workspace could not be read. {error} Set snapshot to the path of a "
             "file. Once the file exists, definitions load from it without requests to RudderStack."
-        ) from error
+        ) from shown_cause(error)
 
 
 def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
@@ -228,17 +234,17 @@ def _refreshed(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
         if not path.exists():
             return refresh_rudderstack_snapshot(resource, path)
         return refresh_while_loading(resource, path)
-    except Exception as error:  # An error of any kind is no reason to give up a good snapshot.
+    except Exception as error:  # noqa: BLE001 - no error is a reason to give up a good snapshot
         why = cause_text(error)
         if not path.exists():
             raise _error_type(error)(
                 f"There is no snapshot of the RudderStack workspace at {path}, and it could not be "
                 f"made. {why} {_how_to_refresh(resource, path)}"
-            ) from error
+            ) from shown_cause(error)
         try:
             snapshot = _read(resource, path)
         except DiscoveryError as unreadable:
-            raise DiscoveryError(f"{unreadable} The refresh failed: {why}") from error
+            raise DiscoveryError(f"{unreadable} The refresh failed: {why}") from shown_cause(error)
         _LOG.warning(f"{why} The snapshot at {path} was not refreshed, and is used as it is.")
         return snapshot
 
@@ -254,6 +260,14 @@ def cause_text(error: Exception) -> str:
     )
 
 
+def shown_cause(error: Exception) -> Exception | None:
+    """Return the error to show as the cause of an error whose message has its words.
+
+    None for an error of this library: it would only be shown twice.
+    """
+    return None if isinstance(error, RudderStackError) else error
+
+
 def _error_type(error: Exception) -> type[RudderStackError]:
     """Return the type of the error to raise: an error in a setting keeps its type."""
     return InvalidSettingError if isinstance(error, InvalidSettingError) else DiscoveryError
@@ -263,7 +277,7 @@ def _read(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
         return read_snapshot(path)
     except DiscoveryError as error:
-        raise DiscoveryError(f"{error} {_how_to_refresh(resource, path)}") from error
+        raise DiscoveryError(f"{error} {_how_to_refresh(resource, path)}") from None
 
 
 def read_snapshot(path: Path) -> WorkspaceSnapshot:

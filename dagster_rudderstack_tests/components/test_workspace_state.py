@@ -108,6 +108,8 @@ def test_no_state(
     assert "There is no state of the RudderStack workspace" in message
     assert "dg utils refresh-defs-state" in message
     assert ("answered 503" in message) == in_development
+    # The message stands out, instead of the way through threads and retries down to the socket.
+    assert message.splitlines()[-1].startswith("There is no state")
 
 
 DAMAGED = {

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_outage__missing_snapshot(tmp_path: Path) -> None:
         f"`dagster-rudderstack snapshot {path} --api-url http://127.0.0.1:9`."
         in caught.value.message
     )
-    assert isinstance(caught.value.__cause__, TransportError)
+    assert_is_short(caught.value)
 
 
 def test_outage__no_snapshot() -> None:
@@ -73,7 +74,25 @@ def test_outage__no_snapshot() -> None:
     with pytest.raises(DiscoveryError, match="Set snapshot to the path") as caught:
         load_rudderstack_asset_specs(UNREACHABLE)
 
-    assert isinstance(caught.value.__cause__, TransportError)
+    assert "127.0.0.1:9 did not answer GET /retl-connections" in caught.value.message
+    assert_is_short(caught.value)
+
+
+def test_outage__refresh(tmp_path: Path) -> None:
+    """The error of a refresh shows the message, and no frames of threads, retries and sockets."""
+    with pytest.raises(TransportError) as caught:
+        refresh_rudderstack_snapshot(UNREACHABLE, tmp_path / "rudderstack.json")
+
+    assert_is_short(caught.value)
+
+
+def assert_is_short(error: Exception) -> None:
+    """Check that the message ends a traceback with a few frames, and that no cause is shown."""
+    printed = traceback.format_exception(error)
+
+    assert printed[-1].endswith(f"{error}\n")
+    assert len(printed) <= 6
+    assert "caused" not in "".join(printed)
 
 
 REFUSED = {
