@@ -73,8 +73,8 @@ def hint_of(status: int, host: str, subject: Subject) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
         return (
             f"{host} did not accept the access token. Use a service access token of the workspace "
-            "that owns the connection, and check the region: a token of the US region does not "
-            "work on the EU host, and vice versa."
+            f"{_OWNED[subject]}and check the region: a token of the US region does not work on the "
+            "EU host, and vice versa."
         )
     if status in REDIRECTS:
         return (
@@ -83,6 +83,14 @@ def hint_of(status: int, host: str, subject: Subject) -> str:
         )
     return ""
 
+
+_OWNED: dict[Subject, str] = {
+    "object": "that owns the connection, ",
+    "list": "",
+    "run": "that owns the Profiles project or ETL source, ",
+    "any": "",
+}
+"""What the workspace of an access token owns, behind the word workspace."""
 
 _HINTS: dict[Subject, dict[int, str]] = {
     "object": {
