@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.api.responses import REDIRECTS
+from dagster_rudderstack.api.source_runs import SourceRun, SourceRunTask
 from dagster_rudderstack.errors import (
     ApiError,
     AuthenticationError,
@@ -27,7 +28,7 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.text import capitalized, sentence
+from dagster_rudderstack.text import capitalized, one_line, sentence
 
 if TYPE_CHECKING:
     from dagster_rudderstack.sync.request import Request
@@ -194,7 +195,36 @@ def _phrases(sync: Sync, request: Request) -> tuple[str, str, str]:
     """Return which sync it is, how long it took and RudderStack's words about it."""
     took = f" after {duration_text(sync.duration_seconds)}" if sync.duration_seconds else ""
     says = f" RudderStack says: {sentence(sync.error)}" if sync.error else ""
+    if isinstance(sync, SourceRun):
+        says += _failed_tasks(sync)
     return capitalized(request.name_of(sync.id)), took, says
+
+
+MAX_TASKS = 5
+"""How many failed tasks of a run a message names. The metadata have all of them."""
+
+
+def _failed_tasks(run: SourceRun) -> str:
+    """Return which tasks of a run failed, and why, as a sentence. Empty if none is known to."""
+    failed = [task for task in run.tasks if _has_failed(task)]
+    if not failed:
+        return ""
+    names = [_task_text(task, run) for task in failed[:MAX_TASKS]]
+    if len(failed) > MAX_TASKS:
+        names.append(f"and {len(failed) - MAX_TASKS} more")
+    return f" Failed {'task' if len(failed) == 1 else 'tasks'}: {', '.join(names)}."
+
+
+def _task_text(task: SourceRunTask, run: SourceRun) -> str:
+    name = one_line(task.task_id or "one without an id")
+    # The error of the run, which is shown already, is often that of its last task.
+    is_shown = task.error is None or task.error == run.error
+    return name if is_shown else f"{name} ({one_line(task.error or '')})"
+
+
+def _has_failed(task: SourceRunTask) -> bool:
+    state = SourceRun.state_of(task.status or "", finished=task.finished_at is not None)
+    return task.error is not None or state is SyncState.FAILED
 
 
 def duration_text(seconds: float) -> str:

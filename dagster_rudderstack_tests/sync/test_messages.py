@@ -3,6 +3,7 @@
 import pytest
 
 from dagster_rudderstack.api.models import Sync, SyncMetrics
+from dagster_rudderstack.api.source_runs import SourceRun
 from dagster_rudderstack.errors import SyncAbortedError, SyncFailedError
 from dagster_rudderstack.settings import RetryPolicy
 from dagster_rudderstack.sync.decisions import (
@@ -17,7 +18,7 @@ from dagster_rudderstack.sync.decisions import (
 )
 from dagster_rudderstack.sync.progress import HEARTBEAT_SECONDS, ROWS_SECONDS, Progress
 from dagster_rudderstack.sync.recorder import NamedLog
-from dagster_rudderstack.sync.request import SyncRequest
+from dagster_rudderstack.sync.request import RunRequest, SyncRequest
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack_tests.sync.scripted import (
     BEGAN,
@@ -85,6 +86,30 @@ def test_failure_of(seen: Sync, kind: type[Exception], text: str) -> None:
     assert failure is not None
     assert (type(failure), str(failure)) == (kind, text)
     assert (failure.connection_id, failure.sync) == ("crm", seen)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text"),
+    [
+        ([], "RudderStack says: bad."),
+        ([{"taskId": "a", "status": "finished"}], "RudderStack says: bad."),
+        ([{"taskId": "a", "status": "failed"}], "RudderStack says: bad. Failed task: a."),
+        ([{"taskId": "a", "error": "bad"}], "RudderStack says: bad. Failed task: a."),
+        ([{"error": "x"}], "RudderStack says: bad. Failed task: one without an id (x)."),
+        (
+            [{"taskId": name, "error": f"no {name}"} for name in "abcdefg"],
+            "RudderStack says: bad. Failed tasks: a (no a), b (no b), c (no c), d (no d), e (no "
+            "e), and 2 more.",
+        ),
+    ],
+)
+def test_failure_of__tasks(tasks: list[dict[str, str]], text: str) -> None:
+    """The error of a run names its failed tasks, and their errors if they differ from the run's."""
+    run = SourceRun.model_validate({"id": "r", "status": "failed", "error": "bad", "tasks": tasks})
+
+    assert str(failure_of(run, RunRequest("prj"))) == (
+        f"Run r of source prj failed. {text} Fix the project or the source, then run it again."
+    )
 
 
 def test_failure_of__success() -> None:
