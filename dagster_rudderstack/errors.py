@@ -74,6 +74,11 @@ class RudderStackError(Exception):
         super().__init__(message)
         self.message = message
 
+    def add_sentence(self, sentence: str) -> None:
+        """Add a sentence to the message."""
+        self.message = f"{self.message} {sentence}"
+        self.args = (self.message,)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # By default an exception is rebuilt from its positional arguments, without the keyword-only
         # ones. An error that cannot be unpickled kills the worker that receives it.

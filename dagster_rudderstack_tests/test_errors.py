@@ -75,6 +75,16 @@ def test_pickle__attribute_set_later() -> None:
     assert pickle.loads(pickle.dumps(error)).stop_requested is True  # noqa: S301 - our own
 
 
+def test_add_sentence() -> None:
+    """A sentence that is added later is part of the message and of its pickle."""
+    error = an_error(RateLimitedError)
+
+    error.add_sentence("Wait.")
+
+    assert str(error) == error.message == "no Wait."
+    assert str(pickle.loads(pickle.dumps(error))) == "no Wait."  # noqa: S301 - our own
+
+
 def test_retryable() -> None:
     """Only errors that may go away by themselves are retryable."""
     assert {kind.__name__ for kind in CLASSES if kind.retryable} == RETRYABLE

@@ -73,11 +73,16 @@ def resume_or_start(attempt: SyncAttempt) -> Task[CurrentSync]:
         ApiError: If no sync was started.
     """
     current = yield from _resume(attempt)
-    if current is None:
+    if current is not None:
+        return current
+    try:
         if isinstance(attempt.request, SyncRequest):
             yield from _check_connection(attempt, attempt.request)
-        current = yield from _start(attempt)
-    return current
+        return (yield from _start(attempt))
+    except ApiError as error:
+        if attempt.lost_start is None or attempt.known_sync_ids is None:
+            error.add_sentence(f"No {attempt.request.noun} was started.")
+        raise
 
 
 # --- what an earlier attempt left
@@ -188,7 +193,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
             attempt.record(attempt.records.nothing_started)
             raise attempt.disabled
         if failure is not None and failures > attempt.policy.retry.request_max_retries:
-            attempt.record(attempt.records.nothing_started)
+            _withdraw(attempt)
             raise failure
         if attempt.monotonic() >= attempt.deadline:
             yield from pause(attempt, 0.0)
