@@ -196,12 +196,28 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
     noun = attempt.request.noun
     error = attempt.request.error(
         SyncTimedOutError,
-        f"{_timeout_text(attempt, outcome)} If the {noun} is slow, increase the timeout. Otherwise "
-        f"look at the {noun} in RudderStack's dashboard.",
+        f"{_timeout_text(attempt, outcome)}{_retry_text(attempt, outcome)} If the {noun} is slow, "
+        f"increase the timeout. Otherwise look at the {noun} in RudderStack's dashboard.",
         attempt.last_seen,
     )
     error.stop_requested = outcome is StopOutcome.REQUESTED
     raise error
+
+
+LEFT_RUNNING = (
+    None,
+    StopOutcome.NOT_OWNED,
+    StopOutcome.OTHERS_RUNNING,
+    StopOutcome.CANNOT_BE_STOPPED,
+    StopOutcome.REFUSED,
+)
+"""The outcomes of a stop after which a sync certainly goes on. None: no stop was wanted."""
+
+
+def _retry_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:
+    """Return that a retry resumes what was left running. Empty if it does not."""
+    is_left = attempt.current is not None and outcome in LEFT_RUNNING
+    return " A retry of this step resumes it." if is_left and attempt.records.is_durable else ""
 
 
 def _timeout_text(attempt: SyncAttempt, outcome: StopOutcome | None) -> str:

@@ -1019,6 +1019,43 @@ def test_timeout__left_running() -> None:
     assert error.value.stop_requested is False
 
 
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_timeout__a_retry_resumes(is_durable: bool) -> None:
+    """The error says that a retry resumes a sync that was left running, if a retry can know it."""
+    scripted = script(
+        policy=every_second(sync_timeout_seconds=9, stop_on_timeout=False),
+        get=[sync("new")],
+        recorder=ScriptedRecorder(is_durable=is_durable),
+    )
+
+    with pytest.raises(SyncTimedOutError) as error:
+        scripted.run(start_and_wait)
+
+    assert ("A retry of this step resumes it." in str(error.value)) is is_durable
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        ("connection", 401),
+        ("connection", 404),
+        ("listed", 503),
+        ("start", 400),
+        ("start", 401),
+        ("start", 403),
+        ("start", 500),
+    ],
+)
+def test_start__error_says_that_nothing_was_started(operation: str, status: int) -> None:
+    """An error before the start, and one after which no sync was started, says so."""
+    scripted = script(**{operation: [status_error(status)]})
+
+    with pytest.raises(ApiError) as error:
+        scripted.run(start_and_wait)
+
+    assert str(error.value).count("No sync was started.") == 1
+
+
 def test_timeout__another_sync_runs() -> None:
     """If another sync runs, the error names it, and nothing is stopped."""
     scripted = script(

@@ -93,8 +93,16 @@ def test_run__error(world: World) -> None:
     assert error.source_id == SOURCE
     assert str(error) == (
         f"Run {world.run_ids[0]} of source Features (features) failed after 4 min. RudderStack "
-        'says: relation "users" does not exist. Fix the project or the source, then run it again.'
+        'says: relation "users" does not exist. Failed task: sync. Fix the project or the source, '
+        "then run it again."
     )
+
+
+def test_run__failed_task(world: World) -> None:
+    """The error names the task that failed."""
+    add(world, RunScript(240, error="no column", tasks=("models/a", "models/b")))
+
+    assert "RudderStack says: no column. Failed task: models/b. Fix the " in str(failure(world))
 
 
 @pytest.mark.parametrize("status", ["succeeded", "completed", "", "finished_with_errors"])
@@ -124,8 +132,9 @@ def test_run__timeout(world: World) -> None:
     assert not error.stop_requested
     assert str(error) == (
         f"Run {world.run_ids[0]} of source Features (features) did not end within the timeout of "
-        "1 h: it goes on in RudderStack, which offers no way to stop a run. If the run is slow, "
-        "increase the timeout. Otherwise look at the run in RudderStack's dashboard."
+        "1 h: it goes on in RudderStack, which offers no way to stop a run. A retry of this step "
+        "resumes it. If the run is slow, increase the timeout. Otherwise look at the run in "
+        "RudderStack's dashboard."
     )
 
 
@@ -368,8 +377,9 @@ def test_lost_start__refused_later(world: World) -> None:
     world.server.add_fault(Fault("status", status=403, operation="start_run", skip=1))
     recorder = MemoryRecorder()
 
-    failure(world, START_AGAIN, recorder=recorder)
+    error = failure(world, START_AGAIN, recorder=recorder)
 
+    assert "was started" not in str(error)
     assert [kind for kind, _ in recorder.entries] == ["starting"]
 
 
