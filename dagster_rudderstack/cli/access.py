@@ -6,6 +6,7 @@ import argparse
 import difflib
 import os
 import random
+import re
 import shutil
 import sys
 import time
@@ -40,6 +41,24 @@ __all__ = ["Access", "Surroundings"]
 
 MAX_RETRIES = 2
 """How often a command retries a request after a temporary error, since a person waits for it."""
+
+_NAMES = {
+    "access_token": TOKEN_VARIABLE,
+    "api_url": "--api-url",
+    "ca_bundle": "--ca-bundle",
+    "on_running_sync": "--on-running-sync",
+    "region": "--region",
+}
+"""The settings in messages, and what a command has instead."""
+
+_VARIABLES = {"api_url": API_URL_VARIABLE, "region": REGION_VARIABLE}
+"""What it has instead if neither is an option."""
+
+# A region is a word as well.
+_SETTING = re.compile(
+    r"\b(?:access_token|api_url|ca_bundle|on_running_sync"
+    r"|(?:(?<=^)|(?<=Both )|(?<=Use ))region)\b(?!=)"
+)
 
 _T = TypeVar("_T")
 
@@ -91,12 +110,17 @@ class Access:
         self._options = options
         self._resources: list[RudderStackResource] = []
         region, self.api_url = options.region, options.api_url
+        is_option = region is not None or self.api_url is not None
+        self._names = dict(_NAMES if is_option else {**_NAMES, **_VARIABLES})
         if region is None and self.api_url is None:
             region = surroundings.environ.get(REGION_VARIABLE) or None
             self.api_url = surroundings.environ.get(API_URL_VARIABLE) or None
-        check_one_address(region, self.api_url)
         self.region = None if self.api_url else region or "us"
-        api_base_url(self.region, self.api_url)
+        try:
+            check_one_address(region, self.api_url)
+            api_base_url(self.region, self.api_url)
+        except InvalidSettingError as error:
+            raise InvalidSettingError(self.named(str(error))) from None
 
     def __enter__(self) -> Access:  # noqa: PYI034 - Python 3.10's typing has no Self
         return self
@@ -104,6 +128,10 @@ class Access:
     def __exit__(self, *_: object) -> None:
         for resource in self._resources:
             resource.close()
+
+    def named(self, message: str) -> str:
+        """Return a message with options and variables instead of the names of settings."""
+        return _SETTING.sub(lambda found: self._names[found[0]], message)
 
     def checked_access_token(self) -> str:
         """Return the access token.

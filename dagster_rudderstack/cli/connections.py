@@ -65,5 +65,6 @@ def _last_sync_json(newest: Sync | ApiError | None) -> dict[str, object]:
 def _warn_of_unreadable(errors: list[ApiError], console: Console) -> None:
     if errors:
         console.warning(
-            f"The syncs of {plural(len(errors), 'connection')} cannot be read. {errors[0]}"
+            f"The syncs of {plural(len(errors), 'connection')} cannot be read, so their last sync "
+            f"is shown as '?'. {errors[0]}"
         )

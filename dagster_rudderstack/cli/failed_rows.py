@@ -7,7 +7,7 @@ import argparse
 from dagster_rudderstack.api.models import Connection, Source, Sync
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.cli.access import Access
-from dagster_rudderstack.cli.arguments import checked_connection
+from dagster_rudderstack.cli.arguments import PROGRAM, checked_connection
 from dagster_rudderstack.cli.console import Console
 from dagster_rudderstack.errors import NotFoundError, PermissionDeniedError, StatusError
 from dagster_rudderstack.sync.failed_rows import SyncLog
@@ -42,11 +42,22 @@ def failed_rows(access: Access, options: argparse.Namespace, console: Console) -
 
 
 def _sync(access: Access, connection_id: str, sync_id: str, console: Console) -> Sync | None:
-    """Return the sync. None if RudderStack does not know it: its log may exist nevertheless."""
+    """Return the sync. None if it cannot be read: its log may exist nevertheless.
+
+    Raises:
+        NotFoundError: If RudderStack does not know the sync.
+    """
+    ids = f"`{PROGRAM} syncs {connection_id}` lists the ids of the syncs."
     try:
         sync = access.ask(lambda client: client.get_sync(connection_id, sync_id))
+    except NotFoundError as error:
+        error.add_sentence(ids)
+        raise
     except StatusError as error:
-        console.warning(f"The sync cannot be read. {error}")
+        console.warning(
+            f"The sync cannot be read, so its id may be wrong, and the SQL may list nothing. {ids} "
+            f"{error}"
+        )
         return None
     if not sync.is_over:
         console.warning(f"Sync {sync_id} is still running, so its log is not complete.")
@@ -60,5 +71,5 @@ def _source(access: Access, connection: Connection, console: Console) -> Source 
     try:
         return access.ask(lambda client: client.get_source(connection.source_id))
     except (NotFoundError, PermissionDeniedError) as error:
-        console.warning(f"The kind of warehouse is not known. {error}")
+        console.warning(f"The kind of warehouse is not known, so the SQL is a general one. {error}")
         return None

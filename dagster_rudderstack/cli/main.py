@@ -91,9 +91,12 @@ def _run(access: Access, options: argparse.Namespace, console: Console) -> int:
     except NotFoundError as error:
         connection_id = getattr(options, "connection", None)
         hint = access.hint_for(connection_id) if connection_id is not None else ""
-        return _fail(console, error, f"{error} {hint}".rstrip())
+        return _fail(console, error, access.named(f"{error} {hint}".rstrip()))
     except AuthenticationError as error:
-        return _fail(console, error, f"{error} `{PROGRAM} check` finds out the region.")
+        message = f"{access.named(str(error))} `{PROGRAM} check` finds out the region."
+        return _fail(console, error, message)
+    except RudderStackError as error:
+        return _fail(console, error, access.named(str(error)))
 
 
 def _fail(console: Console, error: RudderStackError, message: str) -> int:

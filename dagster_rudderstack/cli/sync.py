@@ -49,13 +49,14 @@ def sync(access: Access, options: argparse.Namespace, console: Console) -> int:
     except RudderStackError as error:
         if isinstance(error, NotFoundError) and attempt.sync_id is None:
             raise
-        console.error(error)
-        console.document(_document(attempt, error=error))
+        message = access.named(str(error))
+        console.error(message)
+        console.document(_document(attempt, type(error).__name__, message))
         return 1
     except KeyboardInterrupt:
         message = _interrupted(attempt, rudderstack.stop_settings)
         console.error(message)
-        console.document(_document(attempt, interrupted=message))
+        console.document(_document(attempt, "Interrupted", message))
         return INTERRUPTED
     console.line(_summary(report))
     if report.rows_failed:
@@ -160,20 +161,15 @@ class _KeptLog:
 
 
 def _document(
-    attempt: SyncAttempt, *, error: RudderStackError | None = None, interrupted: str = ""
+    attempt: SyncAttempt, error_type: str | None = None, message: str = ""
 ) -> dict[str, Any]:
     """Return the result for programs. The sync is the last state that was seen."""
     seen = attempt.last_seen
-    content: dict[str, Any] = {
+    return {
         "connection_id": attempt.target_id,
         "sync_type": attempt.request.variant,
         "origin": attempt.current.origin if attempt.current else None,
         "sync_id": attempt.sync_id,
         "sync": sync_json(seen) if seen else None,
-        "error": None,
+        "error": {"type": error_type, "message": message} if error_type else None,
     }
-    if error is not None:
-        content["error"] = {"type": type(error).__name__, "message": str(error)}
-    elif interrupted:
-        content["error"] = {"type": "Interrupted", "message": interrupted}
-    return content

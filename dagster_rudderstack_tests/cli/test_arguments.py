@@ -61,20 +61,20 @@ def test_token(cli: CommandLine, us: LocalRudderStack, arguments: list[str]) -> 
             ["sync", "crm", "--on-running-sync", "stop"],
             "error: --on-running-sync 'stop' is unknown",
         ),
-        (["check", "--region", "asia"], "error: region 'asia' is unknown: expected 'us' or 'eu'."),
+        (["check", "--region", "asia"], "error: --region 'asia' is unknown: expected 'us' or 'eu'."),
         (
             ["check", "--api-url", "http://a.example"],
-            "error: api_url 'http://a.example' would send",
+            "error: --api-url 'http://a.example' would send",
         ),
         (
             ["check", "--region", "us", "--api-url", "https://x"],
-            "error: Both region and api_url are",
+            "error: Both --region and --api-url are",
         ),
         (
             ["check", "--ca-bundle", "/none"],
-            "error: ca_bundle '/none' cannot be used: [Errno 2] No",
+            "error: --ca-bundle '/none' cannot be used: [Errno 2] No",
         ),
-        (["check", "--ca-bundle", " "], "error: ca_bundle is empty: leave it out, or set its "),
+        (["check", "--ca-bundle", " "], "error: --ca-bundle is empty: leave it out, or set its "),
         (["check", "a/b"], "error: CONNECTION 'a/b' is not an id of RudderStack: expected letters"),
         (
             ["sync", "../x"],
@@ -115,10 +115,10 @@ def test_unusable_token(cli: CommandLine, us: LocalRudderStack, token: str) -> N
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"RUDDERSTACK_REGION": "asia"}, "error: region 'asia' is unknown"),
+        ({"RUDDERSTACK_REGION": "asia"}, "error: RUDDERSTACK_REGION 'asia' is unknown"),
         (
             {"RUDDERSTACK_REGION": "eu", "RUDDERSTACK_API_URL": "https://rudderstack.example"},
-            "error: Both region and api_url are set",
+            "error: Both RUDDERSTACK_REGION and RUDDERSTACK_API_URL are set",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_json(cli: CommandLine) -> None:
 
     assert result.code == 2
     assert result.json["error"]["type"] == "InvalidSettingError"
-    assert result.json["error"]["message"].startswith("region 'asia' is unknown")
+    assert result.json["error"]["message"].startswith("--region 'asia' is unknown")
 
 
 def test_region(cli: CommandLine) -> None:

@@ -58,7 +58,7 @@ def test_unreadable_syncs(cli: CommandLine, workspace: LocalRudderStack) -> None
 
     assert result.code == 0
     assert [line.split()[-1] for line in result.out.splitlines()[1:]] == ["00:00", "?", "00:00"]
-    assert result.err.startswith("warning: The syncs of 1 connection cannot be read. RudderStack ")
+    assert result.err.startswith("warning: The syncs of 1 connection cannot be read, so their ")
 
 
 @pytest.mark.parametrize(

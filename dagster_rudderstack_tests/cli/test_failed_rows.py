@@ -75,20 +75,32 @@ def test_unreadable_source(cli: CommandLine, us: LocalRudderStack, sync_id: str)
     assert result.code == 0
     assert "FROM _rudderstack.sync_log AS sl\n" in result.out
     assert result.err.startswith(
-        "warning: The kind of warehouse is not known. RudderStack answered 403 to GET /retl-sources"
+        "warning: The kind of warehouse is not known, so the SQL is a general one. RudderStack "
+        "answered 403 to GET /retl-sources"
     )
 
 
-@pytest.mark.parametrize("status", [404, 500])
-def test_unknown_sync(cli: CommandLine, us: LocalRudderStack, sync_id: str, status: int) -> None:
-    """RudderStack forgets a sync before the warehouse does, so the SQL is printed all the same."""
-    us.add_fault(Fault("status", operation="get_sync", status=status, times=None))
+def test_unknown_sync(cli: CommandLine) -> None:
+    """There is no SQL for a sync that RudderStack does not know, and the error says where ids are.
+    """
+    result = cli("failed-rows", "crm-contacts", "a-sync")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: RudderStack answered 404 to GET /retl-connections/crm-con")
+    assert "`dagster-rudderstack syncs crm-contacts` lists the ids of the syncs." in result.err
+
+
+def test_unreadable_sync(cli: CommandLine, us: LocalRudderStack, sync_id: str) -> None:
+    """If the sync cannot be read, the SQL is printed with a warning."""
+    us.add_fault(Fault("status", operation="get_sync", status=500, times=None))
 
     result = cli("failed-rows", "crm-contacts", sync_id)
 
     assert result.code == 0
     assert f"WHERE sl.sync_run_id = '{sync_id}'" in result.out
-    assert f"warning: The sync cannot be read. RudderStack answered {status} to GET" in result.err
+    assert "warning: The sync cannot be read, so its id may be wrong, and the SQL " in result.err
+    assert "`dagster-rudderstack syncs crm-contacts` lists the ids of the syncs." in result.err
+    assert "RudderStack answered 500 to GET" in result.err
 
 
 @pytest.mark.parametrize(

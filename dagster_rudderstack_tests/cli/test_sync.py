@@ -115,7 +115,7 @@ def test_unknown_connection(cli: CommandLine, us: LocalRudderStack) -> None:
     [
         ("wait", 0, 1, "is already running. Waiting until it ends"),
         ("attach", 0, 0, "Attached to sync"),
-        ("fail", 1, 0, "and on_running_sync is 'fail'"),
+        ("fail", 1, 0, "and --on-running-sync is 'fail'"),
     ],
 )
 def test_running_sync(
