@@ -110,7 +110,8 @@ class _Mappings:
 
 
 def _partitions(definition: dg.PartitionsDefinition[str] | None) -> str:
-    return one_line(str(definition), MAX_LENGTH) if definition else "not partitioned"
+    # Some of Dagster's descriptions are sentences.
+    return one_line(str(definition), MAX_LENGTH).rstrip(".") if definition else "not partitioned"
 
 
 def _problem(

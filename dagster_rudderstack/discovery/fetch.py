@@ -168,7 +168,10 @@ def _objects(
         log.warning(f"{error} Ids are shown instead of names and tables.")
 
     def incomplete(listing: Listing[Any], count: int, total: int) -> None:
-        log.warning(f"RudderStack says that there are {total} {listing.noun}, but lists {count}.")
+        log.warning(
+            f"RudderStack says that there are {total} {listing.noun}, but lists {count}. If an asset "
+            "is missing, refresh the snapshot (without one, reload the code location)."
+        )
 
     reader = ParallelReader(api.get_page, retried, refused, incomplete)
     items = reader.read(listings, max_concurrent)
@@ -178,6 +181,8 @@ def _objects(
         destinations=_parsed(DESTINATIONS, items, log),
     )
 
+
+ADD_TABLES = "Add {} as dependencies with get_asset_spec or, in YAML, with translation."
 
 MAX_WARNINGS = 20
 """How many warnings about a workspace are logged, each about one object."""
@@ -263,12 +268,11 @@ def _read_queries(sources: Iterable[Source], log: Log) -> dict[str, QueryLineage
     for source, query in zip(with_sql, found, strict=True):
         queries[source.id] = query
         if query.problem:
-            log.warning(f"{_consequence(source, query)}: {query.problem}.")
+            log.warning(f"{_consequence(source, query)}: {query.problem}.{_remedy(query)}")
         if query.unread:
             log.warning(
                 f"The SQL of source {_label(source)} may read tables that are not shown, from "
-                f"{', '.join(query.unread)}. Add them as dependencies with get_asset_spec or, in "
-                "YAML, with translation."
+                f"{', '.join(query.unread)}. {ADD_TABLES.format('them')}"
             )
     return queries
 
@@ -278,6 +282,10 @@ def _consequence(source: Source, query: QueryLineage) -> str:
     if not query.tables:
         return f"The SQL of source {name} cannot be read"
     return f"The SQL of source {name} shows its upstream tables, but not its upstream columns"
+
+
+def _remedy(query: QueryLineage) -> str:
+    return "" if query.tables else f" {ADD_TABLES.format('its tables')}"
 
 
 def _label(source: Source) -> str:

@@ -178,7 +178,9 @@ class Interruption:
             try:
                 return self.step.run_state()
             except Exception as error:  # noqa: BLE001 - a database can fail in many ways
-                self.step.log.warning(f"The status of the run cannot be read: {error}")
+                self.step.log.warning(
+                    f"The status of the run cannot be read. Reading it again. {error}"
+                )
                 time.sleep(STATUS_PAUSE_SECONDS)
         return self.step.run_state()
 

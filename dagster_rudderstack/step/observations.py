@@ -97,7 +97,8 @@ class AssetObserver:
             self.step.context.log_event(observation)
         except Exception as error:  # noqa: BLE001 - the failure itself must be reported
             attempt.log.warning(
-                f"The observation of {self.key.to_user_string()} could not be stored: {error}"
+                f"The observation of {self.key.to_user_string()} could not be stored, so the "
+                f"asset's page does not show that its sync did not succeed. {error}"
             )
 
     def _metadata(self, seen: Sync | None, failed_rows: FailedRows | None) -> Metadata:

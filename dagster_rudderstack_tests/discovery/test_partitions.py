@@ -81,6 +81,7 @@ def test_error(rudderstack: RudderStackResource, above: Partitions, below: Parti
     words = caught.value.message
     assert "Dagster cannot map the partitions of 'rudderstack/hubspot/customers'" in words
     assert "its upstream asset 'analytics/customers'" in words
+    assert ".)" not in words
     assert "dg.AssetDep(['analytics', 'customers'], partition_mapping=" in words
 
 

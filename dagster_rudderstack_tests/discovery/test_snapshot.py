@@ -617,3 +617,4 @@ def test_hostile_sql(
     assert [len(snapshot.queries[f"{name}-src"].tables) for name in ("hostile", "good")] == [0, 1]
     assert len(caplog.messages) == 1
     assert "The SQL of source 'hostile' (hostile-src) cannot be read" in caplog.messages[0]
+    assert "Add its tables as dependencies with get_asset_spec" in caplog.messages[0]

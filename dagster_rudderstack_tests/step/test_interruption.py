@@ -245,7 +245,7 @@ def test_status__errors() -> None:
 
     assert end.state is RunState.CANCELED
     assert len(asked) == STATUS_TRIES
-    warning = "warning: The status of the run cannot be read: locked"
+    warning = "warning: The status of the run cannot be read. Reading it again. locked"
     assert step.context.log.lines[:-1] == [warning] * (STATUS_TRIES - 1)
 
 

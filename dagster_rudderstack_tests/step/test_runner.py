@@ -252,7 +252,8 @@ def test_run__observation_cannot_be_stored() -> None:
 
     assert isinstance(result.error, SyncFailedError)
     assert step.context.log.lines[-1] == (
-        "warning: The observation of crm could not be stored: disk full"
+        "warning: The observation of crm could not be stored, so the asset's page does not show "
+        "that its sync did not succeed. disk full"
     )
 
 
@@ -457,8 +458,10 @@ def test_start__failed() -> None:
 
     result = only(runner(ScriptedApi(start=[status_error(400, "Bad.")]), step).start())
 
-    assert (result.status, str(result.error)) == ("failed", "Bad.")
-    assert [event.description for event in step.context.logged_events] == ["Bad."]
+    assert (result.status, str(result.error)) == ("failed", "Bad. No sync was started.")
+    assert [event.description for event in step.context.logged_events] == [
+        "Bad. No sync was started."
+    ]
 
 
 def test_raise_failures__no_sync() -> None:
