@@ -152,7 +152,7 @@ def check_specs_of(
     is_partitioned = _HAS_PARTITIONS and wait and has_one
     specs: list[dg.AssetCheckSpec] = []
     with warnings.catch_warnings():
-        # Dagster warns that partitions of checks are in preview. The README says so, too.
+        # Dagster warns that partitions of checks are in preview. The documentation says so, too.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         for asset in assets:
             own = partitions_def if asset.partitions_def is None else asset.partitions_def

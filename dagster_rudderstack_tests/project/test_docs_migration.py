@@ -19,7 +19,7 @@ import dagster_rudderstack
 from dagster_rudderstack import RudderStackResource
 from dagster_rudderstack.options import asset_options
 from dagster_rudderstack.testing import LocalRudderStack
-from dagster_rudderstack_tests.project.readme import blocks_of
+from dagster_rudderstack_tests.project.pages import blocks_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "migration.md").read_text()

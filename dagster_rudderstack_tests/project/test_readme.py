@@ -1,61 +1,35 @@
-"""The examples and the claims of the README."""
+"""The example and the claims of the README."""
 
-import importlib
-import inspect
 import re
-from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
-import dagster_rudderstack
 from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
     RudderStackResource,
     SyncChecks,
     build_rudderstack_sync_asset,
-    build_rudderstack_sync_assets,
 )
-from dagster_rudderstack.options import asset_options
-from dagster_rudderstack.testing import Fault, LocalRudderStack, ScaledClock, SyncScript
-from dagster_rudderstack_tests.project import readme
-from dagster_rudderstack_tests.testing import test_command_line
-
-ROOT = Path(__file__).parents[2]
-CONNECTION = "2hkeBOp0lGJpMPyur0oXUxxIDhw"
-SECOND_CONNECTION = "2hkeBWdTkWWcBlbJyvsrqGdfGbe"
-
-pytest_plugins = ["pytester"]
+from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
+from dagster_rudderstack_tests.project import pages
+from dagster_rudderstack_tests.project.pages import (
+    CONNECTION,
+    README,
+    ROOT,
+    broken_links,
+    executed,
+    local,
+)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
-    """A local RudderStack with the connections of the README."""
-    with LocalRudderStack() as server:
-        script = SyncScript(rows_total=100, rows_changed=20, rows_failed=3)
-        server.add_connection(CONNECTION, script=script)
-        server.add_connection(SECOND_CONNECTION, script=script)
-        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
-        yield server
-
-
-def local(server: LocalRudderStack, **settings: Any) -> RudderStackResource:
-    """The resource of the README, with the address of the local RudderStack."""
-    token = dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN")
-    settings = {"poll_min_interval_seconds": 0.05, **settings}
-    return RudderStackResource(access_token=token, api_url=server.url, **settings)
-
-
-def executed(code: str, **names: Any) -> dict[str, Any]:
-    """Run an example and return its names."""
-    namespace: dict[str, Any] = {"__name__": "example", **names}
-    exec(compile(code, str(readme.README), "exec"), namespace)  # noqa: S102 - our own README
-    return namespace
+def server(documented: LocalRudderStack) -> LocalRudderStack:
+    """A local RudderStack with the connection of the README."""
+    return documented
 
 
 # Examples
@@ -63,7 +37,7 @@ def executed(code: str, **names: Any) -> dict[str, Any]:
 
 def test_smallest_example(server: LocalRudderStack) -> None:
     """It loads without the token. With the token, it syncs its connection."""
-    example = executed(readme.block("The smallest example", "python"))
+    example = executed(pages.block("The smallest example", "python"))
     dg.Definitions.validate_loadable(example["defs"])
 
     result = dg.materialize([example["crm_contacts"]], resources={"rudderstack": local(server)})
@@ -77,7 +51,7 @@ def test_smallest_example(server: LocalRudderStack) -> None:
 
 def test_smallest_example__address() -> None:
     """It uses RudderStack in the US, and the token from the environment."""
-    example = executed(readme.block("The smallest example", "python"))
+    example = executed(pages.block("The smallest example", "python"))
 
     resource = example["defs"].resources["rudderstack"]
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -87,111 +61,17 @@ def test_smallest_example__address() -> None:
             assert (rudderstack.region, rudderstack.api_url) == (None, None)
 
 
-def test_run_config(server: LocalRudderStack) -> None:
-    """The run config overrides the sync type for one run."""
-    example = executed(readme.block("The smallest example", "python"))
-    run_config = yaml.safe_load(readme.block("The smallest example", "yaml"))
-
-    dg.materialize(
-        [example["crm_contacts"]],
-        resources={"rudderstack": local(server)},
-        run_config=run_config,
-    )
-
-    assert [sync.sync_type for sync in server.syncs(CONNECTION)] == ["full"]
-
-
-def test_own_asset(server: LocalRudderStack) -> None:
-    """An asset of the user can run several syncs with the resource."""
-    asset_code, _ = readme.blocks_of(
-        readme.section("In your own assets, ops and notebooks"), "python"
-    )
-    example = executed(asset_code, dg=dg, RudderStackResource=RudderStackResource)
-
-    result = dg.materialize([example["crm_and_ads"]], resources={"rudderstack": local(server)})
-
-    (materialization,) = result.asset_materializations_for_node("crm_and_ads")
-    assert materialization.metadata["contacts"].value == 17
-    assert [sync.sync_type for sync in server.syncs(SECOND_CONNECTION)] == ["full"]
-
-
-def test_outside_dagster(server: LocalRudderStack, capsys: pytest.CaptureFixture[str]) -> None:
-    """The resource works outside Dagster, and the report has the rows."""
-    _, code = readme.blocks_of(readme.section("In your own assets, ops and notebooks"), "python")
-    local = f"(api_url={server.url!r}, poll_min_interval_seconds=0.05, access_token="
-    code = code.replace("(access_token=", local)
-
-    executed(code)
-
-    assert capsys.readouterr().out == "succeeded 17 3\n"
-
-
-def test_metadata(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """The example reads the connection of a definition, and the rows and the end of a sync."""
-    example = executed(readme.block("Read the metadata", "python"))
-
-    result = dg.materialize(
-        [example["crm_contacts"], example["sync_report"]],
-        instance=instance,
-        resources={"rudderstack": local(server)},
-    )
-
-    assert example["connection_ids"] == {dg.AssetKey("crm_contacts"): CONNECTION}
-    (materialization,) = result.asset_materializations_for_node("crm_contacts")
-    finished_at = materialization.metadata[MetadataKey.FINISHED_AT].value
-    assert isinstance(finished_at, float)
-    lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
-    end = datetime.fromtimestamp(finished_at, timezone.utc)
-    assert f"3 rows were rejected until {end}." in lines
-
-
-ALERTS = {row[0].strip("`"): row[2] for row in readme.rows("Alerts")}
-BAD_SYNCS = {
-    "rejected_rows": SyncScript(rows_total=226, rows_failed=4),
-    "no_rows": SyncScript(rows_total=0),
-    "nothing_changed": SyncScript(rows_total=100, rows_changed=0),
-    "duration": SyncScript(rows_total=100, duration_seconds=3900),
-}
-
-
-@pytest.mark.parametrize("name", ALERTS)
-def test_alerts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example has the checks of the table, whose results say what the table says."""
-    example = executed(readme.block("Alerts", "python"))
-    with LocalRudderStack(clock=ScaledClock(scale=10_000)) as server:
-        monkeypatch.setenv("RUDDERSTACK_ACCESS_TOKEN", server.access_token)
-        server.add_connection(CONNECTION, script=BAD_SYNCS[name])
-        resources = {"rudderstack": local(server)}
-        result = dg.materialize(
-            [example["crm_contacts"]], resources=resources, raise_on_error=False
-        )
-
-    evaluations = {each.check_name: each for each in result.get_asset_check_evaluations()}
-    assert list(evaluations) == list(ALERTS)
-    assert (evaluations[name].description or "").startswith(ALERTS[name])
-    assert result.success is (name != "no_rows")
-
-
-def test_own_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example of a user's test passes."""
-    # The plugins of this project slow down the start, and users do not have them.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makepyfile(test_syncs=readme.block("Test your own project", "python"))
-
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
-
-
 @pytest.mark.parametrize("language", ["python", "yaml", "sh"])
 def test_every_example_is_tested(language: str) -> None:
     """Each example of the README has a test here."""
-    count = len(readme.blocks_of(readme.README.read_text(), language))
+    count = len(pages.blocks_of(README.read_text(), language))
 
-    assert count == {"python": 6, "yaml": 1, "sh": 2}[language]
+    assert count == {"python": 1, "yaml": 0, "sh": 2}[language]
 
 
 def test_commands_of_make() -> None:
     """The README's commands are targets of the Makefile."""
-    commands = re.findall(r"make ([a-z-]+)", readme.section("Try it"))
+    commands = re.findall(r"make ([a-z-]+)", pages.section("Try it"))
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert commands
@@ -200,10 +80,7 @@ def test_commands_of_make() -> None:
 
 def test_links() -> None:
     """The targets of the links exist."""
-    links = re.findall(r"\]\(([^)#]+)\)", readme.README.read_text())
-
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert broken_links(README) == []
 
 
 # What happens when something goes wrong
@@ -390,7 +267,7 @@ def forbidden(server: LocalRudderStack) -> None:
 
 
 @pytest.mark.parametrize(
-    "claim", [row[0] for row in readme.rows("What happens when something goes wrong")]
+    "claim", [row[0] for row in pages.rows("What happens when something goes wrong")]
 )
 def test_what_happens(claim: str, server: LocalRudderStack) -> None:
     """Each row of the table is correct."""
@@ -400,37 +277,7 @@ def test_what_happens(claim: str, server: LocalRudderStack) -> None:
         SCENARIOS[claim](server)
 
 
-# Tables, and the rest
-
-
-def test_settings() -> None:
-    """The table of settings has all fields of the resource, with default and description.
-
-    `python -m dagster_rudderstack_tests.project.readme` updates it.
-    """
-    assert readme.settings_table() in readme.section("Settings")
-
-
-def test_environment_variables(server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strings and integers can come from the environment, and are validated at run time."""
-    monkeypatch.setenv("SYNC_TIMEOUT", "60")
-    resource = RudderStackResource(
-        access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"),
-        api_url=server.url,
-        sync_timeout_seconds=dg.EnvVar.int("SYNC_TIMEOUT"),
-    )
-
-    with resource as rudderstack:
-        assert rudderstack.sync_timeout_seconds == 60
-    monkeypatch.setenv("SYNC_TIMEOUT", "-1")
-    with pytest.raises(ValueError, match="sync_timeout_seconds -1"), resource:
-        pass
-
-
-def test_misspelled_setting() -> None:
-    """A misspelled setting is an error."""
-    with pytest.raises(ValueError, match="sync_timeout_secs"):
-        RudderStackResource(access_token="a-token", sync_timeout_secs=60)  # type: ignore[call-arg]
+# Security
 
 
 def test_token_in_code(caplog: pytest.LogCaptureFixture) -> None:
@@ -459,34 +306,3 @@ def test_token_follows_no_redirect(server: LocalRudderStack) -> None:
 
         assert not result.success
         assert elsewhere.requests == []
-
-
-def test_local_rudderstack_as_a_process() -> None:
-    """The README names the command that `testing/test_command_line.py` runs."""
-    command = " ".join(["python", *test_command_line.COMMAND[-2:]])
-
-    assert command == "python -m dagster_rudderstack.testing"
-    assert f"`{command}`" in readme.README.read_text()
-
-
-def test_names_in_prose() -> None:
-    """The names in the text of the README are exported."""
-    testing = importlib.import_module("dagster_rudderstack.testing")
-
-    assert {"Fault", "ScaledClock", "TableSync", "LocalRudderStack"} <= set(testing.__all__)
-    assert {"rudderstack_sync_op", "build_rudderstack_sync_op"} <= set(dagster_rudderstack.__all__)
-
-
-def test_more_than_one_connection() -> None:
-    """The factories for several connections are exported, and two of them have `wait`."""
-    offered = {
-        name
-        for row in readme.rows("More than one connection")
-        for name in re.findall(r"`(\w+)`", row[1])
-    }
-
-    assert len(offered) == 4
-    assert offered <= set(dagster_rudderstack.__all__)
-    for factory in (build_rudderstack_sync_asset, build_rudderstack_sync_assets):
-        assert "options" in inspect.signature(factory).parameters
-    assert asset_options({})["wait"] is True

@@ -57,7 +57,7 @@ BEYOND_TOLERANCE = "not started, retries used up"
 START_LOST = "start lost"
 """Of runs only, see `chaos_runs`."""
 RETRIES = 6
-"""The default that the README promises. Not read from the code, so that a change is noticed."""
+"""The documented default. Not read from the code, so that a change is noticed."""
 _NO_EFFECT = (401, 404, 409, 429)
 """Statuses of a start that had no effect, so that a sync that began later is another client's."""
 REDIRECT = 307
