@@ -27,12 +27,31 @@ from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack.version import __version__
 
-__all__ = ["ClientSettings", "http_client", "secrets_of"]
+__all__ = ["NOT_SENT", "TRANSPORT_REASONS", "ClientSettings", "http_client", "secrets_of"]
 
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 """Not left to httpx, of which some releases ignore a file that is missing."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
+
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+"""The errors of httpx after which the request certainly did not reach RudderStack."""
+
+TRANSPORT_REASONS: dict[type[Exception], str] = {
+    httpx.ConnectError: "it could not be reached",
+    httpx.ConnectTimeout: "it could not be reached in time",
+    httpx.PoolTimeout: "no connection was free in time",
+    httpx.ProxyError: "the proxy refused",
+    httpx.ReadTimeout: "no answer in time",
+    httpx.WriteTimeout: "the request could not be sent in time",
+}
+"""What happened, in the words of a message. Any other error has cut the connection."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ import httpx
 
 from dagster_rudderstack.api.body import pieces_of
 from dagster_rudderstack.api.deadline import answered_within, seconds_left
-from dagster_rudderstack.api.http_client import ClientSettings, http_client, secrets_of
+from dagster_rudderstack.api.http_client import (
+    NOT_SENT,
+    TRANSPORT_REASONS,
+    ClientSettings,
+    http_client,
+    secrets_of,
+)
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
 from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, silent
 from dagster_rudderstack.api.responses import (
@@ -302,7 +308,7 @@ class Transport:
             return unexpected(
                 method, path, f"an undecodable body: {self._cleaned(str(error).encode())}"
             )
-        what = _TRANSPORT_REASONS.get(type(error), "the connection was cut")
+        what = TRANSPORT_REASONS.get(type(error), "the connection was cut")
         reason = self._cleaned(_without_bytes(str(error)).encode())
         said = f" ({reason})" if reason else ""
         return TransportError(
@@ -310,7 +316,7 @@ class Transport:
             f"{certificate_hint(error)}",
             method=method,
             path=path,
-            request_sent=not isinstance(error, _NOT_SENT),
+            request_sent=not isinstance(error, NOT_SENT),
         )
 
     def _status_error(
@@ -376,24 +382,6 @@ def _is_of_the_network(error: Exception) -> bool:
     # httpx lets some errors of proxies and names through.
     is_known = isinstance(error, (httpx.HTTPError, ValueError, AssertionError))
     return is_known or type(error).__module__.partition(".")[0] in ("httpcore", "socksio")
-
-
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
-
-_TRANSPORT_REASONS: dict[type[Exception], str] = {
-    httpx.ConnectError: "it could not be reached",
-    httpx.ConnectTimeout: "it could not be reached in time",
-    httpx.PoolTimeout: "no connection was free in time",
-    httpx.ProxyError: "the proxy refused",
-    httpx.ReadTimeout: "no answer in time",
-    httpx.WriteTimeout: "the request could not be sent in time",
-}
 
 
 def _end(process: int, *ends: Callable[[], None]) -> None:

@@ -61,7 +61,10 @@ def test_token(cli: CommandLine, us: LocalRudderStack, arguments: list[str]) -> 
             ["sync", "crm", "--on-running-sync", "stop"],
             "error: --on-running-sync 'stop' is unknown",
         ),
-        (["check", "--region", "asia"], "error: --region 'asia' is unknown: expected 'us' or 'eu'."),
+        (
+            ["check", "--region", "asia"],
+            "error: --region 'asia' is unknown: expected 'us' or 'eu'.",
+        ),
         (
             ["check", "--api-url", "http://a.example"],
             "error: --api-url 'http://a.example' would send",
