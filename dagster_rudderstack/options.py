@@ -273,10 +273,12 @@ def in_run_config() -> Iterator[None]:
         raise InvalidSettingError(f"In the run config: {error}") from None
 
 
-def _in_run_config(option: str) -> str:
-    """Return what an option means that a run may leave to the definition with None."""
-    meaning = description_of(option)
-    return f"{meaning.partition(' None uses')[0]} None uses the definition's setting."
+def _in_run_config(option: str, default: str = "None") -> str:
+    """Return what an option means that a run may leave to the definition."""
+    of_definition = ("None uses ", "A run can ")
+    sentences = description_of(option).removesuffix(".").split(". ")
+    kept = [each for each in sentences if not each.startswith(of_definition)]
+    return f"{'. '.join(kept)}. {default} uses the definition's setting."
 
 
 class StepConfig(dg.Config):
@@ -298,11 +300,11 @@ class RudderStackSyncConfig(StepConfig):
 
     sync_type: Literal["default", "incremental", "full"] = Field(
         default="default",
-        description=f"{description_of('sync_type')} 'default' uses the definition's setting.",
+        description=_in_run_config("sync_type", "'default'"),
     )
     on_running_sync: Literal["default", "wait", "attach", "fail"] = Field(
         default="default",
-        description=f"{description_of('on_running_sync')} 'default' uses the definition's setting.",
+        description=_in_run_config("on_running_sync", "'default'"),
     )
     timeout_seconds: Optional[int] = Field(  # noqa: UP045 - Dagster's config takes Optional
         default=None, description=_in_run_config("timeout_seconds")

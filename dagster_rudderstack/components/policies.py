@@ -45,7 +45,7 @@ RetryAttribute = Annotated[
         yaml_model(
             "RetryPolicyModel",
             {
-                "max_retries": (int, 1, None),
+                "max_retries": (int, 1, "Maximum number of retries."),
                 "delay": (float, 0, "Seconds before a retry."),
                 "backoff": (Backoff | None, None, "How the delay grows with each retry."),
                 "jitter": (Jitter | None, None, "How much of the delay is random."),
