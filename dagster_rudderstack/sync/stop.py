@@ -43,7 +43,10 @@ class StopOutcome(Enum):
         "dashboard"
     )
     REFUSED = "it could not be stopped, since RudderStack refused that; look in its dashboard"
-    UNKNOWN = "it may not have been stopped, since RudderStack gave no valid answer; look in its dashboard"
+    UNKNOWN = (
+        "it may not have been stopped, since RudderStack gave no valid answer; look in its "
+        "dashboard"
+    )
 
 
 MAY_CHANGE = (StopOutcome.UNKNOWN, StopOutcome.REFUSED, StopOutcome.NOT_SEEN)

@@ -81,7 +81,7 @@ def test_unreadable_source(cli: CommandLine, us: LocalRudderStack, sync_id: str)
 
 
 def test_unknown_sync(cli: CommandLine) -> None:
-    """There is no SQL for a sync that RudderStack does not know, and the error says where ids are."""
+    """For a sync that RudderStack does not know, there is no SQL. The error says where ids are."""
     result = cli("failed-rows", "crm-contacts", "a-sync")
 
     assert (result.code, result.out) == (1, "")

@@ -98,8 +98,10 @@ def test_failure_of(seen: Sync, kind: type[Exception], text: str) -> None:
         ([{"error": "x"}], "RudderStack says: bad. Failed task: one without an id (x)."),
         (
             [{"taskId": name, "error": f"no {name}"} for name in "abcdefg"],
-            "RudderStack says: bad. Failed tasks: a (no a), b (no b), c (no c), d (no d), e (no "
-            "e), and 2 more.",
+            (
+                "RudderStack says: bad. Failed tasks: a (no a), b (no b), c (no c), d (no d), e "
+                "(no e), and 2 more."
+            ),
         ),
     ],
 )
