@@ -19,7 +19,8 @@ ARGS :=
 # The folders whose mutants the tests of the same folder must kill.
 MUTATED := sync sensor step
 
-.PHONY: help demo dev cluster test test-processes test-browser test-cluster lint docs docs-serve bench \
+.PHONY: help demo dev cluster test test-processes test-browser test-cluster lint \
+	docs docs-serve bench screenshots \
 	mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
@@ -31,6 +32,7 @@ help:
 	@echo "make test-processes   run the tests that start real Dagster processes"
 	@echo "make test-browser     open Dagster's UI in Chromium, and test what it shows"
 	@echo "make test-cluster     break a cluster of Celery, Redis and PostgreSQL (ARGS=\"--only plain\")"
+	@echo "make screenshots      run the demo, and write pictures of Dagster's UI to docs/images"
 	@echo "make lint             check style and types"
 	@echo "make docs             build the site of the documentation into site/"
 	@echo "make docs-serve       serve that site, and build it again after each change (DOCS_PORT=8000)"
@@ -62,6 +64,10 @@ test-browser: .venv/installed
 
 test-cluster: .venv/installed
 	$(PYTHON) -m dagster_rudderstack_tests.cluster $(ARGS)
+
+# Needs Chromium.
+screenshots: .venv/installed
+	@PYTHONPATH=.:examples/reverse_etl_demo $(PYTHON) -m dagster_rudderstack_tests.browser.screenshots
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check
