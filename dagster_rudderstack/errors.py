@@ -106,7 +106,11 @@ class ApiError(RudderStackError):
     Attributes:
         method: HTTP method of the request.
         path: Path of the request, as in RudderStack's reference. It holds no secret.
+        suggests_wrong_address: Whether `api_url` may be wrong: a web page came instead of JSON, or
+            there is no host of the name.
     """
+
+    suggests_wrong_address: bool = False
 
     def __init__(self, message: str, *, method: str, path: str) -> None:
         super().__init__(message)

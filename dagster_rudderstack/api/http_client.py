@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,31 +28,12 @@ from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import RequestPolicy
 from dagster_rudderstack.version import __version__
 
-__all__ = ["NOT_SENT", "TRANSPORT_REASONS", "ClientSettings", "http_client", "secrets_of"]
+__all__ = ["ClientSettings", "http_client", "redirect_target", "secrets_of"]
 
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 """Not left to httpx, of which some releases ignore a file that is missing."""
 KEEPALIVE_SECONDS = 90.0
 """Longer than the longest poll interval, so that a sync is polled over one connection."""
-
-NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
-"""The errors of httpx after which the request certainly did not reach RudderStack."""
-
-TRANSPORT_REASONS: dict[type[Exception], str] = {
-    httpx.ConnectError: "it could not be reached",
-    httpx.ConnectTimeout: "it could not be reached in time",
-    httpx.PoolTimeout: "no connection was free in time",
-    httpx.ProxyError: "the proxy refused",
-    httpx.ReadTimeout: "no answer in time",
-    httpx.WriteTimeout: "the request could not be sent in time",
-}
-"""What happened, in the words of a message. Any other error has cut the connection."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +121,17 @@ def _proxy(settings: ClientSettings) -> str | None:
 def _drop_words_of_server(response: httpx.Response) -> None:
     # httpx builds the request that would follow a redirect even if it is not sent, and raises if
     # the target is not a URL.
-    response.headers.pop("location", None)
+    location = response.headers.pop("location", "")
+    # What follows in the URL may be a secret: a state, a session, a password.
+    target = re.match(r"(?:https?://[^/?#@]+(?=[/?#]|$))?(/[^?#@]*)?", location, re.IGNORECASE)
+    response.extensions["redirect_target"] = target[0] if target else ""
     # The server's reason phrase is shown by a repr, and may repeat our token.
     response.extensions.pop("reason_phrase", None)
+
+
+def redirect_target(response: httpx.Response) -> str:
+    """Return where an answer redirects to, without the query. Empty if it names no address."""
+    return str(response.extensions.get("redirect_target", ""))
 
 
 def _headers(settings: ClientSettings) -> dict[str, str]:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,19 +22,23 @@ from dagster_rudderstack.errors import (
     StatusError,
     UnexpectedResponseError,
 )
+from dagster_rudderstack.settings import API_URLS
 from dagster_rudderstack.text import one_line
 
 __all__ = [
     "REDIRECTS",
     "STATUS_ERRORS",
+    "UNKNOWN_HOST_HINT",
     "Subject",
     "causes",
     "certificate_hint",
     "check_values",
     "hint_of",
+    "is_web_page",
     "parsed",
     "retry_after_seconds",
     "unexpected",
+    "web_page_hint",
 ]
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -60,15 +65,22 @@ Subject = Literal["object", "list", "run", "any"]
 asks for."""
 
 
-def hint_of(status: int, host: str, subject: Subject) -> str:
+_OWN_HOSTS = frozenset(urlsplit(url).netloc for url in API_URLS.values())
+"""RudderStack's own hosts."""
+
+
+def hint_of(status: int, host: str, subject: Subject, redirect_target: str = "") -> str:
     """Return what to do about a status other than 2xx. Empty if there is nothing to say.
 
     Args:
         status: The HTTP status.
         host: The host that was asked.
         subject: What the request was about.
+        redirect_target: Where the answer redirects to. Empty if it names no address.
     """
     if hint := _HINTS[subject].get(status):
+        if status == HTTPStatus.NOT_FOUND and host not in _OWN_HOSTS:
+            return f"{hint} Check also that {host} is the right address (api_url)."
         return hint
     if status == HTTPStatus.UNAUTHORIZED:
         return (
@@ -77,9 +89,10 @@ def hint_of(status: int, host: str, subject: Subject) -> str:
             "EU host, and vice versa."
         )
     if status in REDIRECTS:
+        to = f" to {redirect_target}" if redirect_target else ""
         return (
-            "Redirects are not followed, so that no other host gets the access token. Set api_url "
-            "to the final address."
+            f"{host} redirects{to}. Redirects are not followed, so that no other host gets the "
+            "access token. Set api_url to the final address of the API."
         )
     return ""
 
@@ -109,9 +122,7 @@ _HINTS: dict[Subject, dict[int, str]] = {
             "the sources and the destinations of the workspace. Or the account may lack the "
             "feature."
         ),
-        HTTPStatus.NOT_FOUND: (
-            "There is no such list at this address. Check api_url, or the region."
-        ),
+        HTTPStatus.NOT_FOUND: ("There is no such list. Check api_url, or the region."),
     },
     # RudderStack's documentation names the plan and the permission that Profiles needs.
     "run": {
@@ -135,6 +146,24 @@ _HINTS: dict[Subject, dict[int, str]] = {
         ),
     },
 }
+
+
+UNKNOWN_HOST_HINT = (
+    " There is no host of this name: check api_url, proxy_url and the DNS of this machine."
+)
+
+
+def is_web_page(content: bytes) -> bool:
+    """Whether a body is HTML or XML, which the API never sends with a 2xx."""
+    return content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def web_page_hint(host: str) -> str:
+    """Return what to do about a web page instead of JSON, without the dot at the end."""
+    return (
+        f"{host} answered with a web page, as a login page or another service does: check api_url, "
+        "and whether a proxy answers instead"
+    )
 
 
 def certificate_hint(error: BaseException) -> str:

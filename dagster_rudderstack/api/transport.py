@@ -18,23 +18,33 @@ import httpx
 from dagster_rudderstack.api.body import pieces_of
 from dagster_rudderstack.api.deadline import answered_within, seconds_left
 from dagster_rudderstack.api.http_client import (
-    NOT_SENT,
-    TRANSPORT_REASONS,
     ClientSettings,
     http_client,
+    redirect_target,
     secrets_of,
+)
+from dagster_rudderstack.api.no_answer import (
+    is_of_the_network,
+    is_unknown_host,
+    not_sent,
+    reason_of,
+    was_sent,
+    without_bytes,
 )
 from dagster_rudderstack.api.paging import WORKSPACE_LISTS
 from dagster_rudderstack.api.redaction import Secrets, masked_in_logs, silent
 from dagster_rudderstack.api.responses import (
     STATUS_ERRORS,
+    UNKNOWN_HOST_HINT,
     Subject,
     causes,
     certificate_hint,
     check_values,
     hint_of,
+    is_web_page,
     retry_after_seconds,
     unexpected,
+    web_page_hint,
 )
 from dagster_rudderstack.api.throttle import NoTurnError, Throttle
 from dagster_rudderstack.api.validation import api_base_url
@@ -44,6 +54,7 @@ from dagster_rudderstack.errors import (
     RudderStackError,
     StatusError,
     TransportError,
+    UnexpectedResponseError,
 )
 from dagster_rudderstack.settings import MAX_RETRY_AFTER_SECONDS
 from dagster_rudderstack.text import message_of, one_line, sentence, well_formed
@@ -161,7 +172,7 @@ class Transport:
         check_values(content, method, path)
         answer = self._json_of(content)
         if not isinstance(answer, dict):
-            raise unexpected(method, path, self._problem_of(content, answer))
+            raise self._not_an_object(content, answer, method, path)
         return answer
 
     def request_any(
@@ -180,7 +191,7 @@ class Transport:
         check_values(content, method, path)
         answer = self._json_of(content)
         if answer is _NO_JSON:
-            raise unexpected(method, path, self._problem_of(content, answer))
+            raise self._not_an_object(content, answer, method, path)
         return answer
 
     def check_shows_no_token(self, path: object) -> None:
@@ -191,6 +202,16 @@ class Transport:
         """
         if isinstance(path, str) and self._token.masked_text(str.__str__(path)) != path:
             raise InvalidSettingError("path has the access token in it: leave it out.")
+
+    def _not_an_object(
+        self, content: bytes, answer: object, method: str, path: str
+    ) -> UnexpectedResponseError:
+        problem = self._problem_of(content, answer)
+        if not is_web_page(content):
+            return unexpected(method, path, problem)
+        error = unexpected(method, path, f"{problem}. {web_page_hint(self._host)}")
+        error.suggests_wrong_address = True
+        return error
 
     def _problem_of(self, content: bytes, answer: object) -> str:
         said = self._cleaned(content)
@@ -257,11 +278,12 @@ class Transport:
                 # Masked at once, since a traceback may show all variables.
                 content = self._masked_body(response, limit)
             except Exception as error:
-                if not _is_of_the_network(error):
+                if not is_of_the_network(error):
                     raise
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         if not response.is_success:
-            hint = hint_of(response.status_code, self._host, subject)
+            target = self._cleaned(redirect_target(response).encode())
+            hint = hint_of(response.status_code, self._host, subject, target)
             raise self._status_error(response, content, method, path, hint)
         if len(content) > limit:
             raise unexpected(method, path, f"more than {limit} bytes")
@@ -276,13 +298,7 @@ class Transport:
             except NoTurnError as error:
                 if not error.is_timeout:
                     raise
-                raise TransportError(
-                    f"{method} {path} was not sent to {self._host}, since its turn would come only "
-                    f"after the timeout.{_pause_note(error)}",
-                    method=method,
-                    path=path,
-                    request_sent=False,
-                ) from None
+                raise not_sent(error, method, path, self._host) from None
             yield
 
     def _masked_body(self, response: httpx.Response, limit: int) -> bytes:
@@ -308,16 +324,18 @@ class Transport:
             return unexpected(
                 method, path, f"an undecodable body: {self._cleaned(str(error).encode())}"
             )
-        what = TRANSPORT_REASONS.get(type(error), "the connection was cut")
-        reason = self._cleaned(_without_bytes(str(error)).encode())
+        reason = self._cleaned(without_bytes(str(error)).encode())
         said = f" ({reason})" if reason else ""
-        return TransportError(
-            f"RudderStack at {self._host} did not answer {method} {path}: {what}{said}."
-            f"{certificate_hint(error)}",
+        hint = UNKNOWN_HOST_HINT if is_unknown_host(error) else certificate_hint(error)
+        failed = TransportError(
+            f"RudderStack at {self._host} did not answer {method} {path}: {reason_of(error)}{said}."
+            f"{hint}",
             method=method,
             path=path,
-            request_sent=not isinstance(error, NOT_SENT),
+            request_sent=was_sent(error),
         )
+        failed.suggests_wrong_address = is_unknown_host(error)
+        return failed
 
     def _status_error(
         self, response: httpx.Response, content: bytes, method: str, path: str, hint: str
@@ -362,26 +380,8 @@ class Transport:
             said.append(str(cause))
             # The variables of its functions have parts of the answer, which are not masked yet.
             cause.__traceback__ = None
-        shown = [_without_bytes(self._secrets.masked_text(text)) for text in said]
+        shown = [without_bytes(self._secrets.masked_text(text)) for text in said]
         return error if shown == said else None
-
-
-def _pause_note(error: NoTurnError) -> str:
-    seconds = error.pause_seconds
-    return f" RudderStack asks to wait for {seconds:.0f} s." if seconds else ""
-
-
-def _without_bytes(reason: str) -> str:
-    """Return the reason for an error of h11, without JSON of the answer that it quotes."""
-    before, _, quoted = reason.partition(": bytearray(")
-    return before if '"' in quoted else reason
-
-
-def _is_of_the_network(error: Exception) -> bool:
-    """Whether the request failed. Another error may be an interrupt, such as a limit of Celery."""
-    # httpx lets some errors of proxies and names through.
-    is_known = isinstance(error, (httpx.HTTPError, ValueError, AssertionError))
-    return is_known or type(error).__module__.partition(".")[0] in ("httpcore", "socksio")
 
 
 def _end(process: int, *ends: Callable[[], None]) -> None:

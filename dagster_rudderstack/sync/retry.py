@@ -19,6 +19,9 @@ __all__ = ["call_with_retries", "delay_after", "raise_unless_temporary", "retry"
 
 _T = TypeVar("_T")
 
+WRONG_ADDRESS_RETRIES = 2
+"""How often a request is sent again if the address may be wrong. It takes 3 s."""
+
 
 def retry(  # noqa: PLR0913 - the decisions and the clock are handed in
     call: Callable[[], _T],
@@ -67,10 +70,17 @@ def delay_after(error: ApiError, failures: int, policy: RetryPolicy, jitter: flo
 
 
 def raise_unless_temporary(policy: RetryPolicy) -> Callable[[ApiError, int], None]:
-    """Return a check that retries temporary errors only, as often as the policy says."""
+    """Return a check that retries temporary errors only, as often as the policy says.
+
+    An error that suggests a wrong address is retried twice, so that a person need not wait a minute
+    for it.
+    """
 
     def check(error: ApiError, failures: int) -> None:
-        if not is_temporary(error) or failures > policy.request_max_retries:
+        retries = policy.request_max_retries
+        if error.suggests_wrong_address:
+            retries = min(retries, WRONG_ADDRESS_RETRIES)
+        if not is_temporary(error) or failures > retries:
             raise error
 
     return check

@@ -239,6 +239,72 @@ def test_unexpected(body: bytes, said: str, post: bool) -> None:
     assert said in str(error) or (post and "format: no syncId." in str(error))
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<!doctype html><title>Dagster</title><script>run()</script>", "Dagster"),
+        ("\ufeff <html><h1>Please log in</h1></html>", "Please log in"),
+        ("<html></html>", "not JSON."),
+    ],
+)
+def test_unexpected__web_page(page: str, said: str) -> None:
+    """A web page, as of a login or another service, names the host and suggests another address."""
+    with exchange(http(200, page)) as (server, client), pytest.raises(ApiError) as caught:
+        client.get_connection("crm")
+
+    assert type(caught.value) is UnexpectedResponseError
+    assert caught.value.suggests_wrong_address
+    assert said in str(caught.value)
+    assert f"127.0.0.1:{server.port} answered with a web page" in str(caught.value)
+    assert "check api_url" in str(caught.value)
+
+
+def test_status__not_found_elsewhere() -> None:
+    """A 404 of another host than RudderStack's suggests another address."""
+    with exchange(http(404)) as (server, client), pytest.raises(NotFoundError) as caught:
+        client.get_connection("crm")
+
+    assert f"127.0.0.1:{server.port} is the right address (api_url)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (
+            "https://login.example.com/start?state=s3cr3t#s3cr3t",
+            " to https://login.example.com/start.",
+        ),
+        ("https://login.example.com", " to https://login.example.com."),
+        ("/login?next=s3cr3t", " to /login."),
+        ("https://me:s3cr3t@login.example.com/", " redirects."),
+        ("login", " redirects."),
+        (f"https://{TOKEN}.example.com/", " to https://***.example.com/."),
+    ],
+)
+def test_status__redirect_target(location: str, said: str) -> None:
+    """The error for a redirect names the other address, without the query and without secrets."""
+    error = error_of(http(302, "", {"Location": location}))
+
+    assert said in str(error)
+    assert "Set api_url to the final address" in str(error)
+    assert "s3cr3t" not in str(error)
+    assert TOKEN not in str(error)
+
+
+def test_transport__unknown_host() -> None:
+    """The error for a host that does not exist names it, and suggests another address."""
+    with (
+        client_of("https://api.rudderstak.invalid") as client,
+        pytest.raises(TransportError, match=r"api\.rudderstak\.invalid did not answer") as caught,
+    ):
+        client.get_connection("crm")
+
+    # Some resolvers say that they cannot answer now instead.
+    hint = "There is no host of this name: check api_url"
+    assert caught.value.suggests_wrong_address == (hint in str(caught.value))
+    assert not caught.value.request_sent
+
+
 def test_unexpected__values_are_not_shown() -> None:
     """The error shows the names of wrong fields only, since a value may be a credential."""
     error = error_of(in_json({"id": {"apiKey": "hush"}, "sourceId": ["hush"]}))

@@ -109,6 +109,14 @@ def test_retry__used_up() -> None:
     assert get_with_retries(down, max_retries=0) == (StatusError, [], 1)
 
 
+def test_retry__wrong_address() -> None:
+    """A web page instead of JSON is final after 3 s, since api_url may be wrong."""
+    pages = [http(200, "<html>Please log in</html>")] * 20
+
+    assert get_with_retries(pages) == (UnexpectedResponseError, [1, 2], 3)
+    assert get_with_retries(pages, max_retries=0) == (UnexpectedResponseError, [], 1)
+
+
 def test_retry_after() -> None:
     """`Retry-After` is obeyed if it is longer than the normal wait, up to 120 s."""
     answers = [
