@@ -13,18 +13,20 @@ DOCS_PORT := 8000
 PYTEST := --dist loadscope
 # Some machines forbid it. Then each process of the tests compiles all of them again.
 export PYTHONDONTWRITEBYTECODE :=
+# The Python of a new .venv: the newest one, or the first of PYTHON_VERSIONS="3.11 3.10" that exists.
+PYTHON_VERSIONS := any
 # More arguments for pytest or the cluster: make test ARGS="-k resource"
 ARGS :=
 
 # The folders whose mutants the tests of the same folder must kill.
 MUTATED := sync sensor step
 
-.PHONY: help demo dev cluster test test-processes test-browser test-cluster lint \
-	docs docs-serve bench screenshots \
-	mutants $(MUTATED:%=mutants-%) clean
+.PHONY: help install demo dev cluster test test-processes test-browser test-cluster \
+	lint ruff check build docs docs-serve screenshots bench mutants $(MUTATED:%=mutants-%) clean
 .DELETE_ON_ERROR:
 
 help:
+	@echo "make install          install this package and all tools of development into .venv"
 	@echo "make demo             sync a DuckDB warehouse through a local RudderStack with Dagster"
 	@echo "make dev              open Dagster's UI on the result of the demo (PORT=3000)"
 	@echo "make cluster          run the demo on Celery workers and Postgres (CLUSTER_PORT=13000)"
@@ -33,12 +35,17 @@ help:
 	@echo "make test-browser     open Dagster's UI in Chromium, and test what it shows"
 	@echo "make test-cluster     break a cluster of Celery, Redis and PostgreSQL (ARGS=\"--only plain\")"
 	@echo "make screenshots      run the demo, and write pictures of Dagster's UI to docs/images"
-	@echo "make lint             check style and types"
+	@echo "make lint             check style and types, without changing a file"
+	@echo "make ruff             fix what ruff can fix, and format all files"
+	@echo "make check            check the types with mypy and pyright"
+	@echo "make build            build the wheel and the source distribution into dist/"
 	@echo "make docs             build the site of the documentation into site/"
 	@echo "make docs-serve       serve that site, and build it again after each change (DOCS_PORT=8000)"
 	@echo "make bench            run the benchmarks against RudderStack's own package"
 	@echo "make mutants          change the code in small ways, and list what the tests do not notice"
 	@echo "make clean            remove all files that these commands have created"
+
+install: .venv/installed
 
 demo: .venv/installed
 	@$(PYTHON) -u $(DEMO) run
@@ -72,7 +79,19 @@ screenshots: .venv/installed
 lint: .venv/installed
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
+	$(MAKE) --no-print-directory check
+
+# install, build, test, ruff and check are also the names in dagster-io/community-integrations.
+ruff: .venv/installed
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+check: .venv/installed
 	$(PYTHON) -m mypy
+	$(PYTHON) -m pyright
+
+build: .venv/installed
+	$(PYTHON) -m build --no-isolation --outdir dist
 
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
@@ -101,7 +120,7 @@ clean:
 
 .venv/installed: pyproject.toml .ci/make-venv
 	@echo "Installing into .venv ..."
-	@.ci/make-venv .venv any -e '.[lineage,testing]' --group dev
+	@.ci/make-venv .venv '$(PYTHON_VERSIONS)' -e '.[lineage,testing]' --group dev
 	@touch $@
 
 # RudderStack's own package has the same name, so it needs its own environment. The tests use it as

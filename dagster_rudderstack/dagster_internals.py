@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -72,7 +72,7 @@ def awaited_outputs(context: dg.OpExecutionContext) -> set[str]:
     """
     graph = context.job_def.graph
     for name in context.op_handle.path[:-1]:
-        graph = graph.node_named(name).definition  # type: ignore[assignment]
+        graph = cast("dg.GraphDefinition", graph.node_named(name).definition)
     waiting = graph.dependency_structure.output_to_downstream_inputs_for_node(
         context.op_handle.name
     )

@@ -199,7 +199,7 @@ def report_from_metadata(metadata: Mapping[str, Any]) -> SyncReport | None:
         metrics=metrics,
         connection_id=known.connection_id,
         sync_type=known.sync_type if known.sync_type in SYNC_TYPES else None,
-        origin=known.origin if known.origin in get_args(Origin) else "resumed",
+        origin=next((each for each in get_args(Origin) if each == known.origin), "resumed"),
         failed_rows_sql=known.failed_rows_sql,
         failed_rows_note=_note_in(markdown) if markdown else None,
     )

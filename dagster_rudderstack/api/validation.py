@@ -52,10 +52,11 @@ def check_no_env_var(value: object, what: str) -> None:
     Raises:
         InvalidSettingError: If it is one.
     """
-    if hasattr(value, "env_var_name"):
+    variable = getattr(value, "env_var_name", None)
+    if variable is not None:
         raise InvalidSettingError(
             f"{what} cannot be an EnvVar: Dagster reads those in the settings of resources only. "
-            f"Read the variable yourself, as in os.environ[{value.env_var_name!r}]."
+            f"Read the variable yourself, as in os.environ[{variable!r}]."
         )
 
 

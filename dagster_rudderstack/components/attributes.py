@@ -140,15 +140,16 @@ def _resolve_checks(context: dg.ResolutionContext, given: Any) -> Any:
         return context.resolve_value(given)
     return SyncChecks(
         **{
-            name: _resolve_check(name, context, value)
+            name: _resolve_check(CHECKS[name], context, value)
             for name, value in given_fields(given).items()
         }
     )
 
 
-def _resolve_check(name: str, context: dg.ResolutionContext, given: Any) -> Any:
+def _resolve_check(
+    kind: Callable[..., SyncCheck], context: dg.ResolutionContext, given: Any
+) -> Any:
     """Resolve a check: its settings, a template, true for the defaults, or false for none."""
-    kind: Callable[..., SyncCheck] = CHECKS[name]
     if isinstance(given, bool):
         return kind() if given else None
     return resolve_as(kind, context, given)

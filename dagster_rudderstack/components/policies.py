@@ -116,7 +116,8 @@ PartitionsAttribute = Annotated[
     dg.PartitionsDefinition[str] | None,
     dg.Resolver(
         resolve_partitions_def,
-        model_field_type=AssetSpecKwargs.model().model_fields["partitions_def"].annotation,
+        # pydantic declares more kinds of annotations than Dagster, which gets back its own here.
+        model_field_type=AssetSpecKwargs.model().model_fields["partitions_def"].annotation,  # pyright: ignore[reportArgumentType]
         description=description_of("partitions_def"),
     ),
 ]

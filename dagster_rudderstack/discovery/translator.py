@@ -41,7 +41,7 @@ class DagsterRudderStackTranslator:
 
     def __init__(self, key_by: KeyBy = "name") -> None:
         checked_choice(key_by, KeyBy, "key_by")
-        self._key_by = key_by
+        self._key_by: KeyBy = key_by
 
     # `| Any` and not `| None`: an override may return None, but what `super()` returns can be used
     # without a check for None, since this method never returns it.

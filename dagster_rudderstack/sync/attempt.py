@@ -69,20 +69,24 @@ MAX_REDIRECTS = 2
 class SyncApi(Protocol):
     """The part of the API that a sync needs: `RudderStackClient`, or `SourceRunApi` for runs."""
 
-    def start_sync(self, connection_id: str, sync_type: str) -> str:
+    def start_sync(self, connection_id: str, sync_type: str, /) -> str:
         """Start a sync and return its id."""
+        ...
 
-    def stop_sync(self, connection_id: str) -> None:
+    def stop_sync(self, connection_id: str, /) -> None:
         """Ask RudderStack to stop the running sync of the connection."""
 
-    def get_sync(self, connection_id: str, sync_id: str) -> Sync:
+    def get_sync(self, connection_id: str, sync_id: str, /) -> Sync:
         """Return the details of a sync."""
+        ...
 
-    def list_syncs(self, connection_id: str, *, per_page: int, limit: int) -> Sequence[Sync]:
+    def list_syncs(self, connection_id: str, /, *, per_page: int, limit: int) -> Sequence[Sync]:
         """Return the newest syncs, newest first."""
+        ...
 
-    def get_connection(self, connection_id: str) -> Connection:
+    def get_connection(self, connection_id: str, /) -> Connection:
         """Return the connection."""
+        ...
 
 
 @dataclass(frozen=True)

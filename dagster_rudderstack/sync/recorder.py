@@ -46,9 +46,11 @@ class Recorder(Protocol):
     @property
     def is_durable(self) -> bool:
         """Whether a later attempt can read the records."""
+        ...
 
     def is_sync_wanted(self) -> bool:
         """Whether a sync may still be started. False once the run has ended or was canceled."""
+        ...
 
     def successor(self) -> Successor | None:
         """Return what a newer execution of the same step has recorded.
@@ -59,6 +61,7 @@ class Recorder(Protocol):
 
     def started_by_others(self) -> frozenset[str]:
         """Return what other steps, partitions or Dagster runs have started for the same target."""
+        ...
 
     def starting(self, known_sync_ids: Sequence[str]) -> None:
         """Record that a start is about to be sent, and which syncs existed before."""

@@ -25,12 +25,15 @@ class RunClient(Protocol):
 
     def start_source_run(self, source_id: str, parameters: Sequence[str]) -> str:
         """Start a run and return its id."""
+        ...
 
     def get_source_run(self, source_id: str, run_id: str) -> SourceRun:
         """Return a run."""
+        ...
 
     def get_newest_source_run(self, source_id: str) -> SourceRun:
         """Return the newest run of a source."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,11 @@ class SyncLogApi(Protocol):
 
     def get_connection(self, connection_id: str) -> Connection:
         """Return the connection."""
+        ...
 
     def get_source(self, source_id: str) -> Source:
         """Return the source."""
+        ...
 
 
 class SyncLogs:

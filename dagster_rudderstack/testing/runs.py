@@ -28,6 +28,7 @@ class RunWork(Timed, Protocol):
     @property
     def tasks(self) -> Sequence[RunTask]:
         """The tasks that have begun, in their order."""
+        ...
 
 
 @dataclass

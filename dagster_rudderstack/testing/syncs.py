@@ -41,6 +41,7 @@ class Work(Timed, Protocol):
     @property
     def rows(self) -> RowCounts:
         """The rows so far."""
+        ...
 
     @property
     def error(self) -> str | None:
@@ -49,6 +50,7 @@ class Work(Timed, Protocol):
     @property
     def interrupted(self) -> bool:
         """Whether it ended early because it was stopped."""
+        ...
 
 
 @dataclass

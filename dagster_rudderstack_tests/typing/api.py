@@ -186,7 +186,7 @@ build_rudderstack_sync_asset(connection_id="crm", checks=CHECKS)
 build_rudderstack_sync_asset(connection_id="crm", checks=None)
 build_rudderstack_sync_asset(connection_id="crm", checks=NoRowsCheck())  # type: ignore[arg-type]
 assert_type(rudderstack_sync_op, dg.OpDefinition)
-assert_type(MetadataKey.SYNC_ID, str)
+SYNC_ID: str = MetadataKey.SYNC_ID
 assert_type(RudderStackMetadataSet.extract({}), RudderStackMetadataSet)
 assert_type(RudderStackMetadataSet().rows_failed, int | None)
 assert_type(RudderStackMetadataSet().finished_at, datetime | None)

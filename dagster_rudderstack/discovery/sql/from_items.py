@@ -46,6 +46,7 @@ class Reader(Queries, Protocol):
         self, query: exp.Expr, known: Subqueries | None = None, outer: Scope | None = None
     ) -> Relation:
         """Read a query and return its columns."""
+        ...
 
 
 class FromReader:

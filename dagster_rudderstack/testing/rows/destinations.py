@@ -33,10 +33,12 @@ class NamedColumn(Protocol):
     @property
     def name(self) -> str:
         """Name of the column."""
+        ...
 
     @property
     def type(self) -> str:
         """Type as DuckDB writes it, such as DECIMAL(10,2)."""
+        ...
 
 
 class _Connection(Protocol):

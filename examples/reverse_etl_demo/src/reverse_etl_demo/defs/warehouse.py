@@ -3,6 +3,8 @@
 The data is the same in each run, because all values are derived from the row number.
 """
 
+from typing import Any
+
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
@@ -73,7 +75,7 @@ def _table(name: str) -> dict[str, str]:
     return {"dagster/table_name": f"warehouse.{name}"}
 
 
-def _create(warehouse: DuckDBResource, name: str, query: str) -> dg.MaterializeResult[None]:
+def _create(warehouse: DuckDBResource, name: str, query: str) -> dg.MaterializeResult[Any]:
     schema = name.partition(".")[0]
     with warehouse.get_connection() as connection:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -83,13 +85,13 @@ def _create(warehouse: DuckDBResource, name: str, query: str) -> dg.MaterializeR
 
 
 @dg.asset(group_name="raw", kinds={"duckdb"}, metadata=_table("raw.customers"))
-def raw_customers(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
+def raw_customers(warehouse: DuckDBResource) -> dg.MaterializeResult[Any]:
     """Customers of a shop. Every 250th e-mail address has a typo."""
     return _create(warehouse, "raw.customers", RAW_CUSTOMERS)
 
 
 @dg.asset(group_name="raw", kinds={"duckdb"}, metadata=_table("raw.orders"))
-def raw_orders(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
+def raw_orders(warehouse: DuckDBResource) -> dg.MaterializeResult[Any]:
     """Orders of the shop. A cart that was not paid is an order with the status `cart`."""
     return _create(warehouse, "raw.orders", RAW_ORDERS)
 
@@ -100,7 +102,7 @@ def raw_orders(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
     kinds={"duckdb", "sql"},
     metadata=_table("analytics.customer_360"),
 )
-def customer_360(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
+def customer_360(warehouse: DuckDBResource) -> dg.MaterializeResult[Any]:
     """One row per customer, with contact data and totals of the paid orders."""
     return _create(warehouse, "analytics.customer_360", CUSTOMER_360)
 
@@ -111,6 +113,6 @@ def customer_360(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
     kinds={"duckdb", "sql"},
     metadata=_table("analytics.abandoned_carts"),
 )
-def abandoned_carts(warehouse: DuckDBResource) -> dg.MaterializeResult[None]:
+def abandoned_carts(warehouse: DuckDBResource) -> dg.MaterializeResult[Any]:
     """One row per customer with an unpaid cart."""
     return _create(warehouse, "analytics.abandoned_carts", ABANDONED_CARTS)
