@@ -273,7 +273,7 @@ def keys_table() -> str:
 
     def row(name: str, key: str) -> list[str]:
         attribute = key.removeprefix("rudderstack/")
-        kind = get_args(hints[attribute])[0] if attribute in hints else None
+        kind: Any = get_args(hints[attribute])[0] if attribute in hints else None
         stored = _STORED_AS.get(key) or _METADATA_KINDS.get(kind, "JSON")
         return [f"`{key}`", f"`{name}`", stored, meanings.get(attribute) or below[name]]
 

@@ -1,6 +1,7 @@
 """Whole attempts to sync, request by request: the waits, the records, the log and the errors."""
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -1048,7 +1049,8 @@ def test_timeout__a_retry_resumes(is_durable: bool) -> None:
 )
 def test_start__error_says_that_nothing_was_started(operation: str, status: int) -> None:
     """An error before the start, and one after which no sync was started, says so."""
-    scripted = script(**{operation: [status_error(status)]})
+    answers: dict[str, Any] = {operation: [status_error(status)]}
+    scripted = script(**answers)
 
     with pytest.raises(ApiError) as error:
         scripted.run(start_and_wait)
