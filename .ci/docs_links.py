@@ -1,11 +1,15 @@
-"""A hook of mkdocs: links out of `docs/`, which work on GitHub, are paths on the site.
+"""A hook of mkdocs, for links and for what a page loads.
 
-`[the demo](../../examples/demo)` becomes "the demo (`examples/demo` in the repository)".
+Links out of `docs/`, which work on GitHub, are paths on the site: `[the demo](../../examples/demo)`
+becomes "the demo (`examples/demo` in the repository)". A page that loads something from another
+host, such as a script or a font, fails the build.
 """
 
 import re
 from pathlib import Path
 from typing import Any
+
+from mkdocs.exceptions import PluginError
 
 _LINK = re.compile(r"\[(?P<text>[^]]*)\]\((?P<target>\.\./[^)#\s]*)(?P<anchor>#[\w-]*)?\)")
 
@@ -20,9 +24,18 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
         # mkdocs itself says that a link within docs/ is broken.
         if target.is_relative_to(docs) or not target.exists():
             return link[0]
-        path = target.relative_to(docs.parent)
-        text = link["text"]
-        named = text if text.strip("`") == str(path) else f"{text} (`{path}`"
-        return f"`{path}` in the repository" if named == text else f"{named} in the repository)"
+        path = f"`{target.relative_to(docs.parent)}` in the repository"
+        is_path = link["text"].strip("`") in path
+        return path if is_path else f"{link['text']} ({path})"
 
     return _LINK.sub(replaced, markdown)
+
+
+_FOREIGN = re.compile(r"<(?:script|link|img|iframe)[^>]*\s(?:src|href)=[\"'](?:https?:)?//[^>]*>")
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> None:
+    """Fail if a page loads something from another host."""
+    found = _FOREIGN.search(output)
+    if found:
+        raise PluginError(f"{page.file.src_uri} loads something from another host: {found[0]}")

@@ -258,7 +258,7 @@ def _read_queries(sources: Iterable[Source], log: Log) -> dict[str, QueryLineage
     if with_sql and not can_read_queries():
         log.warning(
             "sqlglot is not installed, so SQL models have no upstream tables. Run pip install "
-            "'dagster-rudderstack[lineage]', then refresh the snapshot."
+            "'dagster-rudderstack[lineage]>=2', then refresh the snapshot."
         )
         return {}
     found = read_queries(

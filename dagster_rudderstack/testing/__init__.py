@@ -22,7 +22,7 @@ try:
 except ImportError as _error:
     raise ImportError(
         "The local RudderStack needs the extra 'testing': "
-        "pip install 'dagster-rudderstack[testing]'"
+        "pip install 'dagster-rudderstack[testing]>=2'"
     ) from _error
 
 from dagster_rudderstack.testing.builds import TableBuild

@@ -13,6 +13,7 @@ from dagster_rudderstack import (
     RudderStackConnectionSelector,
     RudderStackWorkspaceComponent,
     refresh_rudderstack_snapshot,
+    settings,
 )
 from dagster_rudderstack.resource import RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack
@@ -41,12 +42,9 @@ def test_discovery_page(
     folder: Path, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The Python blocks of the page run in order and define the described assets."""
+    monkeypatch.setitem(settings.API_URLS, "us", server.url)
     names: dict[str, Any] = {"__file__": str(folder / "definitions.py"), "__name__": "page"}
     for block in blocks("discovery.md", "python"):
-        if "refresh_rudderstack_snapshot(" in block:
-            names["rudderstack"] = RudderStackResource(
-                access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"), api_url=server.url
-            )
         exec(compile(block, "docs/guides/discovery.md", "exec"), names)  # noqa: S102 - our own code
 
     definitions = names["defs"]

@@ -479,7 +479,7 @@ def test_queries__no_sqlglot(
 
     assert snapshot.queries == {}
     assert [
-        "pip install 'dagster-rudderstack[lineage]'" in message for message in caplog.messages
+        "pip install 'dagster-rudderstack[lineage]>=2'" in message for message in caplog.messages
     ] == [True]
 
 

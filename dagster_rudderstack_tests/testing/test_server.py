@@ -36,7 +36,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "starlette", None)
     monkeypatch.delitem(sys.modules, "dagster_rudderstack.testing")
 
-    with pytest.raises(ImportError, match=r"pip install 'dagster-rudderstack\[testing\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'dagster-rudderstack\[testing\]>=2'"):
         importlib.import_module("dagster_rudderstack.testing")
 
 
