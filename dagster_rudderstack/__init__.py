@@ -61,8 +61,8 @@ from dagster_rudderstack.errors import (
     TransportError,
     UnexpectedResponseError,
 )
-from dagster_rudderstack.metadata import MetadataKey, latest_failed_rows_sql
-from dagster_rudderstack.metadata_set import RudderStackMetadataSet
+from dagster_rudderstack.metadata import MetadataKey
+from dagster_rudderstack.metadata_set import RudderStackMetadataSet, latest_failed_rows_sql
 from dagster_rudderstack.ops import build_rudderstack_sync_op, rudderstack_sync_op
 from dagster_rudderstack.options import (
     RudderStackSyncConfig,

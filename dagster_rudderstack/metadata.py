@@ -1,13 +1,14 @@
 """What materializations, observations and failures say about a sync.
 
 Counts are stored as numbers, so that Dagster plots them. An unknown value is left out, not shown as
-0. The entries that people need most come first. The keys do not change, since dashboards and alerts
-depend on them.
+0. The entries that people need most come first, at most a dozen, and the last one has the rest. The
+keys do not change, since dashboards and alerts depend on them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ import dagster as dg
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.api.source_runs import SourceRun, SourceRunTask
 from dagster_rudderstack.errors import RudderStackError, SyncError
-from dagster_rudderstack.sync.failed_rows import FailedRows, sql_in
+from dagster_rudderstack.sync.failed_rows import FailedRows
 from dagster_rudderstack.sync.request import (
     Report,
     Request,
@@ -34,7 +35,6 @@ __all__ = [
     "failed_rows_of",
     "failure_from",
     "id_metadata",
-    "latest_failed_rows_sql",
     "number",
     "own_id_of",
     "report_metadata",
@@ -62,18 +62,16 @@ class MetadataKey:
     ROWS_TOTAL = "rudderstack/rows_total"
     ROW_COUNT = "dagster/row_count"
     """The rows delivered, under the key that Dagster's own pages show."""
-    SUCCESS_RATIO = "rudderstack/success_ratio"
     NOTHING_CHANGED = "rudderstack/nothing_changed"
     FAILED_ROWS_SQL = "rudderstack/failed_rows_sql"
     STATUS = "rudderstack/status"
     DURATION = "rudderstack/duration_seconds"
-    SYNC_TYPE = "rudderstack/sync_type"
     LINK = "rudderstack/link"
-    STARTED_AT = "rudderstack/started_at"
     FINISHED_AT = "rudderstack/finished_at"
-    ORIGIN = "rudderstack/origin"
     SYNC_ID = "rudderstack/sync_id"
     CONNECTION_ID = "rudderstack/connection_id"
+    DETAILS = "rudderstack/details"
+    """The sync type, the start, the origin and the success ratio, as JSON. See `_details`."""
     # Of a run of a Profiles project or ETL source, besides status, error, times, link and origin.
     RUN_ID = "rudderstack/run_id"
     PARAMETERS = "rudderstack/parameters"
@@ -169,7 +167,7 @@ def sync_metadata(  # noqa: PLR0913 - the facts of one sync
         sync: The last state seen. None if only the connection is known.
         connection_id: The connection.
         sync_type: The sync type that was asked for. None if unknown.
-        origin: How the sync came to be reported, see `MetadataKey.ORIGIN`.
+        origin: How the sync came to be reported, see `_details`.
         link_template: The address of a sync's page in RudderStack's dashboard, see
             `RudderStackResource.dashboard_url`.
         failed_rows: How to list the rejected rows. None if there are none.
@@ -183,12 +181,11 @@ def sync_metadata(  # noqa: PLR0913 - the facts of one sync
         ),
         MetadataKey.STATUS: _text(sync.status if sync else None),
         MetadataKey.DURATION: number(sync.duration_seconds if sync else None),
-        MetadataKey.SYNC_TYPE: _text(sync_type),
         MetadataKey.LINK: sync_link(link_template, connection_id, sync.id if sync else None),
-        **(_times(sync) if sync else {}),
-        MetadataKey.ORIGIN: _text(origin),
+        MetadataKey.FINISHED_AT: _time(sync.finished_at if sync else None),
         MetadataKey.SYNC_ID: _text(sync.id if sync else None),
         MetadataKey.CONNECTION_ID: _text(connection_id),
+        MetadataKey.DETAILS: _details(sync, origin, sync_type),
     }
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -219,10 +216,10 @@ def run_metadata(
         MetadataKey.PARAMETERS: _text(" ".join(parameters) or None),
         MetadataKey.TASKS: dg.MetadataValue.json(tasks) if tasks else None,
         MetadataKey.LINK: run_link(link_template, source_id, run.id if run else None),
-        **(_times(run) if run else {}),
-        MetadataKey.ORIGIN: _text(origin),
+        MetadataKey.FINISHED_AT: _time(run.finished_at if run else None),
         MetadataKey.RUN_ID: _text(run.id if run else None),
         MetadataKey.SOURCE_ID: _text(source_id),
+        MetadataKey.DETAILS: _details(run, origin),
     }
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -255,7 +252,6 @@ def failed_rows_of(found: Report | RudderStackError) -> FailedRows | None:
 
 
 def _rows(sync: Sync) -> dict[str, dg.MetadataValue | None]:
-    ratio = sync.success_ratio
     succeeded = sync.state is SyncState.SUCCEEDED
     sent = (sync.rows_succeeded, sync.rows_failed, sync.rows_changed)
     nothing_changed = succeeded and sync.rows_changed == 0 and not any(sent)
@@ -265,17 +261,36 @@ def _rows(sync: Sync) -> dict[str, dg.MetadataValue | None]:
         MetadataKey.ROWS_CHANGED: number(sync.rows_changed),
         MetadataKey.ROWS_TOTAL: number(sync.rows_total),
         MetadataKey.ROW_COUNT: number(sync.rows_succeeded),
-        MetadataKey.SUCCESS_RATIO: number(None if ratio is None else round(ratio, 4)),
         MetadataKey.NOTHING_CHANGED: dg.MetadataValue.bool(True) if nothing_changed else None,
     }
 
 
-def _times(sync: Sync) -> dict[str, dg.MetadataValue | None]:
-    started, finished = sync.started_at, sync.finished_at
-    return {
-        MetadataKey.STARTED_AT: dg.MetadataValue.timestamp(started) if started else None,
-        MetadataKey.FINISHED_AT: dg.MetadataValue.timestamp(finished) if finished else None,
+def _details(
+    seen: Sync | None, origin: str | None, sync_type: str | None = None
+) -> dg.MetadataValue | None:
+    """Return what people seldom need. None if nothing of it is known.
+
+    Args:
+        seen: The last state of the sync or run. Its start is in ISO 8601 and in UTC, and the rows
+            that a sync has delivered are a share of the rows sent, 0.0 to 1.0, with four digits.
+        origin: `started`, `adopted`, `attached`, `resumed`, or `observed` for a sync that Dagster
+            did not start.
+        sync_type: The sync type that was asked for.
+    """
+    ratio = seen.success_ratio if seen else None
+    started_at = seen.started_at if seen else None
+    facts = {
+        "sync_type": sync_type,
+        "started_at": started_at.isoformat() if started_at else None,
+        "origin": origin,
+        "success_ratio": None if ratio is None else round(ratio, 4),
     }
+    known = {name: value for name, value in facts.items() if value is not None}
+    return dg.MetadataValue.json(known) if known else None
+
+
+def _time(value: datetime | None) -> dg.MetadataValue | None:
+    return dg.MetadataValue.timestamp(value) if value else None
 
 
 def _task(task: SourceRunTask) -> dict[str, Any]:
@@ -336,26 +351,6 @@ def request_link(
     """Return the link to the page of a sync or run. None as for `sync_link`."""
     link = run_link if isinstance(request, RunRequest) else sync_link
     return link(template, request.target_id, own_id)
-
-
-def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> str | None:
-    """Return the SQL that lists the rows that the destination rejected in an asset's last sync.
-
-        @dg.asset_check(asset=crm_contacts)
-        def reasons(context: dg.AssetCheckExecutionContext, warehouse: DuckDBResource):
-            sql = latest_failed_rows_sql(context.instance, crm_contacts.key)
-
-    It is read from the last materialization. Returns None if the asset has none, if no row was
-    rejected, or if the rows cannot be listed.
-
-    Args:
-        instance: Dagster's instance, as in `context.instance`.
-        asset_key: The asset of the connection.
-    """
-    event = instance.get_latest_materialization_event(asset_key)
-    last = event.asset_materialization if event else None
-    value = last.metadata.get(MetadataKey.FAILED_ROWS_SQL) if last else None
-    return sql_in(value.md_str or "") if isinstance(value, dg.MarkdownMetadataValue) else None
 
 
 def failure_from(

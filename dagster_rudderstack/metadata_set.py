@@ -19,7 +19,7 @@ from dagster_rudderstack.text import without_escapes
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RudderStackMetadataSet", "report_from_metadata"]
+__all__ = ["RudderStackMetadataSet", "latest_failed_rows_sql", "report_from_metadata"]
 
 NAMESPACE = "rudderstack"
 
@@ -31,9 +31,10 @@ class RudderStackMetadataSet:
         connection_id = RudderStackMetadataSet.extract(spec.metadata).connection_id
         rows_failed = RudderStackMetadataSet.extract(materialization.metadata).rows_failed
 
-    Each attribute is None if there is no such entry, or if it has another type. Definitions have
-    the entries of a connection, and results those of a sync or run. Times are in UTC, and
-    `failed_rows_sql` is only the SQL, without the note in front of it.
+    Each attribute is None if there is no such entry, neither on its own nor in
+    `rudderstack/details`, or if it has another type. Definitions have the entries of a connection,
+    and results those of a sync or run. Times are in UTC, and `failed_rows_sql` is only the SQL,
+    without the note in front of it.
 
     Attributes:
         error: Why the sync or run failed.
@@ -126,9 +127,10 @@ class RudderStackMetadataSet:
         Args:
             metadata: The metadata of an `AssetSpec`, a materialization or an observation.
         """
+        details = _value(metadata.get(f"{NAMESPACE}/details"), Mapping[str, Any]) or {}
         return cls(
             **{
-                name: _value(metadata.get(f"{NAMESPACE}/{name}"), kind)
+                name: _value(metadata.get(f"{NAMESPACE}/{name}", details.get(name)), kind)
                 for name, kind in _KINDS.items()
             }
         )
@@ -164,12 +166,23 @@ def _value(entry: object, kind: Any) -> Any:
 def _moment(value: object) -> datetime | None:
     if isinstance(value, datetime):
         return value
+    if isinstance(value, str):
+        return _iso_moment(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         return datetime.fromtimestamp(value, timezone.utc)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _iso_moment(value: str) -> datetime | None:
+    """Return a time in ISO 8601. None if it is none, or without its zone."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
 
 def report_from_metadata(metadata: Mapping[str, Any]) -> SyncReport | None:
@@ -208,3 +221,23 @@ def report_from_metadata(metadata: Mapping[str, Any]) -> SyncReport | None:
 def _note_in(markdown: str) -> str:
     """Return the note in front of the SQL."""
     return without_escapes(markdown.partition("\n\n```")[0])
+
+
+def latest_failed_rows_sql(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> str | None:
+    """Return the SQL that lists the rows that the destination rejected in an asset's last sync.
+
+        @dg.asset_check(asset=crm_contacts)
+        def reasons(context: dg.AssetCheckExecutionContext, warehouse: DuckDBResource):
+            sql = latest_failed_rows_sql(context.instance, crm_contacts.key)
+
+    It is read from the last materialization. Returns None if the asset has none, if no row was
+    rejected, or if the rows cannot be listed.
+
+    Args:
+        instance: Dagster's instance, as in `context.instance`.
+        asset_key: The asset of the connection.
+    """
+    event = instance.get_latest_materialization_event(asset_key)
+    last = event.asset_materialization if event else None
+    value = last.metadata.get(f"{NAMESPACE}/failed_rows_sql") if last else None
+    return sql_in(value.md_str or "") if isinstance(value, dg.MarkdownMetadataValue) else None

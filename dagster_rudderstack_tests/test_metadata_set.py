@@ -27,6 +27,11 @@ NOT_READ = {
     MetadataKey.CONNECTION_IDS,  # of a sensor
     MetadataKey.FAILED_SYNCS,  # of a failure, a table for people
     MetadataKey.ROW_COUNT,  # Dagster's own
+    MetadataKey.DETAILS,  # its entries are
+}
+
+IN_DETAILS = {
+    f"rudderstack/{name}" for name in ("sync_type", "started_at", "origin", "success_ratio")
 }
 
 
@@ -39,7 +44,7 @@ def test_fields() -> None:
     }
 
     named = {f"rudderstack/{field.name}" for field in fields(RudderStackMetadataSet)}
-    assert named == keys - NOT_READ
+    assert named == keys - NOT_READ | IN_DETAILS
 
 
 def test_extract__definition(local_rudderstack: LocalRudderStack) -> None:
@@ -125,6 +130,7 @@ def test_extract__run(local_rudderstack: LocalRudderStack) -> None:
         ),
         ("finished_at", dg.MetadataValue.float(1e300), None),
         ("finished_at", "yesterday", None),
+        ("finished_at", "2026-01-01T00:00:00", None),
         ("checks", dg.MetadataValue.json({"a": 1}), {"a": 1}),
         ("checks", dg.MetadataValue.json([1]), None),
         ("tasks", dg.MetadataValue.json([{"task_id": "a"}]), [{"task_id": "a"}]),
@@ -138,6 +144,28 @@ def test_extract__entry(name: str, entry: object, expected: object) -> None:
     found = RudderStackMetadataSet.extract({f"rudderstack/{name}": entry})
 
     assert getattr(found, name) == expected
+
+
+def test_extract__details() -> None:
+    """What is in the details is found there, and what older versions wrote as an entry of its own
+    is found, too."""
+    details = {"sync_type": "full", "started_at": "2026-01-01T00:00:00+00:00", "origin": "adopted"}
+    older = {
+        "rudderstack/sync_type": dg.MetadataValue.text("full"),
+        "rudderstack/started_at": dg.MetadataValue.timestamp(FULL["started_at"]),
+        "rudderstack/origin": dg.MetadataValue.text("adopted"),
+    }
+
+    found = RudderStackMetadataSet.extract(
+        {"rudderstack/details": dg.MetadataValue.json(details), "rudderstack/status": "succeeded"}
+    )
+
+    assert found == RudderStackMetadataSet.extract({**older, "rudderstack/status": "succeeded"})
+    assert (found.sync_type, found.started_at, found.origin) == (
+        "full",
+        FULL["started_at"],
+        "adopted",
+    )
 
 
 def test_extract__others() -> None:
@@ -189,8 +217,8 @@ def test_report_from_metadata(changes: dict[str, Any]) -> None:
 def test_report_from_metadata__changed_by_a_person() -> None:
     """Facts that a person has replaced with other words are unknown in the report."""
     changed = {
-        MetadataKey.SYNC_TYPE: "weekly",
-        MetadataKey.ORIGIN: "me",
+        "rudderstack/sync_type": "weekly",
+        "rudderstack/origin": "me",
         MetadataKey.ROWS_TOTAL: "7",
     }
 

@@ -177,7 +177,7 @@ def test_rejected_rows_check__log(server: LocalRudderStack, instance: dg.Dagster
 
 
 def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance) -> None:
-    """A materialization has the counts, status, times, link and ids of its sync, counts first."""
+    """A materialization has the facts of its sync, counts first and details last."""
     server.add_connection("crm", script=ROWS)
     resource = resource_of(server, dashboard_url="https://r.example/{connection_id}/{sync_id}")
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="contacts", sync_type="full")
@@ -187,22 +187,22 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
     (event,) = result.get_asset_materialization_events()
     (sync,) = server.syncs("crm")
     values = {key: value.value for key, value in event.materialization.metadata.items()}
-    assert isinstance(values.pop(MetadataKey.STARTED_AT), float)
+    details = values.pop(MetadataKey.DETAILS)
+    assert isinstance(details, dict)
+    assert details.pop("started_at").endswith("+00:00")
+    assert details == {"sync_type": "full", "origin": "started", "success_ratio": 0.85}
     assert isinstance(values.pop(MetadataKey.FINISHED_AT), float)
     assert sync.id in str(values.pop(MetadataKey.FAILED_ROWS_SQL))
     assert values == {
         MetadataKey.CONNECTION_ID: "crm",
         MetadataKey.SYNC_ID: sync.id,
-        MetadataKey.SYNC_TYPE: "full",
         MetadataKey.STATUS: "succeeded",
-        MetadataKey.ORIGIN: "started",
         MetadataKey.DURATION: 0.0,
         MetadataKey.ROWS_TOTAL: 100,
         MetadataKey.ROWS_CHANGED: 20,
         MetadataKey.ROWS_SUCCEEDED: 17,
         MetadataKey.ROWS_FAILED: 3,
         MetadataKey.ROW_COUNT: 17,
-        MetadataKey.SUCCESS_RATIO: 0.85,
         MetadataKey.LINK: f"https://r.example/crm/{sync.id}",
     }
     # The values that matter most come first.
@@ -212,17 +212,14 @@ def test_materialization(server: LocalRudderStack, instance: dg.DagsterInstance)
         "rows_changed",
         "rows_total",
         "row_count",
-        "success_ratio",
         "failed_rows_sql",
         "status",
         "duration_seconds",
-        "sync_type",
         "link",
-        "started_at",
         "finished_at",
-        "origin",
         "sync_id",
         "connection_id",
+        "details",
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
+    RudderStackMetadataSet,
     RudderStackResource,
     SyncChecks,
     build_rudderstack_sync_asset,
@@ -31,9 +32,9 @@ def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
 def origins(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> list[object]:
     """Return the origins of the materialized syncs."""
     return [
-        event.materialization.metadata[MetadataKey.ORIGIN].value
+        RudderStackMetadataSet.extract(event.materialization.metadata).origin
         for event in result.get_asset_materialization_events()
-        if MetadataKey.ORIGIN in event.materialization.metadata
+        if "rudderstack/details" in event.materialization.metadata
     ]
 
 
@@ -276,7 +277,7 @@ def test_custom_body__resumes(server: LocalRudderStack, instance: dg.DagsterInst
     @dg.asset(retry_policy=RETRY)
     def contacts(rudderstack: RudderStackResource) -> dg.MaterializeResult[None]:
         report = rudderstack.sync_and_poll("crm")
-        return dg.MaterializeResult(metadata={MetadataKey.ORIGIN: report.origin})
+        return dg.MaterializeResult(metadata={"rudderstack/details": {"origin": report.origin}})
 
     result = dg.materialize(
         [contacts], resources={"rudderstack": without_tolerance(server)}, instance=instance

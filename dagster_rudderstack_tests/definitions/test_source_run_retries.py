@@ -9,6 +9,7 @@ import pytest
 
 from dagster_rudderstack import (
     MetadataKey,
+    RudderStackMetadataSet,
     RudderStackResource,
     build_rudderstack_profiles_asset,
     build_rudderstack_source_asset,
@@ -62,7 +63,7 @@ def test_step_retry__running_run(server: LocalRudderStack, instance: dg.DagsterI
     (only,) = server.runs("project")
     assert run_ids(result) == {"users": only.id, "accounts": only.id}
     origins = [
-        event.materialization.metadata[MetadataKey.ORIGIN].value
+        RudderStackMetadataSet.extract(event.materialization.metadata).origin
         for event in result.get_asset_materialization_events()
     ]
     assert origins == ["resumed", "resumed"]

@@ -19,6 +19,7 @@ import dagster as dg
 import httpx
 import yaml
 
+from dagster_rudderstack import RudderStackMetadataSet
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.processes.project import PROCESS_HEADER
 
@@ -228,7 +229,7 @@ class Run:
         """The origin of the sync of each materialized asset."""
         return {
             materialization.asset_key.to_user_string(): str(
-                materialization.metadata["rudderstack/origin"].value
+                RudderStackMetadataSet.extract(materialization.metadata).origin
             )
             for materialization in self.materializations
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey
+from dagster_rudderstack import RudderStackMetadataSet
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.processes.group_project import NAMES, activation
 from dagster_rudderstack_tests.processes.harness import wait_for
@@ -47,9 +47,9 @@ def test_group_killed__reexecution(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert result.success
     assert starts == NAMES
     origins = {
-        event.materialization.asset_key.to_user_string(): event.materialization.metadata[
-            MetadataKey.ORIGIN
-        ].value
+        event.materialization.asset_key.to_user_string(): RudderStackMetadataSet.extract(
+            event.materialization.metadata
+        ).origin
         for event in result.get_asset_materialization_events()
     }
     assert origins == {"c0": "started", **dict.fromkeys(NAMES[1:], "resumed")}

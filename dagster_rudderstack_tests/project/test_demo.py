@@ -20,7 +20,7 @@ import duckdb
 import httpx
 import pytest
 
-from dagster_rudderstack import MetadataKey, latest_failed_rows_sql
+from dagster_rudderstack import MetadataKey, RudderStackMetadataSet, latest_failed_rows_sql
 
 pytestmark = pytest.mark.processes
 
@@ -251,7 +251,7 @@ def test_history(instance: dg.DagsterInstance) -> None:
     metadata = [each.metadata for each in materializations if each is not None]
 
     assert (len(instance.get_runs()), statuses) == (2, {dg.DagsterRunStatus.SUCCESS})
-    assert {each[MetadataKey.ORIGIN].value for each in metadata} == {"started"}
+    assert {RudderStackMetadataSet.extract(each).origin for each in metadata} == {"started"}
     assert len({each[MetadataKey.SYNC_ID].value for each in metadata}) == 6
 
 

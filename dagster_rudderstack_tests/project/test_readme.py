@@ -10,6 +10,7 @@ import pytest
 from dagster_rudderstack import (
     MetadataKey,
     RejectedRowsCheck,
+    RudderStackMetadataSet,
     RudderStackResource,
     SyncChecks,
     build_rudderstack_sync_asset,
@@ -121,7 +122,7 @@ def failure(result: dg.ExecuteInProcessResult) -> Any:
 
 def origins(result: dg.ExecuteInProcessResult) -> list[Any]:
     materializations = result.asset_materializations_for_node("contacts")
-    return [each.metadata[MetadataKey.ORIGIN].value for each in materializations]
+    return [RudderStackMetadataSet.extract(each.metadata).origin for each in materializations]
 
 
 @scenario("RudderStack says that the sync failed")

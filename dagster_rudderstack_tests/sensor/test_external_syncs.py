@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey, RudderStackResource
+from dagster_rudderstack import MetadataKey, RudderStackMetadataSet, RudderStackResource
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.sensor.world import (
     CRM,
@@ -38,7 +38,7 @@ def test_external_sync__succeeded(
     (materialization,) = materializations(when_it_is_over)
     metadata = materialization.metadata
     assert metadata[MetadataKey.SYNC_ID].value == sync_id
-    assert metadata[MetadataKey.ORIGIN].value == "observed"
+    assert RudderStackMetadataSet.extract(metadata).origin == "observed"
     assert metadata[MetadataKey.DURATION].value == 60
     assert metadata[MetadataKey.ROWS_SUCCEEDED].value == 8
     assert metadata[MetadataKey.ROWS_FAILED].value == 2

@@ -10,6 +10,7 @@ from dagster_rudderstack import (
     InvalidSettingError,
     MetadataKey,
     RejectedRowsCheck,
+    RudderStackMetadataSet,
     RudderStackResource,
     RudderStackSyncConfig,
     SyncChecks,
@@ -95,8 +96,8 @@ def test_metadata(
         (sync,) = server.syncs(name)
         assert metadata[MetadataKey.SYNC_ID].value == sync.id
         assert metadata[MetadataKey.CONNECTION_ID].value == name
-        assert metadata[MetadataKey.SYNC_TYPE].value == sync.sync_type == "full"
-        assert metadata[MetadataKey.ORIGIN].value == "started"
+        assert RudderStackMetadataSet.extract(metadata).sync_type == sync.sync_type == "full"
+        assert RudderStackMetadataSet.extract(metadata).origin == "started"
         assert metadata[MetadataKey.ROWS_SUCCEEDED].value == 10
 
 

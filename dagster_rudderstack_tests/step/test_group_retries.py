@@ -8,10 +8,10 @@ import pytest
 
 from dagster_rudderstack import (
     DurationCheck,
-    MetadataKey,
     NoRowsCheck,
     NothingChangedCheck,
     RejectedRowsCheck,
+    RudderStackMetadataSet,
     RudderStackResource,
     SyncChecks,
 )
@@ -117,9 +117,9 @@ def test_step_retry__running_sync(server: LocalRudderStack, instance: dg.Dagster
     assert result.success
     assert starts(server) == {"a": 1, "b": 1}
     origins = {
-        event.materialization.asset_key.to_user_string(): event.materialization.metadata[
-            MetadataKey.ORIGIN
-        ].value
+        event.materialization.asset_key.to_user_string(): RudderStackMetadataSet.extract(
+            event.materialization.metadata
+        ).origin
         for event in result.get_asset_materialization_events()
     }
     assert origins == {"a": "started", "b": "resumed"}

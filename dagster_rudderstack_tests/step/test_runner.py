@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_rudderstack import RudderStackMetadataSet
 from dagster_rudderstack.checks.rejected_rows import RejectedRowsCheck
 from dagster_rudderstack.errors import (
     ConnectionDisabledError,
@@ -215,7 +216,7 @@ def test_run__failed() -> None:
     assert (observation.asset_key, observation.partition) == (CRM, "p of crm")
     assert observation.description == result.error.message
     assert observation.metadata[MetadataKey.SYNC_ID].value == "new"
-    assert observation.metadata[MetadataKey.ORIGIN].value == "started"
+    assert RudderStackMetadataSet.extract(observation.metadata).origin == "started"
     assert observation.metadata[MetadataKey.LINK].value == "https://app/crm/new"
     with pytest.raises(dg.Failure) as failure:
         job.raise_failures()
@@ -330,7 +331,7 @@ def test_run__another_sync_runs() -> None:
     assert (result.status, result.last_seen) == ("failed", None)
     (observation,) = step.context.logged_events
     assert MetadataKey.SYNC_ID not in observation.metadata
-    assert MetadataKey.ORIGIN not in observation.metadata
+    assert RudderStackMetadataSet.extract(observation.metadata).origin is None
 
 
 def test_run__unexpected_error() -> None:
@@ -482,7 +483,9 @@ def test_observation__sync_type() -> None:
 
     list(runner(ScriptedApi(get=[sync("new", "failed")]), step, syncs=syncs).run())
 
-    assert step.context.logged_events[0].metadata[MetadataKey.SYNC_TYPE].value == "full"
+    assert (
+        RudderStackMetadataSet.extract(step.context.logged_events[0].metadata).sync_type == "full"
+    )
 
 
 def test_interrupt__after_the_end() -> None:

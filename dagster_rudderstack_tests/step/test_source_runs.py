@@ -7,7 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey, RudderStackResource, SyncFailedError
+from dagster_rudderstack import (
+    MetadataKey,
+    RudderStackMetadataSet,
+    RudderStackResource,
+    SyncFailedError,
+)
 from dagster_rudderstack.step import interrupts
 from dagster_rudderstack.step.dagster_step import current_step
 from dagster_rudderstack.step.interrupts import Interruption, StopSettings
@@ -125,7 +130,7 @@ def test_several_assets(
         assert metadata[MetadataKey.RUN_ID].value == built.id
         assert metadata[MetadataKey.SOURCE_ID].value == SOURCE
         assert metadata[MetadataKey.PARAMETERS].value == "--rebase_incremental"
-        assert metadata[MetadataKey.ORIGIN].value == "started"
+        assert RudderStackMetadataSet.extract(metadata).origin == "started"
         assert metadata[MetadataKey.STATUS].value == "finished"
         assert MetadataKey.CONNECTION_ID not in metadata
         assert MetadataKey.SYNC_ID not in metadata
@@ -172,7 +177,7 @@ def test_several_assets__killed_before(
     assert result.success
     assert run_ids(result) == {server.runs(SOURCE)[0].id}
     origins = [
-        event.materialization.metadata[MetadataKey.ORIGIN].value
+        RudderStackMetadataSet.extract(event.materialization.metadata).origin
         for event in result.get_asset_materialization_events()
     ]
     assert origins == ["resumed", "resumed"]

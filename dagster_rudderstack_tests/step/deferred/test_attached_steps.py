@@ -3,7 +3,11 @@
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey, build_rudderstack_sync_asset, build_rudderstack_sync_op
+from dagster_rudderstack import (
+    RudderStackMetadataSet,
+    build_rudderstack_sync_asset,
+    build_rudderstack_sync_op,
+)
 from dagster_rudderstack.testing import Fault, LocalRudderStack, ManualClock
 from dagster_rudderstack_tests.sensor.world import FAILING, World, reported, sync_ids
 from dagster_rudderstack_tests.step.deferred.test_timeouts import advance_process_clock
@@ -125,4 +129,4 @@ def test_origin(scene: World, server: LocalRudderStack, clock: ManualClock) -> N
     event = scene.tick().asset_events[0]
 
     assert isinstance(event, dg.AssetMaterialization)
-    assert event.metadata[MetadataKey.ORIGIN].value == "started"
+    assert RudderStackMetadataSet.extract(event.metadata).origin == "started"

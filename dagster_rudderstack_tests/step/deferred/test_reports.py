@@ -3,7 +3,12 @@
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey, RudderStackResource, build_rudderstack_sync_asset
+from dagster_rudderstack import (
+    MetadataKey,
+    RudderStackMetadataSet,
+    RudderStackResource,
+    build_rudderstack_sync_asset,
+)
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.sensor.world import (
     FAILING,
@@ -37,7 +42,7 @@ def test_step__does_not_wait(scene: World, server: LocalRudderStack, clock: Manu
     (materialization,) = materializations(after_sync)
     (sync,) = server.syncs("crm")
     assert materialization.metadata[MetadataKey.SYNC_ID].value == sync.id
-    assert materialization.metadata[MetadataKey.ORIGIN].value == "started"
+    assert RudderStackMetadataSet.extract(materialization.metadata).origin == "started"
     assert len(server.starts("crm")) == 1
 
 
@@ -120,7 +125,7 @@ def test_materialization__sync_type_and_partition(
     (materialization,) = materializations(scene.tick())
 
     assert materialization.partition == "tuesday"
-    assert materialization.metadata[MetadataKey.SYNC_TYPE].value == "full"
+    assert RudderStackMetadataSet.extract(materialization.metadata).sync_type == "full"
     assert server.syncs("crm")[0].sync_type == "full"
 
 

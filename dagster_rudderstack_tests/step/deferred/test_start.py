@@ -7,6 +7,7 @@ import pytest
 
 from dagster_rudderstack import (
     MetadataKey,
+    RudderStackMetadataSet,
     RudderStackResource,
     RudderStackSyncConfig,
     build_rudderstack_sync_assets,
@@ -145,8 +146,8 @@ def test_running_sync__attach_to_owned(
     (materialization,) = materializations(scene.tick())
 
     assert len(server.starts("crm")) == 1
-    assert materialization.metadata[MetadataKey.ORIGIN].value == "started"
-    assert materialization.metadata[MetadataKey.SYNC_TYPE].value == "full"
+    assert RudderStackMetadataSet.extract(materialization.metadata).origin == "started"
+    assert RudderStackMetadataSet.extract(materialization.metadata).sync_type == "full"
 
 
 def test_definition() -> None:
