@@ -6,6 +6,7 @@ declaration.
 
 import contextlib
 import inspect
+import keyword
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, Field, model_validator
 from dagster_rudderstack.api.validation import (
     check_names,
     checked_choice,
+    checked_flag,
     checked_id,
     checked_sync_type,
 )
@@ -31,6 +33,8 @@ from dagster_rudderstack.settings import (
     SyncType,
 )
 from dagster_rudderstack.sync.choices import SyncChoices
+from dagster_rudderstack.text import shown
+from dagster_rudderstack.vendor_names import RENAMED_OPTIONS
 
 __all__ = [
     "AssetOptions",
@@ -41,6 +45,7 @@ __all__ = [
     "SyncOptions",
     "asset_options",
     "check_not_of_spec",
+    "check_resource_key",
     "checked_ids",
     "choices_of",
     "choices_of_run",
@@ -158,7 +163,7 @@ def sync_options(given: Mapping[str, Any]) -> SyncOptions:
         InvalidSettingError: For an unknown option, and for an invalid value.
     """
     known = SyncOptions.__annotations__.keys()
-    check_names(given, known)
+    check_names(given, known, RENAMED_OPTIONS)
     options: SyncOptions = {name: _DEFAULTS[name] for name in known} | dict(given)  # type: ignore[literal-required,assignment]
     _check(options)
     return options
@@ -172,10 +177,11 @@ def asset_options(given: Mapping[str, Any]) -> AssetOptions:
     """
     check_not_of_spec(given, _DEFAULTS, _IN_DISCOVERY)
     _check_not_of_checks(given)
-    check_names(given, _DEFAULTS)
+    check_names(given, _DEFAULTS, RENAMED_OPTIONS)
     options: AssetOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
     _check(options)
     checked_checks(options["checks"])
+    checked_flag(options["wait"], "wait")
     return options
 
 
@@ -217,7 +223,21 @@ def _check_not_of_checks(given: Mapping[str, Any]) -> None:
             )
 
 
+def check_resource_key(key: object) -> None:
+    """Check that a key of a resource can be the name of a parameter, as Dagster needs it.
+
+    Raises:
+        InvalidSettingError: If it cannot.
+    """
+    if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key):
+        raise InvalidSettingError(
+            f"resource_key {shown(key)}: expected a name of letters, digits and underscores, such "
+            "as 'rudderstack_eu', which is no keyword of Python."
+        )
+
+
 def _check(options: SyncOptions) -> None:
+    check_resource_key(options["resource_key"])
     checked_sync_type(options["sync_type"])
     checked_choice(options["on_disabled"], OnDisabled, "on_disabled")
     choices_of(options)
@@ -291,7 +311,8 @@ class StepConfig(dg.Config):
     def _names_checked(cls, data: Any) -> Any:
         # Before pydantic's own check, which suggests no near name. A subclass may allow any name.
         if isinstance(data, Mapping) and cls.model_config.get("extra") == "forbid":
-            check_names(data, [info.alias or name for name, info in cls.model_fields.items()])
+            known = [info.alias or name for name, info in cls.model_fields.items()]
+            check_names(data, known, RENAMED_OPTIONS)
         return data
 
 

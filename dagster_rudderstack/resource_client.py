@@ -27,6 +27,7 @@ from dagster_rudderstack.resource_settings import (
 )
 from dagster_rudderstack.settings import DEFAULT_SYNC_TYPE, RequestPolicy, SyncType
 from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack.vendor_names import RENAMED_METHODS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,6 +151,16 @@ class ResourceClient(ResourceSettings):
     def __getstate__(self) -> Any:
         """Refuse to be pickled."""
         raise TypeError("cannot pickle a RudderStackResource: the pickle would have its token")
+
+    if not TYPE_CHECKING:
+        # mypy would no longer find a misspelled name.
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of a method of RudderStack's own package."""
+            if name in RENAMED_METHODS:
+                raise AttributeError(
+                    f"A RudderStackResource has no {name!r}. {RENAMED_METHODS[name]}"
+                )
+            return super().__getattr__(name)
 
     # --- requests
 

@@ -32,12 +32,12 @@ from dagster_rudderstack.settings import (
     SyncPolicy,
 )
 from dagster_rudderstack.sync.choices import RunChoices, SyncChoices
+from dagster_rudderstack.vendor_names import RENAMED_SETTINGS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
-    "RENAMED_SETTINGS",
     "ResourceSettings",
     "check_settings",
     "is_env_var",
@@ -51,15 +51,6 @@ __all__ = [
 
 _R = TypeVar("_R", bound="dg.ConfigurableResource[Any]")
 _POLICIES: tuple[type[Policy], ...] = (RequestPolicy, RetryPolicy, PollPolicy, SyncPolicy)
-
-RENAMED_SETTINGS = {
-    "rs_cloud_url": "Use region or api_url.",
-    "request_timeout": "Use connect_timeout_seconds and read_timeout_seconds.",
-    "request_retry_delay": "It has no replacement: the library increases the waits.",
-    "poll_interval": "Use poll_min_interval_seconds and poll_max_interval_seconds.",
-    "poll_timeout": "Use sync_timeout_seconds.",
-}
-"""What to use instead of the settings of RudderStack's own package 1.3.0."""
 
 
 _MASK = "********"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
@@ -40,6 +41,23 @@ def shown(value: object) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a number with its noun: `1 sync`, `1,200 syncs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like another, without regard to case. None if none is."""
+    folded = {_folded(each): each for each in sorted(known)}
+    found = difflib.get_close_matches(_folded(word), folded, n=1)
+    return folded[found[0]] if found else None
+
+
+def _folded(word: str) -> str:
+    return " ".join(word.casefold().split())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'the nearest known word'?`. Empty if there is none."""
+    found = nearest(word, known)
+    return "" if found is None else f" Did you mean {found!r}?"
 
 
 def summary_of(lines: Mapping[str, str], noun: str) -> str:

@@ -1,4 +1,7 @@
-"""The names of RudderStack's own package: importing one fails, and the error names the new one.
+"""Names of RudderStack's own package and of other integrations, and what to use instead.
+
+Importing a module or a name of RudderStack's own package fails, and the error names the new one.
+The same holds for its settings, arguments and methods.
 
 Versions up to 1.3.0 of `dagster-rudderstack` are that package. Code that was written for it, and
 pickled values of it, import modules and names that are not in this package.
@@ -17,7 +20,13 @@ from types import ModuleType
 
 from dagster_rudderstack.version import __version__
 
-__all__ = ["NEW_NAMES", "explain_imports"]
+__all__ = [
+    "NEW_NAMES",
+    "RENAMED_METHODS",
+    "RENAMED_OPTIONS",
+    "RENAMED_SETTINGS",
+    "explain_imports",
+]
 
 NEW_NAMES: Mapping[str, Mapping[str, str]] = {
     # Python imports `resources` before `resources.rudderstack`, so the error is about `resources`.
@@ -95,3 +104,71 @@ def explain_imports() -> None:
     """Make the import of a name of RudderStack's own package say what has replaced it."""
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)
+
+
+# --- settings, arguments and methods
+
+_USE_TIMEOUTS = (
+    "Use sync_timeout_seconds for a sync, or connect_timeout_seconds and read_timeout_seconds for "
+    "a request."
+)
+_USE_TOKEN = "Use access_token."  # noqa: S105 - the name, not the token
+_USE_ADDRESS = "Use region or api_url."
+
+RENAMED_SETTINGS = {
+    # RudderStack's own package 1.3.0.
+    "rs_cloud_url": _USE_ADDRESS,
+    "request_timeout": "Use connect_timeout_seconds and read_timeout_seconds.",
+    "request_retry_delay": "It has no replacement: the library increases the waits.",
+    "poll_interval": "Use poll_min_interval_seconds and poll_max_interval_seconds.",
+    "poll_timeout": "Use sync_timeout_seconds.",
+    # Other integrations, and first guesses.
+    "api_key": _USE_TOKEN,
+    "api_token": _USE_TOKEN,
+    "token": _USE_TOKEN,
+    "base_url": _USE_ADDRESS,
+    "host": _USE_ADDRESS,
+    "url": _USE_ADDRESS,
+    "max_retries": "Use request_max_retries.",
+    "timeout": _USE_TIMEOUTS,
+    "timeout_seconds": _USE_TIMEOUTS,
+    "poll_interval_seconds": "Use poll_min_interval_seconds and poll_max_interval_seconds.",
+    "workspace_id": "Leave it out: the access token belongs to one workspace.",
+}
+"""What to use instead of settings of other packages, as a sentence."""
+
+RENAMED_OPTIONS = {
+    # RudderStack's own packages, other integrations, and first guesses.
+    "check": "Use checks=SyncChecks(...).",
+    "config": "Give the options as arguments.",
+    "connection": "Use connection_id.",
+    "on_failure": "A sync that fails always fails its step.",
+    "parameters": "A Profiles project takes model_refs, begin_time, end_time and "
+    "rebase_incremental.",
+    "poll_interval": "Use poll_interval_seconds.",
+    "poll_timeout": "Use timeout_seconds.",
+    "profile_id": "Use source_id, in the definition.",
+    "resource": "Use resource_key, with the key of the resource in the definitions.",
+    "rudderstack": "Use resource_key, with the key of the resource in the definitions.",
+    "spec": "Several connections have their assets in connections, and a source in specs. An op "
+    "takes asset_key.",
+    "specs": "One connection has its asset in spec, and several in connections. An op takes "
+    "asset_key.",
+    "timeout": "Use timeout_seconds.",
+    "wait": "Only assets of connections can end before their syncs do. An op always waits.",
+    "wait_for_completion": "An asset of a connection takes wait. Ops and sources always wait.",
+}
+"""What to use instead of arguments of other packages and of other factories, as a sentence."""
+
+RENAMED_METHODS = {
+    "start_and_poll": (
+        "Use sync_and_poll(connection_id, sync_type), or run_source_and_poll(source_id, parameters)"
+        " for a Profiles project."
+    ),
+    "start_profile_run": "Use start_source_run(source_id, parameters).",
+    "poll_profile_run": (
+        "Use get_source_run(source_id, run_id), which reads the run once, or "
+        "run_source_and_poll(source_id, parameters), which starts it and waits."
+    ),
+}
+"""What to use instead of the methods of the resources of RudderStack's own package 1.3.0."""

@@ -38,6 +38,8 @@ _EXPECTED_PATH = (
     "expected a path as in RudderStack's reference, such as '/retl-sources', without host and query"
 )
 _PATH = re.compile(r"(/(?:[A-Za-z0-9._~:\-]|%[0-9A-Fa-f]{2})+)+/?")
+_MAX_PATH_LENGTH = 8_000
+"""More than a server accepts, and less than httpx refuses."""
 _DECODED_SEGMENT = re.compile(r"(?!\.$)(?!.*\.\.)[^/\\?#%]+")
 _VERSION = re.compile(r"/(v[0-9]+)(?=/|$)", re.IGNORECASE)
 
@@ -81,6 +83,10 @@ def checked_path(path: object) -> str:
         raise InvalidSettingError(
             f"{name} has a part with '..', or an escaped character that could change the path: "
             f"{_EXPECTED_PATH}."
+        )
+    if len(path) > _MAX_PATH_LENGTH:
+        raise InvalidSettingError(
+            f"{name} has {len(path):,} characters: expected at most {_MAX_PATH_LENGTH:,}."
         )
     if version := _VERSION.match(path):
         raise InvalidSettingError(

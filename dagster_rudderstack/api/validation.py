@@ -5,7 +5,6 @@ A message names the value, where it came from and what would be right. It never 
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +14,7 @@ from urllib.parse import quote
 from dagster_rudderstack.api.fields import is_usable_id
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import API_URLS, API_VERSION, SYNC_TYPES, SyncType
-from dagster_rudderstack.text import shown
+from dagster_rudderstack.text import nearest, shown
 
 if TYPE_CHECKING:
     import httpx
@@ -99,7 +98,7 @@ def check_names(
     Args:
         given: The names that were given.
         known: The names of the settings that exist.
-        renamed: What to use instead of settings of RudderStack's own package, as a sentence.
+        renamed: What to use instead of names of other packages and releases, as a sentence.
 
     Raises:
         InvalidSettingError: If one does not exist. The message names the nearest one.
@@ -107,17 +106,27 @@ def check_names(
     for name in given:
         if name in known:
             continue
-        hint = _hint_of_name(str(name), known, renamed or {})
+        hint = name_hint(str(name), known, renamed or {})
         raise InvalidSettingError(f"There is no setting {name!r}.{hint}")
 
 
-def _hint_of_name(name: str, known: Collection[str], renamed: Mapping[str, str]) -> str:
-    if name in renamed:
-        return f" It was a setting of RudderStack's own package. {renamed[name]}"
-    nearest = difflib.get_close_matches(name, [*known, *renamed], n=1)
-    if not nearest:
+def name_hint(name: str, known: Collection[str], renamed: Mapping[str, str]) -> str:
+    """Return what to use instead of an unknown name, with a space before it. Empty if unknown."""
+    near = name if name in renamed else nearest(name, [*known, *renamed])
+    if near is None:
         return ""
-    return f" {renamed[nearest[0]]}" if nearest[0] in renamed else f" Did you mean {nearest[0]!r}?"
+    is_renamed = near in renamed and near not in known
+    return f" {renamed[near]}" if is_renamed else f" Did you mean {near!r}?"
+
+
+def checked_flag(value: object, what: str) -> None:
+    """Check that a value is True or False. Any other value, such as 'no', may count as True.
+
+    Raises:
+        InvalidSettingError: If it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidSettingError(f"{what} {shown(value)}: expected True or False.")
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -75,7 +75,8 @@ def read_function(function: object, resource_key: str) -> StepFunction:
     name = _name(function)
     if not callable(function):
         raise InvalidSettingError(f"execute is {shown(function)}: expected a function.")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+    # The method is also that of an object that can be called.
+    if any(map(_is_async, (function, getattr(function, "__call__", None)))):  # noqa: B004
         raise InvalidSettingError(
             f"{name} is async. Write it with `def`: Dagster does not interrupt an async function, "
             "so a canceled run would not stop its sync."
@@ -107,6 +108,10 @@ def read_function(function: object, resource_key: str) -> StepFunction:
                 "the spec, and read their tables with a resource."
             )
     return StepFunction(function, own, resources, config)
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _name(function: object) -> str:

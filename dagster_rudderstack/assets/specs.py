@@ -13,13 +13,14 @@ from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, text_of
 from dagster_rudderstack.options import AssetOptions
 from dagster_rudderstack.sync.failed_rows import SyncLog, snapshot_key
-from dagster_rudderstack.text import identifier
+from dagster_rudderstack.text import identifier, shown
 
 __all__ = [
     "KIND",
     "CoercibleToSpec",
     "asset_spec",
     "asset_specs",
+    "check_step_names",
     "completed_spec",
     "connection_name",
     "known_sync_log",
@@ -33,6 +34,9 @@ MAX_KINDS = 3
 
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 """What Dagster accepts as the name of a dependency of a step."""
+
+_ONE_DEP = (str, dg.AssetKey, dg.AssetSpec, dg.AssetDep, dg.AssetsDefinition, dg.SourceAsset)
+"""A single dependency. Some of them are tuples or texts, which would count as lists."""
 
 CoercibleToSpec = dg.AssetSpec | dg.AssetKey | str | Sequence[str]
 
@@ -61,6 +65,7 @@ def asset_specs(
         specs[connection] = spec
     if not specs:
         raise InvalidSettingError("connections is empty: expected at least one.")
+    check_step_names(owners)
     return specs
 
 
@@ -80,7 +85,15 @@ def asset_spec(
 def completed_spec(
     given: CoercibleToSpec, deps: Iterable[Any] | None, metadata: Mapping[str, Any]
 ) -> dg.AssetSpec:
-    """Return an asset with the kind of this library, and with further dependencies and metadata."""
+    """Return an asset with the kind of this library, and with further dependencies and metadata.
+
+    Raises:
+        InvalidSettingError: If the dependencies are no list.
+    """
+    if isinstance(deps, _ONE_DEP) or not isinstance(deps, Iterable | None):
+        raise InvalidSettingError(
+            f"deps {shown(deps)}: expected a list of assets, as in deps=['customers']."
+        )
     spec = given if isinstance(given, dg.AssetSpec) else dg.AssetSpec(given)
     has_room = KIND not in spec.kinds and len(spec.kinds) < MAX_KINDS
     # All at once, since each call makes the whole spec anew.
@@ -125,6 +138,23 @@ def connection_name(spec: dg.AssetSpec) -> str | None:
         for key in (MetadataKey.SOURCE_NAME, MetadataKey.DESTINATION_NAME)
     )
     return f"{source} to {destination}" if source and destination else None
+
+
+def check_step_names(keys: Iterable[dg.AssetKey]) -> None:
+    """Check that Dagster can tell the outputs of a step apart, whose names it makes of the keys.
+
+    Raises:
+        InvalidSettingError: If two different keys have the same name.
+    """
+    owners: dict[str, dg.AssetKey] = {}
+    for key in keys:
+        name = key.to_python_identifier()
+        other = owners.setdefault(name, key)
+        if other != key:
+            raise InvalidSettingError(
+                f"The keys {other.to_user_string()!r} and {key.to_user_string()!r} have the same "
+                f"name {name!r} in a step of Dagster: change one of them."
+            )
 
 
 def with_dependency_names(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import random
 import re
@@ -36,6 +35,7 @@ from dagster_rudderstack.resource_settings import setting_error
 from dagster_rudderstack.settings import API_URLS
 from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.retry import call_with_retries
+from dagster_rudderstack.text import nearest
 
 __all__ = ["Access", "Surroundings"]
 
@@ -234,5 +234,5 @@ class Access:
             return where
         if connection_id in known:
             return ""
-        nearest = difflib.get_close_matches(connection_id, known, n=1)
-        return f"Did you mean {nearest[0]}? {where}" if nearest else where
+        near = nearest(connection_id, known)
+        return f"Did you mean {near}? {where}" if near else where

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.errors import InvalidSettingError
+from dagster_rudderstack.text import nearest
 from dagster_rudderstack.version import __version__
 
 __all__ = [
@@ -99,8 +99,8 @@ def _refuse_token(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
 def _refuse_command(parser: argparse.ArgumentParser, first: str) -> NoReturn:
     if first.startswith("-"):
         parser.error(f"options follow the command, as in {PROGRAM} check --region eu.")
-    nearest = difflib.get_close_matches(first, COMMANDS, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"the commands are {', '.join(COMMANDS)}."
+    near = nearest(first, COMMANDS)
+    hint = f"did you mean {near}?" if near else f"the commands are {', '.join(COMMANDS)}."
     parser.error(f"there is no such command; {hint}")
 
 

@@ -41,11 +41,20 @@ def check_dependencies(
         tables = {upstream.key: str(upstream.table) for upstream in props.upstreams}
         for dep in spec.deps:
             if dep.asset_key in chosen:
+                _check_not_itself(spec, dep.asset_key, tables[dep.asset_key])
                 names.check(spec, dep)
             if dep.asset_key in known.executable:
                 above = known.defined[dep.asset_key]
                 table = tables.get(dep.asset_key, "schema.table")
                 mappings.check(spec, dep, above, partitions_def or spec.partitions_def, table)
+
+
+def _check_not_itself(spec: dg.AssetSpec, key: dg.AssetKey, table: str) -> None:
+    if spec.key == key:
+        raise InvalidSettingError(
+            f"upstream_keys: the asset of table {table} is {key.to_user_string()!r}, which is the "
+            "connection that reads the table. Name the asset that makes the table."
+        )
 
 
 class _Names:

@@ -1,6 +1,5 @@
 """Selects connections of a workspace."""
 
-import difflib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ import dagster as dg
 
 from dagster_rudderstack.discovery.props import RudderStackConnectionProps
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
-from dagster_rudderstack.text import shown
+from dagster_rudderstack.text import did_you_mean, shown
 
 __all__ = ["RudderStackConnectionSelector", "Selector"]
 
@@ -203,14 +202,11 @@ def _check_known(value: str, known: set[str], what: str) -> None:
     """Raise an error that suggests the nearest known value, if a value is not known."""
     if value in known:
         return
-    folded = {_folded(word): word for word in sorted(known)}
-    near = [folded[word] for word in difflib.get_close_matches(_folded(value), folded, n=1)]
-    raise DiscoveryError(f"No {what} {value!r}. {_choices(near, sorted(known))}")
+    hint = did_you_mean(value, known) or f" {_choices(sorted(known))}"
+    raise DiscoveryError(f"No {what} {value!r}.{hint}")
 
 
-def _choices(near: Sequence[str], known: Sequence[str]) -> str:
-    if near:
-        return f"Did you mean {near[0]!r}?"
+def _choices(known: Sequence[str]) -> str:
     if not known:
         return "The workspace has no connections that the access token may read."
     listed = ", ".join(repr(word) for word in known[:MAX_CHOICES])

@@ -15,7 +15,7 @@ from dagster_rudderstack.discovery.known_assets import KnownAssets, UpstreamAsse
 from dagster_rudderstack.discovery.matching import AssetIndex, Matches, NameIndex, spelled
 from dagster_rudderstack.discovery.tables import UpstreamTable
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.text import one_line, shown
+from dagster_rudderstack.text import did_you_mean, failure, one_line, shown
 
 __all__ = [
     "COLUMN_SCHEMA",
@@ -166,10 +166,12 @@ class UpstreamFinder:
         unused = self._mapping.unused()
         if unused:
             names = one_line(", ".join(map(repr, unused)), 200)
+            tables = {str(table) for table in self._found}
+            hint = did_you_mean(unused[0], tables)
             self._log.warning(
-                f"upstream_keys: no selected connection reads {names}. Write the name of a table "
-                "as the connection does ('analytics.customers'), or the key of its external asset "
-                "('snowflake/analytics/customers')."
+                f"upstream_keys: no selected connection reads {names}.{hint} Write the name of a "
+                "table as the connection does ('analytics.customers'), or the key of its external "
+                "asset ('snowflake/analytics/customers')."
             )
 
     def _problem(self, upstream: Upstream) -> str | None:
@@ -191,7 +193,7 @@ class UpstreamFinder:
         if entry is not None:
             return self._upstream(table, entry.choice)
         matches = self._index.matches(table)
-        chosen = self._function(table, matches.keys) if self._function else None
+        chosen = self._chosen(table, matches.keys)
         if chosen is not None:
             return self._upstream(table, _dep(chosen, f"what it returned for table {table}"))
         if len(matches.keys) == 1:
@@ -200,6 +202,17 @@ class UpstreamFinder:
             self._elsewhere[table] = matches
         free = self._upstream(table, dg.AssetDep(self._index.free_key(table)))
         return replace(free, candidates=matches.keys)
+
+    def _chosen(self, table: UpstreamTable, keys: Sequence[dg.AssetKey]) -> object:
+        """Return what the user's function returns. None if there is no function."""
+        if self._function is None:
+            return None
+        try:
+            return self._function(table, keys)
+        except Exception as error:
+            raise InvalidSettingError(
+                f"The function upstream_keys failed for table {table}: {failure(error)}"
+            ) from error
 
     def _upstream(self, table: UpstreamTable, dep: dg.AssetDep | None) -> Upstream:
         if dep is None:
@@ -284,6 +297,11 @@ def _dep(key: object, origin: str) -> dg.AssetDep:
         return dg.AssetDep(dg.AssetKey.from_user_string(key))
     if isinstance(key, Sequence) and key and all(isinstance(part, str) and part for part in key):
         return dg.AssetDep(dg.AssetKey(key))
+    if isinstance(key, dg.AssetSpec | dg.AssetsDefinition):
+        raise InvalidSettingError(
+            f"upstream_keys: {origin} is an {type(key).__name__}, not the key of an asset. Use its "
+            "key, as in spec.key."
+        )
     raise InvalidSettingError(
         f"upstream_keys: {origin} is {shown(key)}, not the key of an asset: "
         "'customers', 'analytics/customers' or ['analytics', 'customers']."

@@ -10,6 +10,7 @@ from dagster_rudderstack.api.profiles import ProfilesParameters
 from dagster_rudderstack.api.validation import checked_id
 from dagster_rudderstack.assets.specs import (
     CoercibleToSpec,
+    check_step_names,
     completed_spec,
     with_dependency_names,
 )
@@ -144,7 +145,8 @@ def _specs(
     if not given:
         raise InvalidSettingError("specs is empty: expected at least one asset.")
     metadata = _definition_metadata(source_id, parameters)
-    upstream = None if deps is None else list(deps)
+    # An iterator can be read only once, and there may be many specs.
+    upstream = list(deps) if isinstance(deps, Iterator) else deps
     # A retry may have nothing left to yield for an asset that was materialized before.
     specs = [
         completed_spec(each, upstream, metadata).replace_attributes(skippable=True)
@@ -154,6 +156,7 @@ def _specs(
     for key in keys:
         if keys.count(key) > 1:
             raise InvalidSettingError(f"specs contains {key.to_user_string()!r} twice.")
+    check_step_names(keys)
     return specs
 
 

@@ -14,10 +14,16 @@ from pydantic import ConfigDict, Field
 from dagster_rudderstack.api.profiles import ProfilesParameters
 from dagster_rudderstack.api.validation import check_names
 from dagster_rudderstack.errors import InvalidSettingError
-from dagster_rudderstack.options import StepConfig, check_not_of_spec, in_run_config
+from dagster_rudderstack.options import (
+    StepConfig,
+    check_not_of_spec,
+    check_resource_key,
+    in_run_config,
+)
 from dagster_rudderstack.options import description_of as description_of_sync
 from dagster_rudderstack.settings import RESOURCE_KEY, OnLostStart, OnRunningRun
 from dagster_rudderstack.sync.choices import RunChoices
+from dagster_rudderstack.vendor_names import RENAMED_OPTIONS
 
 __all__ = [
     "ProfilesAssetOptions",
@@ -129,6 +135,12 @@ _DEFAULTS: ProfilesAssetOptions = {
 }
 
 
+_RENAMED = {
+    **RENAMED_OPTIONS,
+    "partitions_def": "A run of an ETL source takes no time window, and an op has no partitions.",
+}
+
+
 def description_of(option: str) -> str:
     """Return what an option means, for run config and YAML."""
     hint = get_type_hints(ProfilesAssetOptions, include_extras=True)[option]
@@ -148,9 +160,11 @@ def run_options(given: Mapping[str, Any], kind: Any) -> ProfilesAssetOptions:
     """
     known = get_type_hints(kind)
     if "op_tags" in known:
-        check_not_of_spec(given, known)
-    check_names(given, known)
+        # They are no more possible in the spec of an ETL source.
+        check_not_of_spec([each for each in given if each != "partitions_def"], known)
+    check_names(given, known, _RENAMED)
     options: ProfilesAssetOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
+    check_resource_key(options["resource_key"])
     choices_of(options)
     parameters_of(options)
     return options

@@ -114,6 +114,12 @@ def test_chosen_key_with_one_part(rudderstack: RudderStackResource) -> None:
     assert found == {CUSTOMERS: {"customers"}, LEADS: {"customers"}}
 
 
+def test_chosen_key__of_the_connection_itself(rudderstack: RudderStackResource) -> None:
+    """A connection cannot be the asset of the table that it reads."""
+    with pytest.raises(InvalidSettingError, match=f"is '{LEADS}', which is the connection that"):
+        load_rudderstack_asset_specs(rudderstack, upstream_keys={"customers": LEADS})
+
+
 @pytest.mark.parametrize("name", ["people", "leads"])
 def test_chosen_key_with_one_part__external(rudderstack: RudderStackResource, name: str) -> None:
     """A chosen key of one part stays an external asset if Dagster has no other asset for it."""

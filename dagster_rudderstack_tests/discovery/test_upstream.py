@@ -197,6 +197,17 @@ def test_keys__unused(caplog: pytest.LogCaptureFixture) -> None:
 
     (warning,) = caplog.messages
     assert "no selected connection reads 'crm.poeple', 'mysql/crm/people'." in warning
+    assert "Did you mean 'crm.people'?" in warning
+
+
+def test_function__fails() -> None:
+    """The error for a function that fails names it and the table."""
+
+    def by_schema(_table: UpstreamTable, _keys: Sequence[dg.AssetKey]) -> str:
+        raise KeyError("crm")
+
+    with pytest.raises(InvalidSettingError, match="The function upstream_keys failed for table"):
+        UpstreamFinder((), by_schema, LOG).find(table("crm.people"))
 
 
 def test_connections() -> None:
@@ -249,6 +260,7 @@ WRONG_KEYS: dict[str, tuple[object, str]] = {
     "name": ("crm.people", "upstream_keys takes a mapping .*, not 'crm.people'"),
     "number for a table": ({1: "people"}, "upstream_keys takes a mapping"),
     "number for a key": ({"crm.people": 5}, "upstream_keys: 'crm.people' is 5, not the key"),
+    "spec for a key": ({"crm.people": dg.AssetSpec("people")}, "is an AssetSpec, not the key"),
     "empty key": ({"crm.people": ""}, "upstream_keys: 'crm.people' is '', not the key"),
     "key without parts": ({"crm.people": []}, "upstream_keys: 'crm.people' is \\[\\], not"),
     "function that returns a number": (
