@@ -73,12 +73,19 @@ class _VendorImports(MetaPathFinder):
         """Return None.
 
         Raises:
-            ImportError: If the name is one of RudderStack's own package.
+            ImportError: If a name of RudderStack's own package is imported.
         """
         package, _, name = fullname.partition(".")
-        if package == _PACKAGE and name in _REPLACED:
+        if package == _PACKAGE and name in _REPLACED and not _is_only_a_question():
             raise ImportError(_message(fullname, _REPLACED[name]), name=fullname)
         return None
+
+
+def _is_only_a_question() -> bool:
+    """Whether `importlib.util.find_spec` asks if there is a module: it is to return None then."""
+    # This function, the finder, Python's search for a finder, and who has called that.
+    caller = sys._getframe(3)  # noqa: SLF001 - a finder is not told why it is asked
+    return caller.f_globals.get("__name__") == "importlib.util"
 
 
 def _message(fullname: str, names: Mapping[str, str]) -> str:

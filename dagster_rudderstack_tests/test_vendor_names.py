@@ -1,6 +1,7 @@
 """Imports of RudderStack's own package 1.3.0 fail with an error that names the new name."""
 
 import importlib
+import importlib.util
 import pickle
 import pkgutil
 import re
@@ -50,6 +51,12 @@ def test_import(statement: str, instead: str) -> None:
     assert f"This is dagster-rudderstack {dagster_rudderstack.__version__}" in message
     assert instead in message
     assert "'dagster-rudderstack<2'" in message
+
+
+@pytest.mark.parametrize("name", ["types", "ops.retl", "resources"])
+def test_find_spec(name: str) -> None:
+    """A program that asks whether there is a module of an old name learns that there is none."""
+    assert importlib.util.find_spec(f"dagster_rudderstack.{name}") is None
 
 
 def test_import__pickled_value() -> None:
