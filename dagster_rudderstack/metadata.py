@@ -70,6 +70,8 @@ class MetadataKey:
     FINISHED_AT = "rudderstack/finished_at"
     SYNC_ID = "rudderstack/sync_id"
     CONNECTION_ID = "rudderstack/connection_id"
+    DAGSTER_RUN = "rudderstack/dagster_run"
+    """The run that started the sync or attached to it, in what the polling sensor reports."""
     DETAILS = "rudderstack/details"
     """The sync type, the start, the origin and the success ratio, as JSON. See `_details`."""
     # Of a run of a Profiles project or ETL source, besides status, error, times, link and origin.

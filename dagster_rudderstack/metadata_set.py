@@ -97,6 +97,7 @@ class RudderStackMetadataSet:
     origin: str | None = None
     sync_id: str | None = None
     connection_id: str | None = None
+    dagster_run: str | None = None
     run_id: str | None = None
     parameters: str | None = None
     tasks: Sequence[Mapping[str, Any]] | None = None

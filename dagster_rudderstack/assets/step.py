@@ -11,8 +11,8 @@ from dagster_rudderstack.assets.function import StepFunction, config_schema, con
 from dagster_rudderstack.assets.specs import known_sync_log, with_dependency_names
 from dagster_rudderstack.assets.syncs import RudderStackSyncs
 from dagster_rudderstack.checks.base import SyncCheck
-from dagster_rudderstack.checks.recheck import rechecked
-from dagster_rudderstack.checks.sync_checks import check_specs_of
+from dagster_rudderstack.checks.recheck import rechecked, rechecked_end
+from dagster_rudderstack.checks.sync_checks import SUCCEEDED_CHECK, check_specs_of
 from dagster_rudderstack.dagster_internals import with_keys, with_signature
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import column_metadata, failure_from
@@ -327,7 +327,10 @@ class Execution:
         """
         step = current_step(self.context)
         for key in self._keys.values():
-            checks = self._selected_checks(key)
-            if checks and key not in self.context.selected_asset_keys:
-                partition = step.partition_of(key) if step else None
+            if key in self.context.selected_asset_keys:
+                continue
+            partition = step.partition_of(key) if step else None
+            if checks := self._selected_checks(key):
                 yield from rechecked(checks, key, self.context.instance, partition)
+            if dg.AssetCheckKey(key, SUCCEEDED_CHECK) in self.context.selected_asset_check_keys:
+                yield rechecked_end(key, self.context.instance, partition)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 
 import dagster as dg
 
 from dagster_rudderstack.checks.base import SyncCheck
+from dagster_rudderstack.checks.sync_checks import SUCCEEDED_CHECK, sync_succeeded_result
+from dagster_rudderstack.metadata import MetadataKey
 
-__all__ = ["rechecked"]
+__all__ = ["rechecked", "rechecked_end"]
+
+EVENTS_READ = 50
+"""How many events of an asset are read to find the newest that reports a sync. Others report what a
+person or another program has done, or that a sync could not be started."""
 
 
 def rechecked(
@@ -25,12 +32,53 @@ def rechecked(
         instance: Dagster's instance.
         partition: The partition to look at. None looks at the last materialization of all.
     """
-    partitions = [partition] if partition is not None else None
-    wanted = dg.AssetRecordsFilter(key, asset_partitions=partitions)
-    found = instance.fetch_materializations(wanted, limit=1).records
+    found = instance.fetch_materializations(_wanted(key, partition), limit=1).records
     last = found[0].asset_materialization if found else None
     for check in checks:
         if last is None:
             yield check.no_sync(key, partition)
         else:
             yield check.result_of_metadata(key, last.metadata)
+
+
+def rechecked_end(
+    key: dg.AssetKey, instance: dg.DagsterInstance, partition: str | None
+) -> dg.AssetCheckResult:
+    """Return the result of the check on the last deferred sync: as it was reported.
+
+    Args:
+        key: The asset.
+        instance: Dagster's instance.
+        partition: The partition to look at. None looks at the last sync of all.
+    """
+    fetches = (instance.fetch_materializations, instance.fetch_observations)
+    newest = [_newest_report(fetch, key, partition) for fetch in fetches]
+    found = [record for record in newest if record is not None]
+    if not found:
+        return dg.AssetCheckResult(
+            asset_key=key,
+            check_name=SUCCEEDED_CHECK,
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="There is no sync to check yet: no sync of the asset was reported.",
+        )
+    last = max(found, key=attrgetter("timestamp"))
+    event = last.asset_materialization or last.asset_observation
+    assert event is not None
+    is_success = last.asset_materialization is not None
+    return sync_succeeded_result(key, event.description, event.metadata, passed=is_success)
+
+
+def _newest_report(
+    fetch: Callable[..., dg.EventRecordsResult], key: dg.AssetKey, partition: str | None
+) -> dg.EventLogRecord | None:
+    """Return the newest event of an asset that reports a sync. None if there is none."""
+    for record in fetch(_wanted(key, partition), limit=EVENTS_READ).records:
+        event = record.asset_materialization or record.asset_observation
+        if event is not None and MetadataKey.SYNC_ID in event.metadata:
+            return record
+    return None
+
+
+def _wanted(key: dg.AssetKey, partition: str | None) -> dg.AssetRecordsFilter:
+    return dg.AssetRecordsFilter(key, asset_partitions=None if partition is None else [partition])

@@ -26,11 +26,15 @@ __all__ = [
     "check_of_spec",
     "check_specs_of",
     "checked_checks",
+    "identity_of",
+    "sync_succeeded_result",
     "sync_succeeded_spec",
 ]
 
 SUCCEEDED_CHECK = "sync_succeeded"
 """Name of the check on deferred syncs, which have no step that could fail."""
+
+_IDENTITY = (MetadataKey.LINK, MetadataKey.DAGSTER_RUN, MetadataKey.SYNC_ID)
 
 CHECKS: Mapping[str, type[SyncCheck]] = {
     check.kind: check
@@ -46,6 +50,35 @@ def sync_succeeded_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
         asset=asset,
         description="Whether the last deferred sync succeeded, according to the polling sensor. "
         f"{DASHBOARD_WORDS}",
+    )
+
+
+def identity_of(metadata: Mapping[str, dg.MetadataValue]) -> Metadata:
+    """Return which sync a result is about: its id, and the links to its page and to its run."""
+    return {key: metadata[key] for key in _IDENTITY if key in metadata}
+
+
+def sync_succeeded_result(
+    asset: dg.AssetKey,
+    description: str | None,
+    metadata: Mapping[str, dg.MetadataValue],
+    *,
+    passed: bool,
+) -> dg.AssetCheckResult:
+    """Return the result of the check on the last deferred sync of an asset.
+
+    Args:
+        asset: The asset.
+        description: What the event that reports the sync says about it, as Markdown.
+        metadata: The metadata of that event.
+        passed: Whether the sync succeeded.
+    """
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=SUCCEEDED_CHECK,
+        passed=passed,
+        description=description,
+        metadata=identity_of(metadata),
     )
 
 

@@ -56,6 +56,7 @@ class RecordedSync:
             steps of several partitions have deferred the sync.
         deadline: When the timeout of a deferred sync passes, in epoch seconds.
         timed_out: Whether the sensor stopped it because its timeout had passed.
+        run_id: The run of Dagster that started it, or that attached to it. None if unknown.
     """
 
     will_be_reported: bool = False
@@ -66,6 +67,7 @@ class RecordedSync:
     partitions: tuple[str, ...] = ()
     deadline: float | None = None
     timed_out: bool = False
+    run_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,7 @@ class EventLog:
             sync_type=record.sync_type,
             partitions=_partitions(deferred or [record]),
             deadline=None if awaited_by else record.deadline,
+            run_id=_first_run(deferred or waiting),
         )
 
     def _is_of_asset(self, run_id: str, key: dg.AssetKey) -> bool:
@@ -217,6 +218,11 @@ def _merged(records: Sequence[SyncRecord]) -> SyncRecord:
     owned = [record for record in records if record.owned]
     last = records[-1]
     return replace(last, owned=True, sync_type=owned[-1].sync_type) if owned else last
+
+
+def _first_run(records: Sequence[SyncRecord]) -> str:
+    """Return the run that started a sync, or the first one that attached to it."""
+    return next((each for each in records if each.owned), records[0]).run_id
 
 
 def _partitions(records: Iterable[SyncRecord]) -> tuple[str, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
-from dagster_rudderstack.checks.sync_checks import SUCCEEDED_CHECK
+from dagster_rudderstack.checks.sync_checks import identity_of, sync_succeeded_result
 from dagster_rudderstack.errors import SyncError
 from dagster_rudderstack.metadata import Metadata, MetadataKey, sync_metadata
 from dagster_rudderstack.sensor.cursor import digest
@@ -54,7 +54,7 @@ def events_of(
     if failure is not None:
         text = escaped_markdown(failure.message)
         observations = _observations(watch, partitions, text, metadata)
-        return [*observations, *_succeeded(watch, text, passed=False)]
+        return [*observations, *_succeeded(watch, text, metadata, passed=False)]
     text = escaped_markdown(_origin_text(finding))
     metadata = {**metadata, **watch.columns}
     return [
@@ -62,8 +62,11 @@ def events_of(
             dg.AssetMaterialization(watch.key, description=text, metadata=metadata, partition=each)
             for each in partitions
         ),
-        *(_evaluation(each.result_of_metadata(watch.key, metadata)) for each in watch.checks),
-        *_succeeded(watch, text, passed=True),
+        *(
+            _evaluation(each.result_of_metadata(watch.key, metadata), metadata)
+            for each in watch.checks
+        ),
+        *_succeeded(watch, text, metadata, passed=True),
     ]
 
 
@@ -102,7 +105,7 @@ def overdue_events(
     if outcome is StopOutcome.REQUESTED:
         metadata[MetadataKey.STOPPED_BY] = dg.MetadataValue.text("timeout")
     observations = _observations(watch, partitions, text, metadata)
-    return [*observations, *_succeeded(watch, text, passed=False)]
+    return [*observations, *_succeeded(watch, text, metadata, passed=False)]
 
 
 def _observations(
@@ -142,7 +145,7 @@ def _metadata(
     finding: Finding, link_template: str | None, failed_rows: FailedRows | None = None
 ) -> Metadata:
     recorded = finding.recorded
-    return sync_metadata(
+    metadata = sync_metadata(
         finding.sync,
         finding.connection_id,
         # A step that attached to another client's sync has recorded what it asked for itself.
@@ -151,26 +154,35 @@ def _metadata(
         link_template=link_template,
         failed_rows=failed_rows,
     )
+    if recorded and recorded.run_id:
+        metadata[MetadataKey.DAGSTER_RUN] = dg.MetadataValue.dagster_run(recorded.run_id)
+    return metadata
 
 
-def _succeeded(watch: Watch, text: str, *, passed: bool) -> list[dg.AssetCheckEvaluation]:
+def _succeeded(
+    watch: Watch, text: str, metadata: Metadata, *, passed: bool
+) -> list[dg.AssetCheckEvaluation]:
     if not watch.deferred:
         return []
-    return [
-        dg.AssetCheckEvaluation(
-            asset_key=watch.key, check_name=SUCCEEDED_CHECK, passed=passed, description=text
-        )
-    ]
+    result = sync_succeeded_result(watch.key, text, metadata, passed=passed)
+    return [_evaluation(result, metadata)]
 
 
-def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def _evaluation(
+    result: dg.AssetCheckResult, metadata: Mapping[str, dg.MetadataValue]
+) -> dg.AssetCheckEvaluation:
+    """Return the result of a check as a sensor reports it.
+
+    It names its sync. Dagster adds the materialization only to the results of steps: those of a
+    sensor are stored together with it, after the tick.
+    """
     if result.asset_key is None or result.check_name is None:
         raise ValueError("A check's result needs its asset and its name.")
     return dg.AssetCheckEvaluation(
         asset_key=result.asset_key,
         check_name=result.check_name,
         passed=result.passed,
-        metadata=result.metadata,
+        metadata={**result.metadata, **identity_of(metadata)},
         severity=result.severity,
         description=result.description,
     )

@@ -8,7 +8,7 @@ reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import dagster as dg
 
@@ -58,7 +58,17 @@ def failure_of_deferred(
         return dg.Failure(description=text, metadata=metadata, allow_retries=False)
     lines = [f"- {key.to_user_string()}: {text}" for key, (text, _) in found.items()]
     description = "\n".join([f"{plural(len(found), 'deferred sync')} failed.", *lines])
-    return dg.Failure(description=description, allow_retries=False)
+    runs = {metadata.get(MetadataKey.DAGSTER_RUN) for _, metadata in found.values()}
+    return dg.Failure(description=description, metadata=_only_run(runs), allow_retries=False)
+
+
+def _only_run(runs: Collection[dg.MetadataValue | None]) -> Metadata:
+    """Return the link to the run that started all of the syncs. Nothing if they were several runs.
+
+    Then the observations on the pages of the assets link to them.
+    """
+    (run, *others) = runs
+    return {} if others or run is None else {MetadataKey.DAGSTER_RUN: run}
 
 
 def _observed(

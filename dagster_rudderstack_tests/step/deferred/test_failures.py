@@ -34,7 +34,7 @@ def test_failed_sync__fails_a_run(
     """A deferred sync that failed is a failed check, and a run that fails with the reason, so that
     alerts on failed runs fire. That run starts no sync and is not retried."""
     server.set_script("crm", FAILING)
-    scene.run()
+    started = scene.run()
     clock.advance(60)
 
     result = scene.tick()
@@ -47,6 +47,9 @@ def test_failed_sync__fails_a_run(
     assert failure(run).startswith(f"Sync {sync.id} of connection crm failed after 1 min (")
     assert "no such table" in failure(run)
     assert failure_metadata(run)[MetadataKey.SYNC_ID].value == sync.id
+    link = dg.MetadataValue.dagster_run(started.run_id)
+    assert failure_metadata(run)[MetadataKey.DAGSTER_RUN] == link
+    assert [each.metadata[MetadataKey.DAGSTER_RUN] for each in result.asset_events] == [link, link]
     assert run.dagster_run.tags["dagster/max_retries"] == "0"
     assert len(server.starts("crm")) == 1
     assert scene.launch(scene.tick()) == []
@@ -98,13 +101,16 @@ def test_failed_sync__run_is_not_retried(
     assert [event for event in run.all_events if event.is_step_up_for_retry] == []
 
 
+@pytest.mark.parametrize("is_one_run", [True, False], ids=["one run", "two runs"])
 def test_failed_sync__group_fails_one_run(
     rudderstack: RudderStackResource,
     instance: dg.DagsterInstance,
     server: LocalRudderStack,
     clock: ManualClock,
+    is_one_run: bool,
 ) -> None:
-    """If several deferred syncs of one step fail, one run fails and reports all of them."""
+    """If several deferred syncs of one step fail, one run fails and reports all of them. It links
+    to the run that started them, if that is one."""
     names = ["a", "b", "c"]
     connect(server, "a", "b", script=FAILING)
     connect(server, "c")
@@ -112,13 +118,15 @@ def test_failed_sync__group_fails_one_run(
         connections={name: name for name in names}, name="group", wait=False
     )
     scene = world(instance, rudderstack, group)
-    scene.run()
+    started = [scene.run().run_id] if is_one_run else [scene.run("a").run_id, scene.run("b").run_id]
     clock.advance(60)
 
     (run,) = scene.launch(scene.tick())
 
     assert failure(run).startswith("2 deferred syncs failed.")
-    assert len(server.starts()) == 3
+    link = {MetadataKey.DAGSTER_RUN: dg.MetadataValue.dagster_run(started[0])}
+    assert failure_metadata(run) == (link if is_one_run else {})
+    assert len(server.starts()) == (3 if is_one_run else 2)
 
 
 def test_failed_syncs__check(
