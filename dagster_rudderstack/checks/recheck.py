@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
+from operator import itemgetter
 
 import dagster as dg
 
@@ -53,7 +53,7 @@ def rechecked_end(
     """
     fetches = (instance.fetch_materializations, instance.fetch_observations)
     newest = [_newest_report(fetch, key, partition) for fetch in fetches]
-    found = [record for record in newest if record is not None]
+    found = [each for each in newest if each is not None]
     if not found:
         return dg.AssetCheckResult(
             asset_key=key,
@@ -62,21 +62,22 @@ def rechecked_end(
             severity=dg.AssetCheckSeverity.WARN,
             description="There is no sync to check yet: no sync of the asset was reported.",
         )
-    last = max(found, key=attrgetter("timestamp"))
-    event = last.asset_materialization or last.asset_observation
-    assert event is not None
-    is_success = last.asset_materialization is not None
+    _, event = max(found, key=itemgetter(0))
+    is_success = isinstance(event, dg.AssetMaterialization)
     return sync_succeeded_result(key, event.description, event.metadata, passed=is_success)
 
 
 def _newest_report(
     fetch: Callable[..., dg.EventRecordsResult], key: dg.AssetKey, partition: str | None
-) -> dg.EventLogRecord | None:
-    """Return the newest event of an asset that reports a sync. None if there is none."""
+) -> tuple[float, dg.AssetMaterialization | dg.AssetObservation] | None:
+    """Return the newest event of an asset that reports a sync, and its time in epoch seconds.
+
+    None if there is none.
+    """
     for record in fetch(_wanted(key, partition), limit=EVENTS_READ).records:
         event = record.asset_materialization or record.asset_observation
         if event is not None and MetadataKey.SYNC_ID in event.metadata:
-            return record
+            return record.timestamp, event
     return None
 
 

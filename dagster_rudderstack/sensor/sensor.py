@@ -47,7 +47,8 @@ from dagster_rudderstack.sensor.limits import (
     TICK_SECONDS,
 )
 from dagster_rudderstack.sensor.poll import Poll, Polled
-from dagster_rudderstack.sensor.watch import Watch, watches_of
+from dagster_rudderstack.sensor.summary import coverage_text, report_text
+from dagster_rudderstack.sensor.watch import Watch, targets_of, watches_of
 from dagster_rudderstack.settings import RESOURCE_KEY, SyncPolicy
 from dagster_rudderstack.sync.attempt import PreviousAttempt, SyncAttempt
 from dagster_rudderstack.sync.failed_rows import FailedRows
@@ -109,23 +110,23 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         tags: Tags of the sensor.
 
     Raises:
-        InvalidSettingError: If there is no connection, or two assets stand for one.
+        InvalidSettingError: If there is no connection, two assets stand for one, or assets with
+            `wait=False` have different partitions.
     """
     checked_choice(failed_syncs, FailedSyncs, "failed_syncs")
     _check_number("replay", replay, 0, MAX_CATCH_UP)
     _check_number("tick_seconds", tick_seconds, 1, MAX_TICK_SECONDS)
     watches = watches_of(assets, connections or {}, checked_checks(checks))
-    with_runs = [watch.key for watch in watches.values() if watch.has_runs]
+    targets = targets_of(watches.values())
     settings = _Settings(watches, resource_key, failed_syncs == "run", replay, tick_seconds)
 
     @dg.sensor(
         name=name,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
-        description=description
-        or f"Reports the syncs of {plural(len(watches), 'connection')} that no step waits for.",
+        description=description or coverage_text(watches.values(), resource_key),
         required_resource_keys={resource_key},
-        target=dg.AssetSelection.assets(*with_runs) if with_runs else None,
+        target=dg.AssetSelection.assets(*targets) if targets else None,
         tags=tags,
         # For the steps of deferred assets, which warn if no sensor reports their syncs.
         metadata={MetadataKey.CONNECTION_IDS: dg.MetadataValue.json(sorted(watches))},
@@ -196,33 +197,39 @@ def _tick(
     )
     link = rudderstack.dashboard_url
     without_partitions: dict[str, str] = {}
-    events = [
-        event
-        for finding in detected.findings
-        for event in _events(
-            context,
+    found = [
+        (
             finding,
-            settings,
-            stops=stops,
-            failed_rows=failed_rows,
-            link=link,
-            without_partitions=without_partitions,
+            _events(
+                context,
+                finding,
+                settings,
+                stops=stops,
+                failed_rows=failed_rows,
+                link=link,
+                without_partitions=without_partitions,
+            ),
         )
+        for finding in detected.findings
     ]
     if without_partitions:
         context.log.warning(summary_of(without_partitions, "sync"))
     runs = _run_requests(context, detected, settings)
+    reported = [
+        (finding, settings.watches[finding.connection_id]) for finding, events in found if events
+    ]
     summary = (
-        f"Polled {len(polled.answers):,} of {plural(len(settings.watches), 'connection')} in "
-        f"{time.monotonic() - began:.1f} s: {plural(len(detected.findings), 'sync')} to report. "
+        f"{report_text(reported)} Polled {len(polled.answers):,} of "
+        f"{plural(len(settings.watches), 'connection')} in {time.monotonic() - began:.1f} s. "
         f"{problem}"
     ).strip()
     context.log.info(summary)
     return dg.SensorResult(
         run_requests=runs,
-        asset_events=events,
+        asset_events=[event for _, events in found for event in events],
         cursor=detected.cursor.to_text(),
-        skip_reason=None if events or runs else summary,
+        # Dagster shows a tick without a run as skipped, and takes no reason for one with a run.
+        skip_reason=None if runs else summary,
     )
 
 

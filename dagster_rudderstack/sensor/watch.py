@@ -17,7 +17,7 @@ from dagster_rudderstack.metadata import MetadataKey, column_metadata
 from dagster_rudderstack.sync.failed_rows import SyncLog
 from dagster_rudderstack.sync.request import SyncRequest
 
-__all__ = ["Watch", "watches_of"]
+__all__ = ["Watch", "targets_of", "watches_of"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,26 @@ def watches_of(
                 "each sync is reported once."
             )
     return watches
+
+
+def targets_of(watches: Iterable[Watch]) -> list[dg.AssetKey]:
+    """Return the assets of which the sensor may request runs.
+
+    Raises:
+        InvalidSettingError: If they have different partitions. Dagster makes one job of them, and
+            would not load the code location.
+    """
+    with_runs = [watch for watch in watches if watch.has_runs]
+    partitioned = [watch for watch in with_runs if watch.partitions_def is not None]
+    for watch in partitioned[1:]:
+        if watch.partitions_def != partitioned[0].partitions_def:
+            first, other = (each.key.to_user_string() for each in (partitioned[0], watch))
+            raise InvalidSettingError(
+                f"Assets {first!r} and {other!r} have different partitions, and wait=False. A "
+                "sensor can request runs of assets with the same partitions only: build a sensor "
+                "for each, with a name of its own."
+            )
+    return [watch.key for watch in with_runs]
 
 
 def _watches_of_asset(
