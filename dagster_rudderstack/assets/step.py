@@ -137,7 +137,8 @@ class Execution:
     _yielded: Yielded = field(init=False)
 
     def __post_init__(self) -> None:
-        self._yielded = Yielded(self.context.assets_def.node_keys_by_output_name)
+        definition = self.context.assets_def
+        self._yielded = Yielded(definition.node_keys_by_output_name, definition.check_keys)
 
     @cached_property
     def _keys(self) -> dict[str, dg.AssetKey]:
@@ -256,6 +257,7 @@ class Execution:
     def _results(
         self, connections: Mapping[str, dg.AssetKey], choices: SyncChoices
     ) -> Iterator[_Result]:
+        self._yielded.check_order(self.step.name, connections.values())
         # Known only now: an earlier call may have been made, and its results not read yet.
         left = {id_: key for id_, key in connections.items() if not self._yielded.has(key)}
         if not left:

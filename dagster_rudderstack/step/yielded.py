@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +25,11 @@ class Yielded:
 
     Args:
         outputs: The assets of the step, by the names of their outputs.
+        check_keys: All checks of the step.
     """
 
     outputs: Mapping[str, dg.AssetKey]
+    check_keys: Collection[dg.AssetCheckKey] = ()
 
     asked: dict[dg.AssetKey, None] = field(default_factory=dict, init=False)
     """The assets that the function has called `sync()` for."""
@@ -36,7 +38,9 @@ class Yielded:
     reports: dict[dg.AssetKey, SyncReport] = field(default_factory=dict, init=False)
     """The report of each sync that succeeded."""
     _done: set[dg.AssetKey] = field(default_factory=set, init=False)
-    _checks: set[tuple[dg.AssetKey, str | None]] = field(default_factory=set, init=False)
+    _checks: set[dg.AssetCheckKey] = field(default_factory=set, init=False)
+    _unsynced: set[dg.AssetKey] = field(default_factory=set, init=False)
+    """The assets that the function has reported by itself, before any sync of them."""
     _failure: Exception | None = field(default=None, init=False)
 
     def during(self, events: Iterator[Any]) -> Iterator[Any]:
@@ -54,30 +58,44 @@ class Yielded:
     def add(self, event: object) -> None:
         """Remember what the function yields."""
         if isinstance(event, dg.MaterializeResult | dg.ObserveResult):
-            self._done.update(self._keys(event.asset_key))
+            self._add_assets(self._keys(event.asset_key))
             for check in event.check_results or ():
-                self.add(check)
+                self._add_check(check, event.asset_key)
         elif isinstance(event, dg.AssetCheckResult):
-            self._checks.update((key, event.check_name) for key in self._keys(event.asset_key))
+            self._add_check(event, event.asset_key)
         elif isinstance(event, dg.Output) and event.output_name in self.outputs:
-            self._done.add(self.outputs[event.output_name])
+            self._add_assets([self.outputs[event.output_name]])
+
+    def _add_assets(self, keys: Collection[dg.AssetKey]) -> None:
+        self._unsynced.update(key for key in keys if key not in {*self.metadata, *self._done})
+        self._done.update(keys)
+
+    def _add_check(self, check: dg.AssetCheckResult, key: dg.AssetKey | None) -> None:
+        """Remember a check. Dagster gives a result without a name to the only check that fits."""
+        keys = self._keys(check.asset_key or key)
+        if check.check_name is not None:
+            self._checks.update(dg.AssetCheckKey(each, check.check_name) for each in keys)
+        else:
+            self._checks.update(each for each in self.check_keys if each.asset_key in keys)
 
     def completed(self, event: object) -> object:
-        """Return what the function yields. Its own materialization gets the metadata of the sync.
+        """Return what the function yields. Its own result gets the metadata of the sync.
 
         Otherwise a retry and the polling sensor would not know that the sync was reported.
         """
-        if isinstance(event, dg.MaterializeResult):
+        if isinstance(event, dg.MaterializeResult | dg.ObserveResult):
             (key, *others) = self._keys(event.asset_key)
-            return dg.MaterializeResult(
-                asset_key=event.asset_key,
+            given: dict[str, Any] = {
+                "asset_key": event.asset_key,
                 # Without a key, Dagster refuses it in a step of several assets.
-                metadata=event.metadata if others else self._with_facts(key, event.metadata),
-                check_results=event.check_results,
-                data_version=event.data_version,
-                tags=event.tags,
-                value=event.value,
-            )
+                "metadata": event.metadata if others else self._with_facts(key, event.metadata),
+                "check_results": event.check_results,
+                "data_version": event.data_version,
+                "tags": event.tags,
+            }
+            if isinstance(event, dg.ObserveResult):
+                return dg.ObserveResult(**given)
+            return dg.MaterializeResult(**given, value=event.value)
         if isinstance(event, dg.Output) and event.output_name in self.outputs:
             key = self.outputs[event.output_name]
             return event.with_metadata(self._with_facts(key, event.metadata))
@@ -93,17 +111,31 @@ class Yielded:
         ids = {name: facts[name] for name in _IDENTITY if name in facts}
         return {**facts, **(given or {}), **ids}
 
+    def check_order(self, step: str, keys: Iterable[dg.AssetKey]) -> None:
+        """Check that the function has not reported assets whose syncs it now starts.
+
+        Raises:
+            InvalidSettingError: If it has. The message names them.
+        """
+        early = [key.to_user_string() for key in keys if key in self._unsynced]
+        if early:
+            raise InvalidSettingError(
+                f"The function of step {step!r} yielded its own result for "
+                f"{one_line(', '.join(early))} before it called sync(), so nothing is synced. Call "
+                "sync() first, and yield the result after those of sync()."
+            )
+
     def has(self, key: dg.AssetKey) -> bool:
         """Whether there is nothing more to yield for an asset."""
         return key in self._done
 
-    def _keys(self, key: dg.AssetKey | None) -> Iterable[dg.AssetKey]:
+    def _keys(self, key: dg.AssetKey | None) -> Collection[dg.AssetKey]:
         """Return the asset of an event. Only a step of one asset may leave it out."""
         return [key] if key else self.outputs.values()
 
     def has_check(self, key: dg.AssetKey, name: str) -> bool:
         """Whether this attempt has yielded the result of a check: Dagster refuses a second one."""
-        return (key, name) in self._checks
+        return dg.AssetCheckKey(key, name) in self._checks
 
     def excuse(self, result: SyncResult) -> None:
         """Remember an asset that has no materialization to yield.

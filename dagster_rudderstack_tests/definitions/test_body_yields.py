@@ -65,6 +65,16 @@ def yields_an_output(context: Any, rudderstack: Any, sync: Sync) -> Iterator[Any
             yield dg.Output(None, output_name="crm", metadata=event.metadata)
 
 
+def yields_its_own_result_first(context: Any, rudderstack: Any, sync: Sync) -> Iterator[Any]:
+    yield dg.MaterializeResult(metadata={"owner": "crm team"})
+    yield from sync()
+
+
+def observes_instead(context: Any, rudderstack: Any, sync: Sync) -> Iterator[Any]:
+    list(sync())
+    yield dg.ObserveResult(metadata={"owner": "crm team"})
+
+
 def crm(body: Callable[..., Any], **options: Any) -> dg.AssetsDefinition:
     return build_rudderstack_sync_asset(connection_id="crm", spec="crm", execute=body, **options)
 
@@ -162,6 +172,37 @@ def test_body__own_materialization(
     assert result.success
     (event,) = result.get_asset_materialization_events()
     assert MetadataKey.SYNC_ID in event.materialization.metadata
+
+
+def test_body__own_materialization_first(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A body that reports the asset before its sync fails its step: nothing would be synced."""
+    add(server, "crm")
+
+    result = run([crm(yields_its_own_result_first)], rudderstack, instance)
+
+    assert (
+        "yielded its own result for crm before it called sync(), so nothing is synced. Call sync() "
+        "first, and yield the result after those of sync()."
+    ) in failure(result)
+    assert server.starts() == []
+
+
+def test_body__observation(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A body may yield an `ObserveResult` instead, with the numbers of the sync. Dagster stores a
+    materialization for it, since the asset is not an observable source."""
+    add(server, "crm")
+
+    result = run([crm(observes_instead)], rudderstack, instance)
+
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert metadata[MetadataKey.SYNC_ID].value == server.syncs("crm")[0].id
+    assert metadata["owner"].value == "crm team"
 
 
 @pytest.mark.parametrize(

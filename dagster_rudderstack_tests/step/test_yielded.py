@@ -77,6 +77,34 @@ def test_has_check(is_nested: bool) -> None:
     assert not yielded.has_check(ADS, "rejected_rows")
 
 
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_has_check__no_name(is_nested: bool) -> None:
+    """Dagster finds the check of a result without a name, and so does the step."""
+    key = dg.AssetCheckKey(CRM, "rejected_rows")
+    yielded = Yielded({"crm_output": CRM}, [key])
+    check = dg.AssetCheckResult(passed=True)
+
+    yielded.add(dg.MaterializeResult(check_results=[check]) if is_nested else check)
+
+    assert yielded.has_check(CRM, "rejected_rows")
+
+
+@pytest.mark.parametrize("kind", [dg.MaterializeResult, dg.ObserveResult])
+def test_completed(kind: type[dg.MaterializeResult[Any] | dg.ObserveResult]) -> None:
+    """The function's own result gets the numbers of the sync. Its own entries stay."""
+    yielded = of_two()
+    yielded.metadata[CRM] = {"rudderstack/sync_id": "s", "rudderstack/rows_failed": 2}
+
+    completed = yielded.completed(kind(CRM, metadata={"owner": "us"}))
+
+    assert isinstance(completed, kind)
+    assert completed.metadata == {
+        "rudderstack/sync_id": "s",
+        "rudderstack/rows_failed": 2,
+        "owner": "us",
+    }
+
+
 @pytest.mark.parametrize(
     ("metadata", "is_reported", "error", "is_excused"),
     [
