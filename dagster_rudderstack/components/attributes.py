@@ -13,6 +13,7 @@ from dagster_rudderstack.api.validation import checked_choice, checked_seconds
 from dagster_rudderstack.assets.syncs import RudderStackSyncs
 from dagster_rudderstack.checks.base import SyncCheck
 from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks
+from dagster_rudderstack.components.described import described
 from dagster_rudderstack.components.hidden_values import without_source_lines, without_values
 from dagster_rudderstack.components.models import (
     given_fields,
@@ -188,6 +189,15 @@ ChecksAttribute = Annotated[
 class PollingSensorAttributes:
     """The arguments of `build_rudderstack_polling_sensor` in YAML.
 
+    Attributes:
+        name: Name of the sensor. The default is the resource's key and `_polling_sensor`.
+        minimum_interval_seconds: Seconds between two ticks of the sensor.
+        default_status: Whether it is on, `RUNNING`, before a person turns it on or off.
+        failed_syncs: What a failed sync becomes besides an observation: `run`, a run that fails, or
+            `check`, only the failed check `sync_succeeded`.
+        replay: How many of the syncs that ended before the first poll are reported, for each
+            connection.
+
     Raises:
         InvalidSettingError: If a value is invalid. The message names it.
     """
@@ -240,8 +250,8 @@ class SyncAttributes(dg.Resolvable, dg.Model):
 
     @classmethod
     def model(cls) -> type[BaseModel]:
-        """Return the model of the YAML. Its errors show no secret of the workspace."""
-        return without_values(super().model())
+        """Return the described model of the YAML. Its errors show no secret of the workspace."""
+        return without_values(described(cls, super().model()))
 
     def execute(
         self,

@@ -1,6 +1,8 @@
 """The models of objects in YAML, and how such an object is resolved."""
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, get_type_hints
@@ -31,19 +33,29 @@ def yaml_model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> 
 
 
 def yaml_model_of(name: str, kind: type[Any], *, without: str = "") -> type[BaseModel]:
-    """Return the model of an object in YAML that has the fields of a dataclass."""
+    """Return the model of an object in YAML that has the fields of a dataclass.
+
+    Its docstring describes them.
+    """
+    described = _attributes_in_docstring(kind)
     hints = get_type_hints(kind)
     fields = [each for each in dataclasses.fields(kind) if each.init and each.name != without]
     # A field that is left out in YAML is not passed to the class, so its defaults apply.
     return yaml_model(
         name,
         {
-            each.name: (hints[each.name], ..., None)
+            each.name: (hints[each.name], ..., described.get(each.name))
             if is_required(each)
-            else (hints[each.name] | None, None, None)
+            else (hints[each.name] | None, None, described.get(each.name))
             for each in fields
         },
     )
+
+
+def _attributes_in_docstring(kind: type[Any]) -> dict[str, str]:
+    _, _, text = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", text, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in found}
 
 
 def is_required(field: dataclasses.Field[Any]) -> bool:

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster.components import ResolvedAssetKey, ResolvedAssetSpec
 from pydantic import BaseModel, ConfigDict, Field
 
+from dagster_rudderstack.components.described import described
 from dagster_rudderstack.components.hidden_values import without_values
 from dagster_rudderstack.components.one_workspace import WorkspaceAttributes
 from dagster_rudderstack.components.policies import (
@@ -76,11 +77,11 @@ class _SourceAttributes(WorkspaceAttributes):
 
     @classmethod
     def model(cls) -> type[BaseModel]:
-        """Return the model of the YAML. Its errors show no secret of the workspace."""
+        """Return the described model of the YAML. Its errors show no secret of the workspace."""
         with warnings.catch_warnings():
             # Dagster makes the model without our settings.
             warnings.filterwarnings("ignore", message='Field "model_')
-            return without_values(super().model())
+            return without_values(described(cls, super().model()))
 
     def get_asset_specs(self) -> list[dg.AssetSpec]:
         """Return the assets that one run builds."""
