@@ -51,18 +51,19 @@ class RudderStackResource(ResourceClient):
 
     Use it in assets and ops, or outside Dagster:
 
-        with RudderStackResource(access_token=EnvVar("RUDDERSTACK_ACCESS_TOKEN")) as rudderstack:
-            report = rudderstack.sync_and_poll("2hkeBOp0lGJpMPyur0oXUxxIDhw")
+    ```python
+    with RudderStackResource(access_token=EnvVar("RUDDERSTACK_ACCESS_TOKEN")) as rudderstack:
+        report = rudderstack.sync_and_poll("2hkeBOp0lGJpMPyur0oXUxxIDhw")
+    ```
 
-    Requests share kept-alive connections. The first request opens them, and they are closed with
-    the resource, or when nothing refers to it any more. (It has no Dagster teardown on purpose: a
-    resource that has one cannot be used with a plain `build_asset_context` in a test.)
-    Strings and whole numbers can come from an `EnvVar`, and are checked when it is read.
-
-    Raises:
-        pydantic.ValidationError: If a value is invalid, or a setting does not exist. The
-            message names the setting, the value and what would be right.
+    Strings and whole numbers can come from an `EnvVar`, and are checked when it is read. An
+    invalid value or an unknown setting is a `pydantic.ValidationError` that names the setting, the
+    value and what would be right.
     """
+
+    # Requests share kept-alive connections, which are closed when nothing refers to the resource
+    # any more. It has no Dagster teardown on purpose: a resource that has one cannot be used with a
+    # plain `build_asset_context` in a test.
 
     _found_logs: dict[str, SyncLog] = PrivateAttr(default_factory=dict)
 
