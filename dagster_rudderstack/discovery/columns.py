@@ -12,6 +12,9 @@ __all__ = ["column_metadata"]
 
 COLUMN_LINEAGE = "dagster/column_lineage"
 
+MAX_ORIGINS = 5
+"""How many upstream columns the description of a column names."""
+
 Origins = list[tuple[Upstream, dg.TableColumn]]
 
 
@@ -53,7 +56,7 @@ def _column(
     return dg.TableColumn(
         name=field.name,
         type=_column_type(props, field, origins),
-        description=_column_description(field),
+        description=_column_description(props, field),
         constraints=dg.TableColumnConstraints(other=["identifier"])
         if field.role == "identifier"
         else None,
@@ -72,7 +75,25 @@ def _column_type(
     return origins[0][1].type
 
 
-def _column_description(field: DestinationField) -> str:
+def _column_description(props: RudderStackConnectionProps, field: DestinationField) -> str:
+    """Return where a field comes from, since Dagster's pages do not show the lineage of columns."""
     if field.role == "constant":
         return "The same value in each record"
-    return escaped_markdown(f"From {', '.join(field.columns)}")
+    origins = dict.fromkeys(each for name in field.columns for each in _origins(props, name))
+    named = list(origins)[:MAX_ORIGINS]
+    more = len(origins) - len(named)
+    return f"From {', '.join(named)}{f' and {more} more' if more else ''}"
+
+
+def _origins(props: RudderStackConnectionProps, column: str) -> list[str]:
+    found = [
+        f"{_code(origin.name)} of {_code(str(upstream.table))}"
+        for upstream, origin in props.origins(column)
+    ]
+    return found or [_code(column)]
+
+
+def _code(name: str) -> str:
+    """Return a name as code in Markdown, or as text if it cannot be code."""
+    is_plain = "`" not in name and name.isprintable() and name.strip() == name != ""
+    return f"`{name}`" if is_plain else escaped_markdown(name)

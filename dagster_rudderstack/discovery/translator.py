@@ -93,7 +93,9 @@ def _tags(props: RudderStackConnectionProps) -> dict[str, str]:
     tags = {
         "rudderstack/source": tag_value(props.source_name),
         "rudderstack/destination": tag_value(props.destination_name),
-        "rudderstack/destination_type": tag_value(props.destination_kind or ""),
+        "rudderstack/destination_type": tag_value(
+            props.destination.type if props.destination else ""
+        ),
         "rudderstack/enabled": "" if props.enabled else "false",
     }
     return {name: value for name, value in tags.items() if value}

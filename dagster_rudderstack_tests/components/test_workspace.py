@@ -128,7 +128,7 @@ CHOICES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "selector without a list": ({"connection_selector": {"destinations": "hubspot"}}, {CONTACTS}),
     "selector by id": ({"connection_selector": {"ids": ["audience"]}}, {AUDIENCE}),
     "selector by tag": (
-        {"connection_selector": {"tags": {"rudderstack/destination_type": "braze"}}},
+        {"connection_selector": {"tags": {"rudderstack/destination_type": "BRAZE"}}},
         {AUDIENCE},
     ),
     "selector with null": (

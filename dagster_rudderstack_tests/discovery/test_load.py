@@ -43,7 +43,7 @@ def test_specs(server: LocalRudderStack, rudderstack: RudderStackResource) -> No
 SELECTORS: dict[str, Any] = {
     "selector": RudderStackConnectionSelector(destinations=["HubSpot"]),
     "function": lambda props: props.destination_kind == "hubspot",
-    "tags": RudderStackConnectionSelector(tags={"rudderstack/destination_type": "hubspot"}),
+    "tags": RudderStackConnectionSelector(tags={"rudderstack/destination_type": "HS"}),
 }
 
 
@@ -118,7 +118,7 @@ def test_translator__leaves_out_duplicates(
         dg.AssetSpec(["one", "analytics", "orders_by_customer"]),
         dg.AssetSpec(["two", "analytics", "orders_by_customer"]),
     ]
-    selector = RudderStackConnectionSelector(tags={"rudderstack/destination_type": "hubspot"})
+    selector = RudderStackConnectionSelector(tags={"rudderstack/destination_type": "HS"})
 
     load_rudderstack_asset_specs(rudderstack, upstream_assets=upstream)
     reported = logged(caplog)
@@ -215,7 +215,7 @@ def test_duplicate_key__not_selected(
         def get_asset_spec(self, props: RudderStackConnectionProps) -> dg.AssetSpec:
             return super().get_asset_spec(props).replace_attributes(key="crm")
 
-    selector = RudderStackConnectionSelector(tags={"rudderstack/destination_type": "braze"})
+    selector = RudderStackConnectionSelector(tags={"rudderstack/destination_type": "BRAZE"})
     (spec,) = load_rudderstack_asset_specs(rudderstack, Translator(), selector)
 
     assert spec.metadata[MetadataKey.CONNECTION_ID].value == "audience"

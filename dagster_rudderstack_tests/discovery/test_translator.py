@@ -148,7 +148,7 @@ def test_tags_and_group() -> None:
     assert spec.group_name == "rudderstack"
     assert spec.tags["rudderstack/source"] == "Big_spenders"
     assert spec.tags["rudderstack/destination"] == "HubSpot"
-    assert spec.tags["rudderstack/destination_type"] == "hubspot"
+    assert spec.tags["rudderstack/destination_type"] == "HS"
     assert "rudderstack/enabled" not in spec.tags
 
 
@@ -228,14 +228,53 @@ def test_description__markdown() -> None:
 
 
 def test_column_description__markdown() -> None:
-    """The same holds for the description of a column. Its name is plain text."""
+    """In the description of a column, an image in a name is shown as text, too."""
     given = props(mappings=[{"from": IMAGE, "to": IMAGE}])
 
     schema = spec_of(given).metadata["dagster/column_schema"].value
     (column,) = schema.columns
 
     assert column.name == IMAGE
-    assert column.description == f"From {ESCAPED_IMAGE}"
+    assert column.description == f"From `{IMAGE}`"
+    assert description_of_column("a`b") == r"From a\`b"
+
+
+def description_of_column(column: str, **given: Any) -> str | None:
+    found = props(mappings=[{"from": column, "to": "field"}], **given)
+    (only,) = spec_of(found).metadata["dagster/column_schema"].value.columns
+    description: str | None = only.description
+    return description
+
+
+def test_column_description__origins() -> None:
+    """The description of a column names the upstream columns and their tables."""
+    table = (upstream(),)
+    tables = (upstream(), upstream(dg.AssetSpec("orders"), name="orders"))
+    joined = (
+        "select concat(c.email, o.total) as mail, 1 as one from analytics.customers c "
+        "join analytics.orders o on o.id = c.id"
+    )
+
+    assert description_of_column("EMAIL") == "From `EMAIL`"
+    assert (
+        description_of_column("EMAIL", upstreams=table) == "From `email` of `analytics.customers`"
+    )
+    assert (
+        description_of_column("mail", upstreams=tables, sql=joined)
+        == "From `email` of `analytics.customers`, `total` of `analytics.orders`"
+    )
+    assert description_of_column("one", upstreams=tables, sql=joined) == "From `one`"
+
+
+def test_column_description__many_origins() -> None:
+    """The description of a column that is made of many names five of them."""
+    mixed = f"concat({', '.join(f'c{n}' for n in range(9))})"
+    sql = f"select {mixed} as mixed from analytics.customers"
+
+    text = description_of_column("mixed", upstreams=(upstream(),), sql=sql) or ""
+
+    assert text.count(" of ") == 5
+    assert text.endswith(" and 4 more")
 
 
 def test_names__control_characters() -> None:
