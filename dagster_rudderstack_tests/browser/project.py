@@ -50,7 +50,10 @@ def campaign() -> None:
     """Needs what the syncs have delivered."""
 
 
+activation = dg.define_asset_job("activation", [crm_contacts])
+
 defs = dg.Definitions(
+    jobs=[activation],
     assets=[customers, crm_contacts, ad_audience, mail_by_day, survey, campaign],
     sensors=[build_rudderstack_polling_sensor(assets=[survey])],
     resources={

@@ -32,6 +32,8 @@ WINDOW = ViewportSize(width=1440, height=1050)
 LOCATION = "reverse_etl_demo"
 CONTROL_TOKEN = "pictures"
 MAX_BYTES = 250_000
+PATIENCE_SECONDS = 300.0
+"""A run takes seconds, and Dagster's start half a minute. A busy machine fails nothing."""
 
 FAILED = SyncScript(
     duration_seconds=3,
@@ -82,7 +84,7 @@ class Scene:
             f"{self.url}/graphql", json={"query": LAUNCH, "variables": variables}, timeout=60
         ).json()
         run_id: str = answer["data"]["launchRun"]["run"]["runId"]
-        wait_for(lambda: self._is_over(run_id), f"the end of run {run_id}")
+        wait_for(lambda: self._is_over(run_id), f"the end of run {run_id}", PATIENCE_SECONDS)
         return run_id
 
     def _is_over(self, run_id: str) -> bool:
@@ -111,7 +113,7 @@ def scene(home: demo.Home) -> Iterator[Scene]:
         dg.DagsterInstance.from_config(str(home.dagster_home)) as instance,
     ):
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(url), "Dagster's UI")
+        wait_for(lambda: answers(url), "Dagster's UI", PATIENCE_SECONDS)
         yield Scene(home, instance, RemoteLocalRudderStack(rudderstack_url, CONTROL_TOKEN), url)
 
 

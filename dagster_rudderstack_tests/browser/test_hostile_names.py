@@ -44,7 +44,7 @@ def fill(server: LocalRudderStack, tracker: Recorder) -> None:
     mappings = {image(tracker, "column"): "email"}
     object_name = image(tracker, "object")
     server.add_connection("waited", "hostile", "tool", object=object_name, mappings=mappings)
-    server.add_connection("deferred", "normal", "tool")
+    server.add_connection("deferred", "normal", "tool", mappings={"amount": "total"})
 
 
 def report(server: LocalRudderStack, home: Home, tracker: Recorder) -> None:
@@ -102,6 +102,12 @@ def test_definition__normal_name(page: Page) -> None:
     """A normal name is shown as it is."""
     open_asset(page, "rudderstack/deferred")
     shows(page, f"Reverse ETL sync of {NORMAL_NAME} (table")
+
+
+def test_definition__columns(page: Page) -> None:
+    """The description of a column has the upstream column and its table."""
+    open_asset(page, "rudderstack/deferred")
+    shows(page, "From amount of ")
 
 
 WHAT_THE_NOTES_SHOW = {"waited": "```.![key](", "deferred": "Run this SQL in ![warehouse]("}

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from dagster_rudderstack_tests.browser import project
-from dagster_rudderstack_tests.browser.history import RUDDERSTACK_SAYS, History
+from dagster_rudderstack_tests.browser.history import DASHBOARD, RUDDERSTACK_SAYS, History
 from dagster_rudderstack_tests.browser.pages import (
     Entry,
     LogRow,
@@ -67,7 +67,7 @@ def test_events__failed(entries: Entries) -> None:
 
 
 def test_events__failed_metadata(entries: Entries) -> None:
-    """The metadata of a failed sync begins with the error and the rows, and ends with the ids."""
+    """The metadata of a failed sync begins with the error and the rows, and ends with the rest."""
     facts = entries["failed"].metadata
 
     assert list(facts) == [
@@ -265,8 +265,61 @@ def test_run__failed(logs: Logs) -> None:
     )
 
 
+def test_run__failed_once(page: Page, history: History) -> None:
+    """The full message of a failed sync begins with the reason, and no other traceback follows."""
+    page.goto(f"/runs/{history.failed}?logs=type:STEP_FAILURE")
+
+    page.get_by_text("View full message").first.click()
+    message = page.get_by_role("dialog").inner_text()
+
+    assert message.count("failed after 0.2 s") == 1
+    assert "caused" not in message
+    assert "The above exception" not in message
+
+
 def test_run__canceled(logs: Logs) -> None:
     """The page of a canceled run says that the run was canceled, and what became of the sync."""
     assert failure(logs["canceled"]).endswith(
         "The run was canceled. Sync ... of connection CRM: RudderStack was asked to stop it."
     )
+
+
+# --- the pages of the resource and of a job
+
+
+def test_resource(page: Page) -> None:
+    """A secret that is not set is shown as not set, and one from a variable as its name."""
+    page.goto("/locations/tests/resources/rudderstack")
+
+    page.get_by_text("proxy_url", exact=True).wait_for()
+    expect(page.get_by_text("RUDDERSTACK_ACCESS_TOKEN").first).to_be_visible()
+    expect(page.get_by_text("********")).to_have_count(0)
+
+
+def test_resource__description(page: Page) -> None:
+    """The description of the resource has its example as code, and nothing about its internals."""
+    page.goto("/locations/tests/resources/rudderstack")
+
+    code = page.locator("pre").filter(has_text="rudderstack.sync_and_poll(")
+    expect(code).to_be_visible()
+    expect(page.get_by_text("teardown")).to_have_count(0)
+
+
+def test_launchpad(page: Page) -> None:
+    """The launchpad inserts no mask for a secret that is not set, and its settings are valid."""
+    page.goto("/locations/tests/jobs/activation/playground")
+
+    expect(page.get_by_text("No errors")).to_be_visible()
+    settings = page.locator(".CodeMirror").first
+    expect(settings).to_contain_text("access_token: '********'")
+    expect(settings).not_to_contain_text("extra_headers")
+    expect(settings).not_to_contain_text("proxy_url")
+
+
+def test_dashboard(page: Page) -> None:
+    """The page of an asset links to the page of its last sync in RudderStack's dashboard."""
+    open_asset(page, "crm_contacts")
+
+    sync_id = metadata(page)["rudderstack/sync_id"]
+    url = DASHBOARD.format(connection_id=project.CRM, sync_id=sync_id)
+    expect(page.locator(f'a[href="{url}"]').first).to_be_visible()
