@@ -16,6 +16,8 @@ from dagster_rudderstack.checks.sync_checks import CHECKS, SyncChecks
 from dagster_rudderstack.components.described import described
 from dagster_rudderstack.components.hidden_values import without_source_lines, without_values
 from dagster_rudderstack.components.models import (
+    Number,
+    WholeNumber,
     given_fields,
     is_required,
     resolve_as,
@@ -42,10 +44,14 @@ from dagster_rudderstack.settings import (
     SyncType,
 )
 from dagster_rudderstack.text import examples_of
+from dagster_rudderstack.vendor_names import RENAMED_SETTINGS
 
 __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "WorkspaceAttribute"]
 
 _LOG = get_dagster_logger("rudderstack")
+
+
+Region = Literal["us", "eu"]
 
 
 def _model_of_checks() -> type[BaseModel]:
@@ -66,13 +72,17 @@ def _model_of_check(kind: type[SyncCheck]) -> Any:
 
 def _model_of_resource() -> type[BaseModel]:
     fields = RudderStackResource.model_fields
-    return yaml_model(
+    # For the resource, the region is a text, since an EnvVar may hold it.
+    kinds = {name: field.annotation for name, field in fields.items()} | {"region": Region | None}
+    model = yaml_model(
         "RudderStackWorkspaceSettings",
         {
-            name: (field.annotation, ... if field.is_required() else None, field.description)
+            name: (kinds[name], ... if field.is_required() else None, field.description)
             for name, field in fields.items()
         },
     )
+    model.renamed = RENAMED_SETTINGS
+    return model
 
 
 _ENV = re.compile(
@@ -235,8 +245,10 @@ class SyncAttributes(dg.Resolvable, dg.Model):
         default=None, description=description_of("on_running_sync")
     )
     on_disabled: OnDisabled = Field(default="fail", description=description_of("on_disabled"))
-    timeout_seconds: int | None = Field(default=None, description=description_of("timeout_seconds"))
-    poll_interval_seconds: float | None = Field(
+    timeout_seconds: WholeNumber | None = Field(
+        default=None, description=description_of("timeout_seconds")
+    )
+    poll_interval_seconds: Number | None = Field(
         default=None, description=description_of("poll_interval_seconds")
     )
     checks: ChecksAttribute = SyncChecks()

@@ -8,6 +8,7 @@ from dagster_rudderstack.assets.factories import build_rudderstack_sync_asset
 from dagster_rudderstack.components.attributes import SyncAttributes
 from dagster_rudderstack.components.one_workspace import WorkspaceAttributes
 from dagster_rudderstack.components.scaffold import ConnectionScaffolder
+from dagster_rudderstack.text import identifier
 
 __all__ = ["RudderStackConnectionComponent"]
 
@@ -35,7 +36,7 @@ class RudderStackConnectionComponent(dg.Component, WorkspaceAttributes, SyncAttr
 
     def get_asset_spec(self) -> dg.AssetSpec:
         """Return the asset."""
-        return self.asset or dg.AssetSpec(["rudderstack", self.connection_id])
+        return self.asset or dg.AssetSpec(["rudderstack", identifier(self.connection_id)])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions. No request is sent."""

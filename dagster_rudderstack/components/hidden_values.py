@@ -6,7 +6,7 @@ settings of the model are, and prints the lines of the file around an attribute 
 resolve.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ import dagster as dg
 from pydantic import BaseModel, ValidationError, create_model, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
+from dagster_rudderstack.components.models import YamlModel, validation_error
 from dagster_rudderstack.dagster_internals import ResolutionException
 from dagster_rudderstack.errors import RudderStackError
 from dagster_rudderstack.resource_settings import setting_error
@@ -33,7 +34,8 @@ class _Hidden:
 def without_values(model: type[BaseModel]) -> type[BaseModel]:
     """Return a model like this one, with errors that show no value of the workspace."""
     hide: Any = model_validator(mode="wrap")(_hide_values)
-    return create_model(model.__name__, __base__=model, __validators__={"hide_values": hide})
+    base: Any = (YamlModel, model)
+    return create_model(model.__name__, __base__=base, __validators__={"hide_values": hide})
 
 
 def _hide_values(
@@ -45,28 +47,44 @@ def _hide_values(
         return build(given)
     except ValidationError as error:
         problems: list[Any] = [
-            each if _is_harmless(each) else {**each, "input": _Hidden()}
+            {**each, "loc": tuple(part for part in each["loc"] if not _is_function(part))}
             for each in error.errors(include_url=False)
         ]
-        raise _error(error.title, problems) from None
-
-
-def _error(title: str, problems: list[Any]) -> ValidationError:
-    try:
-        return ValidationError.from_exception_data(title, problems)
-    except KeyError:
-        # A user's validator has raised an error of a type that pydantic does not know.
-        known = [
-            {**each, "type": "value_error", "ctx": {"error": ValueError(each["msg"])}}
+        hidden = [
+            each if _is_harmless(each) else {**each, "input": _Hidden()}
             for each in problems
+            if not _is_of_another_kind(each, problems)
         ]
-        return ValidationError.from_exception_data(title, known)  # type: ignore[arg-type]
+        raise validation_error(error.title, hidden) from None
+
+
+def _is_function(part: object) -> bool:
+    """Whether a part of the place of a problem is a function of ours, and no key in the YAML."""
+    return isinstance(part, str) and part.startswith("function-")
+
+
+def _is_of_another_kind(problem: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a problem only says that an object, in which another problem is, is no text."""
+    if not _says_that_an_object_is_another_kind(problem):
+        return False
+    place = problem["loc"][:-1]
+    return any(
+        each["loc"][: len(place)] == place and not _says_that_an_object_is_another_kind(each)
+        for each in problems
+    )
+
+
+def _says_that_an_object_is_another_kind(problem: Mapping[str, Any]) -> bool:
+    kinds = ("string_type", "bool_type")
+    return problem["type"] in kinds and isinstance(problem["input"], Mapping)
 
 
 def _is_harmless(problem: Mapping[str, Any]) -> bool:
     """Whether a value may be shown. An unknown attribute may be a setting of the workspace."""
-    is_of_workspace = problem["loc"][:1] == ("workspace",) or problem["type"] == "extra_forbidden"
-    return not is_of_workspace and not isinstance(problem["input"], (dict, list))
+    is_of_workspace = problem["loc"][:1] == ("workspace",)
+    # Our own errors have this type, and the message says what is wrong with the value.
+    may_be_secret = is_of_workspace or problem["type"] in ("extra_forbidden", "value_error")
+    return not may_be_secret and not isinstance(problem["input"], (dict, list))
 
 
 @contextmanager

@@ -3,24 +3,128 @@
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from functools import partial
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import dagster as dg
-from pydantic import BaseModel, Field, create_model
+from pydantic import (
+    BaseModel,
+    Field,
+    GetJsonSchemaHandler,
+    Strict,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from dagster_rudderstack.api.validation import name_hint
 
 __all__ = [
+    "Number",
+    "WholeNumber",
+    "YamlModel",
     "given_fields",
     "is_required",
     "resolve_as",
     "resolver_of",
+    "validation_error",
     "yaml_model",
     "yaml_model_of",
 ]
 
 
-def yaml_model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type[BaseModel]:
+class YamlModel(dg.Model):
+    """Base of the models of objects in YAML.
+
+    The error for an unknown key suggests the nearest one. The schema, which `dg check yaml` and
+    editors use, accepts a text instead of a number, a flag or a choice only if it is a template.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """What to use instead of names of other packages, as a sentence."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _suggest(cls, given: Any, build: ModelWrapValidatorHandler[Any]) -> Any:
+        try:
+            return build(given)
+        except ValidationError as error:
+            problems = [cls._explained(each) for each in error.errors(include_url=False)]
+            raise validation_error(error.title, problems) from None
+
+    @classmethod
+    def _explained(cls, problem: Any) -> Any:
+        (name, *inner) = problem["loc"] or (None,)
+        if problem["type"] != "extra_forbidden" or inner:
+            return problem
+        hint = name_hint(str(name), cls.model_fields, cls.renamed)
+        return _with_message(problem, f"There is no attribute {name!r}.{hint}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name, field in cls.model_fields.items():
+            if pattern := _pattern_of(field.annotation):
+                properties[name]["pattern"] = pattern
+        return schema
+
+
+def validation_error(title: str, problems: Sequence[Any]) -> ValidationError:
+    """Return an error of pydantic with these problems."""
+    try:
+        return ValidationError.from_exception_data(title, list(problems))
+    except KeyError:
+        # A user's validator has raised an error of a type that pydantic does not know.
+        known = [_with_message(each, each["msg"]) for each in problems]
+        return ValidationError.from_exception_data(title, known)
+
+
+def _with_message(problem: Mapping[str, Any], message: str) -> Any:
+    """Return a problem with a message of its own. Dagster makes the others from the types."""
+    return {**problem, "type": "value_error", "ctx": {"error": ValueError(message)}}
+
+
+def _pattern_of(annotation: Any) -> str | None:
+    """Return what a text must match. None if any text may be right."""
+    choices = {kind: _words_of(kind) for kind in _kinds_in(annotation) - {str, type(None)}}
+    others = {kind for kind, words in choices.items() if not words}
+    if not choices or not others <= {int, float, bool}:
+        return None
+    words = sorted(word for words in choices.values() for word in words)
+    exact = f"^({'|'.join(words)})$|" if words else ""
+    return exact + r"\{\{"
+
+
+def _words_of(kind: Any) -> list[str]:
+    """Return the words of a choice. Empty for another type."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [each.value for each in kind]
+    return list(get_args(kind)) if get_origin(kind) is Literal else []
+
+
+def _kinds_in(annotation: Any) -> set[Any]:
+    if get_origin(annotation) is Annotated:
+        return _kinds_in(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for each in get_args(annotation) for kind in _kinds_in(each)}
+    return {annotation}
+
+
+WholeNumber = Annotated[int, Strict()]
+"""A number, and not `true`, which Python counts as 1."""
+Number = Annotated[float, Strict()]
+
+
+def yaml_model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type[YamlModel]:
     """Return the model of an object in YAML, from the type, default and description of each field.
 
     A template is accepted instead of any value.
@@ -29,10 +133,10 @@ def yaml_model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> 
         field: (kind | str, Field(default=default, description=description))
         for field, (kind, default, description) in fields.items()
     }
-    return create_model(name, __base__=dg.Model, **given)
+    return create_model(name, __base__=YamlModel, **given)
 
 
-def yaml_model_of(name: str, kind: type[Any], *, without: str = "") -> type[BaseModel]:
+def yaml_model_of(name: str, kind: type[Any], *, without: str = "") -> type[YamlModel]:
     """Return the model of an object in YAML that has the fields of a dataclass.
 
     Its docstring describes them.

@@ -1,5 +1,6 @@
 """Retry policies, freshness policies and partitions in YAML."""
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -8,8 +9,10 @@ from dagster.components.resolved.core_models import AssetSpecKwargs, resolve_par
 
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.components.models import resolver_of, yaml_model
+from dagster_rudderstack.dagster_internals import CheckError
 from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.options import description_of
+from dagster_rudderstack.text import sentence, shown
 
 __all__ = ["FreshnessAttribute", "PartitionsAttribute", "RetryAttribute", "with_freshness"]
 
@@ -64,17 +67,52 @@ def _freshness_policy(
     *,
     warn_window_hours: float | None = None,
     lower_bound_hours: float | None = None,
-    timezone: str = "UTC",
+    timezone: str | None = None,
 ) -> dg.FreshnessPolicy:
-    if fail_window_hours is not None and deadline_cron is None:
-        warning = None if warn_window_hours is None else timedelta(hours=warn_window_hours)
-        return dg.FreshnessPolicy.time_window(timedelta(hours=fail_window_hours), warning)
-    if deadline_cron is not None and lower_bound_hours is not None and fail_window_hours is None:
-        lower_bound = timedelta(hours=lower_bound_hours)
-        return dg.FreshnessPolicy.cron(deadline_cron, lower_bound, timezone)
-    raise InvalidSettingError(
-        "freshness_policy needs fail_window_hours, or deadline_cron and lower_bound_hours."
-    )
+    of_cron = {"deadline_cron": deadline_cron, "lower_bound_hours": lower_bound_hours}
+    if fail_window_hours is not None:
+        _check_none_of({**of_cron, "timezone": timezone}, "fail_window_hours")
+        fail_window = _hours("fail_window_hours", fail_window_hours)
+        has_warning = warn_window_hours is not None
+        warning = _hours("warn_window_hours", warn_window_hours) if has_warning else None
+        return _made(dg.FreshnessPolicy.time_window, fail_window, warning)
+    if deadline_cron is None or lower_bound_hours is None:
+        raise InvalidSettingError(
+            "freshness_policy needs fail_window_hours, or deadline_cron and lower_bound_hours."
+        )
+    _check_none_of({"warn_window_hours": warn_window_hours}, "deadline_cron")
+    lower_bound = _hours("lower_bound_hours", lower_bound_hours)
+    return _made(dg.FreshnessPolicy.cron, deadline_cron, lower_bound, timezone or "UTC")
+
+
+def _made(make: Callable[..., dg.FreshnessPolicy], *arguments: object) -> dg.FreshnessPolicy:
+    try:
+        return make(*arguments)
+    except CheckError as error:
+        raise InvalidSettingError(f"freshness_policy: {sentence(str(error))}") from None
+
+
+MAX_HOURS = 24 * 366
+"""A year. Longer windows are mistakes, and Python's own limit has no readable error."""
+
+
+def _hours(name: str, hours: Any) -> timedelta:
+    is_number = isinstance(hours, (int, float)) and not isinstance(hours, bool)
+    if not is_number or not 0 < hours <= MAX_HOURS:
+        raise InvalidSettingError(
+            f"{name} {shown(hours)} of freshness_policy: expected a number of hours above 0 and up "
+            f"to {MAX_HOURS:,}."
+        )
+    return timedelta(hours=hours)
+
+
+def _check_none_of(others: Mapping[str, object], chosen: str) -> None:
+    for name, value in others.items():
+        if value is not None:
+            raise InvalidSettingError(
+                f"{name} of freshness_policy has no meaning together with {chosen}: leave out one "
+                "of them."
+            )
 
 
 FreshnessAttribute = Annotated[
@@ -104,7 +142,7 @@ FreshnessAttribute = Annotated[
                     None,
                     "How many hours before that deadline the sync may have been.",
                 ),
-                "timezone": (str, "UTC", "Time zone of the cron schedule."),
+                "timezone": (str | None, None, "Time zone of the cron schedule. null means UTC."),
             },
         )
         | str

@@ -5,6 +5,8 @@ from typing import Literal
 from dagster.components import Scaffolder, ScaffoldRequest, scaffold_component
 from pydantic import BaseModel, Field
 
+from dagster_rudderstack.text import identifier
+
 __all__ = ["ConnectionScaffolder", "SourceScaffolder", "WorkspaceScaffolder"]
 
 TOKEN_VARIABLE = "RUDDERSTACK_ACCESS_TOKEN"  # noqa: S105 - the name, not the token
@@ -65,7 +67,10 @@ class SourceScaffolder(Scaffolder[_SourceScaffoldParams]):
         """Write the YAML."""
         workspace = _scaffolded_workspace(request.params)
         source_id = request.params.source_id
-        scaffold_component(request, {"source_id": source_id, "workspace": workspace})
+        # To be renamed, since RudderStack does not say what a run builds.
+        assets = [{"key": f"rudderstack/{identifier(source_id)}"}]
+        attributes = {"source_id": source_id, "workspace": workspace, "assets": assets}
+        scaffold_component(request, attributes)
 
 
 def _scaffolded_workspace(params: _ScaffoldParams) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import warnings
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import dagster as dg
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dagster_rudderstack.components.described import described
 from dagster_rudderstack.components.hidden_values import without_values
+from dagster_rudderstack.components.models import Number, WholeNumber
 from dagster_rudderstack.components.one_workspace import WorkspaceAttributes
 from dagster_rudderstack.components.policies import (
     FreshnessAttribute,
@@ -18,25 +20,32 @@ from dagster_rudderstack.components.policies import (
     with_freshness,
 )
 from dagster_rudderstack.components.scaffold import SourceScaffolder
+from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.settings import OnLostStart, OnRunningRun
 from dagster_rudderstack.source_runs.assets import (
     build_rudderstack_profiles_asset,
     build_rudderstack_source_asset,
 )
 from dagster_rudderstack.source_runs.options import SourceAssetOptions, description_of
+from dagster_rudderstack.text import identifier, shown
 
 __all__ = ["RudderStackProfilesComponent", "RudderStackSourceComponent"]
 
 
-def _resolve_time(context: dg.ResolutionContext, given: Any) -> Any:
-    return context.resolve_value(given) if isinstance(given, str) else given
+def _resolve_time(option: str, context: dg.ResolutionContext, given: Any) -> Any:
+    value = context.resolve_value(given) if isinstance(given, str) else given
+    if value is not None and not isinstance(value, datetime | str):
+        raise InvalidSettingError(
+            f"{option} {shown(value)}: expected a time in quotes, as in '2026-01-31T00:00:00Z'."
+        )
+    return value
 
 
 def _time_attribute(option: str) -> dg.Resolver:
-    # YAML itself reads a time without quotes.
+    # YAML itself reads a time without quotes. A number would become seconds since 1970.
     return dg.Resolver(
-        _resolve_time,
-        model_field_type=datetime | str | None,
+        partial(_resolve_time, option),
+        model_field_type=Annotated[datetime, Field(strict=True)] | int | str | None,
         description=description_of(option),
     )
 
@@ -66,8 +75,10 @@ class _SourceAttributes(WorkspaceAttributes):
     on_lost_start: OnLostStart | None = Field(
         default=None, description=description_of("on_lost_start")
     )
-    timeout_seconds: int | None = Field(default=None, description=description_of("timeout_seconds"))
-    poll_interval_seconds: float | None = Field(
+    timeout_seconds: WholeNumber | None = Field(
+        default=None, description=description_of("timeout_seconds")
+    )
+    poll_interval_seconds: Number | None = Field(
         default=None, description=description_of("poll_interval_seconds")
     )
     retry_policy: RetryAttribute = None
@@ -85,7 +96,9 @@ class _SourceAttributes(WorkspaceAttributes):
 
     def get_asset_specs(self) -> list[dg.AssetSpec]:
         """Return the assets that one run builds."""
-        return self.assets or [dg.AssetSpec(["rudderstack", self.source_id])]
+        if self.assets is None:
+            return [dg.AssetSpec(["rudderstack", identifier(self.source_id)])]
+        return self.assets
 
     def build_assets(self, specs: list[dg.AssetSpec], resource_key: str) -> dg.AssetsDefinition:
         """Return the step."""

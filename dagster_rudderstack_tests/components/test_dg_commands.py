@@ -149,6 +149,41 @@ def test_check__unknown_attribute(project: DgProject) -> None:
     assert "max_minutes" in output
 
 
+def test_check__wrong_case(project: DgProject) -> None:
+    """`dg check yaml` names a choice in the wrong case, and shows the right ones."""
+    original = project.yaml_file.read_text()
+    document = yaml.safe_load(original)
+    document["attributes"] |= {"sync_type": "Full", "timeout_seconds": "1h"}
+    project.yaml_file.write_text(yaml.safe_dump(document))
+
+    try:
+        output = project.dg("check", "yaml", succeeds=False)
+    finally:
+        project.yaml_file.write_text(original)
+
+    assert "'Full' does not match '^(full|incremental)$" in output
+    assert "'1h' does not match" in output
+
+
+def test_list_defs__outage(project: DgProject) -> None:
+    """If there is neither an answer nor a state, the error has no traceback of the request."""
+    root = project.yaml_file.parents[1] / "other"
+    original = project.yaml_file.read_text()
+    document = yaml.safe_load(original)
+    document["attributes"]["workspace"] |= {"api_url": "http://127.0.0.1:9"}
+    root.mkdir()
+    (root / "defs.yaml").write_text(yaml.safe_dump(document))
+
+    try:
+        output = project.dg("check", "defs", succeeds=False)
+    finally:
+        shutil.rmtree(root)
+
+    assert "The refresh failed: RudderStack at 127.0.0.1:9 did not answer" in output
+    assert "ConnectError" not in output
+    assert "transport.py" not in output
+
+
 def test_list_defs(project: DgProject) -> None:
     """`dg list defs` lists an asset for each connection, with its dependencies and kinds."""
     assets = project.assets()
