@@ -39,6 +39,7 @@ from dagster_rudderstack.sync.request import (
 )
 from dagster_rudderstack.sync.source_runs import SourceRunApi
 from dagster_rudderstack.sync.sync_logs import PATIENCE_SECONDS, SyncLogs
+from dagster_rudderstack.sync.watchers import Watcher, choose_watcher
 
 __all__ = ["RudderStackResource"]
 
@@ -89,6 +90,7 @@ class RudderStackResource(ResourceClient):
         on_running_sync: OnRunningSync | None = None,
         timeout_seconds: int | None = None,
         poll_interval_seconds: float | None = None,
+        show_progress: bool | None = None,
     ) -> SyncReport:
         """Start a sync, wait until it ends and return its report.
 
@@ -104,6 +106,8 @@ class RudderStackResource(ResourceClient):
             timeout_seconds: Seconds that the sync may take. None uses the resource's.
             poll_interval_seconds: Seconds between two polls. None uses the resource's settings,
                 with which the wait grows.
+            show_progress: Whether to show each change on standard error, or a bar in a notebook.
+                None shows it if a person is watching. In a Dagster step, the log has it instead.
 
         Raises:
             dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
@@ -118,10 +122,12 @@ class RudderStackResource(ResourceClient):
                 timeout_seconds,
                 poll_interval_seconds,
             )
-        (report,) = self.syncs_in_step(context, [connection_id], choices)
+        (report,) = self.syncs_in_step(
+            context, [connection_id], choices, show_progress=show_progress
+        )
         return report
 
-    def poll_sync(
+    def poll_sync(  # noqa: PLR0913 - what a call may choose
         self,
         connection_id: str,
         sync_id: str,
@@ -129,6 +135,7 @@ class RudderStackResource(ResourceClient):
         context: AnyContext | None = None,
         timeout_seconds: int | None = None,
         poll_interval_seconds: float | None = None,
+        show_progress: bool | None = None,
     ) -> SyncReport:
         """Wait for the end of a running sync and return its report.
 
@@ -143,6 +150,8 @@ class RudderStackResource(ResourceClient):
             timeout_seconds: Seconds that the sync may take. None uses the resource's.
             poll_interval_seconds: Seconds between two polls. None uses the resource's settings,
                 with which the wait grows.
+            show_progress: Whether to show each change on standard error, or a bar in a notebook.
+                None shows it if a person is watching. In a Dagster step, the log has it instead.
 
         Raises:
             dagster.Failure: In a Dagster step, if the sync did not succeed.
@@ -158,12 +167,13 @@ class RudderStackResource(ResourceClient):
             )
             policy = self.sync_policy(choices)
             runner = self.runner(step, [StepSync(request)], policy)
+            runner.watcher = _watcher(step, show_progress)
             by_connection = {request.connection_id: sync_id}
             report = _only_report(runner.attach(by_connection, owned=started_type is not None))
             assert isinstance(report, SyncReport)  # noqa: S101 - what was started is not skipped
             return report
 
-    def syncs_in_step(
+    def syncs_in_step(  # noqa: PLR0913 - what a call may choose
         self,
         context: AnyContext | None,
         connection_ids: Sequence[str],
@@ -171,6 +181,7 @@ class RudderStackResource(ResourceClient):
         *,
         observed_key: dg.AssetKey | None = None,
         on_disabled: OnDisabled = "fail",
+        show_progress: bool | None = False,
     ) -> list[SyncReport]:
         """Sync connections at once for code that reports the results itself, as ops do.
 
@@ -183,6 +194,7 @@ class RudderStackResource(ResourceClient):
             observed_key: The asset whose page shows a failed sync, if there is one connection. None
                 means the step's asset, if it has exactly one.
             on_disabled: `skip` leaves out disabled connections.
+            show_progress: Whether to show the progress outside Dagster. See `sync_and_poll`.
 
         Raises:
             dagster.Failure: In a Dagster step.
@@ -196,6 +208,7 @@ class RudderStackResource(ResourceClient):
             syncs = [StepSync(each, key if len(requests) == 1 else None) for each in requests]
             runner = self.runner(step, syncs, self.sync_policy(choices))
             runner.is_returned = True
+            runner.watcher = _watcher(step, show_progress)
             runner.on_disabled = on_disabled
             return [report for report in _reports(runner) if isinstance(report, SyncReport)]
 
@@ -211,6 +224,7 @@ class RudderStackResource(ResourceClient):
         on_lost_start: OnLostStart | None = None,
         timeout_seconds: int | None = None,
         poll_interval_seconds: float | None = None,
+        show_progress: bool | None = None,
     ) -> SourceRunReport:
         """Start a run of a Profiles project or an ETL source, wait until it ends, and report it.
 
@@ -230,6 +244,8 @@ class RudderStackResource(ResourceClient):
             timeout_seconds: Seconds that the run may take. None uses `sync_timeout_seconds`.
             poll_interval_seconds: Seconds between two polls. None uses the resource's settings,
                 with which the wait grows.
+            show_progress: Whether to show each change on standard error, or a bar in a notebook.
+                None shows it if a person is watching. In a Dagster step, the log has it instead.
 
         Raises:
             dagster.Failure: In a Dagster step, with the reason, and the facts as metadata. Its
@@ -242,7 +258,7 @@ class RudderStackResource(ResourceClient):
             choices = RunChoices(
                 on_running_run, on_lost_start, timeout_seconds, poll_interval_seconds
             )
-        (report,) = self.runs_in_step(context, [request], choices)
+        (report,) = self.runs_in_step(context, [request], choices, show_progress=show_progress)
         return report
 
     def runs_in_step(
@@ -252,6 +268,7 @@ class RudderStackResource(ResourceClient):
         choices: RunChoices,
         *,
         observed_keys: Sequence[dg.AssetKey] = (),
+        show_progress: bool | None = False,
     ) -> list[SourceRunReport]:
         """Run sources at once for code that reports the results itself, as ops do.
 
@@ -261,6 +278,7 @@ class RudderStackResource(ResourceClient):
             choices: What was chosen for all of them.
             observed_keys: The assets whose pages show a failed run, if there is one source. Empty
                 means the step's asset, if it has exactly one.
+            show_progress: Whether to show the progress outside Dagster. See `sync_and_poll`.
 
         Raises:
             dagster.Failure: In a Dagster step.
@@ -275,6 +293,7 @@ class RudderStackResource(ResourceClient):
             runs = [StepSync.of(request, shown) for request in requests]
             runner = self.runner(step, runs, self.sync_policy(choices))
             runner.is_returned = True
+            runner.watcher = _watcher(step, show_progress)
             return [report for report in _reports(runner) if isinstance(report, SourceRunReport)]
 
     def runner(
@@ -318,6 +337,11 @@ class RudderStackResource(ResourceClient):
 
 
 _LOG = get_dagster_logger("rudderstack")
+
+
+def _watcher(step: DagsterStep | None, show_progress: bool | None) -> Watcher | None:
+    """Return what shows the progress to a person. None in a step, whose log has it."""
+    return None if step else choose_watcher(show_progress, is_logged=_LOG.hasHandlers())
 
 
 def _check_no_context(connection_id: object) -> None:

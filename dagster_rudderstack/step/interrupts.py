@@ -276,7 +276,19 @@ def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> st
             f"RudderStack had not answered the start, so a {attempt.request.noun} of "
             f"{attempt.request.target} may be running. Look in RudderStack's dashboard."
         )
-    return f"{attempt.name} is left running."
+    if not attempt.request.can_be_stopped:
+        return f"{attempt.name} is left running: RudderStack offers no way to stop a run."
+    target = attempt.target_id
+    is_owned = attempt.current is not None and attempt.current.owned
+    stop_it = (
+        f" To stop it, run `dagster-rudderstack stop {target}`, or call stop_sync({target!r})."
+        if is_owned
+        else ""
+    )
+    return (
+        f"{attempt.name} is left running.{stop_it} To wait for it again, call "
+        f"poll_sync({target!r}, {attempt.sync_id!r})."
+    )
 
 
 # --- an interrupt that the step does not get

@@ -47,6 +47,7 @@ from dagster_rudderstack.sync.scheduler import Finished, Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS
 from dagster_rudderstack.sync.sync_logs import SyncLogs
 from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.sync.watchers import Watcher
 
 __all__ = ["Runner"]
 
@@ -83,6 +84,7 @@ class Runner:
             materialization with the result's metadata reports them.
         link_template: The address of a sync's page in RudderStack's dashboard. None for no link.
         sync_logs: Asks RudderStack where rejected rows are listed. None lists none.
+        watcher: Shows the progress to a person. None if no person watches.
     """
 
     api: SyncApi
@@ -98,6 +100,7 @@ class Runner:
     is_returned: bool = False
     link_template: str | None = None
     sync_logs: SyncLogs | None = None
+    watcher: Watcher | None = None
 
     rows: list[SummaryRow] = field(default_factory=list, init=False)
     """A row for each result, for the end of the step."""
@@ -157,8 +160,6 @@ class Runner:
         failed = [row for row in self.rows if row.error is not None]
         if failed:
             raise failure_of(failed, len(self.syncs), self.link_template)
-
-    # --- driving
 
     def _drive(
         self,
@@ -323,7 +324,9 @@ class Runner:
 
     def _start_one(self, sync: StepSync) -> Task[SyncResult]:
         left = yield from self._guard.until_stored(
-            lambda: self._left_to_sensor(sync) or self._unfinished(sync)
+            lambda: (
+                (self._earlier and self._earlier.deferred(sync.request)) or self._unfinished(sync)
+            )
         )
         attempt = self._attempt(sync, left)
         try:
@@ -364,6 +367,7 @@ class Runner:
             previous=previous,
             log=self.log if is_alone else NamedLog(self.log, sync.name),
             logs_success=is_alone,
+            watcher=self.watcher,
         )
         self._attempts[sync.request.target_id] = attempt
         return attempt
@@ -378,11 +382,6 @@ class Runner:
         if self._earlier is None:
             return None
         return self._earlier.unfinished(sync.request, sync.key, *sync.other_keys)
-
-    def _left_to_sensor(self, sync: StepSync) -> PreviousAttempt | None:
-        return self._earlier.deferred(sync.request) if self._earlier else None
-
-    # --- observations of the asset
 
     def _report_stopped(self, attempt: SyncAttempt, cause: str) -> None:
         for observer in self._observers(attempt):

@@ -41,6 +41,7 @@ from dagster_rudderstack.sync.request import (
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 from dagster_rudderstack.sync.storage import until_stored
 from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.sync.watchers import Watcher
 from dagster_rudderstack.text import capitalized
 
 __all__ = [
@@ -165,6 +166,7 @@ class SyncAttempt:
         log: Gets changes, warnings and a heartbeat.
         logs_success: Whether to log that the sync succeeded. False where a table of many syncs
             says it.
+        watcher: Shows each change to a person. None if no person watches.
         monotonic: Seconds that only grow.
         jitter: A random number from 0.0 to 1.0.
     """
@@ -176,6 +178,7 @@ class SyncAttempt:
     previous: PreviousAttempt | None = None
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
     logs_success: bool = True
+    watcher: Watcher | None = None
     monotonic: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
 

@@ -45,13 +45,14 @@ def wait_for(attempt: SyncAttempt, sync_id: str, since: float) -> Task[Sync]:
         attempt.monotonic,
         noun=attempt.request.noun,
         logs_success=attempt.logs_success or is_another,
+        watcher=attempt.watcher,
     )
     if attempt.current is not None and attempt.current.origin == "started":
         yield from pause(attempt, _interval(attempt, since))
     while True:
         sync = yield from ask(attempt, lambda: attempt.find_sync(sync_id), may_be_running=True)
         attempt.last_seen = sync
-        progress.log_change(sync)
+        progress.report(sync)
         if sync.is_over:
             return sync
         yield from pause(attempt, _interval(attempt, since))

@@ -8,8 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dagster_rudderstack.testing import Fault, LocalRudderStack, SyncScript
+from dagster_rudderstack.testing import Fault, LocalRudderStack, RunScript, SyncScript
 from dagster_rudderstack_tests.resource.world import resource_for
+
+LEFT = (
+    " is left running. To stop it, run `dagster-rudderstack stop crm`, or call stop_sync('crm'). "
+    "To wait for it again, call poll_sync('crm', '{sync_id}')."
+)
 
 
 @pytest.fixture
@@ -41,9 +46,9 @@ def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.parametrize(
     ("stop_on_termination", "stops", "ending"),
     [
-        ("run_canceled", 0, " is left running"),
-        ("always", 1, ": RudderStack was asked to stop it"),
-        ("never", 0, " is left running"),
+        ("run_canceled", 0, LEFT),
+        ("always", 1, ": RudderStack was asked to stop it."),
+        ("never", 0, LEFT),
     ],
 )
 def test_interrupt(
@@ -54,7 +59,8 @@ def test_interrupt(
     ctrl_c: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Ctrl-C ends the wait. The sync is stopped only with `stop_on_termination="always"`."""
+    """Ctrl-C ends the wait. The sync is stopped only with `stop_on_termination="always"`, and
+    otherwise the warning says how to stop it, and how to wait for it again."""
     server.set_script("crm", SyncScript(never_ends=True))
     settings = {"stop_on_termination": stop_on_termination, "poll_min_interval_seconds": 0.05}
 
@@ -64,7 +70,8 @@ def test_interrupt(
 
     assert len(server.stops("crm")) == stops
     sync_id = server.syncs("crm")[0].id
-    assert logged_warnings(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{ending}."]
+    says = ending.format(sync_id=sync_id)
+    assert logged_warnings(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{says}"]
 
 
 @pytest.mark.parametrize(("stop_on_termination", "stops"), [("run_canceled", 0), ("always", 1)])
@@ -110,3 +117,34 @@ def test_interrupt__before_the_start(
 
     assert server.starts() == []
     assert logged_warnings(caplog) == []
+
+
+def test_interrupt__of_a_sync_of_another_client(
+    server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """If another client has started the sync, the warning does not say how to stop it."""
+    sync_id = server.start_sync("crm", script=SyncScript(never_ends=True))
+
+    ctrl_c("get_sync")
+    with resource_for(server) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.poll_sync("crm", sync_id)
+
+    (warning,) = logged_warnings(caplog)
+    assert warning == (
+        f"Interrupted. Sync {sync_id} of connection crm is left running. To wait for it again, "
+        f"call poll_sync('crm', '{sync_id}')."
+    )
+
+
+def test_interrupt__of_a_run(
+    server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a run of a Profiles project, the warning says that it cannot be stopped."""
+    server.add_project("profiles", RunScript(never_ends=True))
+
+    ctrl_c("get_run")
+    with resource_for(server) as rudderstack, pytest.raises(KeyboardInterrupt):
+        rudderstack.run_source_and_poll("profiles")
+
+    (warning,) = logged_warnings(caplog)
+    assert warning.endswith("is left running: RudderStack offers no way to stop a run.")

@@ -229,7 +229,7 @@ class WatchedProgress:
         before = len(self.log.lines)
         for each in syncs:
             self.clock.sleep(seconds)
-            self.progress.log_change(each)
+            self.progress.report(each)
         return self.log.lines[before:]
 
 
@@ -336,9 +336,9 @@ def test_progress__success_not_logged() -> None:
     log = ListLog()
     progress = Progress(log, Clock().monotonic, logs_success=False)
 
-    progress.log_change(sync("s", "succeeded"))
+    progress.report(sync("s", "succeeded"))
     assert log.lines == []
-    progress.log_change(sync("s", "failed"))
+    progress.report(sync("s", "failed"))
     assert log.lines == ["warning: Sync s: failed (1 min)"]
 
 

@@ -81,11 +81,15 @@ def in_a_notebook(moment: datetime) -> None:
             ),
             list[Sync],
         )
-        assert_type(rudderstack.poll_sync("crm", "s1"), SyncReport)
+        assert_type(rudderstack.poll_sync("crm", "s1", show_progress=None), SyncReport)
         assert_type(rudderstack.sync_and_poll("crm"), SyncReport)
         assert_type(
             rudderstack.sync_and_poll(
-                "crm", "incremental", on_running_sync="attach", timeout_seconds=60
+                "crm",
+                "incremental",
+                on_running_sync="attach",
+                timeout_seconds=60,
+                show_progress=True,
             ),
             SyncReport,
         )

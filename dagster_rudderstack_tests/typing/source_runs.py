@@ -35,6 +35,7 @@ def in_a_notebook(rudderstack: RudderStackResource, moment: datetime) -> None:
         on_lost_start="start_again",
         timeout_seconds=60,
         poll_interval_seconds=1.5,
+        show_progress=False,
     )
     assert_type(report, SourceRunReport)
     assert_type(report.parameters, tuple[str, ...])
