@@ -1,4 +1,4 @@
-# Needs make, git and Python 3.10 to 3.13. All other packages are installed into .venv from the
+# Needs make, git and Python 3.10 to 3.14. All other packages are installed into .venv from the
 # package index, with uv if it is on the PATH and with pip if not. The tests of test-browser are
 # skipped without Chromium. test-cluster needs Debian's packages redis-server and postgresql, and bench
 # leaves out the benchmark of the cluster without them.
