@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dagster_rudderstack.testing.clock import ScaledClock
-from dagster_rudderstack.testing.config import read_config
+from dagster_rudderstack.testing.config import WorkspaceConfig, read_config
 from dagster_rudderstack.testing.dataclass_json import ConfigError
 from dagster_rudderstack.testing.remote import CONTROL_TOKEN_VARIABLE
 from dagster_rudderstack.testing.server import LocalRudderStack
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM, and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        server = _server(options)
+        config = None if options.config is None else read_config(options.config)
+        server = _server(options, config)
     except (ConfigError, ValueError) as error:
         return _exit_with(str(error))
     with _stopped_by_signal() as stopped:
@@ -44,8 +45,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             print(f"Local RudderStack is ready at {server.url}", flush=True)  # noqa: T201
             print(f"Control token: {server.control_token}", flush=True)  # noqa: T201
+            for line in _description(options, config):
+                print(line)  # noqa: T201
+            print("Press Ctrl-C to stop it.", flush=True)  # noqa: T201
             stopped.wait()
     return 0
+
+
+def _description(options: argparse.Namespace, config: WorkspaceConfig | None) -> Iterator[str]:
+    """Return the lines that say which token the server accepts, and what it has loaded."""
+    # The variable may hold the token of a real workspace, so its value is not shown.
+    if options.token:
+        shown = "the one of --token"
+    elif os.environ.get(TOKEN_VARIABLE):
+        shown = f"the value of {TOKEN_VARIABLE}"
+    else:
+        shown = DEFAULT_TOKEN
+    yield f"Access token: {shown}"
+    if config is None:
+        yield "The workspace is empty. --config FILE loads one."
+        return
+    counts = {
+        "source": config.sources,
+        "destination": config.destinations,
+        "connection": config.connections,
+        "project": config.projects,
+        "fault": config.faults,
+    }
+    loaded = [f"{len(each)} {noun}{'' if len(each) == 1 else 's'}" for noun, each in counts.items()]
+    yield f"Loaded {options.config}: {', '.join(loaded)}"
+    yield from (f"  connection {each.id}" for each in config.connections)
+    yield from (f"  project {each.id}" for each in config.projects)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _server(options: argparse.Namespace) -> LocalRudderStack:
+def _server(options: argparse.Namespace, config: WorkspaceConfig | None) -> LocalRudderStack:
     return LocalRudderStack(
         access_token=options.token or os.environ.get(TOKEN_VARIABLE) or DEFAULT_TOKEN,
         port=options.port,
@@ -84,7 +114,7 @@ def _server(options: argparse.Namespace) -> LocalRudderStack:
         folder=options.folder,
         # DuckDB's settings hold for a whole process, and this one belongs to the server.
         reads_files=False,
-        config=None if options.config is None else read_config(options.config),
+        config=config,
     )
 
 

@@ -1,6 +1,7 @@
 """The configuration file of a workspace.
 
-Its entries have the fields of Source, Destination, Connection, Project and Fault:
+A connection names a source and a destination of the file, or leaves them out and gets new ones. The
+entries have the fields of Source, Destination, Connection, Project and Fault:
 
     {
       "sources": [{"id": "warehouse", "definition": "snowflake"}],
@@ -79,6 +80,9 @@ def read_config(path: Path) -> WorkspaceConfig:
     _check_unique("sources", [each.id for each in config.sources])
     _check_unique("destinations", [each.id for each in config.destinations])
     _check_unique("projects", [each.id for each in config.projects])
+    _check_known("source", config.sources, [each.source_id for each in config.connections])
+    known = config.destinations
+    _check_known("destination", known, [each.destination_id for each in config.connections])
     connections = [_connection_in(path.parent, each) for each in config.connections]
     projects = [_project_in(path.parent, each) for each in config.projects]
     return replace(config, connections=connections, projects=projects)
@@ -96,6 +100,17 @@ def _read_json(path: Path) -> Any:
 def _check_unique(where: str, ids: Sequence[str]) -> None:
     for index, each in enumerate(ids):
         require(each not in ids[:index], f"{where}[{index}].id", f"{each!r} was used before")
+
+
+def _check_known(
+    noun: str, known: Sequence[Source | Destination], ids: Sequence[str | None]
+) -> None:
+    """Check that the connections of the file name only what the file has, or nothing."""
+    names = [each.id for each in known]
+    listed = ", ".join(map(repr, names)) or f"no {noun}"
+    for index, each in enumerate(ids):
+        where = f"connections[{index}].{noun}_id"
+        require(each in [None, *names], where, f"{each!r} is unknown: the file has {listed}")
 
 
 def _connection_in(folder: Path, connection: Connection) -> Connection:

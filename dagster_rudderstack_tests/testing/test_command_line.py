@@ -20,6 +20,7 @@ from dagster_rudderstack_tests.processes.harness import wait_for
 COMMAND = [sys.executable, "-W", "error", "-m", "dagster_rudderstack.testing"]
 READY = "Local RudderStack is ready at "
 CONTROL = "Control token: "
+LAST_LINE = "Press Ctrl-C to stop it.\n"
 
 
 class Process:
@@ -41,6 +42,8 @@ class Process:
         line = self.popen.stdout.readline().strip()
         self.control_token = line.removeprefix(CONTROL)
         assert line.startswith(CONTROL)
+        lines = iter(self.popen.stdout.readline, LAST_LINE)
+        self.description = [line.rstrip("\n") for line in lines]
 
     @property
     def remote(self) -> RemoteLocalRudderStack:
@@ -107,6 +110,32 @@ def test_run_that_builds(processes: list[Process], tmp_path: Path) -> None:
     assert "Permission Error" in (leak.error or "")
 
 
+def test_description(processes: list[Process], tmp_path: Path) -> None:
+    """It says which token it accepts and what it has loaded, and shows no token of the
+    environment."""
+    config = tmp_path / "config.json"
+    content = {"sources": [{"id": "s"}], "connections": [{"id": "crm"}, {"id": "ads"}]}
+    config.write_text(json.dumps({**content, "projects": [{"id": "profiles"}]}))
+    loaded = [
+        f"Loaded {config}: 1 source, 0 destinations, 2 connections, 1 project, 0 faults",
+        "  connection crm",
+        "  connection ads",
+        "  project profiles",
+    ]
+    empty = "The workspace is empty. --config FILE loads one."
+    processes += [
+        Process("--config", str(config)),
+        Process("--token", "mine"),
+        Process(RUDDERSTACK_ACCESS_TOKEN="a-real-token"),
+    ]
+
+    assert [each.description for each in processes] == [
+        ["Access token: local-token", *loaded],
+        ["Access token: the one of --token", empty],
+        ["Access token: the value of RUDDERSTACK_ACCESS_TOKEN", empty],
+    ]
+
+
 def test_options(processes: list[Process]) -> None:
     """The token can come from the environment; time can be compressed."""
     process = Process("--time-scale", "100000", RUDDERSTACK_ACCESS_TOKEN="from-env")
@@ -125,7 +154,7 @@ def test_default_token_and_host() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RUDDERSTACK_ACCESS_TOKEN", raising=False)
-        server = _server(_parser().parse_args([]))
+        server = _server(_parser().parse_args([]), None)
 
     assert server.access_token == "local-token"
     assert server.url == "http://127.0.0.1:8085"

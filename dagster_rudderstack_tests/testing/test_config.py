@@ -146,6 +146,14 @@ def project(**settings: Any) -> dict[str, Any]:
             project(build={"warehouse": "w", "models": {}}),
             r"projects\[0\].build: models of a TableBuild must map model refs to SQL",
         ),
+        (
+            {"sources": [{"id": "a"}, {"id": "b"}], **wrong(source_id="c")},
+            r"connections\[0\].source_id 'c' is unknown: the file has 'a', 'b'",
+        ),
+        (
+            wrong(destination_id="hubspot"),
+            r"connections\[0\].destination_id 'hubspot' is unknown: the file has no destination",
+        ),
         ({"faults": [{"kind": "boom"}]}, r"faults\[0\].kind must be one of 'status'"),
         ({"faults": [{"kind": "status", "operation": "x"}]}, r"faults\[0\]: Unknown operation 'x'"),
     ],
