@@ -45,6 +45,19 @@ def test_state__no_token(
     assert set(deps_of(project.load())) == {CONTACTS, AUDIENCE}
 
 
+def test_state__files(
+    project: Project, workspace: dict[str, Any], server: LocalRudderStack
+) -> None:
+    """The state is in `.local_defs_state`, which git ignores, with no token in its name or text."""
+    assets_of(project, workspace)
+
+    folder = project.sandbox.defs_folder_path / ".local_defs_state"
+    state, ignored = sorted(each for each in folder.rglob("*") if each.is_file())[::-1]
+    assert (state.name, ignored.name) == ("state", ".gitignore")
+    assert ignored.read_text().splitlines()[0] == "*"
+    assert server.access_token not in f"{state}{state.read_text()}"
+
+
 def test_development(project: Project, workspace: dict[str, Any], server: LocalRudderStack) -> None:
     """In development, each load refreshes the state, unless that is switched off."""
     assets_of(project, workspace)

@@ -287,7 +287,7 @@ def test_refresh_always__write_error(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """`always` uses the old snapshot if a new one cannot be written."""
+    """`always` uses the old snapshot if a new one cannot be written, and leaves no part of that."""
     fill(server)
     path = tmp_path / "rudderstack.json"
     refresh_rudderstack_snapshot(rudderstack, path)
@@ -301,6 +301,7 @@ def test_refresh_always__write_error(
 
     assert keys_of(specs) == {CONTACTS, AUDIENCE}
     assert "The snapshot could not be written: [Errno 13] Permission denied" in caplog.text
+    assert [each.name for each in tmp_path.iterdir()] == ["rudderstack.json"]
 
 
 def test_refresh__mode(
