@@ -41,9 +41,7 @@ def _prepare(server: LocalRudderStack) -> str:
     server.add_destination("hubspot", name="HubSpot", type="HS")
     script = SyncScript(duration_seconds=45, rows_total=50_000, rows_changed=1200)
     server.add_connection(CONTACTS, "customers", "hubspot", script=script)
-    rejected = SyncScript(
-        duration_seconds=45, rows_total=50_000, rows_changed=1200, rows_failed=2
-    )
+    rejected = SyncScript(duration_seconds=45, rows_total=50_000, rows_changed=1200, rows_failed=2)
     rejected_id = server.start_sync(CONTACTS, script=rejected)
     server.clock.advance(3600)
     failed = SyncScript(duration_seconds=45, status="failed", error="API key expired")
