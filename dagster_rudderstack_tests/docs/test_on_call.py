@@ -67,7 +67,7 @@ def test_messages() -> None:
         "did not end within the timeout",
         "was stopped",
         "is already running",
-        "It is unknown whether … was started",
+        "It is unknown whether a run of … was started",
     ]
 
     for phrase in phrases:
