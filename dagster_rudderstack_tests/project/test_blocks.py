@@ -35,6 +35,8 @@ CHECKED = {"console", "json", "sh", "yaml"}
 ELSEWHERE = {
     # Code of another package, in an environment of its own.
     "# Before": "dagster_rudderstack_tests/project/test_docs_migration.py",
+    # Beside a dbt project.
+    "DbtProject(": "dagster_rudderstack_tests/docs/test_guides_automation.py",
 }
 """Blocks that do not run here, by a text in them, with the test that runs them."""
 
