@@ -41,7 +41,7 @@ def with_tables(page: str) -> str:
 
 def _table(head: str, rows: Iterator[list[str]]) -> str:
     columns = head.split("|")
-    lines = ["|".join(["", *(f" {each} " for each in columns), ""]).rstrip()]
+    lines = ["|".join(["", *(f" {each} " for each in columns), ""])]
     lines.append("|" + "---|" * len(columns))
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n".join(lines) + "\n"
@@ -100,7 +100,7 @@ def config_table(name: str) -> str:
     """Return the fields of a run config."""
     config = getattr(dagster_rudderstack, name)
     schema = config.model_json_schema()
-    return _table("Field|Values|Default|", _fields(schema, schema["properties"], schema))
+    return _table("Field|Values|Default|Meaning", _fields(schema, schema["properties"], schema))
 
 
 def component_table(name: str) -> str:
@@ -109,7 +109,7 @@ def component_table(name: str) -> str:
     schema = _schema_of(component)
     described = component_descriptions(component)
     rows = _fields(schema, schema["properties"], schema, described, _defaults(component))
-    return _table("Attribute|Values|Default|", rows)
+    return _table("Attribute|Values|Default|Meaning", rows)
 
 
 def model_table(name: str) -> str:
@@ -122,7 +122,7 @@ def model_table(name: str) -> str:
         described = argument_docs(dagster_rudderstack.build_rudderstack_polling_sensor)
     defaults = _field_defaults(kind) if kind else {}
     rows = _fields(found, found["properties"], schema, described, defaults)
-    return _table("Field|Values|Default|", rows)
+    return _table("Field|Values|Default|Meaning", rows)
 
 
 def _schema_of(component: type[dg.Component]) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def options_table(name: str) -> str:
     module = sync_options if hasattr(sync_options, name) else run_options
     hints = get_type_hints(getattr(module, name), include_extras=True)
     return _table(
-        "Option|Default|",
+        "Option|Default|Meaning",
         (
             [f"`{option}`", _option_default(module._DEFAULTS[option]), hint.__metadata__[0]]
             for option, hint in hints.items()
@@ -278,7 +278,7 @@ def keys_table() -> str:
         return [f"`{key}`", f"`{name}`", stored, meanings.get(attribute) or below[name]]
 
     keys = {name: key for name, key in vars(MetadataKey).items() if not name.startswith("_")}
-    return _table("Key|`MetadataKey`|Type|", (row(name, key) for name, key in keys.items()))
+    return _table("Key|`MetadataKey`|Type|Meaning", (row(name, key) for name, key in keys.items()))
 
 
 def errors_table() -> str:
@@ -302,7 +302,7 @@ def arguments_table() -> str:
     """Return the arguments of the local RudderStack as a process."""
     actions = [each for each in testing_main._parser()._actions if each.dest != "help"]
     return _table(
-        "Argument|",
+        "Argument|Meaning",
         ([f"`{each.option_strings[0]}`", (each.help or "") % vars(each)] for each in actions),
     )
 
