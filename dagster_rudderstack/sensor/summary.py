@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dagster_rudderstack.api.models import Sync, SyncState
 from dagster_rudderstack.sensor.detect import Finding
 from dagster_rudderstack.sensor.watch import Watch
-from dagster_rudderstack.text import MAX_EXAMPLES, escaped_markdown, one_line, plural, shown
+from dagster_rudderstack.text import MAX_EXAMPLES, one_line, plural, shown
 
 __all__ = ["coverage_text", "report_text"]
 
@@ -16,7 +16,7 @@ MAX_REASON_LENGTH = 100
 
 
 def coverage_text(watches: Collection[Watch], resource_key: str) -> str:
-    """Return the description of a sensor, as Markdown.
+    """Return the description of a sensor. Dagster's page shows it as it is.
 
     Args:
         watches: The assets that it watches.
@@ -24,19 +24,18 @@ def coverage_text(watches: Collection[Watch], resource_key: str) -> str:
     """
     text = (
         f"Reports the syncs of {_assets_of(watches)} that no step waits for, in the RudderStack "
-        f"workspace of the resource `{resource_key}`."
+        f"workspace of the resource {resource_key}."
     )
     deferred = [watch for watch in watches if watch.deferred]
     if not deferred:
         return text
     start = "starts" if len(deferred) == 1 else "start"
     step = "step" if len(deferred) == 1 else "steps"
-    return f"{text} The {step} of {_assets_of(deferred)} only {start} syncs (`wait=False`)."
+    return f"{text} The {step} of {_assets_of(deferred)} only {start} syncs (wait=False)."
 
 
 def _assets_of(watches: Iterable[Watch]) -> str:
-    names = sorted(watch.key.to_user_string() for watch in watches)
-    return _list_of([escaped_markdown(name) for name in names])
+    return _list_of(sorted(watch.key.to_user_string() for watch in watches))
 
 
 def report_text(reported: Sequence[tuple[Finding, Watch]]) -> str:

@@ -25,6 +25,9 @@ OBSERVATIONS_READ = 50
 """How many observations of an asset are read to find the one of its failed sync."""
 
 
+_FIRST = (MetadataKey.ERROR, MetadataKey.DAGSTER_RUN, MetadataKey.LINK)
+
+
 def failed_syncs_of(step: DagsterStep | None) -> dict[str, str]:
     """Return the failed syncs, by connection id, that the run of a step is about.
 
@@ -78,7 +81,10 @@ def _observed(
     for record in instance.fetch_observations(key, limit=OBSERVATIONS_READ).records:
         observation = record.asset_observation
         if observation and text_of(observation.metadata, MetadataKey.SYNC_ID) == sync_id:
-            return without_escapes(observation.description or ""), dict(observation.metadata)
+            # A run's page hides all but the first entries.
+            found = observation.metadata
+            first = {key: found[key] for key in _FIRST if key in found}
+            return without_escapes(observation.description or ""), {**first, **found}
     text = (
         f"Deferred sync {sync_id} of connection {connection_id} failed. Look at it in "
         "RudderStack's dashboard."

@@ -139,9 +139,9 @@ def test_description__assets_and_workspace() -> None:
     )
 
     assert sensor.description == (
-        r"Reports the syncs of a, b_\*x*_, c and 3 others that no step waits for, in the "
-        "RudderStack workspace of the resource `marketing`. The step of late only starts syncs "
-        "(`wait=False`)."
+        "Reports the syncs of _a_, b, c and 3 others that no step waits for, in the "
+        "RudderStack workspace of the resource marketing. The step of late only starts syncs "
+        "(wait=False)."
     )
 
 
