@@ -198,6 +198,7 @@ def asset(camera: Camera) -> None:
 def run(camera: Camera, run_id: str) -> None:
     """The page of a run: how it synced."""
     camera.open(f"runs/{run_id}?logs=step:crm_contacts")
+    camera.page.get_by_text("STEP_SUCCESS").first.wait_for()
     camera.page.mouse.move(WINDOW["width"] / 2, WINDOW["height"] * 0.8)
     camera.page.mouse.wheel(0, -100_000)
     camera.take("run")
