@@ -2,16 +2,10 @@
 
 from typing import Any
 
-import pytest
 import yaml
 from dagster.components.testing import DefsFolderSandbox
 
-from dagster_rudderstack import (
-    RudderStackConnectionComponent,
-    RudderStackProfilesComponent,
-    RudderStackSourceComponent,
-    RudderStackWorkspaceComponent,
-)
+from dagster_rudderstack import RudderStackConnectionComponent, RudderStackWorkspaceComponent
 from dagster_rudderstack_tests.components.conftest import Project
 
 
@@ -45,18 +39,4 @@ def test_scaffold__connection(project: Project) -> None:
     assert yaml.safe_load((path / "defs.yaml").read_text())["attributes"] == {
         "connection_id": "contacts",
         "workspace": {"access_token": "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"},
-    }
-
-
-@pytest.mark.parametrize("kind", [RudderStackProfilesComponent, RudderStackSourceComponent])
-def test_scaffold__source(project: Project, kind: Any) -> None:
-    """The scaffolded YAML of a source has its id, and the key of an asset to rename."""
-    path = project.sandbox.scaffold_component(
-        kind, "stripe", scaffold_params={"source_id": "2hkf.1"}
-    )
-
-    assert yaml.safe_load((path / "defs.yaml").read_text())["attributes"] == {
-        "source_id": "2hkf.1",
-        "workspace": {"access_token": "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"},
-        "assets": [{"key": "rudderstack/2hkf_1"}],
     }

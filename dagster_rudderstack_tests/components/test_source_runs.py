@@ -155,14 +155,15 @@ def test_wrong_attribute(
 
 @pytest.mark.parametrize("kind", [RudderStackProfilesComponent, RudderStackSourceComponent])
 def test_scaffold(project: Project, kind: type[dg.Component]) -> None:
-    """The scaffolded YAML has the id and reads the token from the environment."""
+    """The scaffolded YAML has the id, the variable of the token, and an asset to rename."""
     path = project.sandbox.scaffold_component(
-        kind, "features", scaffold_params={"source_id": "source"}
+        kind, "features", scaffold_params={"source_id": "source.1"}
     )
 
     assert yaml.safe_load((path / "defs.yaml").read_text())["attributes"] == {
-        "source_id": "source",
+        "source_id": "source.1",
         "workspace": {"access_token": "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"},
+        "assets": [{"key": "rudderstack/source_1"}],
     }
 
 
