@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 # Programs of others, whose options are not checked.
 OTHERS = {
-    *("cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "helm", "kubectl", "ls"),
-    *("mkdir", "pytest", "source", "unset"),
+    *(".", "build", "cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "helm"),
+    *("kubectl", "ls", "mkdir", "pytest", "read", "source", "touch", "unset", "venv"),
 }
 
 

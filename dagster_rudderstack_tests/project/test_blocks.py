@@ -31,6 +31,8 @@ if dg.__version__ >= "1.13":
 SHOWN = {"text", "sql", "diff"}
 RUN = {"python"}
 CHECKED = {"console", "json", "sh", "yaml"}
+# Only the page on installation has them, and `test_docs_install.py` checks them.
+OF_ONE_PAGE = {"dockerfile", "toml"}
 
 ELSEWHERE = {
     # Code of another package, in an environment of its own.
@@ -66,7 +68,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
 
 def test_languages() -> None:
     """Each block names a language that is run or checked here, or is only shown."""
-    known = SHOWN | RUN | CHECKED
+    known = SHOWN | RUN | CHECKED | OF_ONE_PAGE
 
     assert [str(each) for each in blocks() if each.language not in known] == []
 
@@ -115,7 +117,14 @@ def test_yaml(block: Block, server: LocalRudderStack, project: Project) -> None:
 OTHER_ASSETS = """
 import dagster as dg
 
-defs = dg.Definitions(assets=[dg.AssetSpec("dim_customers"), dg.AssetSpec("customers")])
+from dagster_rudderstack import RudderStackResource
+
+defs = dg.Definitions(
+    assets=[dg.AssetSpec("dim_customers"), dg.AssetSpec("customers")],
+    resources={
+        "rudderstack": RudderStackResource(access_token=dg.EnvVar("RUDDERSTACK_ACCESS_TOKEN"))
+    },
+)
 """
 
 

@@ -132,17 +132,6 @@ def test_from_a_path(command: str, wheel: Path, tmp_path: Path) -> None:
     assert installed_version(tmp_path) == VERSION
 
 
-def test_every_command_names_this_package() -> None:
-    """Each command that installs names version 2, a file, a folder or a repository."""
-    installing = [line for line in COMMANDS if re.match(r"pip install|uv add", line)]
-    allowed = (
-        r"dagster-rudderstack(\[\w+\])?>=2|/path/to/|git\+https://|--find-links packages|build$"
-    )
-
-    assert len(installing) > 8
-    assert [line for line in installing if not re.search(allowed, line)] == []
-
-
 def test_supported_versions() -> None:
     """The page has the versions of Python and Dagster that the package declares."""
     project = pyproject()["project"]
