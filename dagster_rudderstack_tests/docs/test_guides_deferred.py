@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_rudderstack import MetadataKey, build_rudderstack_polling_sensor
+from dagster_rudderstack import RudderStackMetadataSet, build_rudderstack_polling_sensor
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.docs.guide import (
     AUDIENCE,
@@ -51,7 +51,7 @@ def tick(page: dict[str, Any], instance: dg.DagsterInstance) -> Tick:
 def materialized(tick: dg.SensorResult) -> dict[str, Any]:
     """Return the origin of each reported sync, by asset."""
     return {
-        event.asset_key.to_user_string(): event.metadata[MetadataKey.ORIGIN].value
+        event.asset_key.to_user_string(): RudderStackMetadataSet.extract(event.metadata).origin
         for event in tick.asset_events
         if isinstance(event, dg.AssetMaterialization)
     }
