@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +18,12 @@ import dagster_rudderstack
 from dagster_rudderstack_tests.processes.harness import end_group, free_port, wait_for
 from dagster_rudderstack_tests.project import pages
 from dagster_rudderstack_tests.project.pages import ROOT, blocks_of, section
-from dagster_rudderstack_tests.project.test_packaging import import_names, pyproject, tomllib
+from dagster_rudderstack_tests.project.test_packaging import import_names, pyproject
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 PAGE = pages.DOCS / "install.md"
 TEXT = PAGE.read_text()
@@ -31,7 +35,7 @@ PROJECT_TOML, SOURCES_TOML = blocks_of(TEXT, "toml")
 
 
 def run(
-    command: str, folder: Path, succeeds: bool = True, **environment: str
+    command: str, folder: Path, *, succeeds: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the page without a network."""
     offline = {
@@ -221,7 +225,7 @@ def image(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def in_image(folder: Path) -> Mapping[str, str]:
+def in_image(folder: Path) -> dict[str, str]:
     """Return the environment of the image: the project is installed, and there is no token."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
@@ -238,7 +242,7 @@ def test_image__build(image: Path) -> None:
     run(install, image)
     assert installed_version(image) == VERSION
     assert (image / "installed" / "reverse_etl").is_dir()
-    run(validate, image, **in_image(image))
+    run(validate, image, succeeds=True, **in_image(image))
 
 
 @pytest.mark.processes
