@@ -247,5 +247,5 @@ def build_rudderstack_sync_op(  # noqa: PLR0913 - what an op has besides the opt
 
 def _connections_text(ids: Sequence[str]) -> str:
     if len(ids) > MAX_EXAMPLES:
-        return f"{len(ids)} RudderStack connections"
+        return f"{len(ids):,} RudderStack connections"
     return f"RudderStack connection{'s' if len(ids) > 1 else ''} {', '.join(ids)}"

@@ -134,7 +134,7 @@ class Discovery:
         if left_out := translated.count(None):
             message = (
                 "Left out connections for which get_asset_spec returned None: "
-                f"{left_out} of {len(translated)}."
+                f"{left_out:,} of {len(translated):,}."
             )
             if left_out < len(translated):
                 self.log.info(message)
@@ -173,7 +173,7 @@ class Discovery:
             return
         self.log.info(
             "Left out connections that are disabled in RudderStack: "
-            f"{len(selected) - len(included)} of {len(selected)}."
+            f"{len(selected) - len(included):,} of {len(selected):,}."
         )
         if not is_any_left:
             disabled = [props for props in selected if not props.enabled]

@@ -169,8 +169,8 @@ def _objects(
 
     def incomplete(listing: Listing[Any], count: int, total: int) -> None:
         log.warning(
-            f"RudderStack says that there are {total} {listing.noun}, but lists {count}. If an "
-            "asset is missing, refresh the snapshot (without one, reload the code location)."
+            f"RudderStack says that there are {total:,} {listing.noun}, but lists {count:,}. If "
+            "an asset is missing, refresh the snapshot (without one, reload the code location)."
         )
 
     reader = ParallelReader(api.get_page, retried, refused, incomplete)

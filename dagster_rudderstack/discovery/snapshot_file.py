@@ -173,7 +173,7 @@ def _check_nothing_lost(snapshot: WorkspaceSnapshot, path: Path) -> None:
     for noun, (before, now) in lists.items():
         if before and not now:
             raise DiscoveryError(
-                f"No {noun} could be read, but the last snapshot has {len(before)}. Check the "
+                f"No {noun} could be read, but the last snapshot has {len(before):,}. Check the "
                 f"access token and its permissions. If the {noun}s are really gone, delete {path} "
                 "and refresh again."
             )

@@ -114,7 +114,7 @@ def build_rudderstack_source_op(
     checked = run_options(options, SourceRunOptions)
     runs = _OpRuns(ids, checked, RudderStackSourceConfig, _key_of(asset_key), is_alone=is_alone)
     named = f"source{'' if is_alone else 's'} {', '.join(ids)}"
-    many = f"{len(ids)} ETL sources"
+    many = f"{len(ids):,} ETL sources"
     what = many if len(ids) > MAX_EXAMPLES else f"ETL {named}"
     description = f"Run {what} and wait until {'the run ends' if is_alone else 'the runs end'}."
     return _definition(runs, name or f"rudderstack_source_{identifier(ids[0])}", description, tags)
