@@ -41,11 +41,15 @@ def _resolve_time(option: str, context: dg.ResolutionContext, given: Any) -> Any
     return value
 
 
+_TIME: Any = Annotated[datetime, Field(strict=True)] | int | str | None
+"""A time, or a number, which the resolver refuses."""
+
+
 def _time_attribute(option: str) -> dg.Resolver:
     # YAML itself reads a time without quotes. A number would become seconds since 1970.
     return dg.Resolver(
         partial(_resolve_time, option),
-        model_field_type=Annotated[datetime, Field(strict=True)] | int | str | None,
+        model_field_type=_TIME,
         description=description_of(option),
     )
 
