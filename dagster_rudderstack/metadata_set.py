@@ -78,6 +78,8 @@ class RudderStackMetadataSet:
         checks: The limits and the severities of the checks, see `SyncChecks`.
         deadline: When the timeout of a deferred sync passes.
         stopped_by: `timeout` if the sensor stopped a deferred sync because its timeout had passed.
+        dagster_run: The run that started the sync or attached to it, in what the polling sensor
+            reports.
     """
 
     error: str | None = None
