@@ -28,7 +28,13 @@ TESTS = ROOT / "dagster_rudderstack_tests"
 CLUSTER = TESTS / "cluster"
 EXAMPLE = ROOT / "examples" / "reverse_etl_demo"
 
-OURS = {"dagster_rudderstack", "dagster_rudderstack_tests", "reverse_etl_demo", "benchmarks"}
+OURS = {
+    "benchmarks",
+    "dagster_rudderstack",
+    "dagster_rudderstack_tests",
+    "demo",
+    "reverse_etl_demo",
+}
 
 # Distributions whose import name differs from their own name.
 IMPORTED_AS = {"pyyaml": "yaml"}
