@@ -107,7 +107,7 @@ class ApiError(RudderStackError):
         method: HTTP method of the request.
         path: Path of the request, as in RudderStack's reference. It holds no secret.
         suggests_wrong_address: Whether `api_url` may be wrong: a web page came instead of JSON, or
-            there is no host of the name.
+            there is no host of the name, and no request of the client was answered before.
     """
 
     suggests_wrong_address: bool = False

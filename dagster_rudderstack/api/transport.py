@@ -118,6 +118,7 @@ class Transport:
         self._lock = threading.Lock()
         self._under_way = 0
         self._is_closed = False
+        self._has_answered = False
 
     def __repr__(self) -> str:
         return f"Transport({self._settings.base_url!r})"
@@ -173,6 +174,7 @@ class Transport:
         answer = self._json_of(content)
         if not isinstance(answer, dict):
             raise self._not_an_object(content, answer, method, path)
+        self._has_answered = True
         return answer
 
     def request_any(
@@ -210,7 +212,7 @@ class Transport:
         if not is_web_page(content):
             return unexpected(method, path, problem)
         error = unexpected(method, path, f"{problem}. {web_page_hint(self._host)}")
-        error.suggests_wrong_address = True
+        error.suggests_wrong_address = not self._has_answered
         return error
 
     def _problem_of(self, content: bytes, answer: object) -> str:
@@ -334,7 +336,7 @@ class Transport:
             path=path,
             request_sent=was_sent(error),
         )
-        failed.suggests_wrong_address = is_unknown_host(error)
+        failed.suggests_wrong_address = is_unknown_host(error) and not self._has_answered
         return failed
 
     def _status_error(

@@ -20,7 +20,7 @@ __all__ = ["call_with_retries", "delay_after", "raise_unless_temporary", "retry"
 _T = TypeVar("_T")
 
 WRONG_ADDRESS_RETRIES = 2
-"""How often a request is sent again if the address may be wrong. It takes 3 s."""
+"""How often in a row a request is sent again if the address may be wrong. It takes 3 s."""
 
 
 def retry(  # noqa: PLR0913 - the decisions and the clock are handed in
@@ -75,12 +75,13 @@ def raise_unless_temporary(policy: RetryPolicy) -> Callable[[ApiError, int], Non
     An error that suggests a wrong address is retried twice, so that a person need not wait a minute
     for it.
     """
+    suspicious = 0
 
     def check(error: ApiError, failures: int) -> None:
-        retries = policy.request_max_retries
-        if error.suggests_wrong_address:
-            retries = min(retries, WRONG_ADDRESS_RETRIES)
-        if not is_temporary(error) or failures > retries:
+        nonlocal suspicious
+        suspicious = suspicious + 1 if error.suggests_wrong_address else 0
+        is_wrong = suspicious > WRONG_ADDRESS_RETRIES
+        if is_wrong or not is_temporary(error) or failures > policy.request_max_retries:
             raise error
 
     return check

@@ -259,6 +259,17 @@ def test_unexpected__web_page(page: str, said: str) -> None:
     assert "check api_url" in str(caught.value)
 
 
+def test_unexpected__web_page_after_an_answer() -> None:
+    """A web page suggests no other address if the API has answered before."""
+    answers = iter([in_json(connection()), http(200, "<html>Starting</html>")])
+    with exchange(lambda _: next(answers)) as (_, client):
+        client.get_connection("crm")
+        with pytest.raises(ApiError) as caught:
+            client.get_connection("crm")
+
+    assert not caught.value.suggests_wrong_address
+
+
 def test_status__not_found_elsewhere() -> None:
     """A 404 of another host than RudderStack's suggests another address."""
     with exchange(http(404)) as (server, client), pytest.raises(NotFoundError) as caught:

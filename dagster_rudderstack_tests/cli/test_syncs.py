@@ -89,8 +89,9 @@ def test_unknown_connection(cli: CommandLine, command: str) -> None:
     assert result.err == (
         "error: RudderStack answered 404 to GET /retl-connections/crm-contact/syncs. RudderStack "
         "says: connection crm-contact not found. Check the id, and that the access token belongs "
-        "to the workspace that owns it. Did you mean crm-contacts? `dagster-rudderstack "
-        "connections` lists the ids.\n"
+        "to the workspace that owns it. Check also that api.rudderstack.com is the right address "
+        "(RUDDERSTACK_API_URL). Did you mean crm-contacts? `dagster-rudderstack connections` lists "
+        "the ids.\n"
     )
 
 
