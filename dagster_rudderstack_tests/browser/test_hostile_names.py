@@ -39,7 +39,9 @@ def fill(server: LocalRudderStack, tracker: Recorder) -> None:
     key = f"```.{image(tracker, 'key')}"
     table = {"schema": "crm", "table": image(tracker, "table"), "primaryKey": key}
     server.add_source("hostile", name=image(tracker, "source"), definition="mysql", config=table)
-    server.add_source("normal", name=NORMAL_NAME, definition=image(tracker, "warehouse"))
+    orders = {"schema": "shop", "table": "orders"}
+    warehouse = image(tracker, "warehouse")
+    server.add_source("normal", name=NORMAL_NAME, definition=warehouse, config=orders)
     server.add_destination("tool", name=image(tracker, "destination"), type="HS")
     mappings = {image(tracker, "column"): "email"}
     object_name = image(tracker, "object")
@@ -107,7 +109,7 @@ def test_definition__normal_name(page: Page) -> None:
 def test_definition__columns(page: Page) -> None:
     """The description of a column has the upstream column and its table."""
     open_asset(page, "rudderstack/deferred")
-    shows(page, "From amount of ")
+    shows(page, "From amount of shop.orders")
 
 
 WHAT_THE_NOTES_SHOW = {"waited": "```.![key](", "deferred": "Run this SQL in ![warehouse]("}
