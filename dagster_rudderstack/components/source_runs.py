@@ -41,7 +41,8 @@ def _resolve_time(option: str, context: dg.ResolutionContext, given: Any) -> Any
     return value
 
 
-_TIME: Any = Annotated[datetime, Field(strict=True)] | int | str | None
+_STRICT_TIME: Any = Annotated[datetime, Field(strict=True)]
+_TIME: Any = _STRICT_TIME | int | str | None
 """A time, or a number, which the resolver refuses."""
 
 
