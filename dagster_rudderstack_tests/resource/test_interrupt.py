@@ -18,19 +18,19 @@ LEFT = (
 
 
 @pytest.fixture
-def ctrl_c(server: LocalRudderStack) -> Iterator[Callable[[str], None]]:
-    """Sends SIGINT to this process as soon as the server has a request of an operation."""
+def ctrl_c(server: LocalRudderStack) -> Iterator[Callable[..., None]]:
+    """Sends SIGINT to this process as soon as the server has some requests of an operation."""
     main = threading.main_thread().ident
     assert main is not None
     pressers = []
 
-    def press(operation: str) -> None:
-        while not any(request.operation == operation for request in server.requests):
+    def press(operation: str, count: int) -> None:
+        while sum(request.operation == operation for request in server.requests) < count:
             time.sleep(0.01)
         signal.pthread_kill(main, signal.SIGINT)
 
-    def begin(operation: str) -> None:
-        pressers.append(threading.Thread(target=press, args=(operation,), daemon=True))
+    def begin(operation: str, count: int = 1) -> None:
+        pressers.append(threading.Thread(target=press, args=(operation, count), daemon=True))
         pressers[0].start()
 
     yield begin
@@ -120,12 +120,12 @@ def test_interrupt__before_the_start(
 
 
 def test_interrupt__of_a_sync_of_another_client(
-    server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
+    server: LocalRudderStack, ctrl_c: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """If another client has started the sync, the warning does not say how to stop it."""
     sync_id = server.start_sync("crm", script=SyncScript(never_ends=True))
 
-    ctrl_c("get_sync")
+    ctrl_c("get_sync", 2)
     with resource_for(server) as rudderstack, pytest.raises(KeyboardInterrupt):
         rudderstack.poll_sync("crm", sync_id)
 

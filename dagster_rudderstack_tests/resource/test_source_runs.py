@@ -79,7 +79,7 @@ def test_run_source_and_poll__running(
 ) -> None:
     """`on_running_run` of a call decides about a run of another client. The resource's choice for
     syncs does not."""
-    server.start_run("prj", script=RunScript(duration_seconds=0.3))
+    server.start_run("prj", script=RunScript(duration_seconds=3))
     attaching = resource_for(server, on_running_sync="attach")
 
     with resource as rudderstack, pytest.raises(SyncAlreadyRunningError):
