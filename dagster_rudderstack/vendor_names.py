@@ -84,7 +84,7 @@ class _VendorImports(MetaPathFinder):
 def _is_only_a_question() -> bool:
     """Whether `importlib.util.find_spec` asks if there is a module: it is to return None then."""
     # This function, the finder, Python's search for a finder, and who has called that.
-    caller = sys._getframe(3)  # noqa: SLF001 - a finder is not told why it is asked
+    caller = sys._getframe(3)  # noqa: SLF001 - a finder does not learn why it is asked
     return caller.f_globals.get("__name__") == "importlib.util"
 
 

@@ -141,7 +141,7 @@ def connection_name(spec: dg.AssetSpec) -> str | None:
 
 
 def check_step_names(keys: Iterable[dg.AssetKey]) -> None:
-    """Check that Dagster can tell the outputs of a step apart, whose names it makes of the keys.
+    """Check that the outputs of a step have different names, which Dagster makes of the keys.
 
     Raises:
         InvalidSettingError: If two different keys have the same name.

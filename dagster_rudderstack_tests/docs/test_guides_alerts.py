@@ -214,7 +214,7 @@ def test_checks(
     webhook: Webhook,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each failed check is sent once, also after an error, and whoever evaluated it."""
+    """Each failed check is sent once, also after an error, by a step or by the sensor."""
     sensor = Sensor(2, "failed_checks", stored_instance)
     server.set_script(CONTACTS, SyncScript(rows_total=10, rows_failed=2))
     run([CRM], rudderstack, stored_instance)

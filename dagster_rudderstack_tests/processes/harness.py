@@ -312,7 +312,7 @@ class Deployment:
         """Launch a run of some assets, or of a job."""
         metadata = {"tags": [{"key": key, "value": tag} for key, tag in (tags or {}).items()]}
         params = _execution_params(job, assets, config or executor("in_process"), metadata)
-        return self._launched(self.query(_LAUNCH, params=params)["launchRun"])
+        return self._launched(self.query(LAUNCH, params=params)["launchRun"])
 
     def reexecute_job(self, run: Run, *assets: str, job: str = ASSET_JOB) -> Run:
         """Re-execute a run that a command started. It has no code location, so the job is named."""
@@ -364,7 +364,7 @@ def _execution_params(
     }
 
 
-_LAUNCH = """
+LAUNCH = """
 mutation ($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
     __typename

@@ -20,7 +20,13 @@ import httpx
 import pytest
 
 from dagster_rudderstack import RudderStackMetadataSet
-from dagster_rudderstack_tests.processes.harness import ROOT, end_group, free_port, wait_for
+from dagster_rudderstack_tests.processes.harness import (
+    LAUNCH,
+    ROOT,
+    end_group,
+    free_port,
+    wait_for,
+)
 from dagster_rudderstack_tests.project import pages
 
 # It starts Dagster a dozen times, each of which loads Dagster anew.
@@ -242,7 +248,7 @@ def launch_in_the_ui(terminal: Terminal, command: str, result: Result) -> None:
             },
             "runConfigData": pages.block("Launch it", "yaml", PAGE),
         }
-        run_id = query(_LAUNCH, params=params)["launchRun"]["run"]["runId"]
+        run_id = query(LAUNCH, params=params)["launchRun"]["run"]["runId"]
         wait_for(
             lambda: query(_STATUS, id=run_id)["runOrError"]["status"] in ("SUCCESS", "FAILURE"),
             "the end of the run",
@@ -257,16 +263,6 @@ query {
     ... on RepositoryConnection {
       nodes { name location { name } schedules { name scheduleState { status } } }
     }
-  }
-}
-"""
-_LAUNCH = """
-mutation ($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on RunConfigValidationInvalid { errors { message } }
-    ... on PythonError { message }
   }
 }
 """

@@ -150,7 +150,7 @@ OTHER_PACKAGE = "dagster-rudderstack==1.3.0"
 
 
 def files() -> list[Path]:
-    """Return the files that can tell someone how to install the package."""
+    """Return the files that may say how to install the package."""
     folders = ("docs", "examples", "dagster_rudderstack")
     kinds = (".md", ".py", ".toml", ".txt", ".yaml", ".yml")
     found = [

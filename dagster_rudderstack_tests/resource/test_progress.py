@@ -109,7 +109,7 @@ def test_terminal__with_logging(server: LocalRudderStack, caplog: pytest.LogCapt
 
 
 def test_terminal__in_dagster(without_logging: None, server: LocalRudderStack) -> None:
-    """In a Dagster step, the log of the step has the progress, whatever the call chooses."""
+    """In a Dagster step, the log of the step has the progress, also if the call asks for it."""
 
     @dg.asset
     def own(rudderstack: RudderStackResource) -> None:
@@ -130,7 +130,7 @@ def test_terminal__in_dagster(without_logging: None, server: LocalRudderStack) -
 def test_pipe(
     without_logging: None, server: LocalRudderStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a program whose output nobody watches, nothing is shown unless that is asked for."""
+    """In a program without a terminal, nothing is shown unless that is asked for."""
     with resource_for(server) as rudderstack:
         rudderstack.sync_and_poll("crm")
         assert capsys.readouterr().err == ""
