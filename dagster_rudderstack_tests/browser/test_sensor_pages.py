@@ -17,7 +17,7 @@ from dagster_rudderstack_tests.browser.pages import ROW, graph_node, open_asset
 from dagster_rudderstack_tests.processes.harness import Deployment, Home, deployment, wait_for
 from dagster_rudderstack_tests.sensor.world import sync_ids
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.browser
 
 SENSOR_PAGE = "/locations/__repository__@tests/sensors/rudderstack_polling_sensor"
 FAILURE = 'relation "users" does not exist'
@@ -32,13 +32,14 @@ class Reports:
         started: The run that started the sync of `survey`.
         failed: The run that fails for it.
         sync_id: The sync of `survey`.
-        good_tick: How many ticks are newer than the one that reported the sync of `crm_contacts`.
+        good_tick: When the tick began that reported the sync of `crm_contacts`, in seconds since
+            1970.
     """
 
     started: str
     failed: str
     sync_id: str
-    good_tick: int
+    good_tick: float
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +71,23 @@ def history(home: Home, dagster: Deployment) -> Reports:
     return Reports(started.run_id, failed.run_id, sync.id, turn_off(home.instance))
 
 
-def turn_off(instance: dg.DagsterInstance) -> int:
-    """Turn the sensor off, and return how many ticks followed the one that reported a sync."""
+def turn_off(instance: dg.DagsterInstance) -> float:
+    """Turn the sensor off, and return when the tick began that reported a sync without a run.
+
+    The daemon may evaluate the sensor once more afterwards.
+    """
     (state,) = instance.all_instigator_state()
     ids = state.instigator_origin_id, state.selector_id
-
-    def reports() -> list[bool]:
-        ticks = instance.get_ticks(*ids)
-        if any(tick.status.value == "STARTED" for tick in ticks):
-            return []
-        return [(tick.skip_reason or "").startswith("Reported ") for tick in ticks]
-
     instance.stop_sensor(*ids, None)
-    return wait_for(reports, "the end of the last tick").index(True)
+
+    def reports() -> list[float]:
+        ticks = instance.get_ticks(*ids)
+        return [
+            tick.timestamp for tick in ticks if (tick.skip_reason or "").startswith("Reported ")
+        ]
+
+    (good_tick,) = wait_for(reports, "the end of the tick")
+    return good_tick
 
 
 def open_check(page: Page) -> None:
@@ -165,8 +170,12 @@ def test_sensor(page: Page) -> None:
 def test_tick(page: Page, history: Reports) -> None:
     """The tick that reported a sync without a run says what it reported."""
     page.goto(SENSOR_PAGE)
-    ticks = page.get_by_role("row").filter(has=page.get_by_text("View logs"))
-    ticks.nth(history.good_tick).get_by_text("0 runs requested").first.hover()
+    # Ticks are at least a second apart, and the page shows the second.
+    time = page.evaluate(
+        "seconds => new Date(seconds * 1000).toLocaleTimeString('en-US')", history.good_tick
+    )
+    tick = page.get_by_role("row").filter(has=page.get_by_text("View logs")).filter(has_text=time)
+    tick.get_by_text("0 runs requested").first.hover()
 
     expect(
         page.get_by_text("Reported 1 sync: crm_contacts succeeded (2,021 rows).")
