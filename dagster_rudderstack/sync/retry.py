@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dagster_rudderstack.settings import RetryPolicy
     from dagster_rudderstack.sync.recorder import Log
 
-__all__ = ["call_with_retries", "delay_after", "raise_unless_temporary", "retry"]
+__all__ = ["call_with_retries", "delay_after", "max_retries", "raise_unless_temporary", "retry"]
 
 _T = TypeVar("_T")
 
@@ -69,11 +69,18 @@ def delay_after(error: ApiError, failures: int, policy: RetryPolicy, jitter: flo
     return policy.delay_seconds(failures, asked, jitter)
 
 
+def max_retries(error: ApiError, policy: RetryPolicy) -> int:
+    """Return how often a request is retried after such an error.
+
+    Twice if it suggests a wrong address, so that a person need not wait a minute for it.
+    """
+    return WRONG_ADDRESS_RETRIES if error.suggests_wrong_address else policy.request_max_retries
+
+
 def raise_unless_temporary(policy: RetryPolicy) -> Callable[[ApiError, int], None]:
     """Return a check that retries temporary errors only, as often as the policy says.
 
-    An error that suggests a wrong address is retried twice, so that a person need not wait a minute
-    for it.
+    Errors that suggest a wrong address are counted apart from the others.
     """
     suspicious = 0
 

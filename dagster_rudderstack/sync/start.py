@@ -42,7 +42,7 @@ from dagster_rudderstack.sync.lost_start import (
 )
 from dagster_rudderstack.sync.refusals import Refusals
 from dagster_rudderstack.sync.request import SyncRequest
-from dagster_rudderstack.sync.retry import delay_after
+from dagster_rudderstack.sync.retry import delay_after, max_retries
 from dagster_rudderstack.sync.storage import SyncUnwantedError
 from dagster_rudderstack.sync.task import Task
 from dagster_rudderstack.sync.wait import ask, find, pause, wait_for
@@ -192,7 +192,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
         if attempt.disabled is not None:
             attempt.record(attempt.records.nothing_started)
             raise attempt.disabled
-        if failure is not None and failures > attempt.policy.retry.request_max_retries:
+        if failure is not None and failures > max_retries(failure, attempt.policy.retry):
             _withdraw(attempt)
             raise failure
         if attempt.monotonic() >= attempt.deadline:

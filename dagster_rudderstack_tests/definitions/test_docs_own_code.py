@@ -38,13 +38,16 @@ def test_function(
     page: dict[str, Any], rudderstack: RudderStackResource, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The function has its resource, and its config beside that of the sync."""
-    (config,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    run_config = yaml.safe_load(block)
+    # The page polls once a minute.
+    run_config["ops"]["crm_contacts"]["config"]["poll_interval_seconds"] = 0.05
 
     materialize(
         page["crm_contacts"],
         rudderstack,
         resources={"pager": page["Pager"](channel="#crm")},
-        run_config=yaml.safe_load(config),
+        run_config=run_config,
     )
 
     assert "#crm: The CRM is up to date. after the migration" in capsys.readouterr().out

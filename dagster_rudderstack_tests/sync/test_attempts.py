@@ -502,6 +502,19 @@ def test_start__no_effect() -> None:
     ]
 
 
+def test_start__unknown_host() -> None:
+    """A start to a host that does not exist is sent three times: api_url may be wrong."""
+    unknown = TransportError("No host.", method="POST", path="/x", request_sent=False)
+    unknown.suggests_wrong_address = True
+    scripted = script(start=[unknown] * 20)
+
+    with pytest.raises(TransportError, match="No sync was started"):
+        scripted.run(start_only)
+
+    assert scripted.api.operations.count("start") == 3
+    assert sum(scripted.waits) < 10
+
+
 def test_start__never_an_effect() -> None:
     """The start is retried as often as the policy says. Then its error is raised."""
     scripted = script(

@@ -283,6 +283,26 @@ def test_lost_start__fail(world: World, effect: bool) -> None:
     assert SETTLING <= world.clock.monotonic() < SETTLING + 5
 
 
+def test_lost_start__unknown_newest_run(world: World) -> None:
+    """If the endpoint of the newest run was broken before the start, nothing is looked for."""
+    add(world, TEN_MINUTES, LOST, Fault("status", operation="get_newest_run", times=None))
+
+    assert isinstance(failure(world), StartLostError)
+    assert (sent(world), world.clock.monotonic()) == (1, 0)
+
+
+def test_wrong_address(world: World) -> None:
+    """If web pages come instead of answers, a run fails at once, and the reason names the host."""
+    page = "<html>Please log in</html>"
+    add(world, TEN_MINUTES, Fault("body", body=page, content_type="text/html", times=None))
+
+    error = failure(world)
+
+    assert "127.0.0.1" in str(error)
+    assert "answered with a web page" in str(error)
+    assert (sent(world), world.clock.monotonic()) == (1, 0)
+
+
 def test_lost_start__start_again(world: World) -> None:
     """For a project that may run twice, the start is repeated."""
     add(world, TEN_MINUTES, WITHOUT_EFFECT, legacy_status=False)
