@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,26 @@ class DgProject:
     def yaml_file(self) -> Path:
         """The component's YAML."""
         return self.folder / "src" / "shop" / "defs" / "crm" / "defs.yaml"
+
+    @property
+    def workspace(self) -> dict[str, Any]:
+        """The attribute `workspace` of that YAML."""
+        settings: dict[str, Any] = yaml.safe_load(self.yaml_file.read_text())["attributes"][
+            "workspace"
+        ]
+        return settings
+
+    @contextmanager
+    def changed(self, **attributes: Any) -> Iterator[None]:
+        """Set attributes in that YAML, until the block ends."""
+        original = self.yaml_file.read_text()
+        document = yaml.safe_load(original)
+        document["attributes"] |= attributes
+        self.yaml_file.write_text(yaml.safe_dump(document))
+        try:
+            yield
+        finally:
+            self.yaml_file.write_text(original)
 
 
 @pytest.fixture(scope="module")
@@ -134,16 +155,8 @@ def test_check__profiles(project: DgProject) -> None:
 
 def test_check__unknown_attribute(project: DgProject) -> None:
     """`dg check yaml` names an attribute that does not exist, also within another one."""
-    original = project.yaml_file.read_text()
-    document = yaml.safe_load(original)
-    document["attributes"] |= {"grupping": "all"}
-    document["attributes"]["checks"]["duration"] = {"max_minutes": 60}
-    project.yaml_file.write_text(yaml.safe_dump(document))
-
-    try:
+    with project.changed(grupping="all", checks={"duration": {"max_minutes": 60}}):
         output = project.dg("check", "yaml", succeeds=False)
-    finally:
-        project.yaml_file.write_text(original)
 
     assert "grupping" in output
     assert "max_minutes" in output
@@ -151,15 +164,8 @@ def test_check__unknown_attribute(project: DgProject) -> None:
 
 def test_check__wrong_case(project: DgProject) -> None:
     """`dg check yaml` names a choice in the wrong case, and shows the right ones."""
-    original = project.yaml_file.read_text()
-    document = yaml.safe_load(original)
-    document["attributes"] |= {"sync_type": "Full", "timeout_seconds": "1h"}
-    project.yaml_file.write_text(yaml.safe_dump(document))
-
-    try:
+    with project.changed(sync_type="Full", timeout_seconds="1h"):
         output = project.dg("check", "yaml", succeeds=False)
-    finally:
-        project.yaml_file.write_text(original)
 
     assert "'Full' does not match '^(full|incremental)$" in output
     assert "'1h' does not match" in output
@@ -195,15 +201,10 @@ def test_list_defs(project: DgProject) -> None:
 
 def test_list_defs__mistake_beside_a_secret(project: DgProject) -> None:
     """The error for a misspelt setting shows no secret that is written into the YAML."""
-    original = project.yaml_file.read_text()
-    document = yaml.safe_load(original)
-    document["attributes"]["workspace"] |= {"access_token": "s3cr3t-token", "regoin": "eu"}
-    project.yaml_file.write_text(yaml.safe_dump(document))
+    wrong = {"access_token": "s3cr3t-token", "regoin": "eu"}
 
-    try:
+    with project.changed(workspace=project.workspace | wrong):
         output = project.dg("list", "defs", succeeds=False)
-    finally:
-        project.yaml_file.write_text(original)
 
     assert "regoin" in output
     assert "s3cr3t" not in output
@@ -242,18 +243,12 @@ def test_refresh(project: DgProject, server: LocalRudderStack) -> None:
     """`dg utils refresh-defs-state` refreshes the state. Loading then sends no request."""
     server.add_connection("new", "spenders-src", "hubspot")
     no_refresh = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
-    original = project.yaml_file.read_text()
-    document = yaml.safe_load(original)
-    document["attributes"]["defs_state"] = no_refresh
-    project.yaml_file.write_text(yaml.safe_dump(document))
 
-    try:
+    with project.changed(defs_state=no_refresh):
         project.dg("utils", "refresh-defs-state")
         server.clear_requests()
         assets = project.assets()
-    finally:
-        project.yaml_file.write_text(original)
-        server.remove_connection("new")
+    server.remove_connection("new")
 
     assert set(assets) == {CONTACTS, AUDIENCE, "rudderstack/hubspot/big_spenders"}
     assert server.requests == []
