@@ -84,6 +84,10 @@ class RemoteLocalRudderStack:
         }
         self._call("POST", "connections", body)
 
+    def update_connection(self, connection_id: str, *, enabled: bool) -> None:
+        """Enable or disable a connection."""
+        self._call("POST", "enabled", {"connection_id": connection_id, "enabled": enabled})
+
     def set_script(self, connection_id: str, script: SyncScript) -> None:
         """Set the script of all later syncs of the connection."""
         self._call("POST", "scripts", {"connection_id": connection_id, "script": script})

@@ -55,6 +55,18 @@ def test_everything(
     assert remote.errors == []
 
 
+def test_disabled(
+    remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client
+) -> None:
+    """The client disables and enables a connection."""
+    server.add_connection("crm")
+
+    remote.update_connection("crm", enabled=False)
+    assert raw.get("/retl-connections/crm").json()["enabled"] is False
+    remote.update_connection("crm", enabled=True)
+    assert raw.get("/retl-connections/crm").json()["enabled"] is True
+
+
 def test_runs(remote: RemoteLocalRudderStack, server: LocalRudderStack, raw: httpx.Client) -> None:
     """The client scripts, starts and lists runs."""
     remote.add_project("profiles", RunScript(status="failed"), start_status=204)

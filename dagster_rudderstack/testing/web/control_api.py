@@ -8,6 +8,7 @@ POST   /_control/sources       an entry of the configuration file
 POST   /_control/destinations
 POST   /_control/connections
 POST   /_control/projects
+POST   /_control/enabled       {"connection_id": ..., "enabled": false}
 POST   /_control/scripts       {"connection_id": ..., "script": {...}}, for all later syncs
 POST   /_control/next-scripts  {"connection_id": ..., "scripts": [...]}, one for each next sync
 POST   /_control/syncs         {"connection_id": ..., "origin": "schedule", ...}: start a sync
@@ -44,6 +45,14 @@ T = TypeVar("T")
 Rows = TypeVar("Rows", TableSync, TableBuild)
 
 CONTROL_ROOT = "/_control"
+
+
+@dataclass(frozen=True)
+class EnabledCommand:
+    """Enables or disables a connection."""
+
+    connection_id: str
+    enabled: bool
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,7 @@ class _Control:
             ("destinations", _endpoint(Destination, workspace.add_destination)),
             ("connections", _endpoint(Connection, self._add_connection)),
             ("projects", _endpoint(Project, self._add_project)),
+            ("enabled", _endpoint(EnabledCommand, self._set_enabled)),
             ("scripts", _endpoint(ScriptCommand, self._set_script)),
             ("next-scripts", _endpoint(NextScriptsCommand, self._script_next)),
             ("syncs", _endpoint(SyncCommand, self._start_sync)),
@@ -154,6 +164,9 @@ class _Control:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return rows.in_folder(folder)
+
+    def _set_enabled(self, command: EnabledCommand) -> None:
+        self._simulator.workspace.update_connection(command.connection_id, enabled=command.enabled)
 
     def _set_script(self, command: ScriptCommand) -> None:
         self._simulator.workspace.set_script(command.connection_id, command.script)
