@@ -347,7 +347,7 @@ def test_setting__overridden_in_a_call(
                 "401",
                 "did not accept the access token",
                 "service access token",
-                "check the region",
+                "right address (api_url)",
             ],
         ),
         (

@@ -83,10 +83,14 @@ def hint_of(status: int, host: str, subject: Subject, redirect_target: str = "")
             return f"{hint} Check also that {host} is the right address (api_url)."
         return hint
     if status == HTTPStatus.UNAUTHORIZED:
+        where = (
+            "the region: a token of the US region does not work on the EU host, and vice versa."
+            if host in _OWN_HOSTS
+            else f"that {host} is the right address (api_url)."
+        )
         return (
-            f"{host} did not accept the access token. Use a service access token of the workspace "
-            f"{_OWNED[subject]}and check the region: a token of the US region does not work on the "
-            "EU host, and vice versa."
+            f"{host} did not accept the access token. It may be wrong or revoked: use a service "
+            f"access token of the workspace{_OWNED[subject]}. Check also {where}"
         )
     if status in REDIRECTS:
         to = f" to {redirect_target}" if redirect_target else ""
@@ -98,9 +102,9 @@ def hint_of(status: int, host: str, subject: Subject, redirect_target: str = "")
 
 
 _OWNED: dict[Subject, str] = {
-    "object": "that owns the connection, ",
+    "object": " that owns the connection",
     "list": "",
-    "run": "that owns the Profiles project or ETL source, ",
+    "run": " that owns the Profiles project or ETL source",
     "any": "",
 }
 """What the workspace of an access token owns, behind the word workspace."""

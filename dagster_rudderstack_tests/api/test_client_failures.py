@@ -14,6 +14,7 @@ import pytest
 
 from dagster_rudderstack.api import transport as transport_module
 from dagster_rudderstack.api.client import ClientSettings, RudderStackClient
+from dagster_rudderstack.api.responses import hint_of
 from dagster_rudderstack.api.throttle import Throttle
 from dagster_rudderstack.errors import (
     ApiError,
@@ -62,7 +63,7 @@ def error_of(answer: Answer, *, post: bool = False, timeout: float = 10.0) -> Ap
     ("status", "kind", "hint"),
     [
         (400, StatusError, ""),
-        (401, AuthenticationError, "check the region"),
+        (401, AuthenticationError, "right address (api_url)"),
         (403, PermissionDeniedError, "needs Edit and Connect for"),
         (404, NotFoundError, "Check the id"),
         (405, StatusError, ""),
@@ -88,6 +89,17 @@ def test_status(status: int, kind: type[StatusError], hint: str) -> None:
         f"RudderStack answered {status} to GET /retl-connections/crm. RudderStack says: not today."
     )
     assert hint in str(error)
+
+
+@pytest.mark.parametrize("host", ["api.rudderstack.com", "api.eu.rudderstack.com"])
+def test_status__hint_of_the_region(host: str) -> None:
+    """The error for a token that RudderStack's own host refuses says that it may be of another
+    region."""
+    assert hint_of(401, host, "object") == (
+        f"{host} did not accept the access token. It may be wrong or revoked: use a service access "
+        "token of the workspace that owns the connection. Check also the region: a token of the US "
+        "region does not work on the EU host, and vice versa."
+    )
 
 
 def test_status__hint_names_the_host() -> None:

@@ -139,7 +139,7 @@ def test_invalid_source_id(source_id: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "hint"),
     [
-        (401, AuthenticationError, "check the region"),
+        (401, AuthenticationError, "right address (api_url)"),
         (403, PermissionDeniedError, "permission to edit the Profiles project or the source. Or"),
         (403, PermissionDeniedError, "Profiles needs the Enterprise plan"),
         (404, NotFoundError, "Check the id of the Profiles project or ETL source and that of the"),
