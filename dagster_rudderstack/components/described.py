@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
+from dagster_rudderstack.components.schema import PreciseSchema
+
 __all__ = ["EXAMPLES", "described"]
 
 EXAMPLES: Mapping[str, Any] = {
@@ -65,7 +67,8 @@ def described(component: type[BaseModel], model: type[BaseModel]) -> type[BaseMo
         name: (field.annotation, _described(field, component.model_fields.get(name), name))
         for name, field in model.model_fields.items()
     }
-    return create_model(model.__name__, __base__=model, **fields)
+    base: Any = (PreciseSchema, model)
+    return create_model(model.__name__, __base__=base, **fields)
 
 
 def _described(field: FieldInfo, declared: FieldInfo | None, name: str) -> FieldInfo:

@@ -154,12 +154,20 @@ def test_check__profiles(project: DgProject) -> None:
 
 
 def test_check__unknown_attribute(project: DgProject) -> None:
-    """`dg check yaml` names an attribute that does not exist, also within another one."""
+    """`dg check yaml` names an attribute that does not exist, its line and those that exist, also
+    within another attribute."""
     with project.changed(grupping="all", checks={"duration": {"max_minutes": 60}}):
+        (line,) = (
+            number
+            for number, text in enumerate(project.yaml_file.read_text().splitlines(), start=1)
+            if "max_minutes" in text
+        )
         output = project.dg("check", "yaml", succeeds=False)
 
-    assert "grupping" in output
-    assert "max_minutes" in output
+    assert "attributes.grupping Additional properties are not allowed" in output
+    assert re.search(r"'grupping' is not one of \[.*'grouping'", output)
+    assert f"defs.yaml:{line} - {WORKSPACE} attributes.checks.duration.max_minutes" in output
+    assert "'max_minutes' is not one of ['blocking', 'max_seconds', 'name', 'severity']" in output
 
 
 def test_check__wrong_case(project: DgProject) -> None:

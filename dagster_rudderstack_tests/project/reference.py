@@ -207,9 +207,11 @@ _KINDS = {
 
 def _values(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return the allowed values. Each may also be a template, which is not repeated."""
-    choices = field.get("anyOf", [field])
+    # Any object or list is in the union, since another part of the schema says which are right.
+    hidden = [{"type": kind} for kind in ("null", "object", "array")]
+    choices = [each for each in field.get("anyOf", [field]) if each not in hidden]
     # A template is a text, so that a text is an allowed value only if nothing else is.
-    found = dict.fromkeys(_value(each, schema) for each in choices if each.get("type") != "null")
+    found = dict.fromkeys(_value(each, schema) for each in choices)
     others = [each for each in found if each and each != "text"]
     return " or ".join(others or ["text"])
 
