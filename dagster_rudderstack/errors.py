@@ -106,10 +106,12 @@ class ApiError(RudderStackError):
     Attributes:
         method: HTTP method of the request.
         path: Path of the request, as in RudderStack's reference. It holds no secret.
-        suggests_wrong_address: Whether `api_url` may be wrong: a web page came instead of JSON, or
-            there is no host of the name, and no request of the client was answered before.
+        is_web_page: Whether a web page came instead of JSON, as a login page or a proxy sends.
+        suggests_wrong_address: Whether `api_url` may be wrong: a web page came with a 2xx, or there
+            is no host of the name, and no request of the client was answered before.
     """
 
+    is_web_page: bool = False
     suggests_wrong_address: bool = False
 
     def __init__(self, message: str, *, method: str, path: str) -> None:

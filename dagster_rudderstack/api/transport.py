@@ -212,6 +212,7 @@ class Transport:
         if not is_web_page(content):
             return unexpected(method, path, problem)
         error = unexpected(method, path, f"{problem}. {web_page_hint(self._host)}")
+        error.is_web_page = True
         error.suggests_wrong_address = not self._has_answered
         return error
 

@@ -11,19 +11,23 @@ from collections.abc import Sequence
 
 from dagster_rudderstack.api.models import Sync
 from dagster_rudderstack.errors import ApiError, StartLostError, UnexpectedResponseError
-from dagster_rudderstack.sync.attempt import CurrentSync, LostStart, SyncAttempt
+from dagster_rudderstack.sync.attempt import MAX_REDIRECTS, CurrentSync, LostStart, SyncAttempt
 from dagster_rudderstack.sync.decisions import began_since, failure_of, is_redirect
 from dagster_rudderstack.sync.request import RunRequest
 from dagster_rudderstack.sync.source_runs import UNKNOWN_NEWEST
 from dagster_rudderstack.sync.task import Task
+from dagster_rudderstack.text import capitalized
 
 __all__ = [
     "adopt",
     "candidates",
     "check_start_again",
+    "give_up_lost_start",
     "has_failed_before",
     "not_taken",
     "note_lost_start",
+    "start_lost",
+    "withdraw",
 ]
 
 
@@ -35,7 +39,8 @@ def note_lost_start(attempt: SyncAttempt, error: ApiError, before: LostStart | N
         redirects = (before.redirects if before else 0) + 1
         attempt.lost_start = LostStart(now, error=error, redirect=error, redirects=redirects)
         return
-    is_accepted = isinstance(error, UnexpectedResponseError)
+    # A web page comes from another program, such as a proxy.
+    is_accepted = isinstance(error, UnexpectedResponseError) and not error.is_web_page
     attempt.lost_start = LostStart(now, error=error, is_accepted=is_accepted)
     if is_accepted and not attempt.request.can_be_listed:
         known = sorted(attempt.known_sync_ids or ())
@@ -92,12 +97,49 @@ def adopt(attempt: SyncAttempt, found: Sequence[Sync]) -> CurrentSync:
     return current
 
 
-def check_start_again(attempt: SyncAttempt, said: str) -> None:
+def give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
+    """Decide what no list has shown: that the lost start had no effect, or that it is unknown.
+
+    Args:
+        attempt: The attempt.
+        failed: What an earlier attempt has started, and has failed.
+
+    Raises:
+        ApiError: The last redirect, if there were too many.
+        StartLostError: As in `check_start_again`.
+    """
+    lost = attempt.lost_start
+    if lost is not None and lost.redirect is not None and lost.redirects >= MAX_REDIRECTS:
+        withdraw(attempt)
+        attempt.lost_start = None
+        raise lost.redirect
+    if failed:
+        name = capitalized(f"{attempt.request.noun} {failed[0].id}")
+        attempt.log.info(f"{name} of a previous attempt failed. Starting a new one.")
+        attempt.lost_start = None
+    elif attempt.request.can_be_listed:
+        attempt.log.info(
+            "No sync has appeared since the start whose answer was lost, so it had no effect."
+        )
+    else:
+        check_start_again(attempt)
+
+
+def withdraw(attempt: SyncAttempt) -> None:
+    """Record that the announced start had no effect.
+
+    Otherwise the next attempt would adopt a sync that another client starts until then.
+    """
+    attempt.known_sync_ids = None
+    attempt.record(attempt.records.nothing_started)
+
+
+def check_start_again(attempt: SyncAttempt, said: str = "") -> None:
     """Raise if the start of a run whose effect is unknown must not be sent again.
 
     Args:
         attempt: The attempt.
-        said: Why it is unknown, as a sentence.
+        said: Why it is unknown, as a sentence. Empty if the answer to the start was lost.
 
     Raises:
         StartLostError: If `on_lost_start` is `fail`. Also if RudderStack has answered with 2xx: it
@@ -105,19 +147,43 @@ def check_start_again(attempt: SyncAttempt, said: str) -> None:
     """
     lost = attempt.lost_start
     is_accepted = lost is not None and lost.is_accepted
-    what = f"It is unknown whether a run of {attempt.request.target} was started or how it ended"
-    choice = " If running twice does no harm, set on_lost_start to 'start_again'."
-    if is_accepted:
-        what = f"RudderStack accepted the start of a run of {attempt.request.target}"
-        choice = ""
     if attempt.policy.on_lost_start == "fail" or is_accepted:
-        raise attempt.request.error(
-            StartLostError,
-            f"{what}, and RudderStack does not show it. {said} Look in RudderStack's dashboard, "
-            "then launch a new Dagster run: a re-execution of this one does not start it."
-            f"{choice}",
-        ) from (lost.error if lost else None)
-    attempt.log.warning(f"{what}. {said} Starting it again, since on_lost_start is 'start_again'.")
+        raise start_lost(attempt, said) from (lost.error if lost else None)
+    attempt.log.warning(
+        f"{_what_is_unknown(attempt)}. {said or _reason_of(lost)} Starting it again, since "
+        "on_lost_start is 'start_again'."
+    )
+
+
+def start_lost(attempt: SyncAttempt, said: str = "") -> StartLostError:
+    """Return the error of a run that may have been started. `said` is as in `check_start_again`."""
+    lost = attempt.lost_start
+    is_accepted = lost is not None and lost.is_accepted
+    advice = ""
+    if attempt.policy.on_lost_start == "fail" or is_accepted:
+        advice = ", then launch a new Dagster run: a re-execution of this one does not start it"
+    choice = ""
+    if attempt.policy.on_lost_start == "fail" and not is_accepted:
+        choice = " If running twice does no harm, set on_lost_start to 'start_again'."
+    return attempt.request.error(
+        StartLostError,
+        f"{_what_is_unknown(attempt)}, and RudderStack does not show it. "
+        f"{said or _reason_of(lost)} Look in RudderStack's dashboard{advice}.{choice}",
+    )
+
+
+def _reason_of(lost: LostStart | None) -> str:
+    if lost is not None and lost.error is not None:
+        return str(lost.error)
+    is_accepted = lost is not None and lost.is_accepted
+    return f"A previous attempt got no {'id of the run' if is_accepted else 'answer to its start'}."
+
+
+def _what_is_unknown(attempt: SyncAttempt) -> str:
+    target = attempt.request.target
+    if attempt.lost_start is not None and attempt.lost_start.is_accepted:
+        return f"RudderStack accepted the start of a run of {target}"
+    return f"It is unknown whether a run of {target} was started or how it ended"
 
 
 def not_taken(attempt: SyncAttempt, found: list[Sync], seen: set[str]) -> Task[list[Sync]]:

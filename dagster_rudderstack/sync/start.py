@@ -8,7 +8,6 @@ time. That of a run is repeated only if the policy says so, since RudderStack li
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 from dagster_rudderstack.api.models import Connection, Sync
@@ -20,7 +19,6 @@ from dagster_rudderstack.errors import (
     SyncAlreadyRunningError,
 )
 from dagster_rudderstack.sync.attempt import (
-    MAX_REDIRECTS,
     CurrentSync,
     LostStart,
     SyncAttempt,
@@ -36,9 +34,12 @@ from dagster_rudderstack.sync.lost_start import (
     adopt,
     candidates,
     check_start_again,
+    give_up_lost_start,
     has_failed_before,
     not_taken,
     note_lost_start,
+    start_lost,
+    withdraw,
 )
 from dagster_rudderstack.sync.refusals import Refusals
 from dagster_rudderstack.sync.request import SyncRequest
@@ -193,7 +194,9 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
             attempt.record(attempt.records.nothing_started)
             raise attempt.disabled
         if failure is not None and failures > max_retries(failure, attempt.policy.retry):
-            _withdraw(attempt)
+            if attempt.lost_start is not None and not attempt.request.can_be_listed:
+                raise start_lost(attempt, str(failure)) from failure
+            withdraw(attempt)
             raise failure
         if attempt.monotonic() >= attempt.deadline:
             yield from pause(attempt, 0.0)
@@ -236,7 +239,7 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
                 delay = attempt.policy.retry.delay_seconds(looks, None, attempt.jitter())
                 yield from pause(attempt, min(delay, left) if left > 0 else delay)
                 continue
-            _give_up_lost_start(attempt, found)
+            give_up_lost_start(attempt, found)
         # Before anything else runs: it may be the sync of a newer execution of the step.
         successor = yield from attempt.until_stored(attempt.records.successor)
         if successor is not None and successor.sync_id is not None:
@@ -256,25 +259,6 @@ def _look_before_start(attempt: SyncAttempt) -> Task[CurrentSync | None]:
         if is_newest and attempt.monotonic() - asked_at < STALE_SECONDS:
             return None
         yield from pause(attempt, 0.0 if is_newest else SUCCESSOR_SECONDS)
-
-
-def _give_up_lost_start(attempt: SyncAttempt, failed: Sequence[Sync]) -> None:
-    lost = attempt.lost_start
-    if lost is not None and lost.redirect is not None and lost.redirects >= MAX_REDIRECTS:
-        _withdraw(attempt)
-        attempt.lost_start = None
-        raise lost.redirect
-    if failed:
-        name = capitalized(f"{attempt.request.noun} {failed[0].id}")
-        attempt.log.info(f"{name} of a previous attempt failed. Starting a new one.")
-        attempt.lost_start = None
-    elif attempt.request.can_be_listed:
-        attempt.log.info(
-            "No sync has appeared since the start whose answer was lost, so it had no effect."
-        )
-    else:
-        no_answer = "A previous attempt got no answer to its start."
-        check_start_again(attempt, str(lost.error) if lost and lost.error else no_answer)
 
 
 def _announce(attempt: SyncAttempt, known: frozenset[str]) -> bool:
@@ -341,17 +325,8 @@ def _send_start(attempt: SyncAttempt) -> str:
         else:
             attempt.lost_start = before
             if before is None:
-                _withdraw(attempt)
+                withdraw(attempt)
         raise
-
-
-def _withdraw(attempt: SyncAttempt) -> None:
-    """Record that the announced start had no effect.
-
-    Otherwise the next attempt would adopt a sync that another client starts until then.
-    """
-    attempt.known_sync_ids = None
-    attempt.record(attempt.records.nothing_started)
 
 
 def _handle_conflict(attempt: SyncAttempt, error: ApiError, conflicts: int) -> Task[None]:
@@ -377,6 +352,7 @@ def _handle_failure(
     attempt: SyncAttempt, error: ApiError, answer: StartAnswer, failures: int, patience: float
 ) -> Task[None]:
     """Wait before the next look after a failed start, or raise if another try is of no use."""
+    delay = min(patience, delay_after(error, failures, attempt.policy.retry, attempt.jitter()))
     if answer is StartAnswer.LOST:
         noun, target = attempt.request.noun, attempt.request.target
         is_accepted = attempt.lost_start is not None and attempt.lost_start.is_accepted
@@ -387,12 +363,14 @@ def _handle_failure(
             else f"The answer to the start of a {noun} of {target} was lost, so it is unknown "
             f"whether a {noun} was started. Looking for it. {error}"
         )
+        # Where nothing can be found, the next start would follow at once.
+        if not attempt.request.can_be_listed and attempt.settling_seconds_left <= 0:
+            yield from pause(attempt, delay)
         return
     if answer is StartAnswer.REFUSED:
         # An earlier start of a run may have had an effect, which no list has denied.
         if attempt.lost_start is not None and attempt.request.can_be_listed:
-            _withdraw(attempt)
+            withdraw(attempt)
         raise error
-    delay = min(patience, delay_after(error, failures, attempt.policy.retry, attempt.jitter()))
     attempt.log.warning(f"{error} Trying again in {duration_text(delay)}.")
     yield from pause(attempt, delay)

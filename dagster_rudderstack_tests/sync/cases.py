@@ -140,7 +140,7 @@ _FIRST_REQUEST = [
         "valid tokens for half an hour. The error says to check the token and the region.",
         connection(GOOD, Fault("status", status=401, times=None)),
         errors.AuthenticationError,
-        says="check the region",
+        says="may be wrong or revoked",
         starts=0,
     ),
     Case(
