@@ -24,21 +24,20 @@ def rechecked(
     instance: dg.DagsterInstance,
     partition: str | None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Return the results of checks for the last materialization of an asset.
+    """Return the results of checks for the last materialization of an asset that reports a sync.
 
     Args:
         checks: The checks.
         key: The asset.
         instance: Dagster's instance.
-        partition: The partition to look at. None looks at the last materialization of all.
+        partition: The partition to look at. None looks at the last sync of all.
     """
-    found = instance.fetch_materializations(_wanted(key, partition), limit=1).records
-    last = found[0].asset_materialization if found else None
+    found = _newest_report(instance.fetch_materializations, key, partition)
     for check in checks:
-        if last is None:
+        if found is None:
             yield check.no_sync(key, partition)
         else:
-            yield check.result_of_metadata(key, last.metadata)
+            yield check.result_of_metadata(key, found[1].metadata)
 
 
 def rechecked_end(

@@ -150,6 +150,21 @@ def test_selection__check_alone(
     assert starts(server) == {"crm": 1}
 
 
+def test_selection__check_alone__other_materialization(
+    server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
+) -> None:
+    """A materialization that reports no sync, as a person can add in the UI, is passed over."""
+    add(server, "crm", script=UNCHANGED)
+    asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", checks=ALL)
+    run([asset], rudderstack, instance)
+    instance.report_runless_asset_event(dg.AssetMaterialization("crm"))
+    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("crm"), "nothing_changed"))
+
+    result = run([asset], rudderstack, instance, selection=chosen)
+
+    assert outcomes(result) == [("crm", "nothing_changed", False)]
+
+
 def test_selection__check_alone__no_sync(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
