@@ -189,6 +189,7 @@ class SyncAttempt:
     known_sync_ids: frozenset[str] | None = field(default=None, init=False)
     """The syncs that existed before our start. None until they are listed."""
     lost_start: LostStart | None = field(default=None, init=False)
+    last_error: ApiError | None = field(default=None, init=False)
     disabled: ConnectionDisabledError | None = field(default=None, init=False)
     is_over: bool = field(default=False, init=False)
     """Whether the sync has ended, so that there is nothing to stop."""

@@ -203,6 +203,7 @@ def _start(attempt: SyncAttempt) -> Task[CurrentSync]:
         try:
             return attempt.wait_on(_send_start(attempt), "started", owned=True)
         except ApiError as error:
+            attempt.last_error = error
             answer = judge_start(error)
             if answer is StartAnswer.RUNNING:
                 conflicts += 1

@@ -109,11 +109,15 @@ def _ask(
     check: _Check,
     wait: Callable[[float], Task[None]] | None = None,
 ) -> Task[_T]:
+    def noted(error: ApiError, failures: int) -> None:
+        attempt.last_error = error
+        check(error, failures)
+
     return retry(
         call,
         attempt.policy.retry,
         attempt.log,
-        check=check,
+        check=noted,
         pause=wait or (lambda seconds: pause(attempt, seconds)),
         monotonic=attempt.monotonic,
         jitter=attempt.jitter,
@@ -195,10 +199,15 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
     if owned and attempt.policy.stop_on_timeout:
         outcome = yield from stop(attempt)
     noun = attempt.request.noun
+    advice = (
+        f" If the {noun} is slow, increase the timeout. Otherwise look at the {noun} in "
+        "RudderStack's dashboard."
+    )
+    if not (attempt.may_be_running or attempt.last_seen) and attempt.last_error is not None:
+        advice = f" Last error: {attempt.last_error}"
     error = attempt.request.error(
         SyncTimedOutError,
-        f"{_timeout_text(attempt, outcome)}{_retry_text(attempt, outcome)} If the {noun} is slow, "
-        f"increase the timeout. Otherwise look at the {noun} in RudderStack's dashboard.",
+        f"{_timeout_text(attempt, outcome)}{_retry_text(attempt, outcome)}{advice}",
         attempt.last_seen,
     )
     error.stop_requested = outcome is StopOutcome.REQUESTED

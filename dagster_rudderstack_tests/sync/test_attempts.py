@@ -1104,17 +1104,26 @@ def test_resume__failed_sync_and_refused_start() -> None:
 
 
 def test_timeout__no_start_accepted() -> None:
-    """If no start was accepted within the timeout, the error says so."""
+    """If no start was accepted within the timeout, the error says so, and why."""
     policy = every_second(sync_timeout_seconds=3, retry=RetryPolicy(request_max_retries=99))
     scripted = script(policy=policy, start=[status_error(429)])
 
     with pytest.raises(SyncTimedOutError) as error:
         scripted.run(start_and_wait)
 
-    assert str(error.value).startswith(
+    assert str(error.value) == (
         f"No sync of connection {NAME} could be started within the timeout of 3 s: RudderStack "
-        "accepted no start. If the sync is slow, increase"
+        f"accepted no start. Last error: {status_error(429)}"
     )
+
+
+def test_timeout__before_the_start() -> None:
+    """If RudderStack does not answer before the start, the error has what it said last."""
+    policy = every_second(sync_timeout_seconds=3, retry=RetryPolicy(request_max_retries=99))
+    scripted = script(policy=policy, listed=[status_error(503, "Maintenance.")])
+
+    with pytest.raises(SyncTimedOutError, match=r"Last error: .*Maintenance"):
+        scripted.run(start_and_wait)
 
 
 def test_success__not_logged() -> None:
