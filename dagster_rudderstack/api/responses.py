@@ -69,7 +69,9 @@ _OWN_HOSTS = frozenset(urlsplit(url).netloc for url in API_URLS.values())
 """RudderStack's own hosts."""
 
 
-def hint_of(status: int, host: str, subject: Subject, redirect_target: str = "") -> str:
+def hint_of(
+    status: int, host: str, subject: Subject, redirect_target: str = "", content: bytes = b""
+) -> str:
     """Return what to do about a status other than 2xx. Empty if there is nothing to say.
 
     Args:
@@ -77,7 +79,10 @@ def hint_of(status: int, host: str, subject: Subject, redirect_target: str = "")
         host: The host that was asked.
         subject: What the request was about.
         redirect_target: Where the answer redirects to. Empty if it names no address.
+        content: The body of the answer.
     """
+    if status in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED) and is_web_page(content):
+        return f"{web_page_hint(host)}."
     if hint := _HINTS[subject].get(status):
         if status == HTTPStatus.NOT_FOUND and host not in _OWN_HOSTS:
             return f"{hint} Check also that {host} is the right address (api_url)."
@@ -158,7 +163,7 @@ UNKNOWN_HOST_HINT = (
 
 
 def is_web_page(content: bytes) -> bool:
-    """Whether a body is HTML or XML, which the API never sends with a 2xx."""
+    """Whether a body is HTML or XML, which the API does not send."""
     return content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 

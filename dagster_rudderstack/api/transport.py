@@ -286,7 +286,7 @@ class Transport:
                 raise self._transport_error(error, method, path) from self._shown_cause(error)
         if not response.is_success:
             target = self._cleaned(redirect_target(response).encode())
-            hint = hint_of(response.status_code, self._host, subject, target)
+            hint = hint_of(response.status_code, self._host, subject, target, content)
             raise self._status_error(response, content, method, path, hint)
         if len(content) > limit:
             raise unexpected(method, path, f"more than {limit} bytes")
@@ -357,7 +357,7 @@ class Transport:
             )
         kind = STATUS_ERRORS.get(status, StatusError)
         says = f" RudderStack says: {sentence(detail)}" if detail else ""
-        return kind(
+        error = kind(
             f"RudderStack answered {status} to {method} {path}.{says}{hint and ' ' + hint}",
             method=method,
             path=path,
@@ -365,6 +365,8 @@ class Transport:
             detail=detail,
             retry_after_seconds=retry_after,
         )
+        error.is_web_page = is_web_page(content)
+        return error
 
     def _cleaned(self, content: bytes) -> str:
         """Return the words of a server as one short line that is safe in a log."""

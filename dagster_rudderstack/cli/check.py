@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -101,7 +100,8 @@ def _problem(error: ApiError, connection_id: str | None = None) -> Finding:
     if isinstance(error, TransportError):
         hint = "Check the address, the network, the firewall and the proxy (HTTPS_PROXY)."
         return Finding("problem", "network", f"{error} {hint}", connection_id)
-    kind = "permissions" if isinstance(error, PermissionDeniedError) else "api"
+    is_refusal = isinstance(error, PermissionDeniedError) and not error.is_web_page
+    kind = "permissions" if is_refusal else "api"
     return Finding("problem", kind, str(error), connection_id)
 
 
@@ -121,8 +121,11 @@ def _workspace_of(client: RudderStackClient, *, needs_proof: bool = False) -> Wo
     except (AuthenticationError, NotFoundError, PermissionDeniedError):
         # An old deployment, or another refusal. The answer to another request says whether the
         # token is accepted.
-        with contextlib.suppress(*() if needs_proof else (PermissionDeniedError,)):
+        try:
             client.get_page(CONNECTIONS, CONNECTIONS.query)
+        except PermissionDeniedError as error:
+            if needs_proof or error.is_web_page:
+                raise
         return None
 
 

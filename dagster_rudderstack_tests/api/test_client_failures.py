@@ -102,6 +102,18 @@ def test_status__hint_of_the_region(host: str) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [403, 405])
+def test_status__web_page(status: int) -> None:
+    """A web page that refuses, as of a proxy, says nothing about the token: api_url may be
+    wrong."""
+    error = error_of(http(status, "<html>Please log in</html>"))
+
+    assert error.is_web_page
+    assert "answered with a web page" in str(error)
+    assert "check api_url" in str(error)
+    assert "permission" not in str(error)
+
+
 def test_status__hint_names_the_host() -> None:
     """The error for a refused token names the host, since a token is valid in one region."""
     with exchange(http(401)) as (server, client), pytest.raises(AuthenticationError) as caught:

@@ -45,6 +45,19 @@ def test_no_token(cli: CommandLine, us: LocalRudderStack) -> None:
     assert us.requests == []
 
 
+def test_web_page(cli: CommandLine, us: LocalRudderStack) -> None:
+    """A web page with 403, as of a proxy, does not mean that the token is accepted."""
+    page = "<html>Please log in</html>"
+    us.add_fault(Fault("body", status=403, body=page, content_type="text/html", times=None))
+
+    result = cli("check")
+
+    assert result.code == 1
+    assert result.out.startswith("problem  api          RudderStack answered 403 to GET ")
+    assert "check api_url, and whether a proxy answers instead." in result.out
+    assert "is accepted" not in result.out
+
+
 def test_wrong_token(cli: CommandLine) -> None:
     """A token that neither region accepts is wrong."""
     result = cli("check", RUDDERSTACK_ACCESS_TOKEN="rst-not-the-right-one")
