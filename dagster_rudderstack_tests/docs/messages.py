@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
+import dagster
+
 import dagster_rudderstack
 from dagster_rudderstack import errors
 
@@ -24,6 +26,16 @@ MAX_DEPTH = 6
 """Through how many functions and variables a text is followed."""
 
 ERRORS = frozenset(errors.__all__)
+
+DAGSTER_MODULES = (
+    "dagster/_core/execution/plan/compute.py",
+    "dagster/_core/execution/plan/execute_step.py",
+    "dagster/_core/instance/methods/event_methods.py",
+    "dagster/_grpc/impl.py",
+    "dagster/_utils/__init__.py",
+    "jsonschema/_keywords.py",
+)
+"""Where Dagster's messages in the documentation come from."""
 
 
 @dataclass(frozen=True, order=True)
@@ -115,6 +127,19 @@ def all_templates() -> frozenset[str]:
         for node in ast.walk(module.tree)
         if (text := template(node)) is not None and not _is_docstring(node, module)
     )
+
+
+@cache
+def dagster_templates() -> frozenset[str]:
+    """Return every string of the modules of Dagster and of its YAML check that messages in the
+    documentation come from, without the values in it."""
+    packages = Path(dagster.__file__).parents[1]
+    found = set()
+    for name in DAGSTER_MODULES:
+        tree = ast.parse((packages / name).read_text(encoding="utf-8"))
+        texts = map(template, ast.walk(tree))
+        found.update(text.replace(VALUE, "") for text in texts if text is not None)
+    return frozenset(found)
 
 
 def _is_docstring(node: ast.AST, module: Module) -> bool:

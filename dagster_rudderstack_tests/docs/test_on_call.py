@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dagster_rudderstack.testing import LocalRudderStack, ManualClock, SyncScript
 from dagster_rudderstack_tests.cli.conftest import TOKEN, CommandLine
-from dagster_rudderstack_tests.docs.messages import all_templates
+from dagster_rudderstack_tests.docs.messages import all_templates, dagster_templates
 
 PAGE = Path(__file__).parents[2] / "docs" / "guides" / "on-call.md"
 BLOCK = re.compile(r"```console\n\$ dagster-rudderstack (.*)\n((?:.*\n)*?)```")
@@ -70,10 +70,15 @@ def test_messages() -> None:
         "It is unknown whether a run of … was started",
     ]
 
+    of_dagster = re.findall(r"\*([^*]+)\*", table.partition("The words in italics")[0])
+
     for phrase in phrases:
         assert phrase in table
         assert any(phrase in text for text in all_templates()), phrase
-    assert table.count("\n|") == len(phrases) + 4
+    for phrase in of_dagster:
+        assert any(phrase in text for text in dagster_templates()), phrase
+    assert len(of_dagster) == 4
+    assert table.count("\n|") == len(phrases) + 4 + 3
 
 
 if __name__ == "__main__":

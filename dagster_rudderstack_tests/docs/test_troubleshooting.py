@@ -5,7 +5,12 @@ import re
 import pytest
 
 from dagster_rudderstack import errors
-from dagster_rudderstack_tests.docs.messages import Message, all_templates, messages
+from dagster_rudderstack_tests.docs.messages import (
+    Message,
+    all_templates,
+    dagster_templates,
+    messages,
+)
 from dagster_rudderstack_tests.docs.wrong_settings import HEADING, PAGE, written
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -65,6 +70,16 @@ def test_entry__has_a_meaning_and_a_remedy() -> None:
     for cells in rows(MESSAGES):
         assert len(cells) == 3, cells
         assert all(cell.strip("| ") for cell in cells), cells
+
+
+def test_messages_of_dagster() -> None:
+    """The words in the list of Dagster's messages are words of Dagster."""
+    listed = TEXT.partition("## Messages of Dagster")[2].partition("\n## ")[0]
+    quotes = re.findall(r'"([^"]+)"', " ".join(listed.split()))
+
+    assert len(quotes) == 8
+    for quote in quotes:
+        assert any(quote in text for text in dagster_templates()), quote
 
 
 def test_wrong_settings() -> None:
