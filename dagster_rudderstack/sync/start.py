@@ -148,7 +148,8 @@ def _check_connection(attempt: SyncAttempt, request: SyncRequest) -> Task[None]:
     if not connection.enabled:
         attempt.disabled = ConnectionDisabledError(
             f"{capitalized(request.target)} is disabled in RudderStack and does not "
-            "sync. Enable it in the dashboard, or set on_disabled='skip' of its asset or op.",
+            "sync. Find out why before you enable it in the dashboard. To skip it, set "
+            "on_disabled='skip' of its asset or op. No sync was started.",
             connection_id=request.connection_id,
         )
         if attempt.lost_start is None:

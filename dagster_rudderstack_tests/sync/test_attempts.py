@@ -225,8 +225,9 @@ def test_disabled_connection() -> None:
     assert scripted.api.requests == [CONNECTION]
     assert error.value.connection_id == "crm"
     assert str(error.value) == (
-        f"Connection {NAME} is disabled in RudderStack and does not sync. Enable it in the "
-        "dashboard, or set on_disabled='skip' of its asset or op."
+        f"Connection {NAME} is disabled in RudderStack and does not sync. Find out why before "
+        "you enable it in the dashboard. To skip it, set on_disabled='skip' of its asset or op. No "
+        "sync was started."
     )
 
 
