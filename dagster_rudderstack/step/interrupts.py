@@ -23,7 +23,7 @@ from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.scheduler import Scheduler
 from dagster_rudderstack.sync.stop import STOP_GRACE_SECONDS, StopOutcome, stop
 from dagster_rudderstack.sync.task import Task, drive
-from dagster_rudderstack.text import plural
+from dagster_rudderstack.text import capitalized, plural
 
 __all__ = [
     "INTERRUPTS",
@@ -264,6 +264,15 @@ def end_outside_dagster(attempts: list[SyncAttempt], settings: StopSettings, log
         if attempt.may_be_running:
             # Python shows only warnings where no log is set up, as outside Dagster.
             log.warning(f"Interrupted. {_end_one_outside_dagster(attempt, settings)}")
+        elif not attempt.is_over and len(attempts) == 1:
+            log.warning(f"Interrupted. {_nothing_started_text(attempt)}")
+
+
+def _nothing_started_text(attempt: SyncAttempt) -> str:
+    request, seen = attempt.request, attempt.last_seen
+    others = "" if seen is None or seen.is_over else f" {capitalized(request.name_of(seen.id))}"
+    goes_on = f"{others}, which was already running, goes on." if others else ""
+    return f"This call has started no {request.noun} of {request.target}.{goes_on}"
 
 
 def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> str:

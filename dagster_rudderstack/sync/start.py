@@ -293,11 +293,15 @@ def _handle_running(attempt: SyncAttempt, sync: Sync) -> Task[CurrentSync | None
         raise _already_running(attempt, sync)
     if choice == "attach":
         return attempt.wait_on(sync.id, "attached", owned=False)
-    attempt.log.info(
+    plan = (
         f"{capitalized(attempt.request.name_of(sync.id))} is already running. Waiting until it "
         f"ends, then starting a new {attempt.request.noun}, since the running one may miss rows of "
         "rebuilt tables."
     )
+    attempt.log.info(plan)
+    attempt.last_seen = sync
+    if attempt.watcher is not None:
+        attempt.watcher.say(plan)
     yield from wait_for(attempt, sync.id, attempt.monotonic())
     return None
 

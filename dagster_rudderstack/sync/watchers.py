@@ -5,6 +5,7 @@ A log is for later and has few lines. A person wants to see each change.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib
 import sys
@@ -31,6 +32,9 @@ class Watcher(Protocol):
             text: Its state in words, with the time so far.
         """
 
+    def say(self, text: str) -> None:
+        """Show a sentence about what happens next."""
+
 
 class Terminal:
     """Writes a line for each change of the status or the rows.
@@ -44,18 +48,20 @@ class Terminal:
         self._shown: object = None
 
     def show(self, sync: Sync, text: str) -> None:
-        """Write a line if the sync has changed. A stream that was closed is no reason to fail."""
+        """Write a line if the sync has changed."""
         percent = percent_done(sync)
         rows = (sync.rows_succeeded, sync.rows_failed) if percent is None else round(percent)
         state = (sync.id, sync.status, rows)
         if state == self._shown:
             return
         self._shown = state
-        try:
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Write a line. A stream that was closed is no reason to fail."""
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(f"{one_line(text, MAX_LINE_LENGTH)}\n")
             self._stream.flush()
-        except (OSError, ValueError):
-            return
 
 
 class Notebook:
@@ -82,6 +88,11 @@ class Notebook:
             self._handle = self._display(content, raw=True, display_id=True)
         else:
             self._handle.update(content, raw=True)
+
+    def say(self, text: str) -> None:
+        """Write a line. The bar of the next sync is below it."""
+        self._display({"text/plain": one_line(text, MAX_LINE_LENGTH)}, raw=True)
+        self._handle = None
 
 
 def choose_watcher(show_progress: bool | None, *, is_logged: bool) -> Watcher | None:

@@ -128,7 +128,7 @@ FAILURE_CASES = [
     FailureCase(
         "wrong_token",
         True,
-        "check the region",
+        "right address (api_url)",
         settings={"access_token": "wrong-token", "request_max_retries": 0},
     ),
     FailureCase("forbidden", False, "Edit and Connect", connection={"deny": "no"}),

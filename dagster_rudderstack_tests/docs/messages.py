@@ -134,7 +134,7 @@ def dagster_templates() -> frozenset[str]:
     """Return every string of the modules of Dagster and of its YAML check that messages in the
     documentation come from, without the values in it."""
     packages = Path(dagster.__file__).parents[1]
-    found = set()
+    found: set[str] = set()
     for name in DAGSTER_MODULES:
         tree = ast.parse((packages / name).read_text(encoding="utf-8"))
         texts = map(template, ast.walk(tree))

@@ -251,7 +251,7 @@ def refused_token(server: LocalRudderStack) -> None:
         # The 15 seconds are tested in `sync/test_api_facts.py`.
         refused = sync(server, {"request_max_retries": 0}, retry_policy=dg.RetryPolicy())
 
-    assert "check the region" in failure(refused).description
+    assert "right address (api_url)" in failure(refused).description
     assert [event for event in refused.all_events if event.is_step_up_for_retry]
 
 

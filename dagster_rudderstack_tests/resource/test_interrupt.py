@@ -108,7 +108,7 @@ def test_interrupt__during_the_start(
 def test_interrupt__before_the_start(
     server: LocalRudderStack, ctrl_c: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An interrupt before the start sends no start and logs no warning."""
+    """An interrupt before the start sends no start, and the warning says so."""
     server.add_fault(Fault("slow", operation="get_connection", seconds=60))
 
     ctrl_c("get_connection")
@@ -116,7 +116,9 @@ def test_interrupt__before_the_start(
         rudderstack.sync_and_poll("crm")
 
     assert server.starts() == []
-    assert logged_warnings(caplog) == []
+    assert logged_warnings(caplog) == [
+        "Interrupted. This call has started no sync of connection crm."
+    ]
 
 
 def test_interrupt__of_a_sync_of_another_client(

@@ -70,6 +70,16 @@ def test_terminal(without_logging: None, slow: LocalRudderStack) -> None:
     assert last.startswith(f"Sync {report.id}: succeeded (1,997 rows delivered, 3 rows rejected")
 
 
+def test_terminal__another_sync_runs(without_logging: None, slow: LocalRudderStack) -> None:
+    """The first line says that a sync which is already running is waited for."""
+    running = slow.start_sync("crm")
+    with terminal() as lines, resource_for(slow) as rudderstack:
+        report = rudderstack.sync_and_poll("crm")
+
+    assert lines[0].startswith(f"Sync {running} of connection crm is already running. Waiting")
+    assert lines[-1].startswith(f"Sync {report.id}: succeeded (")
+
+
 def test_terminal__run(without_logging: None, slow: LocalRudderStack) -> None:
     """A run of a Profiles project shows its changes as well."""
     slow.add_project("profiles", RunScript(duration_seconds=20))

@@ -242,7 +242,7 @@ def test_invalid(
 @pytest.mark.parametrize(
     ("status", "kind", "hint"),
     [
-        (401, AuthenticationError, "check the region"),
+        (401, AuthenticationError, "right address (api_url)"),
         (403, StatusError, "may lack the permission for this request"),
         (404, NotFoundError, "Check the path and the ids in it"),
         (307, StatusError, "Redirects are not followed"),

@@ -227,7 +227,7 @@ def test_tick__wrong_token(scene: World, server: LocalRudderStack) -> None:
     """A tick with a wrong token fails with the reason."""
     scene.rudderstack = resource_of(server, access_token="wrong-token")
 
-    with pytest.raises(AuthenticationError, match="check the region"):
+    with pytest.raises(AuthenticationError, match="may be wrong or revoked"):
         scene.tick()
 
 

@@ -783,6 +783,19 @@ def test_interrupt__outside_dagster(stop_when: str, stops: int) -> None:
     assert line.startswith(f"warning: Interrupted. Sync new of connection {NAME}{what}")
 
 
+def test_interrupt__outside_dagster_before_the_start() -> None:
+    """While another client's sync is waited for, the log says that nothing was started."""
+    job = runner(Interrupting(listed=[[sync("theirs")]], get=[sync("theirs")]))
+
+    with pytest.raises(KeyboardInterrupt):
+        list(job.run())
+
+    assert job.log.lines[-1] == (  # type: ignore[attr-defined]
+        f"warning: Interrupted. This call has started no sync of connection {NAME}. Sync theirs of "
+        f"connection {NAME}, which was already running, goes on."
+    )
+
+
 def test_interrupt__outside_dagster_lost_start() -> None:
     """If a start has no answer yet, the log names the connection, since the sync has no id."""
 
