@@ -84,7 +84,8 @@ def hint_of(
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED) and is_web_page(content):
         return f"{web_page_hint(host)}."
     if hint := _HINTS[subject].get(status):
-        if status == HTTPStatus.NOT_FOUND and host not in _OWN_HOSTS:
+        is_about_address = "api_url" in hint
+        if status == HTTPStatus.NOT_FOUND and host not in _OWN_HOSTS and not is_about_address:
             return f"{hint} Check also that {host} is the right address (api_url)."
         return hint
     if status == HTTPStatus.UNAUTHORIZED:

@@ -102,6 +102,11 @@ def test_status__hint_of_the_region(host: str) -> None:
     )
 
 
+def test_status__hint_of_a_list() -> None:
+    """The error for a list that does not exist advises once to check api_url."""
+    assert hint_of(404, "127.0.0.1", "list").count("api_url") == 1
+
+
 @pytest.mark.parametrize("status", [403, 405])
 def test_status__web_page(status: int) -> None:
     """A web page that refuses, as of a proxy, says nothing about the token: api_url may be
