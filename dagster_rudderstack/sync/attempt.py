@@ -190,6 +190,7 @@ class SyncAttempt:
     """The syncs that existed before our start. None until they are listed."""
     lost_start: LostStart | None = field(default=None, init=False)
     last_error: ApiError | None = field(default=None, init=False)
+    """Why the last request that failed did so. None if none did."""
     disabled: ConnectionDisabledError | None = field(default=None, init=False)
     is_over: bool = field(default=False, init=False)
     """Whether the sync has ended, so that there is nothing to stop."""
