@@ -143,7 +143,7 @@ def walk(root: Path, processes: ExitStack) -> Result:
     terminal.run(create)
     terminal.folder = root / create.split()[2]
 
-    terminal.write("rudderstack.json")
+    terminal.write("local.json")
     start_server, look = shell_blocks("Start a local RudderStack")
     server = start_rudderstack(terminal, start_server, root / "server.log")
     result.connections = terminal.run(look)
@@ -160,7 +160,7 @@ def walk(root: Path, processes: ExitStack) -> Result:
     result.launched_yaml = terminal.run(shell_blocks("The same in YAML")[0])
 
     end_group(server)
-    replace_script(terminal.folder / "rudderstack.json")
+    replace_script(terminal.folder / "local.json")
     start_rudderstack(terminal, start_server, root / "server.log")
     relaunch, look_up = shell_blocks("When a sync fails")
     result.failed = terminal.run(relaunch, succeeds=False)
@@ -210,7 +210,8 @@ def start_rudderstack(terminal: Terminal, command: str, log: Path) -> "subproces
 def replace_script(file: Path) -> None:
     """Replace the script of the connection, as the page says."""
     document = json.loads(file.read_text())
-    document["connections"][0] |= json.loads(pages.block("When a sync fails", "json", PAGE))
+    script = json.loads(pages.block("When a sync fails", "json", PAGE))
+    document["connections"][0]["script"] = script
     file.write_text(json.dumps(document))
 
 
