@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _description(options: argparse.Namespace, config: WorkspaceConfig | None) -> Iterator[str]:
-    """Return the lines that say which token the server accepts, and what it has loaded."""
+    """Return the lines that say which token the server accepts, its seed and what it has loaded."""
     # The variable may hold the token of a real workspace, so its value is not shown.
     if options.token:
         shown = "the one of --token"
@@ -62,6 +63,7 @@ def _description(options: argparse.Namespace, config: WorkspaceConfig | None) ->
     else:
         shown = DEFAULT_TOKEN
     yield f"Access token: {shown}"
+    yield f"Seed: {options.seed}"
     if config is None:
         yield "The workspace is empty. --config FILE loads one."
         return
@@ -91,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--control-token", help=control)
     add("--folder", type=Path, help="where tables of the control API may be; default: this folder")
     add("--config", type=Path, help="JSON file with sources, destinations, connections and faults")
-    add("--seed", type=int, default=0, help="seed of ids and faults; default: %(default)s")
+    # With ids of an earlier start, Dagster would take a new sync for one that it has seen.
+    seed = secrets.randbits(32)
+    add("--seed", type=int, default=seed, help="seed of ids and faults; default: a new one")
     add(
         "--time-scale",
         type=float,

@@ -193,7 +193,8 @@ def environment_of(root: Path) -> dict[str, str]:
 
 
 def start_rudderstack(terminal: Terminal, command: str, log: Path) -> "subprocess.Popen[bytes]":
-    process = terminal.start(f"{command.strip()} --time-scale 30", log)
+    # The page has the sync id of this seed.
+    process = terminal.start(f"{command.strip()} --time-scale 30 --seed 0", log)
     url = f"http://127.0.0.1:{terminal.ports['8085']}"
 
     def answers() -> bool:

@@ -111,7 +111,7 @@ def test_run_that_builds(processes: list[Process], tmp_path: Path) -> None:
 
 
 def test_description(processes: list[Process], tmp_path: Path) -> None:
-    """It says which token it accepts and what it has loaded, and shows no token of the
+    """It says which token it accepts, its seed and what it has loaded, and shows no token of the
     environment."""
     config = tmp_path / "config.json"
     content = {"sources": [{"id": "s"}], "connections": [{"id": "crm"}, {"id": "ads"}]}
@@ -124,16 +124,33 @@ def test_description(processes: list[Process], tmp_path: Path) -> None:
     ]
     empty = "The workspace is empty. --config FILE loads one."
     processes += [
-        Process("--config", str(config)),
-        Process("--token", "mine"),
-        Process(RUDDERSTACK_ACCESS_TOKEN="a-real-token"),
+        Process("--seed", "1", "--config", str(config)),
+        Process("--seed", "2", "--token", "mine"),
+        Process("--seed", "3", RUDDERSTACK_ACCESS_TOKEN="a-real-token"),
     ]
 
     assert [each.description for each in processes] == [
-        ["Access token: local-token", *loaded],
-        ["Access token: the one of --token", empty],
-        ["Access token: the value of RUDDERSTACK_ACCESS_TOKEN", empty],
+        ["Access token: local-token", "Seed: 1", *loaded],
+        ["Access token: the one of --token", "Seed: 2", empty],
+        ["Access token: the value of RUDDERSTACK_ACCESS_TOKEN", "Seed: 3", empty],
     ]
+
+
+def test_seed(processes: list[Process]) -> None:
+    """Each start has ids of its own, unless --seed is given: with the seed that an earlier start
+    has printed, they come again."""
+
+    def started(*arguments: str) -> tuple[str, str]:
+        process = Process(*arguments)
+        processes.append(process)
+        process.remote.add_connection("crm")
+        return process.remote.start_sync("crm"), process.description[1].removeprefix("Seed: ")
+
+    (first, seed), (second, other_seed) = started(), started()
+    again = started("--seed", seed)
+
+    assert (first != second, seed != other_seed) == (True, True)
+    assert again == (first, seed)
 
 
 def test_options(processes: list[Process]) -> None:

@@ -165,8 +165,6 @@ def local_rudderstack(home: Home) -> Iterator[str]:
     """Run a local RudderStack during the block, and return its URL."""
     command = [sys.executable, "-m", "dagster_rudderstack.testing", "--port", "0"]
     command += ["--config", str(home.rudderstack_config), "--token", ACCESS_TOKEN]
-    # Each demo needs its own sync ids, because Dagster's history identifies a sync by its id.
-    command += ["--seed", str(time.time_ns())]
     with child(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         first_line = process.stdout.readline()
