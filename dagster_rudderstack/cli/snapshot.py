@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dagster_rudderstack.cli.access import Access
 from dagster_rudderstack.cli.console import Console
+from dagster_rudderstack.discovery.replaceable import check_replaceable
 from dagster_rudderstack.discovery.snapshot_file import write_snapshot
 from dagster_rudderstack.errors import DiscoveryError, InvalidSettingError
 from dagster_rudderstack.text import plural
@@ -15,7 +16,7 @@ __all__ = ["snapshot"]
 
 
 def snapshot(access: Access, options: argparse.Namespace, console: Console) -> int:
-    """Write or refresh the file. If that fails, the old file stays."""
+    """Write or refresh the file, unless it is no snapshot. If that fails, the old file stays."""
     path = Path(options.path)
     if path.is_dir():
         raise InvalidSettingError(f"PATH {options.path!r} is a folder: expected a file in it.")
@@ -24,6 +25,8 @@ def snapshot(access: Access, options: argparse.Namespace, console: Console) -> i
     try:
         # The target of a link, so that the link stays.
         path = path.resolve()
+        if path.exists():
+            check_replaceable(path)
         written = write_snapshot(access.own, path, console)
     except OSError as error:
         raise DiscoveryError(

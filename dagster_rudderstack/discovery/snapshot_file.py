@@ -16,6 +16,7 @@ from dagster_rudderstack.api.paging import Page
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
 from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.discovery.fetch import fetch_workspace
+from dagster_rudderstack.discovery.replaceable import check_is_no_configuration
 from dagster_rudderstack.discovery.snapshot import WorkspaceSnapshot
 from dagster_rudderstack.discovery.state import kept_snapshot
 from dagster_rudderstack.errors import (
@@ -82,8 +83,8 @@ def refresh_rudderstack_snapshot(
 
     Raises:
         RudderStackError: If RudderStack cannot be reached, an environment variable of the resource
-            is not set, a list that had items is now empty, or the snapshot cannot be written as
-            JSON.
+            is not set, a list that had items is now empty, the snapshot cannot be written as JSON,
+            or the file is a configuration of the local RudderStack.
         OSError: If the file cannot be written.
     """
     return write_snapshot(resource, Path(path))
@@ -93,6 +94,7 @@ def write_snapshot(
     resource: RudderStackResource, path: Path, log: Log | None = None
 ) -> WorkspaceSnapshot:
     """Do the same, and report what cannot be read to another log."""
+    check_is_no_configuration(path)
     return _replaced(path, _fetch(resource, log=log))
 
 
@@ -199,8 +201,8 @@ def snapshot_from(
 
     Raises:
         DiscoveryError: If the snapshot cannot be read or written.
-        InvalidSettingError: If the file is a folder, if `always` has no file, or if a variable of
-            the resource is not set.
+        InvalidSettingError: If the file is a folder or a configuration of the local RudderStack,
+            if `always` has no file, or if a variable of the resource is not set.
     """
     checked_choice(refresh, Refresh, "refresh")
     if refresh == "always" and (given is None or isinstance(given, WorkspaceSnapshot)):
@@ -215,6 +217,7 @@ def snapshot_from(
     if path.is_dir():
         raise InvalidSettingError(f"snapshot {str(path)!r} is a folder: expected a file in it.")
     if refresh == "always" or not path.exists():
+        check_is_no_configuration(path)
         return _refreshed(resource, path)
     return _read(resource, path)
 
@@ -277,6 +280,7 @@ def _read(resource: RudderStackResource, path: Path) -> WorkspaceSnapshot:
     try:
         return read_snapshot(path)
     except DiscoveryError as error:
+        check_is_no_configuration(path)
         raise DiscoveryError(f"{error} {_how_to_refresh(resource, path)}") from None
 
 

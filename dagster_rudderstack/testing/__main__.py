@@ -27,6 +27,8 @@ _WRONG_USAGE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM, and return the exit code."""
     options = _parser().parse_args(arguments)
+    if options.folder is not None and not options.folder.is_dir():
+        return _exit_with(f"--folder {options.folder} is not a folder")
     try:
         config = None if options.config is None else read_config(options.config)
         server = _server(options, config)

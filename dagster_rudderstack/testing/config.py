@@ -46,6 +46,9 @@ from dagster_rudderstack.testing.dataclass_json import ConfigError, build, requi
 from dagster_rudderstack.testing.faults import Fault
 from dagster_rudderstack.testing.objects import Connection, Destination, Project, Source
 
+_SNAPSHOT_KEYS = frozenset({"fetched_at", "version"})
+"""What the snapshot of a workspace has, which `dagster-rudderstack snapshot` writes."""
+
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
@@ -73,9 +76,21 @@ def read_config(path: Path) -> WorkspaceConfig:
         path: The file.
 
     Raises:
-        ConfigError: If it cannot be read. The message names the place of the error in the file.
+        ConfigError: If it cannot be read. The message names the file and the place of the error.
     """
-    config = build(WorkspaceConfig, _read_json(path), "")
+    content = _read_json(path)
+    if isinstance(content, dict) and content.keys() >= _SNAPSHOT_KEYS:
+        raise ConfigError(
+            f"{path} is a snapshot of a workspace, not a configuration of the local RudderStack"
+        )
+    try:
+        return _config_of(content, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _config_of(content: Any, folder: Path) -> WorkspaceConfig:
+    config = build(WorkspaceConfig, content, "")
     _check_unique("connections", [each.id for each in config.connections])
     _check_unique("sources", [each.id for each in config.sources])
     _check_unique("destinations", [each.id for each in config.destinations])
@@ -83,18 +98,37 @@ def read_config(path: Path) -> WorkspaceConfig:
     _check_known("source", config.sources, [each.source_id for each in config.connections])
     known = config.destinations
     _check_known("destination", known, [each.destination_id for each in config.connections])
-    connections = [_connection_in(path.parent, each) for each in config.connections]
-    projects = [_project_in(path.parent, each) for each in config.projects]
+    connections = [_connection_in(folder, each) for each in config.connections]
+    projects = [_project_in(folder, each) for each in config.projects]
     return replace(config, connections=connections, projects=projects)
 
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
+    try:
+        return json.loads(text, object_pairs_hook=_object_of)
+    except _DuplicateKeyError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+
+
+class _DuplicateKeyError(ValueError):
+    """An object has two values for a key. JSON readers keep the last one."""
+
+
+def _object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _DuplicateKeyError(f"an object has the key {key!r} twice")
+        found[key] = value
+    return found
 
 
 def _check_unique(where: str, ids: Sequence[str]) -> None:

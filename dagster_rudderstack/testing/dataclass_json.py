@@ -27,7 +27,8 @@ def build(kind: Callable[..., T], content: Any, where: str) -> T:
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+        place = where.lstrip(".")
+        raise ConfigError(f"{place}: {error}" if place else str(error)) from error
 
 
 def _is_required(each: "Field[Any]") -> bool:
@@ -37,7 +38,11 @@ def _is_required(each: "Field[Any]") -> bool:
 def require(holds: bool, where: str, problem: str) -> None:
     """Raise ConfigError unless the condition holds."""
     if not holds:
-        raise ConfigError(f"{where.lstrip('.')} {problem}")
+        raise ConfigError(f"{_place(where)} {problem}")
+
+
+def _place(where: str) -> str:
+    return where.lstrip(".") or "The JSON"
 
 
 def _value(value: Any, hint: Any, where: str) -> Any:
@@ -51,7 +56,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:
         with contextlib.suppress(ConfigError):
             return _option(value, option, where)
     wanted = " or ".join(_describe(option) for option in options)
-    raise ConfigError(f"{where.lstrip('.')} must be {wanted}, not {value!r}")
+    raise ConfigError(f"{_place(where)} must be {wanted}, not {value!r}")
 
 
 def _has_shape(value: Any, option: Any) -> bool:

@@ -1,10 +1,21 @@
 """`snapshot`: a file from which definitions load."""
 
+import dataclasses
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from dagster_rudderstack import RudderStackResource, load_rudderstack_asset_specs
-from dagster_rudderstack.testing import Fault, LocalRudderStack
+import pytest
+
+from dagster_rudderstack import (
+    InvalidSettingError,
+    RudderStackResource,
+    load_rudderstack_asset_specs,
+    refresh_rudderstack_snapshot,
+)
+from dagster_rudderstack.discovery.replaceable import CONFIGURATION_KEYS
+from dagster_rudderstack.testing import Fault, LocalRudderStack, WorkspaceConfig
 from dagster_rudderstack_tests.cli.conftest import CommandLine
 
 UNUSED = RudderStackResource(access_token="token", api_url="http://127.0.0.1:9")
@@ -106,3 +117,105 @@ def test_snapshot__link(cli: CommandLine, tmp_path: Path) -> None:
     assert cli("snapshot", str(link)).code == 0
     assert link.is_symlink()
     assert "crm-contacts" in target.read_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"name": "web", "version": "1.0.0"}', "[1]", "# Notes", "SELECT 1", "\ufffd", "5"],
+)
+def test_snapshot__other_file(
+    cli: CommandLine, us: LocalRudderStack, tmp_path: Path, content: str
+) -> None:
+    """A file that is not a snapshot is not overwritten, and no request is sent."""
+    path = tmp_path / "crm.json"
+    path.write_text(content)
+
+    result = cli("snapshot", str(path))
+
+    assert result.code == 2
+    assert result.err == (
+        f"error: {path} is not a snapshot, and would be overwritten. Use the path of another file, "
+        "or delete this one first.\n"
+    )
+    assert path.read_text() == content
+    assert us.requests == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "",
+        lambda _: "\0" * 100,
+        lambda _: "{}",
+        lambda _: "{",
+        lambda text: text[:40],
+        lambda text: text[:-1],
+        lambda text: f"\ufeff{text[:-1]}",
+        lambda text: f"<<<<<<< HEAD\n{text}\n=======\n{text}\n>>>>>>> main\n",
+        lambda text: json.dumps(json.loads(text), indent=2, sort_keys=True),
+        lambda text: json.dumps({**json.loads(text), "version": 99}),
+    ],
+)
+def test_snapshot__damaged(cli: CommandLine, tmp_path: Path, damage: Callable[[str], str]) -> None:
+    """An empty file and a snapshot that is damaged or was formatted are replaced."""
+    path = tmp_path / "crm.json"
+    cli("snapshot", str(path))
+    path.write_text(damage(path.read_text()))
+
+    result = cli("snapshot", str(path))
+
+    assert result.code == 0
+    assert len(load_rudderstack_asset_specs(UNUSED, snapshot=path)) == 1
+
+
+def test_configuration_of_the_local_rudderstack(
+    cli: CommandLine, us: LocalRudderStack, tmp_path: Path
+) -> None:
+    """It is neither overwritten nor read as a snapshot, and no message advises to overwrite it."""
+    path = tmp_path / "rudderstack.json"
+    content = json.dumps({"connections": [{"id": "crm"}], "fault": []})
+    path.write_text(content)
+    message = (
+        f"{path} is a configuration of the local RudderStack, not a snapshot of a workspace. Use "
+        "the path of another file for the snapshot."
+    )
+    resource = RudderStackResource(access_token=us.access_token, api_url=us.url)
+
+    result = cli("snapshot", str(path))
+    errors = []
+    for call in (
+        lambda: refresh_rudderstack_snapshot(resource, path),
+        lambda: load_rudderstack_asset_specs(resource, snapshot=path),
+        lambda: load_rudderstack_asset_specs(resource, snapshot=path, refresh="always"),
+    ):
+        with pytest.raises(InvalidSettingError) as caught:
+            call()
+        errors.append(str(caught.value))
+
+    assert (result.code, result.err) == (2, f"error: {message}\n")
+    assert errors == [message] * 3
+    assert path.read_text() == content
+    assert us.requests == []
+
+
+def test_keys_of_a_configuration() -> None:
+    """The library knows the keys of the local RudderStack, from which it imports nothing."""
+    assert {each.name for each in dataclasses.fields(WorkspaceConfig)} == CONFIGURATION_KEYS
+
+
+def test_snapshot__unreadable(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that may not be read is not overwritten."""
+    path = tmp_path / "crm.json"
+    path.write_text("secret")
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    result = cli("snapshot", str(path))
+
+    assert result.code == 1
+    assert f"The snapshot cannot be written to {path}: [Errno 13]" in result.err
+    assert path.read_text() == "secret"

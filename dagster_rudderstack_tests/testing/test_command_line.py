@@ -193,7 +193,9 @@ def test_wrong_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     config.write_text('{"connections": [{"name": "crm"}]}')
 
     assert main(["--config", str(config)]) == 2
-    assert capsys.readouterr().err.startswith("error: connections[0].name is unknown. Known: id")
+    assert capsys.readouterr().err.startswith(
+        f"error: {config}: connections[0].name is unknown. Known: id"
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,7 @@ def test_wrong_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("--latency-seconds", "-1", "latency_seconds must be 0 or more, not -1.0"),
         ("--latency-seconds", "nan", "latency_seconds must be 0 or more, not nan"),
         ("--latency-seconds", "inf", "latency_seconds must be 0 or more, not inf"),
+        ("--folder", "/nope", "--folder /nope is not a folder"),
         ("--host", "no host", "cannot listen on no host:"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dagster_rudderstack import RudderStackResource, refresh_rudderstack_snapshot
 from dagster_rudderstack.testing import (
     ConfigError,
     LocalRudderStack,
@@ -103,11 +104,12 @@ def project(**settings: Any) -> dict[str, Any]:
     ("content", "message"),
     [
         ("{", "config.json is not JSON"),
-        ([], "must be an object"),
+        ([], r"config.json: The JSON must be an object"),
+        ("[" * 100_000, "config.json is not JSON"),
         ({"conections": []}, "conections is unknown. Known: sources, destinations, connections"),
         ({"connections": {}}, "connections must be a list, not {}"),
         ({"connections": [{}]}, r"connections\[0\].id is missing"),
-        ({"connections": [{"id": ""}]}, r"connections\[0\].*needs an id"),
+        ({"connections": [{"id": ""}]}, r"config.json: connections\[0\]: A connection needs an id"),
         ({"connections": [{"id": 5}]}, r"connections\[0\].id must be a string, not 5"),
         (
             {"connections": [{"id": "a"}, {"id": "a"}]},
@@ -159,7 +161,7 @@ def project(**settings: Any) -> dict[str, Any]:
     ],
 )
 def test_errors(tmp_path: Path, content: Any, message: str) -> None:
-    """The message names the place of the error in the file."""
+    """The message names the file, and the place of the error in it."""
     with pytest.raises(ConfigError, match=message):
         read_config(write(tmp_path, content))
 
@@ -168,3 +170,33 @@ def test_missing_file(tmp_path: Path) -> None:
     """A missing file is an error."""
     with pytest.raises(ConfigError, match=r"nothing.json cannot be read: No such file"):
         read_config(tmp_path / "nothing.json")
+
+
+def test_duplicate_key(tmp_path: Path) -> None:
+    """A key that an object has twice is an error: one of the values would be lost."""
+    text = '{"connections": [{"id": "a", "script": {}, "script": {"duration_seconds": 5}}]}'
+
+    with pytest.raises(ConfigError, match=r"config.json: an object has the key 'script' twice"):
+        read_config(write(tmp_path, text))
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """A file may begin with a byte order mark, as some editors write it."""
+    config = read_config(write(tmp_path, f"\ufeff{json.dumps(WHOLE)}"))
+
+    assert [each.id for each in config.connections] == ["crm", "ads"]
+
+
+def test_snapshot(tmp_path: Path) -> None:
+    """A snapshot of a workspace is named as what it is."""
+    path = tmp_path / "snapshot.json"
+    with LocalRudderStack(config=read_config(write(tmp_path, WHOLE))) as server:
+        resource = RudderStackResource(access_token=server.access_token, api_url=server.url)
+        refresh_rudderstack_snapshot(resource, path)
+
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+
+    assert str(caught.value) == (
+        f"{path} is a snapshot of a workspace, not a configuration of the local RudderStack"
+    )
