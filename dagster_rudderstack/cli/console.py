@@ -33,6 +33,7 @@ class Console:
         self._err = err
         self._live = ""
         self._has_document = False
+        self._lost: list[TextIO] = []
         self._lock = threading.Lock()
 
     # --- results
@@ -77,19 +78,29 @@ class Console:
         """
         if self._out.isatty() and not self.as_json:
             shown = one_line(text, max(columns - 1, 2))
-            self._out.write(f"\r{shown.ljust(len(self._live))}")
-            self._out.flush()
+            self._write(self._out, f"\r{shown.ljust(len(self._live))}")
             self._live = shown
 
     def _print(self, stream: TextIO, text: str) -> None:
         # Requests in several threads may warn at the same time.
         with self._lock:
             if self._live:
-                self._out.write(f"\r{' ' * len(self._live)}\r")
-                self._out.flush()
+                self._write(self._out, f"\r{' ' * len(self._live)}\r")
                 self._live = ""
-            stream.write(f"{text}\n")
+            self._write(stream, f"{text}\n")
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        """Write to a stream, until that fails. Then nothing reads it, and the command goes on."""
+        if stream in self._lost:
+            return
+        try:
+            stream.write(text)
             stream.flush()
+        except OSError as error:
+            self._lost.append(stream)
+            # The reader of a pipe, such as `head`, has seen enough. On a full disk it is a loss.
+            if not isinstance(error, BrokenPipeError):
+                self._write(self._err, f"warning: The output cannot be written: {error}.\n")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

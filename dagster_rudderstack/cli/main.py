@@ -47,16 +47,15 @@ def run() -> None:
         # A name that the terminal cannot show must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe, such as `head`, has seen enough. Python flushes once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = PROBLEM
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # Nothing reads it, as after `| head`. Python flushes once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if code == INTERRUPTED:
         # Threads may still wait for answers, and Python would wait for them.
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 

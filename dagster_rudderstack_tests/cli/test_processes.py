@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -77,10 +78,11 @@ def test_exit_code(command: list[str], environ: dict[str, str], server: LocalRud
     assert "Traceback" not in done.stderr
 
 
-def test_closed_pipe(environ: dict[str, str]) -> None:
-    """If the reader of the output has seen enough, the command ends quietly."""
+@pytest.mark.parametrize("arguments", [["connections"], ["sync", "crm-contacts"]], ids=" ".join)
+def test_closed_pipe(environ: dict[str, str], arguments: list[str]) -> None:
+    """If the reader of the output has seen enough, the command goes on quietly to its result."""
     with subprocess.Popen(
-        [*MODULE, "connections"],
+        [*MODULE, *arguments],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -91,7 +93,46 @@ def test_closed_pipe(environ: dict[str, str]) -> None:
         process.stdout.close()
         errors = process.stderr.read()
 
-    assert (process.returncode, errors) == (1, "")
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(("status", "code"), [("succeeded", 0), ("failed", 1)])
+def test_closed_pipes(
+    environ: dict[str, str],
+    server: LocalRudderStack,
+    status: Literal["succeeded", "failed"],
+    code: int,
+) -> None:
+    """The exit code is that of the sync, also if nothing reads the errors."""
+    server.set_script("crm-contacts", SyncScript(status=status))
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [*MODULE, "sync", "crm-contacts"], env=environ, stdout=writer, stderr=writer, check=False
+    )
+    os.close(writer)
+
+    assert done.returncode == code
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Only Linux has /dev/full")
+def test_full_disk(environ: dict[str, str]) -> None:
+    """If the output cannot be written, one warning says so. The sync goes on to its result."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*MODULE, "sync", "crm-contacts"],
+            env=environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (
+        0,
+        "warning: The output cannot be written: [Errno 28] No space left on device.\n",
+    )
 
 
 def test_ascii_terminal(environ: dict[str, str], server: LocalRudderStack) -> None:
