@@ -217,7 +217,7 @@ def test_orphan() -> None:
         path=sys.path,
         name=read._PACKAGE.name,
         folder=str(read._PACKAGE),
-        seconds=0.5,
+        seconds=0.01,
         memory=2**30,
     )
     ended = subprocess.run(
