@@ -87,6 +87,7 @@ def _attempt(
         ),
         log=console,
         logs_success=False,
+        logs_failure=False,
         monotonic=access.surroundings.monotonic,
         jitter=access.surroundings.jitter,
     )

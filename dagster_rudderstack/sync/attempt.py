@@ -166,6 +166,7 @@ class SyncAttempt:
         log: Gets changes, warnings and a heartbeat.
         logs_success: Whether to log that the sync succeeded. False where a table of many syncs
             says it.
+        logs_failure: Whether to log that it failed. False where the error is printed.
         watcher: Shows each change to a person. None if no person watches.
         monotonic: Seconds that only grow.
         jitter: A random number from 0.0 to 1.0.
@@ -178,6 +179,7 @@ class SyncAttempt:
     previous: PreviousAttempt | None = None
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
     logs_success: bool = True
+    logs_failure: bool = True
     watcher: Watcher | None = None
     monotonic: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random

@@ -31,22 +31,25 @@ class Progress:
         monotonic: Seconds that only grow.
         noun: What it is, in messages.
         logs_success: Whether to log that it succeeded.
+        logs_failure: Whether to log that it did not succeed, and why.
         watcher: Gets each state. None if no person watches.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is logged can be chosen
         self,
         log: Log,
         monotonic: Callable[[], float],
         *,
         noun: str = "sync",
         logs_success: bool = True,
+        logs_failure: bool = True,
         watcher: Watcher | None = None,
     ) -> None:
         self._log = log
         self._noun = capitalized(noun)
         self._monotonic = monotonic
         self._logs_success = logs_success
+        self._logs_failure = logs_failure
         self._watcher = watcher
         self._began = self._logged_at = monotonic()
         # The line about the start of the sync has said that it runs.
@@ -76,8 +79,9 @@ class Progress:
             return
         line = self._line(sync)
         if sync.is_over and sync.state is not SyncState.SUCCEEDED:
-            says = f". RudderStack says: {sentence(sync.error)}" if sync.error else ""
-            self._log.warning(f"{line}{says}")
+            if self._logs_failure:
+                says = f". RudderStack says: {sentence(sync.error)}" if sync.error else ""
+                self._log.warning(f"{line}{says}")
         elif self._logs_success or not sync.is_over:
             self._log.info(line)
 

@@ -45,6 +45,7 @@ def wait_for(attempt: SyncAttempt, sync_id: str, since: float) -> Task[Sync]:
         attempt.monotonic,
         noun=attempt.request.noun,
         logs_success=attempt.logs_success or is_another,
+        logs_failure=attempt.logs_failure or is_another,
         watcher=attempt.watcher,
     )
     if attempt.current is not None and attempt.current.origin == "started":
