@@ -15,6 +15,7 @@ from dagster_rudderstack.api.validation import (
 from dagster_rudderstack.errors import InvalidSettingError, RudderStackError
 from dagster_rudderstack.metadata import failure_from
 from dagster_rudderstack.resource_client import ResourceClient
+from dagster_rudderstack.resource_settings import address_options
 from dagster_rudderstack.settings import (
     DEFAULT_SYNC_TYPE,
     OnDisabled,
@@ -71,7 +72,11 @@ class RudderStackResource(ResourceClient):
     @property
     def stop_settings(self) -> StopSettings:
         """When and how an interrupt stops the syncs of a step."""
-        return StopSettings(self.stop_on_termination, lambda: self._new_client(STOP_PATIENCE))
+        return StopSettings(
+            self.stop_on_termination,
+            lambda: self._new_client(STOP_PATIENCE),
+            address_options(self.region, self.api_url),
+        )
 
     @property
     def sync_logs(self) -> SyncLogs:

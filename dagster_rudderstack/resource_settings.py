@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ResourceSettings",
+    "address_options",
     "check_settings",
     "is_env_var",
     "policy_from",
@@ -55,6 +56,20 @@ _POLICIES: tuple[type[Policy], ...] = (RequestPolicy, RetryPolicy, PollPolicy, S
 
 _MASK = "********"
 """What Dagster's launchpad writes instead of the default of a secret setting."""
+
+
+def address_options(region: str | None, api_url: str | None) -> list[str]:
+    """Return the options with which the command line reaches the workspace of a resource.
+
+    Without those that are an EnvVar, whose value must not be stored.
+    """
+    settings = (("--region", region), ("--api-url", api_url))
+    return [
+        text
+        for option, value in settings
+        if value is not None and not is_env_var(value)
+        for text in (option, value)
+    ]
 
 
 def check_settings(known: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from dagster import EnvVar, get_dagster_logger
+from dagster import get_dagster_logger
 
 from dagster_rudderstack.api.paging import Page
 from dagster_rudderstack.api.throttle import NoTurnError, waiting_until
@@ -26,6 +26,7 @@ from dagster_rudderstack.errors import (
     StatusError,
 )
 from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.resource_settings import address_options
 from dagster_rudderstack.sync.recorder import Log
 from dagster_rudderstack.sync.retry import call_with_retries
 from dagster_rudderstack.text import failure
@@ -299,8 +300,6 @@ def read_snapshot(path: Path) -> WorkspaceSnapshot:
 
 
 def _how_to_refresh(resource: RudderStackResource, path: Path) -> str:
-    command = ["dagster-rudderstack", "snapshot", str(path)]
-    for option, value in (("--region", resource.region), ("--api-url", resource.api_url)):
-        if value is not None and not isinstance(value, EnvVar):
-            command += [option, value]
+    options = address_options(resource.region, resource.api_url)
+    command = ["dagster-rudderstack", "snapshot", str(path), *options]
     return f"Write the snapshot when RudderStack can be reached: `{shlex.join(command)}`."

@@ -7,6 +7,7 @@ resumes them. Both arrive as the same exception, or not at all, so the status of
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,10 +76,12 @@ class StopSettings:
         when: When it stops them.
         new_api: Makes a client for the stops. The client that was interrupted in the middle of a
             request may be in any state, and its timeouts are too long.
+        address_options: The options with which the command line reaches the same workspace.
     """
 
     when: StopOnTermination
     new_api: Callable[[], SyncApi]
+    address_options: Sequence[str] = ()
 
 
 @dataclass
@@ -289,11 +292,8 @@ def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> st
         return f"{attempt.name} is left running: RudderStack offers no way to stop a run."
     target = attempt.target_id
     is_owned = attempt.current is not None and attempt.current.owned
-    stop_it = (
-        f" To stop it, run `dagster-rudderstack stop {target}`, or call stop_sync({target!r})."
-        if is_owned
-        else ""
-    )
+    command = shlex.join(["dagster-rudderstack", "stop", target, *settings.address_options])
+    stop_it = f" To stop it, run `{command}`, or call stop_sync({target!r})." if is_owned else ""
     return (
         f"{attempt.name} is left running.{stop_it} To wait for it again, call "
         f"poll_sync({target!r}, {attempt.sync_id!r})."

@@ -12,8 +12,8 @@ from dagster_rudderstack.testing import Fault, LocalRudderStack, RunScript, Sync
 from dagster_rudderstack_tests.resource.world import resource_for
 
 LEFT = (
-    " is left running. To stop it, run `dagster-rudderstack stop crm`, or call stop_sync('crm'). "
-    "To wait for it again, call poll_sync('crm', '{sync_id}')."
+    " is left running. To stop it, run `dagster-rudderstack stop crm --api-url {url}`, or call "
+    "stop_sync('crm'). To wait for it again, call poll_sync('crm', '{sync_id}')."
 )
 
 
@@ -70,7 +70,7 @@ def test_interrupt(
 
     assert len(server.stops("crm")) == stops
     sync_id = server.syncs("crm")[0].id
-    says = ending.format(sync_id=sync_id)
+    says = ending.format(sync_id=sync_id, url=server.url)
     assert logged_warnings(caplog) == [f"Interrupted. Sync {sync_id} of connection crm{says}"]
 
 

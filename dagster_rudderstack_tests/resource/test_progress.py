@@ -247,5 +247,6 @@ def test_notebook__interrupted(kernel: Notebook, server: LocalRudderStack) -> No
             kernel.manager.interrupt_kernel()
 
     text = "".join(each["content"].get("text", "") for each in messages)
-    assert "is left running. To stop it, run `dagster-rudderstack stop crm`" in text
+    command = f"dagster-rudderstack stop crm --api-url {server.url}"
+    assert f"is left running. To stop it, run `{command}`" in text
     assert server.stops("crm") == []
