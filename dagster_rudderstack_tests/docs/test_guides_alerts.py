@@ -12,7 +12,11 @@ import dagster as dg
 import pytest
 import trustme
 
-from dagster_rudderstack import RudderStackResource, build_rudderstack_sync_asset
+from dagster_rudderstack import (
+    RudderStackResource,
+    build_rudderstack_polling_sensor,
+    build_rudderstack_sync_asset,
+)
 from dagster_rudderstack.testing import LocalRudderStack, SyncScript
 from dagster_rudderstack_tests.docs.guide import AUDIENCE, CONTACTS, Guide
 from dagster_rudderstack_tests.docs.receivers import MailServer, Webhook
@@ -103,6 +107,37 @@ def test_webhook(
     assert first == f"https://dagster.example.com/runs/{run_id} failed."
     assert second.startswith("crm_contacts: Sync ")
     assert f"RudderStack says: {ESCAPED}. Fix the source or the destination" in second
+
+
+def test_webhook__deferred(
+    server: LocalRudderStack,
+    rudderstack: RudderStackResource,
+    stored_instance: dg.DagsterInstance,
+    webhook: Webhook,
+) -> None:
+    """The message about a failed deferred sync links to the run that started the sync."""
+    sensor = Sensor(0, "failed_runs", stored_instance)
+    polling = build_rudderstack_polling_sensor(assets=[DEFERRED])
+    server.set_script(AUDIENCE, SyncScript(status="failed", error=REASON))
+
+    started_by = run([DEFERRED], rudderstack, stored_instance).run_id
+    with dg.build_sensor_context(
+        stored_instance,
+        resources={"rudderstack": rudderstack},
+        definitions=OTHERS,
+    ) as context:
+        tick = polling.evaluate_tick(context)
+    for event in tick.asset_events:
+        stored_instance.report_runless_asset_event(event)
+    (request,) = tick.run_requests or ()
+    reporting = run([DEFERRED], rudderstack, stored_instance, tags=request.tags)
+    sensor.tick()
+
+    (body,) = webhook.bodies
+    first, second, third = body["text"].splitlines()
+    assert first.endswith(f"/runs/{reporting.run_id} failed.")
+    assert f"RudderStack says: {ESCAPED}" in second
+    assert third == f"Started by https://dagster.example.com/runs/{started_by}"
 
 
 def test_webhook__run_that_is_retried(
