@@ -67,7 +67,7 @@ def with_server(attributes: dict[str, Any], server: LocalRudderStack) -> dict[st
 
 def test_workspace_in_yaml(project: Project, server: LocalRudderStack) -> None:
     """The YAML of a workspace loads, with its group, its checks and its sensor."""
-    document = component_yaml(0)
+    document = component_yaml(1)
     project.component("crm", document["type"], with_server(document["attributes"], server))
 
     definitions = project.load()
@@ -82,9 +82,20 @@ def test_workspace_in_yaml(project: Project, server: LocalRudderStack) -> None:
     assert {check.name for check in checks} == {"rejected_rows", "no_rows", "duration"}
 
 
+def test_address_from_the_environment(
+    project: Project, server: LocalRudderStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A component uses the address of the variable that its YAML names."""
+    monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
+    document = component_yaml(0)
+    project.component("crm", document["type"], document["attributes"])
+
+    assert set(deps_of(project.load())) == {CONTACTS, AUDIENCE}
+
+
 def test_connection_in_yaml(project: Project, server: LocalRudderStack) -> None:
     """The YAML of one connection loads, without a request."""
-    document = component_yaml(1)
+    document = component_yaml(2)
     project.component("crm", document["type"], with_server(document["attributes"], server))
 
     assert deps_of(project.load()) == {"crm_contacts": {"customers"}}

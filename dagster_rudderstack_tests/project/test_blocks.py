@@ -63,6 +63,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRudderStack]:
             monkeypatch.setitem(settings.API_URLS, region, server.url)
         for variable in ("RUDDERSTACK_ACCESS_TOKEN", "RUDDERSTACK_EU_TOKEN"):
             monkeypatch.setenv(variable, server.access_token)
+        monkeypatch.setenv("RUDDERSTACK_API_URL", server.url)
         yield server
 
 
