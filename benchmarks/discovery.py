@@ -120,7 +120,7 @@ def load(repeats: int) -> Loaded:
     """
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}
     with tempfile.TemporaryDirectory() as folder:
-        snapshot, graph = Path(folder, "rudderstack.json"), Path(folder, "graph.json")
+        snapshot, graph = Path(folder, "snapshot.json"), Path(folder, "graph.json")
         with LocalRudderStack() as server:
             fill(server)
             rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)

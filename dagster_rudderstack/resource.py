@@ -54,6 +54,10 @@ class RudderStackResource(ResourceClient):
     Use it in assets and ops, or outside Dagster:
 
     ```python
+    from dagster import EnvVar
+
+    from dagster_rudderstack import RudderStackResource
+
     with RudderStackResource(access_token=EnvVar("RUDDERSTACK_ACCESS_TOKEN")) as rudderstack:
         report = rudderstack.sync_and_poll("2hkeBOp0lGJpMPyur0oXUxxIDhw")
     ```

@@ -37,7 +37,7 @@ def load_rudderstack_asset_specs(  # noqa: PLR0913 - each argument is an option
 
         specs = load_rudderstack_asset_specs(
             rudderstack,
-            snapshot=Path(__file__).with_name("rudderstack.json"),
+            snapshot=Path(__file__).with_name("snapshot.json"),
             upstream_assets=[my_dbt_assets],
         )
 

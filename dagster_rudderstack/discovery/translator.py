@@ -25,6 +25,9 @@ KeyBy = Literal["name", "id"]
 class DagsterRudderStackTranslator:
     """Makes the asset of a connection. Override `get_asset_spec` to change it or to leave it out.
 
+        from dagster_rudderstack import DagsterRudderStackTranslator
+
+
         class Translator(DagsterRudderStackTranslator):
             def get_asset_spec(self, props):
                 spec = super().get_asset_spec(props)

@@ -32,7 +32,7 @@ def blocks(page: str, language: str) -> list[str]:
 def folder(server: LocalRudderStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with snapshots of the workspace."""
     rudderstack = RudderStackResource(access_token=server.access_token, api_url=server.url)
-    for name in ("rudderstack.json", "rudderstack_eu.json"):
+    for name in ("snapshot.json", "snapshot_eu.json"):
         refresh_rudderstack_snapshot(rudderstack, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

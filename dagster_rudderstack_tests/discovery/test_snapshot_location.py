@@ -17,7 +17,7 @@ version = "0"
 requires = ["hatchling"]
 build-backend = "hatchling.build"
 """
-SNAPSHOTS = {"crm/rudderstack.json", "crm/defs/.local_defs_state/us/state"}
+SNAPSHOTS = {"crm/snapshot.json", "crm/defs/.local_defs_state/us/state"}
 
 
 def documented() -> str:

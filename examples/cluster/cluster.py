@@ -88,11 +88,11 @@ class Cluster:
 
     def _create_workspace(self) -> None:
         """Copy the RudderStack workspace of the demo, with slower syncs to the CRM."""
-        workspace = json.loads((DEMO / "demo" / "rudderstack.json").read_text())
+        workspace = json.loads((DEMO / "demo" / "local.json").read_text())
         for connection in workspace["connections"]:
             if connection["id"] == "crm-contacts":
                 connection["script"] = {"duration_seconds": SYNC_SECONDS}
-        (self.folder / "rudderstack.json").write_text(json.dumps(workspace, indent=2))
+        (self.folder / "local.json").write_text(json.dumps(workspace, indent=2))
 
     def _create_warehouse(self) -> None:
         """Create the raw tables, which have their own schedule in the demo."""

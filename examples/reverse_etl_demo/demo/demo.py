@@ -90,7 +90,7 @@ class Home:
     @property
     def rudderstack_config(self) -> Path:
         """The RudderStack workspace. Its relative paths are relative to the folder."""
-        return self.path / "rudderstack.json"
+        return self.path / "local.json"
 
     @property
     def lock(self) -> Path:
@@ -106,7 +106,7 @@ class Home:
                 leftover.unlink()
         self.dagster_home.mkdir()
         (self.dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-        shutil.copy(PROJECT / "demo" / "rudderstack.json", self.rudderstack_config)
+        shutil.copy(PROJECT / "demo" / "local.json", self.rudderstack_config)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
