@@ -1,9 +1,11 @@
 """The YAML that `dg scaffold defs` writes for a component."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from dagster.components import Scaffolder, ScaffoldRequest, scaffold_component
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from dagster_rudderstack.text import identifier
 
@@ -32,8 +34,28 @@ class WorkspaceScaffolder(Scaffolder[_ScaffoldParams]):
         scaffold_component(request, {"workspace": _scaffolded_workspace(request.params)})
 
 
-class _ConnectionScaffoldParams(_ScaffoldParams):
-    connection_id: str = Field(description="The connection, from the RudderStack dashboard.")
+class _RequiringScaffoldParams(_ScaffoldParams):
+    """Parameters of which one has no default. Dagster shows all of them as optional."""
+
+    required: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_required(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get(cls.required) is None:
+            option = f"--{cls.required.replace('_', '-')}"
+            raise PydanticCustomError(
+                "missing", "The option {option} is missing.", {"option": option}
+            )
+        return given
+
+
+class _ConnectionScaffoldParams(_RequiringScaffoldParams):
+    required = "connection_id"
+
+    connection_id: str = Field(
+        description="Required. The connection, from the RudderStack dashboard."
+    )
 
 
 class ConnectionScaffolder(Scaffolder[_ConnectionScaffoldParams]):
@@ -51,8 +73,12 @@ class ConnectionScaffolder(Scaffolder[_ConnectionScaffoldParams]):
         scaffold_component(request, {"connection_id": connection_id, "workspace": workspace})
 
 
-class _SourceScaffoldParams(_ScaffoldParams):
-    source_id: str = Field(description="The project or source, from the RudderStack dashboard.")
+class _SourceScaffoldParams(_RequiringScaffoldParams):
+    required = "source_id"
+
+    source_id: str = Field(
+        description="Required. The project or source, from the RudderStack dashboard."
+    )
 
 
 class SourceScaffolder(Scaffolder[_SourceScaffoldParams]):

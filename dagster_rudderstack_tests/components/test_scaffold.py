@@ -2,10 +2,20 @@
 
 from typing import Any
 
+import dagster as dg
+import pytest
 import yaml
+from dagster.components import Scaffolder
+from dagster.components.scaffold.scaffold import get_scaffolder
 from dagster.components.testing import DefsFolderSandbox
+from pydantic import ValidationError
 
-from dagster_rudderstack import RudderStackConnectionComponent, RudderStackWorkspaceComponent
+from dagster_rudderstack import (
+    RudderStackConnectionComponent,
+    RudderStackProfilesComponent,
+    RudderStackSourceComponent,
+    RudderStackWorkspaceComponent,
+)
 from dagster_rudderstack_tests.components.conftest import Project
 
 
@@ -28,6 +38,30 @@ def test_scaffold__parameters(project: Project) -> None:
     assert scaffolded(project.sandbox, region="eu", access_token_variable="EU_TOKEN") == {
         "workspace": {"access_token": "{{ env.EU_TOKEN }}", "region": "eu"}
     }
+
+
+@pytest.mark.parametrize(
+    ("component", "option"),
+    [
+        (RudderStackConnectionComponent, "connection_id"),
+        (RudderStackProfilesComponent, "source_id"),
+        (RudderStackSourceComponent, "source_id"),
+    ],
+)
+def test_scaffold__missing_id(project: Project, component: type[dg.Component], option: str) -> None:
+    """The help says which option is required. Without it, the error names it, and nothing is
+    written."""
+    scaffolder = get_scaffolder(component)
+    assert isinstance(scaffolder, Scaffolder)
+    params = scaffolder.get_scaffold_params()
+    name = f"--{option.replace('_', '-')}"
+
+    with pytest.raises(ValidationError, match=f"The option {name} is missing."):
+        project.sandbox.scaffold_component(component, "crm")
+
+    description = params.model_json_schema()["properties"][option]["description"]
+    assert description.startswith("Required. ")
+    assert not (project.sandbox.defs_folder_path / "crm").exists()
 
 
 def test_scaffold__connection(project: Project) -> None:
