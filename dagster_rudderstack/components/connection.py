@@ -24,7 +24,8 @@ class RudderStackConnectionComponent(dg.Component, WorkspaceAttributes, SyncAttr
             access_token: "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"
           asset:
             key: crm_contacts
-            deps: [customers]
+            deps:
+              - customers
 
     Override `get_asset_spec` or `execute` in a subclass.
     """

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
+from dagster_rudderstack.components.models import words_of_yaml
 from dagster_rudderstack.components.schema import PreciseSchema
 
 __all__ = ["EXAMPLES", "described"]
@@ -76,6 +77,6 @@ def _described(field: FieldInfo, declared: FieldInfo | None, name: str) -> Field
     example = EXAMPLES.get(name)
     return FieldInfo.merge_field_infos(
         field,
-        description=description,
+        description=words_of_yaml(description),
         examples=field.examples if example is None else [example],
     )

@@ -33,6 +33,7 @@ __all__ = [
     "resolve_as",
     "resolver_of",
     "validation_error",
+    "words_of_yaml",
     "yaml_model",
     "yaml_model_of",
 ]
@@ -123,13 +124,23 @@ WholeNumber = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 
 
+_WORDS_OF_YAML = {"None": "null", "True": "true", "False": "false"}
+
+
+def words_of_yaml(description: str | None) -> str | None:
+    """Return a description of an argument in the words of someone who writes YAML."""
+    if description is None:
+        return None
+    return re.sub(r"\b(None|True|False)\b", lambda word: _WORDS_OF_YAML[word[0]], description)
+
+
 def yaml_model(name: str, fields: Mapping[str, tuple[Any, Any, str | None]]) -> type[YamlModel]:
     """Return the model of an object in YAML, from the type, default and description of each field.
 
     A template is accepted instead of any value.
     """
     given: dict[str, Any] = {
-        field: (kind | str, Field(default=default, description=description))
+        field: (kind | str, Field(default=default, description=words_of_yaml(description)))
         for field, (kind, default, description) in fields.items()
     }
     return create_model(name, __base__=YamlModel, **given)

@@ -143,7 +143,9 @@ class RudderStackProfilesComponent(_SourceAttributes, dg.Component):
             access_token: "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"
           assets:
             - key: user_features
-              deps: [customers, orders]
+              deps:
+                - customers
+                - orders
 
     Override `get_asset_specs` in a subclass.
     """

@@ -55,7 +55,8 @@ class RudderStackWorkspaceComponent(dg.StateBackedComponent, SyncAttributes):
           workspace:
             access_token: "{{ env.RUDDERSTACK_ACCESS_TOKEN }}"
           connection_selector:
-            destinations: [HubSpot]
+            destinations:
+              - HubSpot
           translation:
             group_name: activation
 

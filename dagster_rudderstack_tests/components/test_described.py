@@ -1,5 +1,6 @@
 """What Dagster's pages of the components say about their attributes."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -35,6 +36,23 @@ def test_descriptions(name: str) -> None:
 
     assert len(found) > 10
     assert [each for each, field in found.items() if not field.get("description")] == []
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_words_of_yaml(name: str) -> None:
+    """The descriptions have YAML's words for no value, true and false."""
+    descriptions = {each: field["description"] for each, field in attributes(schema_of(name))}
+
+    wrong = re.compile(r"\b(None|True|False)\b")
+    assert [each for each, text in descriptions.items() if wrong.search(text)] == []
+    assert "null uses the resource's settings" in descriptions["poll_interval_seconds"]
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_docstring(name: str) -> None:
+    """The example of a component has no square brackets, which the help of `dg scaffold defs`
+    would swallow."""
+    assert "[" not in (getattr(dagster_rudderstack, name).__doc__ or "[")
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

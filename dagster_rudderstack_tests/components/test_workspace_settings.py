@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from dagster_rudderstack import RudderStackResource, RudderStackWorkspaceComponent
 from dagster_rudderstack.components.hidden_values import without_values
+from dagster_rudderstack.components.models import words_of_yaml
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.components.conftest import (
     CONNECTION,
@@ -22,13 +23,13 @@ from dagster_rudderstack_tests.components.conftest import (
 
 
 def test_settings() -> None:
-    """YAML has exactly the settings of the resource, with their descriptions."""
+    """YAML has exactly the settings of the resource, with their descriptions in YAML's words."""
     schema = RudderStackWorkspaceComponent.model().model_json_schema()
     properties = schema["$defs"]["RudderStackWorkspaceSettings"]["properties"]
 
     fields = RudderStackResource.model_fields
     assert {name: each["description"] for name, each in properties.items()} == {
-        name: field.description for name, field in fields.items()
+        name: words_of_yaml(field.description) for name, field in fields.items()
     }
 
 
