@@ -13,11 +13,16 @@ from typing import Literal
 
 import dagster as dg
 
-from dagster_rudderstack.api.validation import checked_choice, is_whole
+from dagster_rudderstack.api.validation import checked_choice
 from dagster_rudderstack.checks.sync_checks import SyncChecks, checked_checks
-from dagster_rudderstack.errors import InvalidSettingError
 from dagster_rudderstack.metadata import MetadataKey
 from dagster_rudderstack.resource import RudderStackResource
+from dagster_rudderstack.sensor.arguments import (
+    WatchedAsset,
+    check_number,
+    checked_assets,
+    checked_status,
+)
 from dagster_rudderstack.sensor.cursor import Cursor
 from dagster_rudderstack.sensor.detect import (
     Answer,
@@ -65,7 +70,7 @@ FailedSyncs = Literal["run", "check"]
 def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choose
     *,
     name: str = "rudderstack_polling_sensor",
-    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec] = (),
+    assets: WatchedAsset | Iterable[WatchedAsset] = (),
     connections: Mapping[str, dg.AssetKey | str | Sequence[str]] | None = None,
     checks: SyncChecks | None = None,
     failed_syncs: FailedSyncs = "run",
@@ -73,7 +78,7 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
     resource_key: str = RESOURCE_KEY,
     minimum_interval_seconds: int = 60,
     tick_seconds: int = TICK_SECONDS,
-    default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
+    default_status: dg.DefaultSensorStatus | Literal["RUNNING", "STOPPED"] = "STOPPED",
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> dg.SensorDefinition:
@@ -105,7 +110,8 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         minimum_interval_seconds: Seconds between two ticks.
         tick_seconds: Seconds after which a tick polls no further connection, 1 to 45. The next tick
             begins with the connections that are left.
-        default_status: Whether the sensor runs from the beginning.
+        default_status: Whether the sensor runs from the beginning: `RUNNING` or `STOPPED`, or
+            Dagster's `DefaultSensorStatus`.
         description: Description of the sensor. None creates one.
         tags: Tags of the sensor.
 
@@ -114,16 +120,16 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
             `wait=False` have different partitions.
     """
     checked_choice(failed_syncs, FailedSyncs, "failed_syncs")
-    _check_number("replay", replay, 0, MAX_CATCH_UP)
-    _check_number("tick_seconds", tick_seconds, 1, MAX_TICK_SECONDS)
-    watches = watches_of(assets, connections or {}, checked_checks(checks))
+    check_number("replay", replay, 0, MAX_CATCH_UP)
+    check_number("tick_seconds", tick_seconds, 1, MAX_TICK_SECONDS)
+    watches = watches_of(checked_assets(assets), connections or {}, checked_checks(checks))
     targets = targets_of(watches.values())
     settings = _Settings(watches, resource_key, failed_syncs == "run", replay, tick_seconds)
 
     @dg.sensor(
         name=name,
         minimum_interval_seconds=minimum_interval_seconds,
-        default_status=default_status,
+        default_status=checked_status(default_status),
         description=description or coverage_text(watches.values(), resource_key),
         required_resource_keys={resource_key},
         target=dg.AssetSelection.assets(*targets) if targets else None,
@@ -136,11 +142,6 @@ def build_rudderstack_polling_sensor(  # noqa: PLR0913 - what a person may choos
         return _evaluate(settings, context)
 
     return polling_sensor
-
-
-def _check_number(name: str, value: object, least: int, most: int) -> None:
-    if not (is_whole(value) and least <= value <= most):
-        raise InvalidSettingError(f"{name} {value!r}: expected a whole number, {least} to {most}.")
 
 
 @dataclass(frozen=True)

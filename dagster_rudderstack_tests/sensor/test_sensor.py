@@ -1,5 +1,7 @@
 """What a sensor is built from: assets, specs, connection ids, checks and a resource."""
 
+from typing import Any, Literal
+
 import dagster as dg
 import pytest
 
@@ -115,3 +117,43 @@ def test_sensor__bad_input(options: dict[str, object], message: str) -> None:
         build_rudderstack_polling_sensor(**options)  # type: ignore[arg-type]
 
     assert message in str(caught.value)
+
+
+def test_sensor__one_asset() -> None:
+    """A single definition or spec needs no list."""
+    spec = dg.AssetSpec("spec", metadata={"rudderstack/connection_id": "a"})
+
+    alone = [build_rudderstack_polling_sensor(assets=each) for each in (CRM, spec)]
+    listed = [build_rudderstack_polling_sensor(assets=[each]) for each in (CRM, spec)]
+
+    assert [each.metadata for each in alone] == [each.metadata for each in listed]
+
+
+@pytest.mark.parametrize("assets", ["crm", dg.AssetKey("crm"), None, 5, ["crm"]])
+def test_sensor__wrong_assets(assets: Any) -> None:
+    """Something else than definitions and specs is an error that says how to give a key."""
+    with pytest.raises(InvalidSettingError, match=r"expected definitions or specs\. Give a key as"):
+        build_rudderstack_polling_sensor(assets=assets)
+
+
+@pytest.mark.parametrize("name", ["RUNNING", "STOPPED"])
+def test_sensor__status(name: Literal["RUNNING", "STOPPED"]) -> None:
+    """The status can be given by its name, as in YAML."""
+    status = dg.DefaultSensorStatus[name]
+
+    sensors = [
+        build_rudderstack_polling_sensor(assets=[CRM], default_status=each)
+        for each in (name, status)
+    ]
+
+    assert [each.default_status for each in sensors] == [status, status]
+
+
+def test_sensor__wrong_status() -> None:
+    """Another name is an error with the names that exist."""
+    with pytest.raises(InvalidSettingError) as caught:
+        build_rudderstack_polling_sensor(assets=[CRM], default_status="running")  # type: ignore[arg-type]
+
+    assert str(caught.value) == (
+        "default_status 'running' is unknown: expected one of 'RUNNING', 'STOPPED'."
+    )
