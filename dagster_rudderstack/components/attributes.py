@@ -51,6 +51,9 @@ __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "Wo
 _LOG = get_dagster_logger("rudderstack")
 
 
+_warned: set[str] = set()
+"""What was logged. The commands of `dg` build the definitions twice in a process."""
+
 Region = Literal["us", "eu"]
 
 
@@ -310,12 +313,12 @@ class SyncAttributes(dg.Resolvable, dg.Model):
     ) -> list[dg.SensorDefinition]:
         """Return the polling sensor, if it is asked for and there are assets.
 
-        Warn if syncs are deferred and nothing is said about a sensor.
+        Warn once if syncs are deferred and nothing is said about a sensor.
         """
         chosen = self.polling_sensor
         if chosen is None and assets and not self.wait:
             keys = [key.to_user_string() for each in assets for key in each.keys]
-            _LOG.warning(
+            _warn_once(
                 f"With wait: false, the steps of {examples_of(keys, 'asset')} only start the "
                 "syncs, and the component has no sensor that reports how they end. Add to its "
                 "attributes: polling_sensor: true. If another sensor reports them: "
@@ -330,8 +333,14 @@ class SyncAttributes(dg.Resolvable, dg.Model):
                 name=settings.name or f"{resource_key}_polling_sensor",
                 resource_key=resource_key,
                 minimum_interval_seconds=settings.minimum_interval_seconds,
-                default_status=dg.DefaultSensorStatus[settings.default_status],
+                default_status=settings.default_status,
                 failed_syncs=settings.failed_syncs,
                 replay=settings.replay,
             )
         ]
+
+
+def _warn_once(text: str) -> None:
+    if text not in _warned:
+        _warned.add(text)
+        _LOG.warning(text)

@@ -13,6 +13,7 @@ from dagster._core.definitions.definitions_load_context import DefinitionsLoadCo
 from dagster.components.testing import DefsFolderSandbox, create_defs_folder_sandbox
 
 from dagster_rudderstack import RudderStackWorkspaceComponent
+from dagster_rudderstack.components import attributes
 from dagster_rudderstack.testing import LocalRudderStack
 from dagster_rudderstack_tests.discovery.conftest import fill
 
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             for warning in DAGSTER_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_logged() -> None:
+    """Forget the warnings that a process logs once."""
+    attributes._warned.clear()
 
 
 @dataclass

@@ -112,3 +112,14 @@ def test_deferred__warning(
         assert deps_of(definitions) == {"rudderstack/contacts": set()}
 
     assert [each.partition(" only start")[0] for each in logged(caplog)] == warnings
+
+
+def test_deferred__warning_once(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that builds the definitions twice, as the commands of `dg` do, warns once."""
+    project.write("crm.py", PYTHON.format(""))
+
+    for _ in range(2):
+        with project.definitions() as definitions:
+            assert deps_of(definitions) == {"rudderstack/contacts": set()}
+
+    assert len(logged(caplog)) == 1
