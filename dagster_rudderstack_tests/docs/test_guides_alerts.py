@@ -129,7 +129,8 @@ def test_webhook__deferred(
         tick = polling.evaluate_tick(context)
     for event in tick.asset_events:
         stored_instance.report_runless_asset_event(event)
-    (request,) = tick.run_requests or ()
+    assert tick.run_requests
+    (request,) = tick.run_requests
     reporting = run([DEFERRED], rudderstack, stored_instance, tags=request.tags)
     sensor.tick()
 
