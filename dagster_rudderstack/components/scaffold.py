@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 from dagster.components import Scaffolder, ScaffoldRequest, scaffold_component
 from pydantic import BaseModel, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from dagster_rudderstack.text import identifier
 
@@ -44,9 +43,7 @@ class _RequiringScaffoldParams(_ScaffoldParams):
     def _check_required(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and given.get(cls.required) is None:
             option = f"--{cls.required.replace('_', '-')}"
-            raise PydanticCustomError(
-                "missing", "The option {option} is missing.", {"option": option}
-            )
+            raise ValueError(f"The option {option} is missing.")
         return given
 
 
