@@ -238,7 +238,7 @@ class SyncAttempt:
     def settling_seconds_left(self) -> float:
         """How much longer to look for the sync of the lost start. 0 or less: no longer."""
         lost = self.lost_start
-        # What appears now cannot be told from what ran before the start.
+        # What ran before the start is unknown, so nothing that appears now is certain to be new.
         if lost is None or UNKNOWN_NEWEST.id in (self.known_sync_ids or ()):
             return 0.0
         seconds = self.policy.start_settling_seconds
