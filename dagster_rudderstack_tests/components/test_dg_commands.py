@@ -252,11 +252,13 @@ def test_refresh(project: DgProject, server: LocalRudderStack) -> None:
     server.add_connection("new", "spenders-src", "hubspot")
     no_refresh = {"management_type": "LOCAL_FILESYSTEM", "refresh_if_dev": False}
 
-    with project.changed(defs_state=no_refresh):
-        project.dg("utils", "refresh-defs-state")
-        server.clear_requests()
-        assets = project.assets()
-    server.remove_connection("new")
+    try:
+        with project.changed(defs_state=no_refresh):
+            project.dg("utils", "refresh-defs-state")
+            server.clear_requests()
+            assets = project.assets()
+    finally:
+        server.remove_connection("new")
 
     assert set(assets) == {CONTACTS, AUDIENCE, "rudderstack/hubspot/big_spenders"}
     assert server.requests == []

@@ -133,6 +133,11 @@ def test_selection__some_checks(
     assert outcomes(result) == [("a", "nothing_changed", False)]
 
 
+def checks_of_crm(*names: str) -> dg.AssetSelection:
+    """Select checks of the asset `crm` without the asset."""
+    return dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey("crm"), each) for each in names))
+
+
 def test_selection__check_alone(
     server: LocalRudderStack, rudderstack: RudderStackResource, instance: dg.DagsterInstance
 ) -> None:
@@ -140,11 +145,10 @@ def test_selection__check_alone(
     add(server, "crm", script=UNCHANGED)
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", checks=ALL)
     run([asset], rudderstack, instance)
-    chosen = dg.AssetSelection.checks(
-        *(dg.AssetCheckKey(dg.AssetKey("crm"), name) for name in ("nothing_changed", "duration"))
-    )
 
-    result = run([asset], rudderstack, instance, selection=chosen)
+    result = run(
+        [asset], rudderstack, instance, selection=checks_of_crm("nothing_changed", "duration")
+    )
 
     assert outcomes(result) == [("crm", "nothing_changed", False), ("crm", "duration", True)]
     assert starts(server) == {"crm": 1}
@@ -158,9 +162,8 @@ def test_selection__check_alone__other_materialization(
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", checks=ALL)
     run([asset], rudderstack, instance)
     instance.report_runless_asset_event(dg.AssetMaterialization("crm"))
-    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("crm"), "nothing_changed"))
 
-    result = run([asset], rudderstack, instance, selection=chosen)
+    result = run([asset], rudderstack, instance, selection=checks_of_crm("nothing_changed"))
 
     assert outcomes(result) == [("crm", "nothing_changed", False)]
 
@@ -173,9 +176,8 @@ def test_selection__check_alone__no_sync(
     add(server, "crm")
     checks = SyncChecks(no_rows=NoRowsCheck(severity="ERROR", blocking=True))
     asset = build_rudderstack_sync_asset(connection_id="crm", spec="crm", checks=checks)
-    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("crm"), "no_rows"))
 
-    result = run([asset], rudderstack, instance, selection=chosen)
+    result = run([asset], rudderstack, instance, selection=checks_of_crm("no_rows"))
 
     (evaluation,) = result.get_asset_check_evaluations()
     assert (evaluation.passed, evaluation.severity.value, result.success) == (False, "WARN", True)
