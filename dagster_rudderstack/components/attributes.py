@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
 import dagster as dg
@@ -50,9 +51,6 @@ __all__ = ["PollingSensorAttributes", "SelectorAttribute", "SyncAttributes", "Wo
 
 _LOG = get_dagster_logger("rudderstack")
 
-
-_warned: set[str] = set()
-"""What was logged. The commands of `dg` build the definitions twice in a process."""
 
 Region = Literal["us", "eu"]
 
@@ -340,7 +338,7 @@ class SyncAttributes(dg.Resolvable, dg.Model):
         ]
 
 
+# The commands of `dg` build the definitions twice in a process.
+@cache
 def _warn_once(text: str) -> None:
-    if text not in _warned:
-        _warned.add(text)
-        _LOG.warning(text)
+    _LOG.warning(text)

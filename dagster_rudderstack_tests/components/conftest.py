@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_was_logged() -> None:
     """Forget the warnings that a process logs once."""
-    attributes._warned.clear()
+    attributes._warn_once.cache_clear()
 
 
 @dataclass
