@@ -106,12 +106,9 @@ def _config_of(content: Any, folder: Path) -> WorkspaceConfig:
 def _read_json(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, object_pairs_hook=_object_of)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
-    try:
-        return json.loads(text, object_pairs_hook=_object_of)
     except _DuplicateKeyError as error:
         raise ConfigError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
