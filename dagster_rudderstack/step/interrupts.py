@@ -273,9 +273,10 @@ def end_outside_dagster(attempts: list[SyncAttempt], settings: StopSettings, log
 
 def _nothing_started_text(attempt: SyncAttempt) -> str:
     request, seen = attempt.request, attempt.last_seen
-    others = "" if seen is None or seen.is_over else f" {capitalized(request.name_of(seen.id))}"
-    goes_on = f"{others}, which was already running, goes on." if others else ""
-    return f"This call has started no {request.noun} of {request.target}.{goes_on}"
+    text = f"This call has started no {request.noun} of {request.target}."
+    if seen is None or seen.is_over:
+        return text
+    return f"{text} {capitalized(request.name_of(seen.id))}, which was already running, goes on."
 
 
 def _end_one_outside_dagster(attempt: SyncAttempt, settings: StopSettings) -> str:

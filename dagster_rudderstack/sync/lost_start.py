@@ -24,6 +24,7 @@ __all__ = [
     "check_start_again",
     "give_up_lost_start",
     "has_failed_before",
+    "is_accepted",
     "not_taken",
     "note_lost_start",
     "start_lost",
@@ -40,9 +41,9 @@ def note_lost_start(attempt: SyncAttempt, error: ApiError, before: LostStart | N
         attempt.lost_start = LostStart(now, error=error, redirect=error, redirects=redirects)
         return
     # A web page comes from another program, such as a proxy.
-    is_accepted = isinstance(error, UnexpectedResponseError) and not error.is_web_page
-    attempt.lost_start = LostStart(now, error=error, is_accepted=is_accepted)
-    if is_accepted and not attempt.request.can_be_listed:
+    accepted = isinstance(error, UnexpectedResponseError) and not error.is_web_page
+    attempt.lost_start = LostStart(now, error=error, is_accepted=accepted)
+    if accepted and not attempt.request.can_be_listed:
         known = sorted(attempt.known_sync_ids or ())
         attempt.record(lambda: attempt.records.accepted(known))
 
@@ -146,8 +147,7 @@ def check_start_again(attempt: SyncAttempt, said: str = "") -> None:
             has accepted the start, although the answer does not name the run.
     """
     lost = attempt.lost_start
-    is_accepted = lost is not None and lost.is_accepted
-    if attempt.policy.on_lost_start == "fail" or is_accepted:
+    if attempt.policy.on_lost_start == "fail" or is_accepted(lost):
         raise start_lost(attempt, said) from (lost.error if lost else None)
     attempt.log.warning(
         f"{_what_is_unknown(attempt)}. {said or _reason_of(lost)} Starting it again, since "
@@ -158,12 +158,11 @@ def check_start_again(attempt: SyncAttempt, said: str = "") -> None:
 def start_lost(attempt: SyncAttempt, said: str = "") -> StartLostError:
     """Return the error of a run that may have been started. `said` is as in `check_start_again`."""
     lost = attempt.lost_start
-    is_accepted = lost is not None and lost.is_accepted
     advice = ""
-    if attempt.policy.on_lost_start == "fail" or is_accepted:
+    if attempt.policy.on_lost_start == "fail" or is_accepted(lost):
         advice = ", then launch a new Dagster run: a re-execution of this one does not start it"
     choice = ""
-    if attempt.policy.on_lost_start == "fail" and not is_accepted:
+    if attempt.policy.on_lost_start == "fail" and not is_accepted(lost):
         choice = " If running twice does no harm, set on_lost_start to 'start_again'."
     return attempt.request.error(
         StartLostError,
@@ -172,16 +171,21 @@ def start_lost(attempt: SyncAttempt, said: str = "") -> StartLostError:
     )
 
 
+def is_accepted(lost: LostStart | None) -> bool:
+    """Whether RudderStack accepted a lost start, without naming what it has started."""
+    return lost is not None and lost.is_accepted
+
+
 def _reason_of(lost: LostStart | None) -> str:
     if lost is not None and lost.error is not None:
         return str(lost.error)
-    is_accepted = lost is not None and lost.is_accepted
-    return f"A previous attempt got no {'id of the run' if is_accepted else 'answer to its start'}."
+    missing = "id of the run" if is_accepted(lost) else "answer to its start"
+    return f"A previous attempt got no {missing}."
 
 
 def _what_is_unknown(attempt: SyncAttempt) -> str:
     target = attempt.request.target
-    if attempt.lost_start is not None and attempt.lost_start.is_accepted:
+    if is_accepted(attempt.lost_start):
         return f"RudderStack accepted the start of a run of {target}"
     return f"It is unknown whether a run of {target} was started or how it ended"
 

@@ -36,6 +36,7 @@ from dagster_rudderstack.sync.lost_start import (
     check_start_again,
     give_up_lost_start,
     has_failed_before,
+    is_accepted,
     not_taken,
     note_lost_start,
     start_lost,
@@ -361,11 +362,10 @@ def _handle_failure(
     delay = min(patience, delay_after(error, failures, attempt.policy.retry, attempt.jitter()))
     if answer is StartAnswer.LOST:
         noun, target = attempt.request.noun, attempt.request.target
-        is_accepted = attempt.lost_start is not None and attempt.lost_start.is_accepted
         attempt.log.warning(
             f"RudderStack accepted the start of a {noun} of {target}, but its answer does not name "
             f"the {noun}. Looking for it. {error}"
-            if is_accepted
+            if is_accepted(attempt.lost_start)
             else f"The answer to the start of a {noun} of {target} was lost, so it is unknown "
             f"whether a {noun} was started. Looking for it. {error}"
         )

@@ -200,11 +200,12 @@ def _time_out(attempt: SyncAttempt) -> Task[None]:
     if owned and attempt.policy.stop_on_timeout:
         outcome = yield from stop(attempt)
     noun = attempt.request.noun
-    advice = (
-        f" If the {noun} is slow, increase the timeout. Otherwise look at the {noun} in "
-        "RudderStack's dashboard."
-    )
-    if not (attempt.may_be_running or attempt.last_seen) and attempt.last_error is not None:
+    if attempt.may_be_running or attempt.last_seen or attempt.last_error is None:
+        advice = (
+            f" If the {noun} is slow, increase the timeout. Otherwise look at the {noun} in "
+            "RudderStack's dashboard."
+        )
+    else:
         advice = f" Last error: {attempt.last_error}"
     error = attempt.request.error(
         SyncTimedOutError,
